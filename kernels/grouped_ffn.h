@@ -1,0 +1,31 @@
+// The experts: a grouped GEMM, SwiGLU, a second grouped GEMM. A dense MLP or a shared expert is the case of one group.
+#pragma once
+
+#include <span>
+
+#include "kernels/op.h"
+#include "kernels/packed_matrix.h"
+
+namespace switchyard {
+
+struct FfnWeights {
+  PackedMatrix gate_up;  ///< [2f, d]: gate's rows, then up's
+  PackedMatrix down;     ///< [d, f]
+};
+
+/// Which rows each group takes and where its results go. Host memory.
+struct GroupedRows {
+  std::span<const int64_t> offsets;     ///< [groups + 1]: group g has entries [offsets[g], offsets[g+1])
+  std::span<const int32_t> input_row;   ///< [entries] row of x
+  std::span<const int32_t> output_row;  ///< [entries] row of y, distinct
+};
+
+/// y[output_row[i],:] = down_g(swiglu(gate_up_g(x[input_row[i],:]))) for every entry i of every group g. Rows are gathered,
+/// multiplied in fixed tiles and scattered; the activations between the products stay in a tile (rounded to bf16 when that
+/// is the operand). A row's bits depend on that row and its group's weights alone.
+/// x: [n, d], dtype the operand; weights: [groups] (empty groups' weights are not touched); y: [m, d] f32, or bf16 (rounded)
+using GroupedFfnFn = void(const Stream&, ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights, View y);
+namespace cpu { GroupedFfnFn grouped_ffn; }
+inline constexpr Op<GroupedFfnFn> grouped_ffn{"grouped_ffn", cpu::grouped_ffn, nullptr};
+
+}  // namespace switchyard

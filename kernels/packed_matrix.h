@@ -1,0 +1,42 @@
+// A weight matrix, rearranged once for the backend's products.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "base/stream.h"
+#include "base/tensor.h"
+
+namespace switchyard {
+
+/// W [n, k] (n outputs, k inputs: the layout of `nn.Linear.weight`) packed for y = x Wᵀ. Move-only; owns its memory.
+///
+/// operand: the type in which products take x and W: f32, or bf16 with f32 accumulation. Where the instruction set has
+/// no bf16 products, bf16 weights are kept as bf16 and widened panel by panel.
+class PackedMatrix {
+ public:
+  PackedMatrix();
+  PackedMatrix(PackedMatrix&&) noexcept;
+  PackedMatrix& operator=(PackedMatrix&&) noexcept;
+  ~PackedMatrix();
+
+  /// source: [n, k] f32; rounded to bf16 (nearest even) if that is the operand. Safe to call from several threads.
+  static PackedMatrix pack(ConstView source, DType operand);
+  /// Bytes that pack() will allocate for this shape, exactly (after CpuIsa is set).
+  static size_t packed_bytes(int64_t n, int64_t k, DType operand);
+
+  int64_t n() const;
+  int64_t k() const;
+  DType operand() const;
+  size_t bytes() const;
+
+  struct Impl;
+  const Impl& impl() const { return *impl_; }
+
+ private:
+  explicit PackedMatrix(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "kernels/op.h"
+
+namespace switchyard {
+
+/// y[i,:] = x[row[i],:].   x: [n, dim]; row: [m] i32; y: [m, dim], the dtype of x
+using GatherRowsFn = void(const Stream&, ConstView x, ConstView row, View y);
+/// y[row[i],:] = x[i,:].   x: [m, dim]; row: [m] i32, distinct; y: [n, dim], the dtype of x
+using ScatterRowsFn = void(const Stream&, ConstView x, ConstView row, View y);
+/// out[t,:] += Σ_j weight[t,j] · y[t,j,:], summed over j = 0 … k−1 in f32 in that order, then added.
+/// y: [tokens, k, dim] f32|bf16; weight: [tokens, k] f32; out: [tokens, dim] f32
+using CombineFn = void(const Stream&, ConstView y, ConstView weight, View out);
+
+namespace cpu {
+GatherRowsFn gather_rows;
+ScatterRowsFn scatter_rows;
+CombineFn combine;
+}  // namespace cpu
+inline constexpr Op<GatherRowsFn> gather_rows{"gather_rows", cpu::gather_rows, nullptr};
+inline constexpr Op<ScatterRowsFn> scatter_rows{"scatter_rows", cpu::scatter_rows, nullptr};
+inline constexpr Op<CombineFn> combine{"combine", cpu::combine, nullptr};
+
+}  // namespace switchyard

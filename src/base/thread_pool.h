@@ -1,0 +1,36 @@
+// The program's only parallel loop. Libraries below it (oneDNN) run with one thread each, so that their blocking, and
+// with it the bits of a result, never depends on the number of threads.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace switchyard {
+
+class ThreadPool {
+ public:
+  /// num_threads ≥ 1, the caller included.
+  explicit ThreadPool(int num_threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int num_threads() const { return num_threads_; }
+
+  /// Runs body(task, worker) for task in [0, num_tasks), handed out in order, worker in [0, num_threads); returns when
+  /// all have ended. The caller is worker 0 and calls `poll` (may be empty) between its tasks. The first exception is
+  /// rethrown here; tasks not yet started are dropped then. Called from one thread at a time, never from inside a body.
+  void parallel_for(int64_t num_tasks, const std::function<void(int64_t task, int worker)>& body,
+                    const std::function<void()>& poll = {});
+
+ private:
+  struct State;
+  int num_threads_;
+  std::unique_ptr<State> state_;
+};
+
+/// Cores this process may run on (its affinity mask), at least 1.
+int available_cores();
+
+}  // namespace switchyard

@@ -1,0 +1,54 @@
+// POSIX files with every error seen: exact reads, complete writes, atomic replacement.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/handle.h"
+
+namespace switchyard {
+
+struct FileDescriptorTraits {
+  using type = int;
+  static type null() { return -1; }
+  static void destroy(type fd) noexcept;
+};
+using FileDescriptor = Handle<FileDescriptorTraits>;
+
+/// A file open for reading; safe to use from several threads.
+class InputFile {
+ public:
+  explicit InputFile(const std::filesystem::path& path);  ///< fails (input): missing, unreadable, not a regular file
+  uint64_t size() const { return size_; }
+  const std::filesystem::path& path() const { return path_; }
+  /// Fills `out` from `offset`; fails (input) when the file ends before (it may have shrunk since).
+  void read(uint64_t offset, std::span<std::byte> out) const;
+
+ private:
+  std::filesystem::path path_;
+  FileDescriptor fd_;
+  uint64_t size_ = 0;
+};
+
+/// The whole file as text; fails (input) when it is larger than max_bytes.
+std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{256} << 20);
+
+/// Writes `content` beside `path` under a temporary name, syncs it, renames it into place and syncs the directory.
+/// A reader sees the old content or the new, whenever the writer is killed. Fails (output).
+void write_file_atomically(const std::filesystem::path& path, std::string_view content);
+
+/// Renames a complete, closed file into place: fsync(from), rename, fsync(directory). Fails (output).
+void publish_file(const std::filesystem::path& from, const std::filesystem::path& to);
+
+/// Appends one line in a single write. Fails (output).
+void append_line(const std::filesystem::path& path, std::string_view line);
+
+void make_directories(const std::filesystem::path& path);  ///< fails (output)
+uint64_t free_disk_bytes(const std::filesystem::path& existing_directory);
+
+}  // namespace switchyard

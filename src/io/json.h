@@ -1,0 +1,31 @@
+// JSON as outside data: strict, duplicate keys refused, every error naming the subject and the field.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+
+namespace switchyard {
+
+using Json = nlohmann::ordered_json;
+
+/// Parses one document. Fails (input) with `subject`, the place, and what is wrong: bad syntax, duplicate keys, invalid
+/// UTF-8, nesting deeper than 64, anything after the end.
+Json parse_json(std::string_view text, std::string_view subject);
+
+// Typed access. `subject` is the file's name; the message gives field, expected type, found value.
+const Json* find_field(const Json& object, std::string_view field);  ///< null when absent or JSON null
+int64_t require_int(const Json& object, std::string_view field, std::string_view subject, int64_t min, int64_t max);
+double require_number(const Json& object, std::string_view field, std::string_view subject);
+bool require_bool(const Json& object, std::string_view field, std::string_view subject);
+std::string require_string(const Json& object, std::string_view field, std::string_view subject);
+std::vector<int64_t> require_int_array(const Json& object, std::string_view field, std::string_view subject);
+
+/// A value shortened for an error message.
+std::string brief(const Json& value);
+
+}  // namespace switchyard

@@ -1,0 +1,68 @@
+// Reading and writing Hugging Face safetensors directories: one file, or several with an index.
+// Format: u64 little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, then the data.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/dtype.h"
+#include "io/file.h"
+
+namespace switchyard {
+
+/// Where a tensor lies. dtype_name is the file's own spelling ("BF16"); dtype is valid only if has_dtype (F32, BF16, F16).
+struct TensorInfo {
+  std::string name;
+  std::string dtype_name;
+  DType dtype = DType::f32;
+  bool has_dtype = false;
+  std::vector<int64_t> shape;
+  int file = 0;         ///< index into the checkpoint's files
+  uint64_t offset = 0;  ///< of the first byte in that file
+  uint64_t bytes = 0;
+
+  std::string shape_str() const;  ///< "[128, 64]"
+};
+
+/// One file's header, checked in full: header length against the file, known dtypes, shape × dtype = data_offsets, offsets
+/// within the file, no overlaps and no holes, no duplicate names. Fails (input) naming the file and the tensor.
+std::vector<TensorInfo> parse_safetensors_header(std::string_view header, uint64_t data_start, uint64_t file_size,
+                                                 std::string_view subject);
+
+/// A directory with model.safetensors or model.safetensors.index.json.
+class Checkpoint {
+ public:
+  /// Reads and checks every header; with an index, that it names exactly the tensors of its files.
+  explicit Checkpoint(const std::filesystem::path& directory);
+
+  const std::map<std::string, TensorInfo, std::less<>>& tensors() const { return tensors_; }
+  const TensorInfo* find(std::string_view name) const;
+  /// Reads bytes [first, first + out.size()) of the tensor. Thread-safe.
+  void read(const TensorInfo& tensor, uint64_t first, std::span<std::byte> out) const;
+  uint64_t bytes_read() const;  ///< by read(), so far
+  const std::filesystem::path& file_of(const TensorInfo& tensor) const;
+
+ private:
+  std::vector<std::unique_ptr<InputFile>> files_;
+  std::map<std::string, TensorInfo, std::less<>> tensors_;
+  std::unique_ptr<std::atomic<uint64_t>> bytes_read_;
+};
+
+struct TensorSource {
+  std::string name;
+  DType dtype;  ///< f32, bf16 or f16
+  std::vector<int64_t> shape;
+  std::function<void(std::span<std::byte> out)> fill;  ///< called once, with the tensor's bytes to fill
+};
+/// Writes one safetensors file atomically, a tensor at a time. Fails (output).
+void write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors);
+
+}  // namespace switchyard
