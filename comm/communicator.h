@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/stream.h"
@@ -18,21 +19,18 @@ namespace switchyard {
 
 enum class ReduceOp : uint8_t { sum, max, min };
 
-/// A transfer under way. Poll from time to time (MPI moves data only inside its calls); wait before touching the buffers.
-/// The destructor waits.
+/// A transfer under way. Poll from time to time (MPI moves data only inside its calls); wait before touching the
+/// buffers. Letting go of one that is still under way waits too, without throwing.
 class Pending {
  public:
   class Impl {
    public:
-    virtual ~Impl() = default;
-    virtual bool poll() = 0;  ///< true once complete
+    virtual ~Impl() = default;  ///< waits, so that nobody uses the buffers afterwards; never throws
+    virtual bool poll() = 0;    ///< true once complete
     virtual void wait() = 0;
   };
   Pending() = default;
   explicit Pending(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-  Pending(Pending&&) = default;
-  Pending& operator=(Pending&&) = default;
-  ~Pending() { if (impl_) impl_->wait(); }
 
   bool poll() { return !impl_ || impl_->poll(); }
   void wait() {
@@ -53,26 +51,26 @@ class Communicator {
 
   virtual void barrier() = 0;
   virtual void broadcast(View data, int root) = 0;
-  /// In place; element-wise over ranks. f32 and f64 sums are taken in rank order, the same on every rank.
+  /// In place; element-wise over ranks. f32, f64, i32, i64. Floats are reduced in rank order, the same on every rank.
   virtual void all_reduce(View data, ReduceOp op) = 0;
   /// recv [size · rows, …]: every rank's `send` [rows, …], in rank order.
   virtual void all_gather(ConstView send, View recv) = 0;
   /// Every rank's bytes at the root, in rank order ([size]); empty elsewhere. Any sizes, beyond 2 GiB too.
   virtual std::vector<std::vector<std::byte>> gather_bytes(std::span<const std::byte> send, int root) = 0;
-  /// Uneven all-to-all in rows: send holds send_rows[0] rows for rank 0, then send_rows[1] for rank 1, …; recv likewise.
-  /// Both counts are known beforehand (exchange them with all_to_all_counts). Rows are counted in row-sized types: bytes
-  /// may pass 2^31.
+  /// Uneven all-to-all in rows: send holds send_rows[0] rows for rank 0, then send_rows[1] for rank 1, …; recv
+  /// likewise. Both counts are known beforehand (an all_gather tells them). Several may be under way, started in one
+  /// order on all ranks. Rows are counted in row-sized types: bytes may pass 2^31.
   virtual Pending start_all_to_all_v(const Stream&, ConstView send, std::span<const int64_t> send_rows, View recv,
                                      std::span<const int64_t> recv_rows) = 0;
-  /// A communicator of the ranks with the same color, ordered by key.
+  /// A communicator of the ranks with the same color (≥ 0), ordered by key, then by rank.
   virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
 
-  /// A notice is a small number told to all other ranks without their taking part ("stop"). Values only grow: a rank sees
-  /// the largest value told so far, its own included.
+  /// A notice is a small number told to all other ranks without their taking part ("stop"). Values only grow: a rank
+  /// sees the largest value told so far, its own included.
   virtual void post_notice(int value) = 0;
   virtual int notice() = 0;
 
-  /// Ends all ranks of the world at once, for one that cannot go on.
+  /// Ends all ranks of the world at once, for one that cannot go on. (Ranks that are threads end with an Error.)
   [[noreturn]] virtual void abort(int exit_code) = 0;
 
   // Conveniences over the operations above.
@@ -83,8 +81,8 @@ class Communicator {
 
 std::unique_ptr<Communicator> make_self_communicator();
 
-/// Runs body(rank's communicator) on `size` threads and joins them. If a body throws, the others' pending operations end
-/// with an error, and the first exception is rethrown.
+/// Runs body(rank's communicator) on `size` threads and joins them. If a body throws, the others' pending operations
+/// end with an error, and the first exception is rethrown.
 void run_thread_ranks(int size, const std::function<void(Communicator&)>& body);
 
 }  // namespace switchyard

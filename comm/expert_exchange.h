@@ -2,10 +2,10 @@
 //
 //   route -> plan (who needs what; counts first) -> rounds of { dispatch, experts, return } -> combine
 //
-// A token's row goes to each destination rank once, however many of its experts live there; results come back one row per
-// (token, slot) and are summed by the token's owner in slot order, so that the bits do not depend on the number of ranks.
-// Rounds bound the memory: no rank ever holds more than `exchange_bytes` of other ranks' rows and their results. What is
-// local is computed while the first round travels.
+// A token's row goes to each destination rank once, however many of its experts live there; results come back one row
+// per (token, slot) and are summed by the token's owner in slot order, so that the bits do not depend on the number of
+// ranks. Rounds bound the memory: all buffers of a call together take at most `exchange_bytes`. What is local is
+// computed while the first round travels, each round while the next one does (comm/exchange_round.h).
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,9 @@
 
 namespace switchyard {
 
+struct RoundLayout;
+struct RoutePlan;
+
 /// Totals since construction; only what crossed between ranks counts as bytes.
 struct ExchangeCounters {
   std::vector<int64_t> bytes_to;           ///< [ranks] bytes sent to each rank, dispatch and return together
@@ -29,40 +32,59 @@ struct ExchangeCounters {
   int64_t calls = 0;
 };
 
+/// What an exchange's memory depends on.
+struct ExchangeShape {
+  ExpertPlacement placement;
+  int64_t dim = 0;  ///< elements of a row
+  int top_k = 0;
+  DType dtype = DType::f32;    ///< of what travels
+  int64_t exchange_bytes = 0;  ///< budget
+};
+
+/// Bytes that ExpertExchange::run() can take when no rank of the group has more than `max_tokens` tokens: of the arena
+/// exactly (as soon as one rank sends that many to another), of the host's bookkeeping at most.
+struct ExchangeScratch {
+  size_t arena_bytes = 0, host_bytes = 0;
+};
+ExchangeScratch exchange_scratch(const ExchangeShape& shape, int rank, int64_t max_tokens);
+
 class ExpertExchange {
  public:
-  /// dim: elements of a row; dtype: what travels, the operand type of the experts (results are rounded to it, local ones
-  /// too). exchange_bytes bounds what a rank receives, results included; one row per pair of ranks is the least.
+  /// dim: elements of a row; dtype: what travels, the operand type of the experts (results are rounded to it, local
+  /// ones too). exchange_bytes bounds the buffers, for sending and receiving, rows and results; see budget_too_small().
+  /// The same arguments on all ranks of the group.
   ExpertExchange(Communicator& group, ExpertPlacement placement, int64_t dim, int top_k, DType dtype,
                  int64_t exchange_bytes);
 
-  /// Experts on rows: y[output_row] = E_g(x[input_row]) for the local experts g (0-based on this rank).
-  using Experts = std::function<void(ConstView x, const GroupedRows& rows, View y)>;
+  /// Experts on rows: y[output_row] = E_g(x[input_row]) for the local experts g (0-based on this rank). The stream
+  /// given is run()'s, and its poll moves what travels meanwhile. Called once for the local rows and once a round, each
+  /// time only if there are any.
+  using Experts = std::function<void(const Stream&, ConstView x, const GroupedRows& rows, View y)>;
 
   /// The whole way there and back. All ranks of the group call it together; zero tokens are fine.
-  /// x: [tokens, dim] dtype; expert_of: [tokens, k] i32; y: [tokens · k, dim] dtype, row t·k + j = result of slot j.
-  /// arena: scratch for the rounds; at most scratch_bytes(max tokens) of it.
+  /// x: [tokens, dim] dtype; expert_of: [tokens, k] i32, a token's experts distinct; y: [tokens · k, dim] dtype, row
+  /// t·k + j = result of slot j. arena: scratch for the rounds; at most scratch_bytes(max tokens) of it.
   void run(const Stream& stream, Arena& arena, ConstView x, ConstView expert_of, const Experts& experts, View y);
 
-  /// Bytes of arena and host bookkeeping that run() can take for up to `max_tokens` tokens of this rank, exactly the arena's
-  /// part first.
-  struct Scratch {
-    size_t arena_bytes = 0, host_bytes = 0;
-  };
-  Scratch scratch_bytes(int64_t max_tokens) const;
+  ExchangeScratch scratch_bytes(int64_t max_tokens) const {
+    return exchange_scratch(shape_, group_.rank(), max_tokens);
+  }
 
   /// Rows each pair of ranks may exchange per round under the budget (at least one).
   int64_t rows_per_round() const { return rows_per_round_; }
+  /// One row per pair of ranks is the least that can travel; its buffers may exceed the budget.
+  bool budget_too_small() const { return shape_.exchange_bytes < least_exchange_bytes(); }
+  int64_t least_exchange_bytes() const;
   const ExchangeCounters& counters() const { return counters_; }
-  const ExpertPlacement& placement() const { return placement_; }
+  const ExpertPlacement& placement() const { return shape_.placement; }
 
  private:
+  std::vector<int32_t> exchange_counts(const RoutePlan& plan);
+  void check_shapes(ConstView x, ConstView expert_of, View y) const;
+
   Communicator& group_;
-  ExpertPlacement placement_;
-  int64_t dim_;
-  int top_k_;
-  DType dtype_;
-  int64_t rows_per_round_;
+  const ExchangeShape shape_;
+  int64_t rows_per_round_ = 1;
   ExchangeCounters counters_;
 };
 

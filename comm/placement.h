@@ -1,9 +1,6 @@
 // Which rank of an expert group hosts which expert.
 #pragma once
 
-#include <cstdint>
-#include <vector>
-
 namespace switchyard {
 
 /// Contiguous blocks: rank r hosts [first(r), first(r+1)); the first E mod R ranks have one expert more.

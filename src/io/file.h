@@ -38,6 +38,11 @@ class InputFile {
 /// The whole file as text; fails (input) when it is larger than max_bytes.
 std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{256} << 20);
 
+/// A name beside `path` that no other process uses: "NAME.tmp-" and 16 random digits. Whatever is written under it and
+/// never published is an orphan of a killed process, which remove_temporaries() clears away.
+std::filesystem::path temporary_path(const std::filesystem::path& path);
+void remove_temporaries(const std::filesystem::path& directory) noexcept;
+
 /// Writes `content` beside `path` under a temporary name, syncs it, renames it into place and syncs the directory.
 /// A reader sees the old content or the new, whenever the writer is killed. Fails (output).
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
@@ -45,10 +50,10 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 /// Renames a complete, closed file into place: fsync(from), rename, fsync(directory). Fails (output).
 void publish_file(const std::filesystem::path& from, const std::filesystem::path& to);
 
-/// Appends one line in a single write. Fails (output).
+/// Appends one line (`line` and a line feed) in a single write. Fails (output).
 void append_line(const std::filesystem::path& path, std::string_view line);
 
-void make_directories(const std::filesystem::path& path);  ///< fails (output)
-uint64_t free_disk_bytes(const std::filesystem::path& existing_directory);
+void make_directories(const std::filesystem::path& path);                   ///< fails (output)
+uint64_t free_disk_bytes(const std::filesystem::path& existing_directory);  ///< for this user; fails (output)
 
 }  // namespace switchyard

@@ -1,5 +1,6 @@
-// The part of HDF5 that Switchyard needs: 1-D and 2-D datasets of numbers and UTF-8 strings, read and written by ranges.
-// Serial HDF5, one writer per file; files are byte-reproducible (no object times).
+// The part of HDF5 that Switchyard needs: 1-D and 2-D datasets of numbers and UTF-8 strings, read and written by
+// ranges. Serial HDF5, one writer per file; files are byte-reproducible (no object times). HDF5 is not thread-safe: all
+// of this is used by one thread of a process.
 #pragma once
 
 #include <hdf5.h>
@@ -25,8 +26,9 @@ struct IdTraits {
 };
 using FileHandle = Handle<IdTraits<H5Fclose>>;
 using DatasetHandle = Handle<IdTraits<H5Dclose>>;
+using TypeHandle = Handle<IdTraits<H5Tclose>>;
 
-/// What a stored dataset holds, in memory types: integers and floats of any width are converted on reading.
+/// What a stored dataset holds; integers and floats of up to 64 bits are converted on reading, all else is `other`.
 enum class Kind : uint8_t { integer, floating, string, other };
 
 /// A dataset open for reading. Errors are input errors naming file and dataset.
@@ -41,13 +43,24 @@ class Dataset {
   /// T: int32_t, int64_t, uint64_t, uint8_t, float, double. out.size() = n · row elements.
   template <class T>
   void read(int64_t first, std::span<T> out) const;
+  /// Of a 1-D dataset, variable or fixed length; UTF-8 without NUL, or an error.
   std::vector<std::string> read_strings(int64_t first, int64_t count) const;
 
  private:
   friend class Reader;
+  void read_rows(hid_t memory_type, int64_t first, int64_t count, void* out) const;
+  template <class T>
+  bool fits() const;
+  template <class Wide, class T>
+  void read_narrowed(int64_t first, int64_t count, std::span<T> out) const;
+  int64_t columns() const { return shape_.size() == 2 ? shape_[1] : 1; }
+
   DatasetHandle id_;
+  TypeHandle type_;  ///< as stored
   std::string file_, name_;
   Kind kind_ = Kind::other;
+  bool signed_ = false;
+  int bits_ = 0;
   std::vector<int64_t> shape_;
 };
 
@@ -55,7 +68,9 @@ class Reader {
  public:
   explicit Reader(const std::filesystem::path& path);  ///< fails (input): missing, not HDF5, truncated
   bool has(std::string_view name) const;
-  Dataset open(std::string_view name) const;           ///< fails (input) when missing or not a simple 1-D or 2-D dataset
+  /// Fails (input) when missing, not a simple 1-D or 2-D dataset, or not wholly within this file: rows never written,
+  /// external and virtual storage would be read as fill values without a word.
+  Dataset open(std::string_view name) const;
   std::optional<std::string> attribute(std::string_view name) const;  ///< string or number of the root group, as text
   const std::filesystem::path& path() const { return path_; }
 
@@ -64,8 +79,9 @@ class Reader {
   FileHandle id_;
 };
 
-/// A file being written. All errors are output errors. Call close() before the file is renamed: it alone can report that
-/// the disk was full. Groups in names ("tokens/values") are created as needed.
+/// A file being written. All errors are output errors. Call close() before the file is renamed: it alone can report
+/// that the disk was full; a writer destroyed without close() leaves a file of no worth. Groups in names
+/// ("tokens/values") are created as needed.
 class Writer {
  public:
   explicit Writer(const std::filesystem::path& path);  ///< truncates
@@ -79,7 +95,8 @@ class Writer {
   void attribute(std::string_view name, int64_t value);
   void attribute(std::string_view name, double value);
 
-  /// For streams: a chunked dataset with `columns` columns (0: one-dimensional), `rows` sized beforehand or 0 to grow by append().
+  /// A dataset written row after row, with `columns` columns (0: one-dimensional): contiguous and sized beforehand, or
+  /// with rows = 0 in chunks, growing by append().
   class Stream {
    public:
     void append(ConstView rows);
@@ -88,19 +105,25 @@ class Writer {
 
    private:
     friend class Writer;
+    void append_rows(hid_t memory_type, int64_t count, const void* data);
     DatasetHandle id_;
     std::string file_, name_;
     DType dtype_ = DType::i32;
-    bool strings_ = false;
-    int64_t rows_ = 0, columns_ = 0, capacity_ = 0;
+    bool strings_ = false, stored_u64_ = false;
+    int64_t rows_ = 0, columns_ = 0, capacity_ = 0;  ///< capacity 0: grows
   };
   /// stored_u64: i64 rows are stored as unsigned (offsets).
   Stream create(std::string_view name, DType dtype, int64_t rows = 0, int64_t columns = 0, bool stored_u64 = false);
   Stream create_strings(std::string_view name, int64_t rows = 0);
 
+  /// Writes everything to the file and closes it, and with it every stream.
   void close();
 
  private:
+  enum class Layout : uint8_t { whole, chunked };
+  Stream make(std::string_view name, hid_t stored_type, int64_t rows, int64_t columns, Layout layout);
+  void attribute(std::string_view name, hid_t type, const void* value);
+
   std::filesystem::path path_;
   FileHandle id_;
 };

@@ -10,11 +10,12 @@
 
 #include "base/hash.h"
 #include "io/hdf5.h"
+#include "io/temporary_file.h"
 
 namespace switchyard {
 
-/// Reads tokens/values, tokens/offsets [n+1] and, if there, context, id, label. The structure is checked on opening (shapes,
-/// kinds, first and last offset); offsets are checked as they are read. Only what is asked for is in memory.
+/// Reads tokens/values, tokens/offsets [n+1] and, if there, context, id, label. The structure is checked on opening
+/// (shapes, kinds, first and last offset); offsets are checked as they are read. Only what is asked for is in memory.
 class ScoringInput {
  public:
   explicit ScoringInput(const std::filesystem::path& path);
@@ -53,7 +54,6 @@ class ScoringInput {
 class ScoringInputWriter {
  public:
   ScoringInputWriter(const std::filesystem::path& path, bool with_labels);
-  ~ScoringInputWriter();  ///< removes the temporary file unless finished
   void add(std::span<const int32_t> tokens, int32_t context, const std::string& id, const std::string& label);
   int64_t num_records() const { return num_records_; }
   int64_t num_tokens() const { return num_tokens_; }
@@ -61,11 +61,10 @@ class ScoringInputWriter {
 
  private:
   void flush();
-  std::filesystem::path path_, temporary_;
-  std::optional<h5::Writer> writer_;
+  TemporaryFile temporary_;
+  h5::Writer writer_;
   h5::Writer::Stream values_, offsets_, contexts_, ids_, labels_;
   bool with_labels_ = false;
-  bool finished_ = false;
   int64_t num_records_ = 0, num_tokens_ = 0;
   std::vector<int32_t> pending_tokens_, pending_contexts_;
   std::vector<int64_t> pending_offsets_;

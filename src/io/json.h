@@ -25,7 +25,9 @@ bool require_bool(const Json& object, std::string_view field, std::string_view s
 std::string require_string(const Json& object, std::string_view field, std::string_view subject);
 std::vector<int64_t> require_int_array(const Json& object, std::string_view field, std::string_view subject);
 
-/// A value shortened for an error message.
+/// A value shortened for an error message; always printable ASCII.
 std::string brief(const Json& value);
+
+bool is_utf8(std::string_view text);
 
 }  // namespace switchyard

@@ -18,7 +18,8 @@
 
 namespace switchyard {
 
-/// Where a tensor lies. dtype_name is the file's own spelling ("BF16"); dtype is valid only if has_dtype (F32, BF16, F16).
+/// Where a tensor lies. dtype_name is the file's own spelling ("BF16"); dtype is valid only if has_dtype (F32, BF16,
+/// F16).
 struct TensorInfo {
   std::string name;
   std::string dtype_name;
@@ -32,12 +33,19 @@ struct TensorInfo {
   std::string shape_str() const;  ///< "[128, 64]"
 };
 
-/// One file's header, checked in full: header length against the file, known dtypes, shape × dtype = data_offsets, offsets
-/// within the file, no overlaps and no holes, no duplicate names. Fails (input) naming the file and the tensor.
+/// One file's header, checked in full: header length against the file, known dtypes, shape × dtype = data_offsets,
+/// offsets within the file, no overlaps and no holes, no duplicate names. Fails (input) naming the file and the tensor.
 std::vector<TensorInfo> parse_safetensors_header(std::string_view header, uint64_t data_start, uint64_t file_size,
                                                  std::string_view subject);
 
-/// A directory with model.safetensors or model.safetensors.index.json.
+/// The same from a file: also its length field against its size.
+std::vector<TensorInfo> read_safetensors_header(const InputFile& file);
+
+/// An index file: the file name of every tensor. Fails (input) on anything but plain names.
+std::map<std::string, std::string> parse_safetensors_index(std::string_view text, std::string_view subject);
+
+/// A directory with model.safetensors or model.safetensors.index.json. Where both exist the single file is read, as
+/// Hugging Face's own loader does, and a warning says so.
 class Checkpoint {
  public:
   /// Reads and checks every header; with an index, that it names exactly the tensors of its files.
@@ -51,6 +59,8 @@ class Checkpoint {
   const std::filesystem::path& file_of(const TensorInfo& tensor) const;
 
  private:
+  void add_file(const std::filesystem::path& path);
+  void add_indexed_files(const std::filesystem::path& index);
   std::vector<std::unique_ptr<InputFile>> files_;
   std::map<std::string, TensorInfo, std::less<>> tensors_;
   std::unique_ptr<std::atomic<uint64_t>> bytes_read_;
@@ -62,7 +72,8 @@ struct TensorSource {
   std::vector<int64_t> shape;
   std::function<void(std::span<std::byte> out)> fill;  ///< called once, with the tensor's bytes to fill
 };
-/// Writes one safetensors file atomically, a tensor at a time. Fails (output).
+/// Writes one safetensors file atomically, a tensor at a time: wider types first, so that every tensor is aligned, else
+/// in the given order. Fails (output).
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors);
 
 }  // namespace switchyard

@@ -1,0 +1,23 @@
+#include "comm/communicator.h"
+
+namespace switchyard {
+
+int64_t Communicator::all_reduce_one(int64_t value, ReduceOp op) {
+  all_reduce({&value, {1}, DType::i64}, op);
+  return value;
+}
+
+double Communicator::all_reduce_one(double value, ReduceOp op) {
+  all_reduce({&value, {1}, DType::f64}, op);
+  return value;
+}
+
+std::string Communicator::broadcast_string(std::string text, int root) {
+  auto size = static_cast<int64_t>(text.size());
+  broadcast({&size, {1}, DType::i64}, root);
+  text.resize(static_cast<size_t>(size));
+  broadcast({text.data(), {size}, DType::u8}, root);
+  return text;
+}
+
+}  // namespace switchyard

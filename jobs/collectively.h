@@ -1,0 +1,21 @@
+// Errors that every rank learns of, for phases in which all take the same steps.
+#pragma once
+
+#include <functional>
+
+#include "base/error.h"
+#include "comm/communicator.h"
+
+namespace switchyard {
+
+/// Thrown on all ranks alike: rank 0 reports it, and all end in order.
+class CollectiveError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Runs body on every rank. If it failed on some, all ranks throw CollectiveError with the lowest failing rank's code and
+/// message. The body may use collectives only if it fails on all ranks or on none before them.
+void collectively(Communicator& world, const std::function<void()>& body);
+
+}  // namespace switchyard

@@ -1,0 +1,53 @@
+// `switchyard import`, the command line of jobs/import_job.h.
+#include <iostream>
+
+#include "base/log.h"
+#include "io/json.h"
+#include "jobs/import_options.h"
+#include "jobs/job.h"
+
+namespace switchyard {
+
+void ImportCommand::describe(OptionSet& o) {
+  o.group("From (one of)");
+  o.add("text", &text, "FILE ...", "each file is a document");
+  o.add("jsonl", &jsonl, "FILE ...",
+        "each line is a document: text, context + continuation, tokens, or context_tokens + continuation_tokens; "
+        "optional id, label");
+  o.add("npy", &npy, "VALUES OFFSETS", "token ids and record offsets as NumPy arrays");
+  o.group("To");
+  o.add("output", &output, "FILE", "scoring input (HDF5); rejects go to FILE.rejects.jsonl");
+  o.require("output");
+  o.add("max-rejects", &max_rejects, "N", "more rejected documents than this end with exit code 65");
+  o.group("Tokens");
+  o.add("tokenizer", &tokenizer, "NAME", "bytes: a byte is its own token id");
+  o.add("bos", &bos, "ID", "token put before every record (-1: none)");
+  o.add("max-tokens", &max_tokens, "N", "longer documents are split");
+  o.add("overlap", &overlap, "N", "tokens of a piece that the next one repeats as context");
+  o.add("max-line-bytes", &max_line_bytes, "N", "longer lines of JSON are rejects");
+  o.add("dry-run", &dry_run, "", "check the options and touch nothing");
+}
+
+int run_import(Runtime&, std::span<const std::string> args) {
+  ImportCommand command;
+  OptionSet set;
+  command.describe(set);
+  if (!parse_job_options(set, "import", args)) return 0;
+  if (command.dry_run) {
+    check_import_options(command);
+    std::cout << resolved_config(set);
+    return static_cast<int>(ExitCode::complete);
+  }
+  const ImportSummary summary = run_import(command);
+  log::info("{}: {} records, {} tokens from {} documents", command.output, summary.records, summary.tokens, summary.documents);
+  if (summary.rejects > 0) log::warning("{} documents were rejected, see {}", summary.rejects, summary.rejects_path);
+  Json json;
+  json["documents"] = summary.documents;
+  json["records"] = summary.records;
+  json["tokens"] = summary.tokens;
+  json["rejects"] = summary.rejects;
+  std::cout << json.dump() << '\n';
+  return static_cast<int>(summary.exit_code);
+}
+
+}  // namespace switchyard

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "jobs/import_job.h"
+#include "jobs/options.h"
+
+namespace switchyard {
+
+/// ImportOptions as a command line gives them.
+struct ImportCommand : ImportOptions {
+  bool dry_run = false;
+
+  void describe(OptionSet& o);
+};
+
+}  // namespace switchyard

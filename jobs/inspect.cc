@@ -1,0 +1,159 @@
+// `switchyard inspect`: architecture, parameters and memory per rank, from a checkpoint or a bare config.json.
+#include "jobs/inspect.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+
+#include "io/safetensors.h"
+#include "jobs/job.h"
+#include "jobs/text.h"
+#include "kernels/cpu_isa.h"
+#include "model/memory_plan.h"
+#include "model/tensor_table.h"
+
+namespace switchyard {
+namespace {
+
+struct Inspection {
+  std::string source;
+  ModelConfig config;
+  MemoryRequest request;
+  MemoryPlan memory;
+  int64_t num_tensors = 0;  ///< of the checkpoint; 0 where there is only a configuration
+  uint64_t stored_bytes = 0;
+};
+
+Inspection inspect(const InspectOptions& o) {
+  Inspection result;
+  if (o.reference.empty() == o.model.empty()) fail(ExitCode::usage, "inspect: expected MODEL or --reference NAME");
+  if (o.dtype != "f32" && o.dtype != "bf16") fail(ExitCode::usage, "--dtype is \"{}\", expected f32 or bf16", o.dtype);
+  if (o.reference.empty()) {
+    result.source = o.model;
+    result.config = read_model_config(o.model, {o.allow_config_field.begin(), o.allow_config_field.end()});
+    if (std::filesystem::exists(std::filesystem::path(o.model) / "model.safetensors") ||
+        std::filesystem::exists(std::filesystem::path(o.model) / "model.safetensors.index.json")) {
+      const Checkpoint checkpoint(o.model);
+      make_tensor_table(checkpoint, result.config, o.model);
+      result.num_tensors = static_cast<int64_t>(checkpoint.tensors().size());
+      for (const auto& [name, tensor] : checkpoint.tensors()) result.stored_bytes += tensor.bytes;
+    }
+  } else {
+    result.source = o.reference;
+    result.config = reference_config(o.reference);
+  }
+  const ModelConfig& c = result.config;
+  const auto in_range = [](std::string_view name, int64_t value, int64_t least, int64_t most) {
+    if (value < least || value > most) fail(ExitCode::usage, "--{} is {}, expected {} to {}", name, value, least, most);
+  };
+  in_range("ranks", o.ranks, 1, c.num_experts);
+  in_range("threads", o.threads, 1, 4096);
+  in_range("batch-tokens", o.batch_tokens, 1, 1 << 24);
+  in_range("max-record", o.max_record, 0, c.max_positions);
+  in_range("exchange-bytes", o.exchange_bytes, 1, INT64_MAX);
+
+  set_cpu_isa("auto");
+  const int64_t longest = o.max_record > 0 ? o.max_record : std::min(o.batch_tokens, c.max_positions);
+  result.request = {o.dtype == "bf16" ? DType::bf16 : DType::f32, static_cast<int>(o.ranks), static_cast<int>(o.threads),
+                    {std::max(o.batch_tokens, longest), longest}, o.exchange_bytes};
+  result.memory = plan_memory(c, result.request);
+  return result;
+}
+
+Json to_json(const Inspection& i) {
+  const ModelConfig& c = i.config;
+  const int64_t total = c.total_parameters();
+  Json json;
+  json["source"] = i.source;
+  json["family"] = c.family;
+  json["layers"] = c.num_layers;
+  json["moe_layers"] = c.num_moe_layers();
+  json["hidden_size"] = c.hidden_size;
+  json["heads"] = c.num_heads;
+  json["kv_heads"] = c.num_kv_heads;
+  json["head_dim"] = c.head_dim;
+  json["experts"] = c.num_experts;
+  json["experts_per_token"] = c.experts_per_token;
+  json["expert_ffn_size"] = c.expert_ffn_size;
+  json["shared_ffn_size"] = c.shared_ffn_size;
+  json["dense_ffn_size"] = c.dense_ffn_size;
+  json["vocab_size"] = c.vocab_size;
+  json["tied_embeddings"] = c.tied_embeddings;
+  json["max_positions"] = c.max_positions;
+  json["total_parameters"] = total;
+  json["active_parameters"] = c.active_parameters();
+  json["weight_bytes_16bit"] = 2 * total;
+  json["kv_bytes_per_token_16bit"] = c.kv_bytes_per_token(2);
+  json["tensors"] = i.num_tensors;
+  json["stored_bytes"] = i.stored_bytes;
+  json["ranks"] = i.request.num_ranks;
+  json["dtype"] = std::string(name_of(i.request.operand));
+  json["batch_tokens"] = i.request.limits.max_tokens;
+  json["bytes_per_rank"] = {{"weights", i.memory.weights},         {"loading", i.memory.loading},
+                            {"activations", i.memory.activations}, {"exchange", i.memory.exchange},
+                            {"scratch", i.memory.scratch},         {"peak", i.memory.peak()}};
+  return json;
+}
+
+void print(const Inspection& i) {
+  const ModelConfig& c = i.config;
+  const int64_t total = c.total_parameters(), active = c.active_parameters();
+  const auto line = [](std::string_view name, const std::string& value) { std::cout << fmt::format("{:<22}{}\n", name, value); };
+  line("model", fmt::format("{} ({})", i.source, c.family));
+  line("layers", fmt::format("{}, {} of them with experts", c.num_layers, c.num_moe_layers()));
+  line("hidden size", fmt::format("{}", c.hidden_size));
+  line("attention", fmt::format("{} heads, {} key-value heads × {}", c.num_heads, c.num_kv_heads, c.head_dim));
+  line("experts", fmt::format("{}, {} per token, f {}{}", c.num_experts, c.experts_per_token, c.expert_ffn_size,
+                              c.shared_ffn_size > 0 ? fmt::format(", shared f {}", c.shared_ffn_size) : ""));
+  if (c.dense_ffn_size > 0) line("dense layers", fmt::format("f {}", c.dense_ffn_size));
+  line("vocabulary", fmt::format("{}{}", c.vocab_size, c.tied_embeddings ? ", tied" : ", untied"));
+  line("positions", fmt::format("{}", c.max_positions));
+  if (i.num_tensors > 0) line("checkpoint", fmt::format("{} tensors, {}", i.num_tensors, bytes_text(i.stored_bytes)));
+  line("total parameters", fmt::format("{} ({})", count_text(total), total));
+  line("active parameters", fmt::format("{} ({:.1f} %)", count_text(active), 100.0 * static_cast<double>(active) / static_cast<double>(total)));
+  line("16-bit weights", fmt::format("{:.2f} GB", 2e-9 * static_cast<double>(total)));
+  line("16-bit KV cache", fmt::format("{} B/token", c.kv_bytes_per_token(2)));
+  std::cout << fmt::format("\nper rank, {} ranks, {}, {} tokens at once\n", i.request.num_ranks, name_of(i.request.operand),
+                           i.request.limits.max_tokens);
+  line("  weights", bytes_text(i.memory.weights));
+  line("  while loading", bytes_text(i.memory.loading));
+  line("  activations", bytes_text(i.memory.activations));
+  line("  exchange buffers", bytes_text(i.memory.exchange));
+  line("  kernel scratch", bytes_text(i.memory.scratch));
+  line("  peak", bytes_text(i.memory.peak()));
+}
+
+}  // namespace
+
+void InspectOptions::describe(OptionSet& o) {
+  o.group("What");
+  o.add("model", &model, "MODEL", "Hugging Face directory, or a config.json alone");
+  o.positional("model");
+  o.add("reference", &reference, "NAME", "a built-in configuration instead: seed-23B, qwen3-30b-a3b");
+  o.add("allow-config-field", &allow_config_field, "NAME ...", "accept these unknown fields of config.json as harmless");
+  o.add("json", &json, "", "print JSON");
+  o.add("dry-run", &dry_run, "", "no effect: inspect changes nothing");
+  o.group("For this layout");
+  o.add("ranks", &ranks, "N", "ranks that share the experts");
+  o.add("threads", &threads, "N", "threads per rank");
+  o.add("dtype", &dtype, "f32|bf16", "arithmetic of products");
+  o.add("batch-tokens", &batch_tokens, "N", "tokens a rank computes at once");
+  o.add("max-record", &max_record, "N", "tokens of the longest record (0: as --batch-tokens)");
+  o.add("exchange-bytes", &exchange_bytes, "N", "budget per rank for other ranks' rows and their results");
+}
+
+int run_inspect(Runtime&, std::span<const std::string> args) {
+  InspectOptions options;
+  OptionSet set;
+  options.describe(set);
+  if (!parse_job_options(set, "inspect", args)) return 0;
+  const Inspection result = inspect(options);
+  if (options.json) {
+    std::cout << to_json(result).dump(2) << '\n';
+  } else {
+    print(result);
+  }
+  return static_cast<int>(ExitCode::complete);
+}
+
+}  // namespace switchyard

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "jobs/options.h"
+
+namespace switchyard {
+
+struct InspectOptions {
+  std::string model, reference, dtype = "f32";
+  std::vector<std::string> allow_config_field;
+  int64_t ranks = 1, threads = 1, batch_tokens = 8192, max_record = 0, exchange_bytes = int64_t{256} << 20;
+  bool json = false, dry_run = false;
+
+  void describe(OptionSet& o);
+};
+
+}  // namespace switchyard

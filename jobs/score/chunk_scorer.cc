@@ -1,0 +1,185 @@
+#include "jobs/score/chunk_scorer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/stopwatch.h"
+#include "jobs/score/batch_plan.h"
+#include "jobs/score/input_check.h"
+
+namespace switchyard {
+namespace {
+
+bool all_finite(std::span<const float> values) {
+  return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
+}
+
+/// A record's states [length, d] as one vector: their mean, summed in double in order, or the last.
+std::vector<float> pool_states(ConstView states, std::string_view embed) {
+  const auto d = static_cast<size_t>(states.shape[1]);
+  const auto values = states.span<float>();
+  if (embed == "last") return {values.end() - static_cast<std::ptrdiff_t>(d), values.end()};
+  std::vector<double> sum(d, 0.0);
+  for (size_t i = 0; i < values.size(); ++i) sum[i % d] += static_cast<double>(values[i]);
+  std::vector<float> mean(d);
+  for (size_t i = 0; i < d; ++i) mean[i] = static_cast<float>(sum[i] / static_cast<double>(states.rows()));
+  return mean;
+}
+
+}  // namespace
+
+ChunkScorer::ChunkScorer(const Decoder& decoder, const ScoringInput& input, Communicator& world, Communicator& group,
+                         const Stream& stream, Arena& arena, Options options)
+    : decoder_(decoder), input_(input), world_(world), group_(group), stream_(stream), arena_(arena),
+      options_(std::move(options)) {}
+
+std::optional<ChunkResult> ChunkScorer::score(int64_t chunk, int64_t first_record, int64_t num_records, SignalWatch& watch) {
+  ScoredRows rows;
+  std::vector<ScoringInput::Record> records;
+  std::vector<int64_t> lengths;
+  for (const auto& record : input_.records(first_record, num_records)) {
+    std::string reason = reject_reason(record, options_.max_positions);
+    if (reason.empty()) {
+      records.push_back(record);
+      lengths.push_back(record.length);
+    } else if (group_.rank() == 0) {
+      rows.rejects.push_back({record.index, std::move(reason)});
+    }
+  }
+
+  int64_t tokens_left = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
+  for (const auto& step : plan_batches(lengths, group_.size(), capacity())) {
+    StopDecision decision;
+    {
+      const Stopwatch stopwatch(counters_.agree);
+      decision = agree_on_stopping(watch, world_, group_);
+    }
+    if (decision.drop || !fits(decision, tokens_left)) return std::nullopt;
+
+    int64_t step_tokens = 0;
+    for (const auto& batch : step)
+      for (const int i : batch) step_tokens += lengths[static_cast<size_t>(i)];
+    std::vector<ScoringInput::Record> mine;
+    for (const int i : step[static_cast<size_t>(group_.rank())]) mine.push_back(records[static_cast<size_t>(i)]);
+    const double start = seconds_now();
+    run_step(mine, rows);
+    {
+      // The slowest rank's time, so that all ranks plan alike.
+      const Stopwatch stopwatch(counters_.agree);
+      const double seconds = group_.all_reduce_one(seconds_now() - start, ReduceOp::max);
+      tokens_per_second_ = static_cast<double>(step_tokens) / std::max(seconds, 1e-9);
+    }
+    tokens_left -= step_tokens;
+    counters_.group_tokens += step_tokens;
+    ++counters_.steps;
+  }
+
+  const Stopwatch stopwatch(counters_.gather);
+  std::vector<ScoredRows> parts;
+  for (const auto& bytes : group_.gather_bytes(pack_rows(rows), 0)) parts.push_back(unpack_rows(bytes));
+  ChunkResult result;
+  if (group_.rank() == 0) result = assemble_chunk(parts, options_.results);
+  result.chunk = chunk;
+  result.first_record = first_record;
+  result.num_records = num_records;
+  return result;
+}
+
+/// Tokens a rank may take at once: what it was told, or what fits the time that a step may last.
+int64_t ChunkScorer::capacity() const {
+  if (tokens_per_second_ == 0) return options_.batch_tokens;
+  const double bound = std::min(tokens_per_second_ * options_.step_seconds / group_.size(), 1e18);
+  return std::clamp(static_cast<int64_t>(bound), int64_t{1}, options_.batch_tokens);
+}
+
+bool ChunkScorer::fits(const StopDecision& decision, int64_t tokens_left) const {
+  constexpr double kCommitSeconds = 1;
+  if (!decision.seconds_left) return true;
+  if (tokens_per_second_ == 0) return false;
+  return static_cast<double>(tokens_left) / tokens_per_second_ + kCommitSeconds < *decision.seconds_left;
+}
+
+void ChunkScorer::run_step(std::span<const ScoringInput::Record> records, ScoredRows& rows) {
+  const Prepared prepared = prepare(records, rows);
+  const ArenaScope scope(arena_);
+  View states;
+  {
+    const Stopwatch stopwatch(counters_.decode);
+    states = decoder_.forward(stream_, arena_, prepared.batch);  // also with no records: the exchange is collective
+  }
+  const Stopwatch stopwatch(counters_.head);
+  const TokenScores scores = decoder_.score(stream_, arena_, states, prepared.row, prepared.target);
+  collect(prepared, states, scores, rows);
+  counters_.tokens += prepared.batch.tokens();
+  counters_.scored_tokens += static_cast<int64_t>(prepared.row.size());
+}
+
+/// Reads the records' tokens; those with bad ids, and those with nothing to compute, are done with here.
+ChunkScorer::Prepared ChunkScorer::prepare(std::span<const ScoringInput::Record> records, ScoredRows& rows) {
+  const Stopwatch stopwatch(counters_.read);
+  Prepared prepared;
+  std::vector<int32_t> ids;
+  for (const ScoringInput::Record& record : records) {
+    if (!read_tokens(record, ids, rows)) continue;
+    if (record.context == record.length && options_.results.embed == "none") {
+      rows.record.push_back(record.index);
+      rows.logprob.push_back(0);
+      rows.tokens.push_back(0);
+      rows.greedy.push_back(1);
+      continue;
+    }
+    const auto first = static_cast<int32_t>(prepared.batch.tokens());
+    for (int64_t t = record.context; t < record.length; ++t) {
+      prepared.row.push_back(first + static_cast<int32_t>(t) - 1);
+      prepared.target.push_back(ids[static_cast<size_t>(t)]);
+    }
+    prepared.batch.add(ids);
+    prepared.records.push_back(record);
+  }
+  return prepared;
+}
+
+/// A record's token ids, hashed; false (and a reject) if one is outside the vocabulary.
+bool ChunkScorer::read_tokens(const ScoringInput::Record& record, std::vector<int32_t>& ids, ScoredRows& rows) {
+  std::vector<int64_t> tokens;
+  input_.tokens(record, tokens);
+  rows.hashed_record.push_back(record.index);
+  rows.hash.push_back(hash_record(record, tokens));
+  const auto bad = std::find_if(tokens.begin(), tokens.end(), [&](int64_t id) { return id < 0 || id >= options_.vocab_size; });
+  if (bad != tokens.end()) {
+    rows.rejects.push_back({record.index, fmt::format("token {} is {}, but the vocabulary has {}", bad - tokens.begin(), *bad,
+                                                      options_.vocab_size)});
+    return false;
+  }
+  ids.assign(tokens.begin(), tokens.end());
+  return true;
+}
+
+void ChunkScorer::collect(const Prepared& prepared, ConstView states, const TokenScores& scores, ScoredRows& rows) const {
+  size_t next = 0;
+  for (size_t r = 0; r < prepared.records.size(); ++r) {
+    const ScoringInput::Record& record = prepared.records[r];
+    const auto count = static_cast<size_t>(record.length - record.context);
+    const auto logprob = std::span(scores.logprob).subspan(next, count);
+    const auto argmax = std::span(scores.argmax).subspan(next, count);
+    const auto target = std::span(prepared.target).subspan(next, count);
+    next += count;
+
+    std::vector<float> vector;
+    if (options_.results.embed != "none")
+      vector = pool_states(states.slice(prepared.batch.record_offsets[r], record.length), options_.results.embed);
+    if (!all_finite(logprob) || !all_finite(vector)) {
+      rows.rejects.push_back({record.index, "the model's output is not finite"});
+      continue;
+    }
+    rows.record.push_back(record.index);
+    rows.logprob.push_back(std::accumulate(logprob.begin(), logprob.end(), 0.0));
+    rows.tokens.push_back(static_cast<int32_t>(count));
+    rows.greedy.push_back(std::equal(argmax.begin(), argmax.end(), target.begin()) ? 1 : 0);
+    rows.embedding.insert(rows.embedding.end(), vector.begin(), vector.end());
+    if (options_.results.per_token) rows.token_logprob.insert(rows.token_logprob.end(), logprob.begin(), logprob.end());
+  }
+}
+
+}  // namespace switchyard

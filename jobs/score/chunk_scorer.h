@@ -1,0 +1,69 @@
+// Scores one chunk of records with one expert group.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/stream.h"
+#include "comm/communicator.h"
+#include "io/input.h"
+#include "io/shard.h"
+#include "jobs/score/scored_rows.h"
+#include "jobs/score/stop.h"
+#include "model/decoder.h"
+
+namespace switchyard {
+
+/// Seconds of this rank by phase, and what was done in them.
+struct ScoreCounters {
+  double read = 0, decode = 0, head = 0, gather = 0, write = 0, agree = 0;
+  int64_t tokens = 0;         ///< through the decoder, this rank
+  int64_t group_tokens = 0;   ///< through the decoder, all ranks of the group
+  int64_t scored_tokens = 0;  ///< log-probabilities, this rank
+  int64_t steps = 0;
+};
+
+class ChunkScorer {
+ public:
+  struct Options {
+    ResultOptions results;
+    int64_t batch_tokens = 0;
+    int64_t vocab_size = 0, max_positions = 0;
+    double step_seconds = 5;  ///< a step is bounded to this, by what the last ones took
+  };
+  ChunkScorer(const Decoder& decoder, const ScoringInput& input, Communicator& world, Communicator& group,
+              const Stream& stream, Arena& arena, Options options);
+
+  /// Collective over the group. Empty on all ranks if stopping left no time to finish; otherwise the result on the group's
+  /// rank 0, and a default one elsewhere.
+  std::optional<ChunkResult> score(int64_t chunk, int64_t first_record, int64_t num_records, SignalWatch& watch);
+
+  const ScoreCounters& counters() const { return counters_; }
+
+ private:
+  /// Records of one step on this rank, ready for the decoder.
+  struct Prepared {
+    std::vector<ScoringInput::Record> records;
+    Batch batch;
+    std::vector<int32_t> row, target;  ///< states to score, and the tokens to score there
+  };
+  bool fits(const StopDecision& decision, int64_t tokens_left) const;
+  int64_t capacity() const;
+  void run_step(std::span<const ScoringInput::Record> records, ScoredRows& rows);
+  Prepared prepare(std::span<const ScoringInput::Record> records, ScoredRows& rows);
+  bool read_tokens(const ScoringInput::Record& record, std::vector<int32_t>& ids, ScoredRows& rows);
+  void collect(const Prepared& prepared, ConstView states, const TokenScores& scores, ScoredRows& rows) const;
+
+  const Decoder& decoder_;
+  const ScoringInput& input_;
+  Communicator& world_;
+  Communicator& group_;
+  const Stream& stream_;
+  Arena& arena_;
+  Options options_;
+  ScoreCounters counters_;
+  double tokens_per_second_ = 0;  ///< of the group, agreed
+};
+
+}  // namespace switchyard

@@ -1,0 +1,69 @@
+#include "jobs/score/engine.h"
+
+#include <cstring>
+
+#include "base/log.h"
+
+namespace switchyard {
+namespace {
+
+std::vector<std::byte> pack_hashes(const std::vector<PartHash>& parts) {
+  std::vector<std::byte> out;
+  const auto put = [&](const void* data, size_t bytes) {
+    const auto* p = static_cast<const std::byte*>(data);
+    out.insert(out.end(), p, p + bytes);
+  };
+  for (const PartHash& part : parts) {
+    const uint64_t length = part.id.size();
+    put(&length, sizeof length);
+    put(part.id.data(), length);
+    put(&part.hash, sizeof part.hash);
+  }
+  return out;
+}
+
+void unpack_hashes(std::span<const std::byte> bytes, std::vector<PartHash>& parts) {
+  while (!bytes.empty()) {
+    uint64_t length = 0;
+    std::memcpy(&length, bytes.data(), sizeof length);
+    PartHash part;
+    part.id.assign(reinterpret_cast<const char*>(bytes.data() + sizeof length), length);
+    std::memcpy(&part.hash, bytes.data() + sizeof length + length, sizeof part.hash);
+    parts.push_back(std::move(part));
+    bytes = bytes.subspan(sizeof length + length + sizeof part.hash);
+  }
+}
+
+}  // namespace
+
+ScoringEngine::ScoringEngine(const ModelConfig& config, const EngineOptions& options, Communicator& group,
+                             std::function<void()> poll)
+    : pool_(options.threads), stream_{Device::cpu, &pool_, std::move(poll)} {
+  const ExpertPlacement placement(static_cast<int>(config.num_experts), group.size());
+  {
+    const Checkpoint checkpoint(options.model);
+    const TensorTable table = make_tensor_table(checkpoint, config, options.model.string());
+    loaded_ = load_model(stream_, checkpoint, table, config, options.operand, placement, group.rank());
+  }
+  stream_.poll = {};
+  exchange_ = std::make_unique<ExpertExchange>(group, placement, config.hidden_size,
+                                               static_cast<int>(config.experts_per_token), options.operand,
+                                               options.exchange_bytes);
+  if (group.size() > 1 && exchange_->budget_too_small())
+    log::info("--exchange-bytes {} is below the least of {}: rounds of one row per pair of ranks", options.exchange_bytes,
+              exchange_->least_exchange_bytes());
+  decoder_ = std::make_unique<Decoder>(loaded_.weights, *exchange_, options.limits);
+  arena_ = std::make_unique<Arena>(Decoder::arena_bytes(config, options.operand, options.limits,
+                                                        exchange_->scratch_bytes(options.limits.max_tokens).arena_bytes));
+}
+
+Hash128 ScoringEngine::model_hash(Communicator& group) const {
+  std::vector<PartHash> parts;
+  for (const auto& bytes : group.gather_bytes(pack_hashes(loaded_.hashes), 0)) unpack_hashes(bytes, parts);
+  Hash128 hash = group.rank() == 0 ? combine_hashes(std::move(parts)) : Hash128{};
+  int64_t words[2] = {static_cast<int64_t>(hash.high), static_cast<int64_t>(hash.low)};
+  group.broadcast({words, {2}, DType::i64}, 0);
+  return {static_cast<uint64_t>(words[0]), static_cast<uint64_t>(words[1])};
+}
+
+}  // namespace switchyard

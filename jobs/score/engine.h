@@ -1,0 +1,43 @@
+// A loaded model with all it needs to run: threads, memory, exchange, decoder.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+
+#include "model/decoder.h"
+
+namespace switchyard {
+
+struct EngineOptions {
+  std::filesystem::path model;
+  DType operand = DType::f32;
+  int threads = 1;
+  DecoderLimits limits;
+  int64_t exchange_bytes = 0;
+};
+
+class ScoringEngine {
+ public:
+  /// Loads this rank's part of the model. `group`: the ranks that share the experts. `poll` is called now and then while
+  /// loading; it may throw to give up.
+  ScoringEngine(const ModelConfig& config, const EngineOptions& options, Communicator& group, std::function<void()> poll = {});
+
+  const Stream& stream() const { return stream_; }
+  Arena& arena() { return *arena_; }
+  const ExpertExchange& exchange() const { return *exchange_; }
+  const Decoder& decoder() const { return *decoder_; }
+  /// The identity of the model that the group loaded, the same on all its ranks. Collective over the group.
+  Hash128 model_hash(Communicator& group) const;
+  uint64_t bytes_read() const { return loaded_.bytes_read; }
+
+ private:
+  ThreadPool pool_;
+  Stream stream_;
+  LoadedModel loaded_;
+  std::unique_ptr<ExpertExchange> exchange_;
+  std::unique_ptr<Decoder> decoder_;
+  std::unique_ptr<Arena> arena_;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,41 @@
+#include "jobs/score/options.h"
+
+namespace switchyard {
+
+void ScoreOptions::describe(OptionSet& o) {
+  o.group("What");
+  o.add("model", &model, "DIR", "Hugging Face directory: config.json and safetensors");
+  o.add("input", &input, "FILE", "scoring input (HDF5, see `switchyard import`)");
+  o.add("run", &run, "DIR", "run directory: made, or resumed");
+  o.add("allow-config-field", &allow_config_field, "NAME ...", "accept these unknown fields of config.json as harmless");
+  o.require("model");
+  o.require("input");
+  o.require("run");
+
+  o.group("Results");
+  o.add("per-token", &per_token, "", "store every scored token's log-probability");
+  o.add("embed", &embed, "none|mean|last", "store final-norm states, averaged or of the last token");
+  o.add("max-rejects", &max_rejects, "N", "more rejected records than this end with exit code 65");
+  o.add("drop-shards", &drop_shards, "", "delete the shards once results.h5 is complete");
+
+  o.group("Numerics");
+  o.add("dtype", &dtype, "auto|f32|bf16", "arithmetic of products (auto: by checkpoint, CPU and memory)");
+  o.add("cpu-isa", &cpu_isa, "NAME", "pin one instruction set for a mixed cluster: avx2, avx512, avx512_vnni, avx512_bf16, amx");
+
+  o.group("Parallel layout and memory");
+  o.add("ep", &ep, "N", "ranks that share one copy of the experts; divides the world (0: the smallest that fits)");
+  o.add("threads", &threads, "N", "threads per rank (0: this rank's share of its cores)");
+  o.add("batch-tokens", &batch_tokens, "N", "tokens a rank computes at once");
+  o.add("chunk-records", &chunk_records, "N", "records per shard (0: about 2^19 tokens); part of the run's identity");
+  o.add("exchange-bytes", &exchange_bytes, "N", "budget per rank for other ranks' rows and their results");
+  o.add("memory-gib", &memory_gib, "X", "memory a rank may use (0: its share of what is available)");
+
+  o.group("As a batch job");
+  o.add("lease-timeout", &lease_timeout, "S", "seconds to watch another attempt's lease before taking it over");
+  o.add("term-grace", &term_grace, "S", "seconds to stop in after SIGTERM or SIGINT");
+  o.add("limit-grace", &limit_grace, "S", "seconds to stop in after SIGUSR1 when Slurm does not tell the job's end");
+  o.add("dry-run", &dry_run, "", "print the plan and touch nothing");
+  o.add("quiet", &quiet, "", "warnings and errors only");
+}
+
+}  // namespace switchyard

@@ -1,0 +1,171 @@
+#include "jobs/score/plan.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/hash.h"
+#include "io/results.h"
+#include "jobs/collectively.h"
+#include "jobs/numerics.h"
+#include "jobs/text.h"
+
+namespace switchyard {
+namespace {
+
+constexpr int64_t kChunkTokens = int64_t{1} << 19;
+
+/// Expert-group sizes that divide the world, inside a host or over whole hosts, smallest first.
+std::vector<int> group_sizes(int world, int ranks_on_host, int64_t num_experts) {
+  std::vector<int> sizes;
+  for (int ep = 1; ep <= world && ep <= num_experts; ++ep)
+    if (world % ep == 0 && (ranks_on_host % ep == 0 || ep % ranks_on_host == 0)) sizes.push_back(ep);
+  return sizes;
+}
+
+MemoryPlan memory_with(const ScorePlan& plan, const ScoreOptions& options, DType operand, int ep) {
+  return plan_memory(plan.config, {operand, ep, plan.threads, plan.limits, options.exchange_bytes});
+}
+
+/// Chooses --ep for a dtype: what was asked for, or the smallest that fits; 0 when none does.
+int choose_ep(const ScorePlan& plan, const ScoreOptions& options, DType operand) {
+  if (options.ep != 0) return static_cast<int>(options.ep);
+  for (const int ep : group_sizes(plan.world_size, plan.ranks_on_host, plan.config.num_experts))
+    if (memory_with(plan, options, operand, ep).peak() <= plan.memory_limit) return ep;
+  return 0;
+}
+
+void choose_layout(ScorePlan& plan, const ScoreOptions& options, const RunDirectory& run) {
+  const int64_t world = plan.world_size, experts = plan.config.num_experts;
+  if (options.ep != 0 && (world % options.ep != 0 || options.ep > experts))
+    fail(ExitCode::usage, "--ep is {}: it must divide the {} ranks and be at most the {} experts", options.ep, world, experts);
+
+  std::string dtype = options.dtype;
+  if (dtype == "auto" && run.has_manifest()) {
+    dtype = require_string(run.read_manifest()["info"], "dtype", run.manifest_path().string());
+    plan.why_operand = "as this run began";
+  }
+  if (dtype == "auto") {
+    plan.operand = has_native_bf16() ? DType::bf16 : DType::f32;
+    plan.why_operand = has_native_bf16() ? "the CPU multiplies bf16 natively" : "the CPU has no native bf16 products";
+    if (plan.operand == DType::f32 && choose_ep(plan, options, DType::f32) == 0 && choose_ep(plan, options, DType::bf16) != 0) {
+      plan.operand = DType::bf16;
+      plan.why_operand = "f32 weights do not fit into memory";
+    }
+  } else {
+    plan.operand = dtype == "bf16" ? DType::bf16 : DType::f32;
+  }
+  plan.ep = choose_ep(plan, options, plan.operand);
+  const int shown = plan.ep == 0 ? static_cast<int>(std::min<int64_t>(world, experts)) : plan.ep;
+  plan.memory = memory_with(plan, options, plan.operand, shown);
+  if (plan.ep == 0 || plan.memory.peak() > plan.memory_limit)
+    fail(ExitCode::environment,
+         "memory: {} {} over {} ranks needs {} per rank (weights {}, activations {}, exchange {}), but a rank may use {} "
+         "(more ranks or nodes, a larger --ep, --dtype bf16, a smaller --batch-tokens, or --memory-gib)",
+         plan.config.family, name_of(plan.operand), shown, bytes_text(plan.memory.peak()), bytes_text(plan.memory.weights),
+         bytes_text(plan.memory.activations), bytes_text(plan.memory.exchange), bytes_text(plan.memory_limit));
+}
+
+}  // namespace
+
+void check_options(const ScoreOptions& o) {
+  const auto at_least = [](std::string_view name, int64_t value, int64_t least) {
+    if (value < least) fail(ExitCode::usage, "--{} is {}, at least {}", name, value, least);
+  };
+  at_least("batch-tokens", o.batch_tokens, 1);
+  at_least("chunk-records", o.chunk_records, 0);
+  at_least("exchange-bytes", o.exchange_bytes, 1);
+  at_least("threads", o.threads, 0);
+  at_least("ep", o.ep, 0);
+  at_least("max-rejects", o.max_rejects, 0);
+  at_least("lease-timeout", o.lease_timeout, 1);
+  at_least("term-grace", o.term_grace, 1);
+  at_least("limit-grace", o.limit_grace, 1);
+  if (o.batch_tokens > 1 << 24) fail(ExitCode::usage, "--batch-tokens is {}, at most {}", o.batch_tokens, 1 << 24);
+  if (o.dtype != "auto" && o.dtype != "f32" && o.dtype != "bf16")
+    fail(ExitCode::usage, "--dtype is \"{}\", expected auto, f32 or bf16", o.dtype);
+  if (o.embed != "none" && o.embed != "mean" && o.embed != "last")
+    fail(ExitCode::usage, "--embed is \"{}\", expected none, mean or last", o.embed);
+  if (o.memory_gib < 0) fail(ExitCode::usage, "--memory-gib is {}, at least 0", o.memory_gib);
+}
+
+MachineShare share_machine(Communicator& world) {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  ::sched_getaffinity(0, sizeof mask, &mask);
+  char host[256] = {};
+  ::gethostname(host, sizeof host - 1);
+  const int64_t mine[2] = {static_cast<int64_t>(hash_of(std::as_bytes(std::span(host))).low),
+                           static_cast<int64_t>(hash_of(std::as_bytes(std::span(&mask, 1))).low)};
+  std::vector<int64_t> all(2 * static_cast<size_t>(world.size()));
+  world.all_gather({mine, {1, 2}, DType::i64}, {all.data(), {world.size(), 2}, DType::i64});
+
+  MachineShare share{.world_size = world.size(), .ranks_on_host = 0};
+  int same_mask = 0;
+  for (size_t i = 0; i < all.size(); i += 2) {
+    share.ranks_on_host += all[i] == mine[0];
+    same_mask += all[i] == mine[0] && all[i + 1] == mine[1];
+  }
+  share.cores = std::max(1, CPU_COUNT(&mask) / same_mask);
+  const auto memory = static_cast<int64_t>(available_memory() / static_cast<size_t>(share.ranks_on_host) / 20 * 19);
+  share.memory = static_cast<size_t>(world.all_reduce_one(memory, ReduceOp::min));
+  // A group of ranks plans alike only if the hosts look alike to it.
+  share.ranks_on_host = static_cast<int>(world.all_reduce_one(int64_t{share.ranks_on_host}, ReduceOp::max));
+  return share;
+}
+
+InputSurvey survey_input(const ScoringInput& input, int64_t max_positions) {
+  constexpr int64_t kBlock = 1 << 18;
+  InputSurvey survey;
+  for (int64_t first = 0; first < input.num_records(); first += kBlock)
+    for (const auto& record : input.records(first, std::min(kBlock, input.num_records() - first)))
+      if (record.length <= max_positions) survey.longest_record = std::max(survey.longest_record, record.length);
+  survey.structure_hash = input.structure_hash();
+  return survey;
+}
+
+ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, const ScoringInput& input,
+                     const InputSurvey& survey, const MachineShare& machine, const RunDirectory& run) {
+  ScorePlan plan;
+  plan.config = config;
+  plan.world_size = machine.world_size;
+  plan.ranks_on_host = machine.ranks_on_host;
+  plan.threads = options.threads > 0 ? static_cast<int>(options.threads) : machine.cores;
+  plan.memory_limit = options.memory_gib > 0 ? static_cast<size_t>(options.memory_gib * 0x1p30) : machine.memory;
+
+  plan.num_records = input.num_records();
+  plan.num_tokens = input.num_tokens();
+  const int64_t mean_length = std::max<int64_t>(1, plan.num_tokens / std::max<int64_t>(1, plan.num_records));
+  plan.chunk_records = options.chunk_records > 0 ? options.chunk_records : std::max<int64_t>(1, kChunkTokens / mean_length);
+  plan.num_chunks = (plan.num_records + plan.chunk_records - 1) / plan.chunk_records;
+  plan.limits = {std::max(std::min(options.batch_tokens, plan.num_tokens), survey.longest_record), survey.longest_record};
+  plan.results = {options.per_token, options.embed, options.embed == "none" ? 0 : config.hidden_size};
+
+  choose_layout(plan, options, run);
+  plan.numerics = numerics_id(plan.operand);
+  plan.disk_bytes = predicted_results_bytes(plan.num_records, plan.num_tokens, plan.results) +
+                    predicted_shard_bytes(plan.num_records, plan.num_tokens, plan.results);
+  return plan;
+}
+
+std::vector<std::string> describe_plan(const ScorePlan& p) {
+  return {
+      fmt::format("model: {}, {} layers, {} experts, {} per token; {} parameters, {} active", p.config.family,
+                  p.config.num_layers, p.config.num_experts, p.config.experts_per_token,
+                  count_text(p.config.total_parameters()), count_text(p.config.active_parameters())),
+      fmt::format("input: {} records, {} tokens, longest {}; {} chunks of {} records", p.num_records, p.num_tokens,
+                  p.limits.max_record, p.num_chunks, p.chunk_records),
+      fmt::format("numerics: {}{}", p.numerics, p.why_operand.empty() ? "" : " (" + p.why_operand + ")"),
+      fmt::format("layout: {} ranks = {} groups × {} expert ranks, {} threads each, {} ranks on this host", p.world_size,
+                  p.num_groups(), p.ep, p.threads, p.ranks_on_host),
+      fmt::format("memory per rank: {} of {} (weights {}, loading {}, activations {}, exchange {}, scratch {})",
+                  bytes_text(p.memory.peak()), bytes_text(p.memory_limit), bytes_text(p.memory.weights),
+                  bytes_text(p.memory.loading), bytes_text(p.memory.activations), bytes_text(p.memory.exchange),
+                  bytes_text(p.memory.scratch)),
+      fmt::format("disk: {} for shards and results", bytes_text(p.disk_bytes)),
+  };
+}
+
+}  // namespace switchyard

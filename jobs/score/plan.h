@@ -1,0 +1,61 @@
+// Everything a scoring run decides before it starts, from the options, the model, the input and the machine.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "io/input.h"
+#include "io/run_directory.h"
+#include "jobs/score/options.h"
+#include "model/memory_plan.h"
+
+namespace switchyard {
+
+struct ScorePlan {
+  ModelConfig config;
+  DType operand = DType::f32;
+  std::string why_operand;  ///< for --dtype auto
+  std::string numerics;     ///< the numerics id
+  int world_size = 1, ep = 1, threads = 1, ranks_on_host = 1;
+  int64_t num_records = 0, num_tokens = 0, chunk_records = 0, num_chunks = 0;
+  DecoderLimits limits;
+  ResultOptions results;
+  MemoryPlan memory;
+  size_t memory_limit = 0;
+  uint64_t disk_bytes = 0;  ///< shards and results
+
+  int num_groups() const { return world_size / ep; }
+  int64_t chunk_first(int64_t chunk) const { return chunk * chunk_records; }
+  int64_t chunk_size(int64_t chunk) const { return std::min(chunk_records, num_records - chunk_first(chunk)); }
+};
+
+/// What a rank may use of its host.
+struct MachineShare {
+  int world_size = 1;
+  int ranks_on_host = 1;
+  int cores = 1;      ///< of its affinity mask, divided by the ranks of the host that have the same mask
+  size_t memory = 0;  ///< the least of all ranks
+};
+MachineShare share_machine(Communicator& world);  ///< collective
+
+/// What one pass over the input's structure tells.
+struct InputSurvey {
+  int64_t longest_record = 1;  ///< among those that the model can take
+  Hash128 structure_hash;
+};
+InputSurvey survey_input(const ScoringInput& input, int64_t max_positions);
+
+/// Fails (usage) naming the option that is out of range.
+void check_options(const ScoreOptions& options);
+
+/// Fails (usage, environment). All ranks decide alike, without asking each other. `run`: a manifest there decides what
+/// "auto" means.
+ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, const ScoringInput& input,
+                     const InputSurvey& survey, const MachineShare& machine, const RunDirectory& run);
+
+/// The plan for a person: --dry-run and the start of the log.
+std::vector<std::string> describe_plan(const ScorePlan& plan);
+
+}  // namespace switchyard

@@ -1,0 +1,74 @@
+// One attempt at a scoring run, from the options to the exit code. The phases in their order are the member functions.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "io/lease.h"
+#include "io/run_directory.h"
+#include "jobs/score/chunk_scorer.h"
+#include "jobs/score/engine.h"
+#include "jobs/score/options.h"
+#include "jobs/score/plan.h"
+#include "jobs/score/progress.h"
+#include "jobs/score/stop.h"
+#include "jobs/score/summary.h"
+
+namespace switchyard {
+
+class ScoreRun {
+ public:
+  ScoreRun(Communicator& world, ScoreOptions options, std::string resolved_config);
+  int run();
+
+ private:
+  void prepare();                    ///< config, input, machine, plan: nothing is touched
+  void enter_run_directory();        ///< directory, lease, what may be refused before the model is loaded
+  void load();                       ///< model, then the manifest
+  void find_work();                  ///< shards that are there, chunks that are not
+  void score_chunks();               ///< each group its own; a chunk's root publishes its shard
+  bool score_chunk(int64_t chunk);   ///< false: stopped
+  ExitCode finish();                 ///< the world meets; rank 0 merges
+  ExitCode merge();
+  void check_input_unchanged() const;
+  void record_failure(const Error& error) noexcept;
+
+  bool on_root() const { return world_.rank() == 0; }
+  void give_up_if_asked();
+  void check_lease_held() const;
+  void write_state(RunStatus status, ExitCode code, std::string message) const;
+  void show_progress();
+  void write_metrics(const ChunkResult& result, double seconds) const;
+  Fingerprint fingerprint() const;
+  Json manifest_info() const;
+  PhaseSeconds phases() const;
+
+  Communicator& world_;
+  const ScoreOptions options_;
+  const std::string resolved_config_;
+  const double start_;
+  const RunDirectory directory_;
+  std::optional<SignalWatch> signals_;
+
+  std::optional<ScoringInput> input_;
+  ScorePlan plan_;
+  InputSurvey survey_;
+  std::string model_hash_, fingerprint_hash_;
+  std::unique_ptr<Lease> lease_;  ///< rank 0
+  std::string nonce_;             ///< all ranks
+  std::filesystem::path attempt_;
+
+  std::unique_ptr<Communicator> group_;
+  std::unique_ptr<ScoringEngine> engine_;
+  std::unique_ptr<ChunkScorer> scorer_;
+  std::vector<int64_t> pending_;
+  int64_t resumed_chunks_ = 0, chunks_done_ = 0;  ///< done: by this group in this attempt
+  double load_seconds_ = 0, write_seconds_ = 0, wait_seconds_ = 0, merge_seconds_ = 0, score_start_ = 0;
+  std::optional<Progress> progress_;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,33 @@
+// What one rank found out about its records of a chunk, and how the ranks' finds become one result.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/hash.h"
+#include "io/shard.h"
+
+namespace switchyard {
+
+struct ScoredRows {
+  // One element per accepted record.
+  std::vector<int64_t> record;
+  std::vector<double> logprob;
+  std::vector<int32_t> tokens;
+  std::vector<uint8_t> greedy;
+  std::vector<float> token_logprob;  ///< with per_token: all rows' tokens, end to end
+  std::vector<float> embedding;      ///< with embed: [rows, dim]
+  // One element per record whose tokens were read.
+  std::vector<int64_t> hashed_record;
+  std::vector<Hash128> hash;  ///< of length, context and tokens
+  std::vector<Reject> rejects;
+};
+
+std::vector<std::byte> pack_rows(const ScoredRows& rows);
+ScoredRows unpack_rows(std::span<const std::byte> bytes);
+
+/// All ranks' rows in input order. The input hash covers the records' hashes in input order.
+ChunkResult assemble_chunk(std::span<const ScoredRows> parts, const ResultOptions& options);
+
+}  // namespace switchyard

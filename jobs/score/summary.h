@@ -1,0 +1,46 @@
+// What a finished (or stopped) attempt says about itself: the phase table, notes with advice, the report.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "io/json.h"
+
+namespace switchyard {
+
+/// Seconds of one rank by phase. `exchange_*` lie within decode.
+struct PhaseSeconds {
+  double load = 0, read = 0, decode = 0, exchange_wait = 0, exchange_transfer = 0, head = 0, gather = 0, write = 0, agree = 0,
+         wait = 0, merge = 0, total = 0;
+};
+
+struct RunSummary {
+  std::vector<PhaseSeconds> phases;  ///< [ranks]
+  std::vector<int64_t> rank_tokens;  ///< [ranks] through the decoder in this attempt
+  std::vector<int64_t> expert_rows;  ///< [experts] (token, slot) assignments in this attempt, all layers
+  int64_t records = 0, scored_tokens = 0, rejects = 0;  ///< of the whole run, once complete
+  double logprob = 0;
+  double scoring_seconds = 0;  ///< of this attempt, first chunk to last
+  int threads_total = 1, cores = 1;
+  int experts_per_rank = 0;
+  int64_t resumed_chunks = 0, chunks = 0;
+};
+
+/// Every rank's phases and counters at rank 0. Collective.
+RunSummary gather_summary(Communicator& world, const PhaseSeconds& mine, int64_t tokens, const std::vector<int64_t>& expert_rows);
+
+std::vector<std::string> phase_table(const RunSummary& summary);
+/// Plain sentences about what cost time, with what to do about it.
+std::vector<std::string> advice(const RunSummary& summary);
+/// One line for machines: records, tokens, rates, shares, bits per token.
+Json summary_json(const RunSummary& summary);
+/// Share of the ranks' decoding time that was spent waiting for, or moving, tokens.
+double exchange_share(const RunSummary& summary);
+
+/// A page that stands alone: plan, numbers, table, notes.
+std::string report_html(const std::string& title, const std::vector<std::string>& plan, const RunSummary& summary);
+
+}  // namespace switchyard

@@ -1,0 +1,252 @@
+#include "kernels/attention.h"
+
+#include <utility>
+#include <vector>
+
+#include "kernels/row_blocks.h"
+#include "kernels/scratch_layouts.h"
+#include "kernels/vector_math.h"
+
+namespace switchyard {
+namespace {
+
+constexpr int64_t kKeyBlock =
+    128;  // counted from the record's first token: a row's sum is cut at the same places always
+constexpr int64_t kTileColumns = 16;  // of the micro-kernel: 6 × 16 accumulators fill twelve of sixteen registers
+constexpr int kTileRows = 6;
+
+int64_t round_up(int64_t n, int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+}  // namespace
+
+// About 256 rows share a packed block of keys and values, and at most 64 positions, or the causal edge wastes too much.
+AttentionScratch::AttentionScratch(int64_t group, int64_t head_dim)
+    : positions(std::clamp<int64_t>(256 / group, 8, 64)),
+      rows(positions * group),
+      padded_dim(round_up(head_dim, kTileColumns)) {
+  const auto floats = [&](int64_t count) { return layout.add(static_cast<size_t>(count) * sizeof(float)); };
+  q = floats(rows * head_dim);
+  keys = floats(kKeyBlock * head_dim);
+  values = floats(kKeyBlock * padded_dim);
+  scores = floats(rows * kKeyBlock);
+  sums = floats(rows * padded_dim);
+  row_max = floats(rows);
+  row_sum = floats(rows);
+}
+
+namespace {
+
+/// c [Rows, 16] = (or +=) a [Rows, depth] · b [depth, 16]: each element one chain of fused multiply-adds in the order
+/// of depth, so that neither Rows nor the neighbours matter to a row.
+template <int Rows>
+void multiply_tile(const float* a, int64_t a_stride, const float* b, int64_t depth, bool accumulate, float* c,
+                   int64_t c_stride) {
+  F32x8 sum[Rows][2];
+  for (int r = 0; r < Rows; ++r) {
+    sum[r][0] = accumulate ? load(c + r * c_stride) : broadcast(0);
+    sum[r][1] = accumulate ? load(c + r * c_stride + kLanes) : broadcast(0);
+  }
+  for (int64_t i = 0; i < depth; ++i) {
+    const F32x8 b0 = load(b + i * kTileColumns), b1 = load(b + i * kTileColumns + kLanes);
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+      const F32x8 ar = broadcast(a[r * a_stride + i]);
+      sum[r][0] = fma(ar, b0, sum[r][0]);
+      sum[r][1] = fma(ar, b1, sum[r][1]);
+    }
+  }
+  for (int r = 0; r < Rows; ++r) {
+    store(c + r * c_stride, sum[r][0]);
+    store(c + r * c_stride + kLanes, sum[r][1]);
+  }
+}
+
+using MultiplyTile = void (*)(const float*, int64_t, const float*, int64_t, bool, float*, int64_t);
+constexpr MultiplyTile kMultiplyTile[kTileRows] = {multiply_tile<1>, multiply_tile<2>, multiply_tile<3>,
+                                                   multiply_tile<4>, multiply_tile<5>, multiply_tile<6>};
+
+struct Task {
+  int64_t record_begin;  // token
+  int64_t first, count;  // positions within the record
+  int64_t kv_head;
+};
+
+/// One block of queries of one key-value head. Row p · group + g is position first + p of the head's g-th query head.
+class QueryBlock {
+ public:
+  QueryBlock(const Task& task, ConstView q, ConstView k, ConstView v, const AttentionScratch& scratch)
+      : task_(task),
+        heads_(q.shape[1]),
+        kv_heads_(k.shape[1]),
+        head_dim_(q.shape[2]),
+        padded_dim_(scratch.padded_dim),
+        group_(heads_ / kv_heads_),
+        rows_(task.count * group_),
+        q_in_(q.as<float>()),
+        k_in_(k.as<float>()),
+        v_in_(v.as<float>()) {
+    std::byte* memory = thread_scratch(scratch.layout.bytes());
+    const auto floats = [memory](size_t offset) { return reinterpret_cast<float*>(memory + offset); };
+    q_ = floats(scratch.q);
+    keys_ = floats(scratch.keys);
+    values_ = floats(scratch.values);
+    scores_ = floats(scratch.scores);
+    sums_ = floats(scratch.sums);
+    row_max_ = floats(scratch.row_max);
+    row_sum_ = floats(scratch.row_sum);
+  }
+
+  template <class T>
+  void run(float scale, T* out) {
+    load_queries(scale);
+    std::fill_n(sums_, rows_ * padded_dim_, 0.0f);
+    std::fill_n(row_max_, rows_, -kInfinity);
+    std::fill_n(row_sum_, rows_, 0.0f);
+    const int64_t end = task_.first + task_.count;
+    for (int64_t key = 0; key < end; key += kKeyBlock) {
+      const int64_t num_keys = std::min(kKeyBlock, end - key);
+      pack_keys_and_values(key, num_keys);
+      for (int64_t row = 0; row < rows_; row += kTileRows) attend(row, key, num_keys);
+    }
+    store_outputs(out);
+  }
+
+ private:
+  int64_t query_element(int64_t row) const {
+    const int64_t token = task_.record_begin + task_.first + row / group_;
+    return (token * heads_ + task_.kv_head * group_ + row % group_) * head_dim_;
+  }
+
+  void load_queries(float scale) {
+    for (int64_t row = 0; row < rows_; ++row) {
+      const float* from = q_in_ + query_element(row);
+      for (int64_t d = 0; d < head_dim_; ++d) q_[row * head_dim_ + d] = from[d] * scale;
+    }
+  }
+
+  // keys_: [num_keys / 16][head_dim][16], values_: [padded_dim / 16][num_keys][16]; what is missing is zero.
+  void pack_keys_and_values(int64_t key, int64_t num_keys) {
+    const int64_t stride = kv_heads_ * head_dim_;
+    const int64_t origin = (task_.record_begin + key) * stride + task_.kv_head * head_dim_;
+    const int64_t padded_keys = round_up(num_keys, kTileColumns);
+    for (int64_t j = 0; j < padded_keys; ++j) {
+      float* to = keys_ + j / kTileColumns * kTileColumns * head_dim_ + j % kTileColumns;
+      const float* from = k_in_ + origin + j * stride;
+      if (j < num_keys) {
+        for (int64_t d = 0; d < head_dim_; ++d) to[d * kTileColumns] = from[d];
+      } else {
+        for (int64_t d = 0; d < head_dim_; ++d) to[d * kTileColumns] = 0;
+      }
+    }
+    for (int64_t j = 0; j < num_keys; ++j) {
+      const float* from = v_in_ + origin + j * stride;
+      for (int64_t d = 0; d < padded_dim_; d += kTileColumns) {
+        float* to = values_ + d * num_keys + j * kTileColumns;
+        const int64_t used = std::min(kTileColumns, head_dim_ - d);
+        std::fill(std::copy_n(from + d, used, to), to + kTileColumns, 0.0f);
+      }
+    }
+  }
+
+  // Rows [row, row + 6) against keys [key, key + num_keys), as far as the last of these rows sees them.
+  void attend(int64_t row, int64_t key, int64_t num_keys) {
+    const int64_t count = std::min<int64_t>(kTileRows, rows_ - row);
+    const int64_t visible = std::min(num_keys, visible_keys(row + count - 1, key));
+    if (visible <= 0) return;
+    const MultiplyTile multiply = kMultiplyTile[count - 1];
+    float* scores = scores_ + row * kKeyBlock;
+    for (int64_t j = 0; j < visible; j += kTileColumns)
+      multiply(q_ + row * head_dim_, head_dim_, keys_ + j * head_dim_, head_dim_, false, scores + j, kKeyBlock);
+    for (int64_t r = 0; r < count; ++r)
+      exponentiate(row + r, std::clamp<int64_t>(visible_keys(row + r, key), 0, num_keys), visible);
+    float* sums = sums_ + row * padded_dim_;
+    for (int64_t d = 0; d < padded_dim_; d += kTileColumns)
+      multiply(scores, kKeyBlock, values_ + d * num_keys, visible, true, sums + d, padded_dim_);
+  }
+
+  int64_t visible_keys(int64_t row, int64_t key) const { return task_.first + row / group_ + 1 - key; }
+
+  // The online softmax (Milakov & Gimelshein 2018): scores become e^(score − max), 0 from `visible` to `width`; on a
+  // new maximum the row's sums shrink accordingly.
+  void exponentiate(int64_t row, int64_t visible, int64_t width) {
+    float* score = scores_ + row * kKeyBlock;
+    const int64_t lanes_end = round_up(visible, kLanes);
+    std::fill(score + visible, score + lanes_end, -kInfinity);
+    if (lanes_end < width) std::fill(score + lanes_end, score + width, 0.0f);
+    if (visible == 0) return;
+    F32x8 top = broadcast(row_max_[row]);
+    for (int64_t i = 0; i < lanes_end; i += kLanes) top = max(load(score + i), top);
+    const float new_max = max_of_lanes(top);
+    const F32x8 shift = broadcast(new_max);
+    F32x8 sum = broadcast(0);
+    for (int64_t i = 0; i < lanes_end; i += kLanes) {
+      const F32x8 p = exp(load(score + i) - shift);
+      store(score + i, p);
+      sum += p;
+    }
+    const float shrink = exp_f32(row_max_[row] - new_max);
+    row_sum_[row] = row_sum_[row] * shrink + sum_of_lanes(sum);
+    row_max_[row] = new_max;
+    if (shrink == 1) return;
+    float* sums = sums_ + row * padded_dim_;
+    for (int64_t d = 0; d < padded_dim_; d += kLanes) store(sums + d, load(sums + d) * broadcast(shrink));
+  }
+
+  template <class T>
+  void store_outputs(T* out) const {
+    for (int64_t row = 0; row < rows_; ++row) {
+      const float* sums = sums_ + row * padded_dim_;
+      const F32x8 inverse = broadcast(1 / row_sum_[row]);
+      T* to = out + query_element(row);
+      for_lanes(head_dim_, [&](int64_t d, auto read, auto write) { write(to + d, read(sums + d) * inverse); });
+    }
+  }
+
+  const Task task_;
+  const int64_t heads_, kv_heads_, head_dim_, padded_dim_, group_, rows_;
+  const float *q_in_, *k_in_, *v_in_;
+  float *q_, *keys_, *values_, *scores_, *sums_, *row_max_, *row_sum_;
+};
+
+std::vector<Task> make_tasks(std::span<const int64_t> offsets, int64_t kv_heads, int64_t positions) {
+  std::vector<Task> tasks;
+  for (size_t r = 0; r + 1 < offsets.size(); ++r) {
+    const int64_t length = offsets[r + 1] - offsets[r];
+    for (int64_t first = 0; first < length; first += positions)
+      for (int64_t h = 0; h < kv_heads; ++h)
+        tasks.push_back({offsets[r], first, std::min(positions, length - first), h});
+  }
+  // The longest first: cost grows with the number of keys.
+  std::stable_sort(tasks.begin(), tasks.end(),
+                   [](const Task& a, const Task& b) { return a.first + a.count > b.first + b.count; });
+  return tasks;
+}
+
+}  // namespace
+
+namespace cpu {
+
+void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, ConstView record_offsets, float scale,
+               View out) {
+  const auto offsets = record_offsets.span<int64_t>();
+  SWITCHYARD_CHECK(q.shape.rank() == 3 && k.shape.rank() == 3 && k.shape == v.shape && out.shape == q.shape &&
+                       k.rows() == q.rows() && k.shape[2] == q.shape[2] && q.shape[1] % k.shape[1] == 0,
+                   "attention: q {}, k {}, v {}, out {}", q.shape.str(), k.shape.str(), v.shape.str(), out.shape.str());
+  SWITCHYARD_CHECK(!offsets.empty() && offsets.front() == 0 && offsets.back() == q.rows() &&
+                       std::is_sorted(offsets.begin(), offsets.end()),
+                   "attention: the offsets of {} records do not cover {} tokens in order", offsets.size() - 1,
+                   q.rows());
+  const AttentionScratch scratch(q.shape[1] / k.shape[1], q.shape[2]);
+  const std::vector<Task> tasks = make_tasks(offsets, k.shape[1], scratch.positions);
+  with_float_type(out.dtype, "attention", [&](auto element) {
+    auto* to = out.as<decltype(element)>();
+    stream.parallel_for(static_cast<int64_t>(tasks.size()), [&](int64_t i, int) {
+      QueryBlock(tasks[static_cast<size_t>(i)], q, k, v, scratch).run(scale, to);
+    });
+  });
+}
+
+}  // namespace cpu
+}  // namespace switchyard

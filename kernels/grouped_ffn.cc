@@ -1,0 +1,138 @@
+#include "kernels/grouped_ffn.h"
+
+#include <cstring>
+#include <vector>
+
+#include "kernels/packed_matrix_impl.h"
+#include "kernels/row_blocks.h"
+#include "kernels/scratch_layouts.h"
+#include "kernels/vector_math.h"
+
+namespace switchyard {
+
+FfnScratch::FfnScratch(const MatrixPanels& gate_up, const MatrixPanels& down)
+    : rows(gate_up.rows_per_task(kMaxTileRows, 2 * kMaxTileRows)) {
+  const auto n = static_cast<size_t>(rows), padded = static_cast<size_t>(rows + kMaxPaddingRows);
+  x = layout.add(n * gate_up.row_bytes());
+  h = layout.add(padded * static_cast<size_t>(gate_up.n()) * sizeof(float));
+  act = layout.add(n * down.row_bytes());
+  y = layout.add(padded * static_cast<size_t>(kPanelColumns) * sizeof(float));
+  widened = layout.add(std::max(gate_up.widened_bytes(), down.widened_bytes()));
+  workspace = layout.add(std::max(gate_up.workspace_bytes(), down.workspace_bytes()));
+}
+
+namespace {
+
+/// A block of one group's entries.
+struct Task {
+  const FfnWeights* weights;
+  int64_t first, count;
+};
+
+std::vector<Task> make_tasks(const GroupedRows& rows, std::span<const FfnWeights> weights) {
+  std::vector<Task> tasks;
+  for (size_t g = 0; g + 1 < rows.offsets.size(); ++g) {
+    const int64_t end = rows.offsets[g + 1];
+    if (end == rows.offsets[g]) continue;
+    const FfnWeights& w = weights[g];
+    SWITCHYARD_CHECK(w.down.k() * 2 == w.gate_up.n() && w.down.n() == w.gate_up.k(),
+                     "grouped_ffn: group {}: gate_up [{}, {}], down [{}, {}]", g, w.gate_up.n(), w.gate_up.k(),
+                     w.down.n(), w.down.k());
+    const int64_t block = w.gate_up.impl().panels.rows_per_task(kMaxTileRows, 2 * kMaxTileRows);
+    for (int64_t i = rows.offsets[g]; i < end; i += block) tasks.push_back({&w, i, std::min(block, end - i)});
+  }
+  // Full blocks first, group by group, so that a group's weights stay in the cache and short tasks fill the end.
+  std::stable_sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.count > b.count; });
+  return tasks;
+}
+
+void gather(ConstView x, std::span<const int32_t> input_row, size_t row_bytes, std::byte* to) {
+  for (const int32_t row : input_row) {
+    SWITCHYARD_CHECK(row >= 0 && row < x.rows(), "grouped_ffn: input row {} of {}", row, x.rows());
+    std::memcpy(to, static_cast<const std::byte*>(x.data) + static_cast<size_t>(row) * row_bytes, row_bytes);
+    to += row_bytes;
+  }
+}
+
+// act [count, f] = silu(gate) · up; columns j and f + j of h, which lies panel after panel (FfnScratch::h).
+template <class T>
+void activate(const MatrixPanels& gate_up, const float* h, int64_t capacity, int64_t count, T* act) {
+  const int64_t f = gate_up.n() / 2;
+  const auto column = [&](int64_t j) {
+    const int64_t panel = j / kPanelColumns;
+    return h + capacity * gate_up.first_column(panel) + (j - gate_up.first_column(panel));
+  };
+  const auto panel_end = [&](int64_t j) { return std::min(gate_up.n(), (j / kPanelColumns + 1) * kPanelColumns); };
+  for (int64_t j = 0; j < f;) {
+    const int64_t length = std::min({f - j, panel_end(j) - j, panel_end(f + j) - (f + j)});
+    const float *gate = column(j), *up = column(f + j);
+    const int64_t gate_stride = gate_up.columns(j / kPanelColumns),
+                  up_stride = gate_up.columns((f + j) / kPanelColumns);
+    for (int64_t r = 0; r < count; ++r) {
+      for_lanes(length, [&](int64_t i, auto read, auto write) {
+        write(act + r * f + j + i, swiglu_of(read(gate + r * gate_stride + i), read(up + r * up_stride + i)));
+      });
+    }
+    j += length;
+  }
+}
+
+template <class T>
+void scatter(const float* panel, int64_t columns, std::span<const int32_t> output_row, int64_t first_column, View y) {
+  T* out = y.as<T>() + first_column;
+  for (const int32_t row : output_row) {
+    SWITCHYARD_CHECK(row >= 0 && row < y.rows(), "grouped_ffn: output row {} of {}", row, y.rows());
+    T* to = out + row * y.row_elements();
+    for_lanes(columns, [&](int64_t i, auto read, auto write) { write(to + i, read(panel + i)); });
+    panel += columns;
+  }
+}
+
+void run_task(const Task& task, const GroupedRows& rows, ConstView x, View y) {
+  const PackedMatrix::Impl &gate_up = task.weights->gate_up.impl(), &down = task.weights->down.impl();
+  const FfnScratch scratch(gate_up.panels, down.panels);
+  std::byte* memory = thread_scratch(scratch.layout.bytes());
+  std::byte *widened = memory + scratch.widened, *workspace = memory + scratch.workspace;
+  const auto first = static_cast<size_t>(task.first), count = static_cast<size_t>(task.count);
+  const int64_t capacity = scratch.rows + kMaxPaddingRows;
+
+  gather(x, rows.input_row.subspan(first, count), gate_up.panels.row_bytes(), memory + scratch.x);
+  auto* h = reinterpret_cast<float*>(memory + scratch.h);
+  for (int64_t p = 0; p < gate_up.panels.count(); ++p)
+    gate_up.panels.product(p).run(memory + scratch.x, task.count, gate_up.prepared(p, widened),
+                                  h + capacity * gate_up.panels.first_column(p), workspace);
+  with_float_type(down.panels.operand(), "grouped_ffn", [&](auto element) {
+    activate(gate_up.panels, h, capacity, task.count, reinterpret_cast<decltype(element)*>(memory + scratch.act));
+  });
+  auto* product = reinterpret_cast<float*>(memory + scratch.y);
+  for (int64_t p = 0; p < down.panels.count(); ++p) {
+    down.panels.product(p).run(memory + scratch.act, task.count, down.prepared(p, widened), product, workspace);
+    with_float_type(y.dtype, "grouped_ffn", [&](auto element) {
+      scatter<decltype(element)>(product, down.panels.columns(p), rows.output_row.subspan(first, count),
+                                 down.panels.first_column(p), y);
+    });
+  }
+}
+
+}  // namespace
+
+namespace cpu {
+
+void grouped_ffn(const Stream& stream, ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights,
+                 View y) {
+  SWITCHYARD_CHECK(rows.offsets.size() == weights.size() + 1 && rows.input_row.size() == rows.output_row.size() &&
+                       rows.offsets.back() <= static_cast<int64_t>(rows.input_row.size()),
+                   "grouped_ffn: {} offsets for {} groups, {} input rows, {} output rows", rows.offsets.size(),
+                   weights.size(), rows.input_row.size(), rows.output_row.size());
+  const std::vector<Task> tasks = make_tasks(rows, weights);
+  for (const Task& task : tasks)
+    SWITCHYARD_CHECK(task.weights->gate_up.k() == x.row_elements() && task.weights->gate_up.operand() == x.dtype &&
+                         task.weights->down.operand() == x.dtype && y.row_elements() == x.row_elements(),
+                     "grouped_ffn: x {} {}, y {}, gate_up [{}, {}] {}", name_of(x.dtype), x.shape.str(), y.shape.str(),
+                     task.weights->gate_up.n(), task.weights->gate_up.k(), name_of(task.weights->gate_up.operand()));
+  stream.parallel_for(static_cast<int64_t>(tasks.size()),
+                      [&](int64_t i, int) { run_task(tasks[static_cast<size_t>(i)], rows, x, y); });
+}
+
+}  // namespace cpu
+}  // namespace switchyard

@@ -1,0 +1,74 @@
+#include "kernels/packed_matrix.h"
+
+#include <new>
+
+#include "base/memory.h"
+#include "kernels/packed_matrix_impl.h"
+
+namespace switchyard {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+constexpr size_t kLargeBytes = size_t{1} << 20;  // from here on whole pages cost little, and may be huge pages
+
+std::byte* allocate(size_t bytes) {
+  return static_cast<std::byte*>(::operator new(bytes, kAlignment));
+}
+void deallocate(std::byte* p) {
+  ::operator delete(p, kAlignment);
+}
+
+}  // namespace
+
+MatrixPanels::MatrixPanels(int64_t n, int64_t k, DType operand) : n_(n), k_(k), operand_(operand) {
+  SWITCHYARD_CHECK(n >= 1 && k >= 1, "a matrix of {} outputs, {} inputs", n, k);
+  last_ = &PanelProduct::of(columns(count() - 1), k, operand);
+  full_ = count() == 1 ? last_ : &PanelProduct::of(kPanelColumns, k, operand);
+}
+
+size_t MatrixPanels::workspace_bytes() const {
+  return std::max(full_->workspace_bytes(), last_->workspace_bytes());
+}
+
+PackedMatrix::Impl::Impl(const MatrixPanels& shape) : panels(shape), small(nullptr, deallocate) {
+  const size_t bytes = panels.bytes();
+  if (bytes < kLargeBytes)
+    small.reset(allocate(bytes));
+  else
+    large = Memory(bytes);
+  data = small ? small.get() : large.data();
+}
+
+PackedMatrix::PackedMatrix() = default;
+PackedMatrix::PackedMatrix(PackedMatrix&&) noexcept = default;
+PackedMatrix& PackedMatrix::operator=(PackedMatrix&&) noexcept = default;
+PackedMatrix::~PackedMatrix() = default;
+PackedMatrix::PackedMatrix(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+PackedMatrix PackedMatrix::pack(ConstView source, DType operand) {
+  const int64_t k = source.row_elements();
+  const auto* w = source.as<float>();
+  auto impl = std::make_unique<Impl>(MatrixPanels(source.rows(), k, operand));
+  for (int64_t p = 0; p < impl->panels.count(); ++p)
+    impl->panels.product(p).pack(w + impl->panels.first_column(p) * k, impl->panel(p));
+  return PackedMatrix(std::move(impl));
+}
+
+size_t PackedMatrix::packed_bytes(int64_t n, int64_t k, DType operand) {
+  return MatrixPanels(n, k, operand).bytes();
+}
+
+int64_t PackedMatrix::n() const {
+  return impl_ ? impl_->panels.n() : 0;
+}
+int64_t PackedMatrix::k() const {
+  return impl_ ? impl_->panels.k() : 0;
+}
+DType PackedMatrix::operand() const {
+  return impl_ ? impl_->panels.operand() : DType::f32;
+}
+size_t PackedMatrix::bytes() const {
+  return impl_ ? impl_->panels.bytes() : 0;
+}
+
+}  // namespace switchyard

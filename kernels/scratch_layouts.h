@@ -1,0 +1,39 @@
+// Internal to kernels/: how each op divides a thread's scratch block. Computed from shapes, so that the same code that
+// runs also predicts.
+#pragma once
+
+#include "kernels/packed_matrix_impl.h"
+#include "kernels/scratch.h"
+
+namespace switchyard {
+
+/// gemm, cross_entropy: one panel's product of up to kMaxTileRows rows.
+struct PanelScratch {
+  ScratchLayout layout;
+  size_t out, widened, workspace;
+  explicit PanelScratch(const MatrixPanels& w);
+};
+
+/// grouped_ffn: a block of up to `rows` rows through both products.
+struct FfnScratch {
+  ScratchLayout layout;
+  int64_t rows;
+  size_t x;    ///< [rows, d], the operand's type
+  size_t h;    ///< gate_up's panels one after the other, each [rows + kMaxPaddingRows, columns] f32
+  size_t act;  ///< [rows, f], the operand's type
+  size_t y;    ///< one panel of down's product, [rows + kMaxPaddingRows, columns] f32
+  size_t widened, workspace;
+  FfnScratch(const MatrixPanels& gate_up, const MatrixPanels& down);
+};
+
+/// attention: one block of query rows (positions × the heads of one key-value head) against one block of keys.
+struct AttentionScratch {
+  ScratchLayout layout;
+  int64_t positions;   ///< of a block of queries
+  int64_t rows;        ///< positions × group
+  int64_t padded_dim;  ///< head_dim, rounded up to a micro-tile's columns
+  size_t q, keys, values, scores, sums, row_max, row_sum;
+  AttentionScratch(int64_t group, int64_t head_dim);
+};
+
+}  // namespace switchyard

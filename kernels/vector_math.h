@@ -1,0 +1,141 @@
+// Eight f32 lanes: the few operations the hand-written kernels share.
+//
+// The whole program is compiled with -ffp-contract=off, so that what is written is what is computed, whatever the
+// compiler version: a fused multiply-add happens where fma() stands and nowhere else. Sums over lanes have one fixed
+// order. So every kernel's bits follow from its source.
+#pragma once
+
+#include <immintrin.h>
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "base/dtype.h"
+
+namespace switchyard {
+
+using F32x8 = float __attribute__((vector_size(32)));
+using I32x8 = int32_t __attribute__((vector_size(32)));
+using U32x8 = uint32_t __attribute__((vector_size(32)));
+using U16x8 = uint16_t __attribute__((vector_size(16)));
+
+inline constexpr int64_t kLanes = 8;
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+inline F32x8 broadcast(float x) {
+  return F32x8{x, x, x, x, x, x, x, x};
+}
+
+inline F32x8 load(const float* p) {
+  F32x8 v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+inline F32x8 load(const BFloat16* p) {
+  U16x8 bits;
+  std::memcpy(&bits, p, sizeof bits);
+  return std::bit_cast<F32x8>(__builtin_convertvector(bits, U32x8) << 16);
+}
+
+inline void store(float* p, F32x8 v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
+/// Rounds as to_bfloat16() does.
+inline void store(BFloat16* p, F32x8 v) {
+  const auto u = std::bit_cast<U32x8>(v);
+  const U32x8 rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  const U32x8 quiet_nan = (u >> 16) | 0x40u;
+  const U16x8 bits = __builtin_convertvector(v == v ? rounded : quiet_nan, U16x8);
+  std::memcpy(p, &bits, sizeof bits);
+}
+
+/// The first `count` < 8 elements, the other lanes `fill`.
+template <class T>
+F32x8 load_part(const T* p, int64_t count, float fill = 0) {
+  F32x8 v = broadcast(fill);
+  for (int64_t i = 0; i < count; ++i) {
+    if constexpr (std::is_same_v<T, float>)
+      v[i] = p[i];
+    else
+      v[i] = to_float(p[i]);
+  }
+  return v;
+}
+
+template <class T>
+void store_part(T* p, F32x8 v, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    if constexpr (std::is_same_v<T, float>)
+      p[i] = v[i];
+    else
+      p[i] = to_bfloat16(v[i]);
+  }
+}
+
+/// body(i, load, store) for every eight elements of [0, count), the last ones with partial loads and stores.
+template <class Body>
+void for_lanes(int64_t count, const Body& body) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    body(
+        i, [](const auto* p) { return load(p); }, [](auto* p, F32x8 v) { store(p, v); });
+  if (const int64_t rest = count - i; rest > 0)
+    body(
+        i, [rest](const auto* p) { return load_part(p, rest); }, [rest](auto* p, F32x8 v) { store_part(p, v, rest); });
+}
+
+/// a · b + c, rounded once.
+inline F32x8 fma(F32x8 a, F32x8 b, F32x8 c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+
+/// Lane by lane; b where either is NaN.
+inline F32x8 max(F32x8 a, F32x8 b) {
+  return _mm256_max_ps(a, b);
+}
+
+inline float sum_of_lanes(F32x8 v) {
+  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+}
+
+inline float max_of_lanes(F32x8 v) {
+  float m = v[0];
+  for (int i = 1; i < kLanes; ++i) m = v[i] > m ? v[i] : m;
+  return m;
+}
+
+/// e^x to about 1e-7 relative (Cephes: x = n ln 2 + r, a polynomial of degree 6 in r). 0 below −87.3, where the result
+/// would be subnormal; at most 2.4e38, never infinite; NaN stays NaN.
+inline F32x8 exp(F32x8 x) {
+  const F32x8 low = broadcast(-87.33654f), high = broadcast(88.37626f);
+  const F32x8 clamped = x < low ? low : (x > high ? high : x);
+  const F32x8 magic = broadcast(0x1.8p23f);  // adding it rounds to an integer, left in the low bits
+  const F32x8 shifted = fma(clamped, broadcast(1.44269504f), magic);
+  const F32x8 n = shifted - magic;
+  const F32x8 r = fma(n, broadcast(2.12194440e-4f), fma(n, broadcast(-0.693359375f), clamped));
+  F32x8 p = broadcast(1.9875691500e-4f);
+  p = fma(p, r, broadcast(1.3981999507e-3f));
+  p = fma(p, r, broadcast(8.3334519073e-3f));
+  p = fma(p, r, broadcast(4.1665795894e-2f));
+  p = fma(p, r, broadcast(1.6666665459e-1f));
+  p = fma(p, r, broadcast(5.0000001201e-1f));
+  p = fma(p, r * r, r + 1.0f);
+  const auto power = std::bit_cast<F32x8>((std::bit_cast<I32x8>(shifted) + 127) << 23);
+  return x < low ? broadcast(0) : p * power;
+}
+
+/// The same function of one number, with the same bits.
+inline float exp_f32(float x) {
+  return exp(broadcast(x))[0];
+}
+
+/// silu(gate) · up, silu(x) = x / (1 + e^(−x)).
+inline F32x8 swiglu_of(F32x8 gate, F32x8 up) {
+  return gate / (exp(-gate) + 1.0f) * up;
+}
+
+}  // namespace switchyard

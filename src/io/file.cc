@@ -1,0 +1,178 @@
+#include "io/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+#include <random>
+
+namespace switchyard {
+namespace {
+
+constexpr std::string_view kTemporaryMark = ".tmp-";
+
+/// Opens a regular file. O_NONBLOCK: a FIFO in its place must be refused, not waited for.
+FileDescriptor open_regular(const std::filesystem::path& path, uint64_t& size) {
+  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) fail_errno(ExitCode::input, "cannot open", path.native());
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) fail_errno(ExitCode::input, "cannot inspect", path.native());
+  if (!S_ISREG(status.st_mode)) fail(ExitCode::input, "{}: expected a regular file", path.native());
+  size = static_cast<uint64_t>(status.st_size);
+  return fd;
+}
+
+void write_all(int fd, std::string_view content, const std::filesystem::path& path) {
+  while (!content.empty()) {
+    const ssize_t n = ::write(fd, content.data(), content.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_errno(ExitCode::output, "cannot write", path.native());
+    content.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
+/// Network file systems report a full disk or quota only here.
+void close_written(FileDescriptor fd, const std::filesystem::path& path) {
+  if (::close(fd.release()) != 0) fail_errno(ExitCode::output, "cannot close", path.native());
+}
+
+void sync_file(int fd, const std::filesystem::path& path) {
+  if (::fsync(fd) != 0) fail_errno(ExitCode::output, "cannot sync", path.native());
+}
+
+std::filesystem::path directory_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+void sync_directory_of(const std::filesystem::path& path) {
+  const std::filesystem::path directory = directory_of(path);
+  const FileDescriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) fail_errno(ExitCode::output, "cannot open directory", directory.native());
+  // Some file systems cannot sync a directory, and say so with EINVAL; their renames are as durable as they can be.
+  if (::fsync(fd.get()) != 0 && errno != EINVAL) fail_errno(ExitCode::output, "cannot sync", directory.native());
+}
+
+void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0)
+    fail_errno(ExitCode::output, fmt::format("cannot rename {} to", from.native()), to.native());
+  sync_directory_of(to);
+}
+
+}  // namespace
+
+void FileDescriptorTraits::destroy(type fd) noexcept {
+  ::close(fd);
+}
+
+InputFile::InputFile(const std::filesystem::path& path) : path_(path) { fd_ = open_regular(path, size_); }
+
+void InputFile::read(uint64_t offset, std::span<std::byte> out) const {
+  if (offset > size_ || out.size() > size_ - offset)
+    fail(ExitCode::input, "{}: expected {} bytes at offset {}, but the file has {}", path_.native(), out.size(), offset,
+         size_);
+  while (!out.empty()) {
+    const ssize_t n = ::pread(fd_.get(), out.data(), out.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_errno(ExitCode::input, "cannot read", path_.native());
+    if (n == 0)
+      fail(ExitCode::input, "{}: expected {} bytes, but the file now ends at {}", path_.native(), size_, offset);
+    offset += static_cast<uint64_t>(n);
+    out = out.subspan(static_cast<size_t>(n));
+  }
+}
+
+std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes) {
+  uint64_t size = 0;
+  const FileDescriptor fd = open_regular(path, size);
+  if (size > max_bytes)
+    fail(ExitCode::input, "{}: expected at most {} bytes, found {}", path.native(), max_bytes, size);
+  // Read to the end rather than `size` bytes: files under /proc claim to be empty.
+  std::string text;
+  size_t used = 0;
+  for (;;) {
+    if (used > max_bytes) fail(ExitCode::input, "{}: expected at most {} bytes, found more", path.native(), max_bytes);
+    text.resize(std::max<size_t>(used + 4096, static_cast<size_t>(size) + 1));
+    const ssize_t n = ::read(fd.get(), text.data() + used, text.size() - used);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_errno(ExitCode::input, "cannot read", path.native());
+    if (n == 0) break;
+    used += static_cast<size_t>(n);
+  }
+  text.resize(used);
+  return text;
+}
+
+std::filesystem::path temporary_path(const std::filesystem::path& path) {
+  std::random_device entropy;
+  std::filesystem::path temporary = path;
+  temporary += fmt::format("{}{:08x}{:08x}", kTemporaryMark, entropy(), entropy());
+  return temporary;
+}
+
+void remove_temporaries(const std::filesystem::path& directory) noexcept {
+  try {
+    std::error_code ignored;  // an orphan that cannot be removed does no harm
+    for (const auto& entry : std::filesystem::directory_iterator(directory, ignored))
+      if (entry.path().filename().native().find(kTemporaryMark) != std::string::npos)
+        std::filesystem::remove(entry.path(), ignored);
+  } catch (const std::exception&) {
+  }
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
+  const std::filesystem::path temporary = temporary_path(path);
+  try {
+    FileDescriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (!fd) fail_errno(ExitCode::output, "cannot create", temporary.native());
+    write_all(fd.get(), content, temporary);
+    sync_file(fd.get(), temporary);
+    close_written(std::move(fd), temporary);
+    rename_durably(temporary, path);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+}
+
+void publish_file(const std::filesystem::path& from, const std::filesystem::path& to) {
+  FileDescriptor fd(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) fail_errno(ExitCode::output, "cannot open", from.native());
+  sync_file(fd.get(), from);
+  close_written(std::move(fd), from);
+  rename_durably(from, to);
+}
+
+void append_line(const std::filesystem::path& path, std::string_view line) {
+  FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  if (!fd) fail_errno(ExitCode::output, "cannot open", path.native());
+  const std::string bytes = fmt::format("{}\n", line);
+  ssize_t n = 0;
+  do {
+    n = ::write(fd.get(), bytes.data(), bytes.size());
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) fail_errno(ExitCode::output, "cannot append to", path.native());
+  if (static_cast<size_t>(n) != bytes.size())
+    fail(ExitCode::output, "{}: expected to append {} bytes, only {} fitted", path.native(), bytes.size(), n);
+  close_written(std::move(fd), path);
+}
+
+void make_directories(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error && !std::filesystem::is_directory(path, error) && !error)
+    error = std::make_error_code(std::errc::not_a_directory);
+  if (error) fail(ExitCode::output, "cannot make directory {}: {}", path.native(), error.message());
+}
+
+uint64_t free_disk_bytes(const std::filesystem::path& existing_directory) {
+  struct statvfs status {};
+  if (::statvfs(existing_directory.c_str(), &status) != 0)
+    fail_errno(ExitCode::output, "cannot find the free space of", existing_directory.native());
+  return static_cast<uint64_t>(status.f_bavail) * static_cast<uint64_t>(status.f_frsize);
+}
+
+}  // namespace switchyard

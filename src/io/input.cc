@@ -1,0 +1,117 @@
+#include "io/input.h"
+
+#include <algorithm>
+#include <system_error>
+#include <type_traits>
+
+namespace switchyard {
+namespace {
+
+constexpr int64_t kHashBlockRecords = int64_t{1} << 16;
+// Deflate's best is 1032:1. A file that declares more rows than that was made to exhaust its reader.
+constexpr uint64_t kMaxRowsPerByte = 1100;
+
+h5::Dataset open_column(const h5::Reader& reader, std::string_view name, std::string_view kinds, bool strings_allowed) {
+  h5::Dataset column = reader.open(name);
+  if (column.shape().size() != 1)
+    fail(ExitCode::input, "{}: {}: expected one dimension, found shape [{}]", reader.path().string(), name,
+         fmt::join(column.shape(), ", "));
+  if (column.kind() != h5::Kind::integer && !(strings_allowed && column.kind() == h5::Kind::string))
+    fail(ExitCode::input, "{}: {}: expected {}, found another type", reader.path().string(), name, kinds);
+  std::error_code error;
+  const uint64_t file_bytes = std::filesystem::file_size(reader.path(), error);
+  if (!error && static_cast<uint64_t>(column.rows()) / kMaxRowsPerByte > file_bytes)
+    fail(ExitCode::input, "{}: {}: declares {} rows, more than a file of {} bytes holds", reader.path().string(), name,
+         column.rows(), file_bytes);
+  return column;
+}
+
+std::optional<h5::Dataset> open_optional(const h5::Reader& reader, std::string_view name, int64_t num_records,
+                                         bool strings_allowed) {
+  if (!reader.has(name)) return std::nullopt;
+  h5::Dataset column = open_column(reader, name, strings_allowed ? "integers or strings" : "integers", strings_allowed);
+  if (column.rows() != num_records)
+    fail(ExitCode::input, "{}: {}: expected {} rows, one a record, found {}", reader.path().string(), name, num_records,
+         column.rows());
+  return column;
+}
+
+int64_t read_one(const h5::Dataset& column, int64_t row) {
+  int64_t value = 0;
+  column.read(row, std::span(&value, 1));
+  return value;
+}
+
+}  // namespace
+
+ScoringInput::ScoringInput(const std::filesystem::path& path)
+    : path_(path),
+      reader_(path),
+      values_(open_column(reader_, "tokens/values", "integers", false)),
+      offsets_(open_column(reader_, "tokens/offsets", "integers", false)),
+      num_tokens_(values_.rows()) {
+  if (offsets_.rows() == 0)
+    fail(ExitCode::input, "{}: tokens/offsets: expected a row more than records, found none", path.string());
+  num_records_ = offsets_.rows() - 1;
+  const int64_t first = read_one(offsets_, 0), last = read_one(offsets_, num_records_);
+  if (first != 0) fail(ExitCode::input, "{}: tokens/offsets: expected 0 first, found {}", path.string(), first);
+  if (last != num_tokens_)
+    fail(ExitCode::input, "{}: tokens/offsets: expected {} last, the rows of tokens/values, found {}", path.string(),
+         num_tokens_, last);
+  context_ = open_optional(reader_, "context", num_records_, false);
+  id_ = open_optional(reader_, "id", num_records_, true);
+  label_ = open_optional(reader_, "label", num_records_, true);
+}
+
+bool ScoringInput::ids_are_strings() const {
+  return id_ && id_->kind() == h5::Kind::string;
+}
+
+std::vector<ScoringInput::Record> ScoringInput::records(int64_t first, int64_t count) const {
+  SWITCHYARD_CHECK(first >= 0 && count >= 0 && count <= num_records_ - first, "records {} + {} of {}", first, count,
+                   num_records_);
+  const auto n = static_cast<size_t>(count);
+  std::vector<int64_t> offsets(n + 1), contexts(n, 1);
+  offsets_.read(first, std::span(offsets));
+  if (context_) context_->read(first, std::span(contexts));
+  std::vector<Record> out(n);
+  for (size_t i = 0; i < n; ++i) {
+    const int64_t begin = offsets[i], end = offsets[i + 1], index = first + static_cast<int64_t>(i);
+    if (begin < 0 || end < begin || end > num_tokens_)
+      fail(ExitCode::input, "{}: tokens/offsets: record {}: expected 0 <= begin <= end <= {}, found [{}, {}]",
+           path_.string(), index, num_tokens_, begin, end);
+    out[i] = {index, begin, end - begin, contexts[i]};
+  }
+  return out;
+}
+
+void ScoringInput::tokens(const Record& record, std::vector<int64_t>& out) const {
+  out.resize(static_cast<size_t>(record.length));
+  values_.read(record.first, std::span(out));
+}
+
+std::vector<std::string> ScoringInput::string_ids(int64_t first, int64_t count) const {
+  SWITCHYARD_CHECK(ids_are_strings(), "{}: has no string ids", path_.string());
+  return id_->read_strings(first, count);
+}
+
+std::vector<int64_t> ScoringInput::integer_ids(int64_t first, int64_t count) const {
+  SWITCHYARD_CHECK(has_ids() && !ids_are_strings(), "{}: has no integer ids", path_.string());
+  std::vector<int64_t> ids(static_cast<size_t>(count));
+  id_->read(first, std::span(ids));
+  return ids;
+}
+
+Hash128 ScoringInput::structure_hash() const {
+  Hasher hasher;
+  const int64_t counts[] = {num_records_, num_tokens_};
+  hasher.update(std::span<const int64_t>(counts));
+  for (int64_t first = 0; first < num_records_; first += kHashBlockRecords) {
+    const auto block = records(first, std::min(kHashBlockRecords, num_records_ - first));
+    static_assert(std::has_unique_object_representations_v<Record>);
+    hasher.update(std::span<const Record>(block));
+  }
+  return hasher.digest();
+}
+
+}  // namespace switchyard

@@ -1,0 +1,201 @@
+#include "io/json.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace switchyard {
+namespace {
+
+constexpr size_t kMaxDepth = 64;
+constexpr size_t kMaxMessageBytes = 200;
+constexpr size_t kMaxBriefBytes = 60;
+
+/// Text of unknown origin made fit for one line of a log.
+std::string printable(std::string_view text, size_t max_bytes) {
+  std::string out(text.substr(0, max_bytes));
+  for (char& c : out)
+    if (c < 0x20 || c == 0x7f) c = '?';  // also every byte above 0x7f: char is signed
+  if (text.size() > max_bytes) out += "...";
+  return out;
+}
+
+/// Builds the document. nlohmann's own builder looks every key up in its object, quadratic in the number of keys, and
+/// keeps the last of two equal keys; here keys are appended and compared once, when their object ends.
+class Builder : public nlohmann::json_sax<Json> {
+ public:
+  explicit Builder(std::string_view text) : text_(text) {}
+
+  Json& root() { return root_; }
+  const std::string& error() const { return error_; }
+
+  bool null() override { return add(nullptr); }
+  bool boolean(bool value) override { return add(value); }
+  bool number_integer(number_integer_t value) override { return add(value); }
+  bool number_unsigned(number_unsigned_t value) override { return add(value); }
+  bool number_float(number_float_t value, const string_t&) override { return add(value); }
+  bool string(string_t& value) override { return add(std::move(value)); }
+  bool binary(binary_t&) override { return refuse("binary values are not JSON"); }
+  bool start_object(size_t) override { return open(Json::object()); }
+  bool start_array(size_t) override { return open(Json::array()); }
+  bool key(string_t& value) override {
+    key_ = std::move(value);
+    return true;
+  }
+  bool end_object() override {
+    const std::string* duplicate = duplicate_key(open_.back()->get_ref<const Json::object_t&>());
+    if (duplicate != nullptr) return refuse(fmt::format("duplicate key {}", brief(*duplicate)));
+    return close();
+  }
+  bool end_array() override { return close(); }
+  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& e) override {
+    std::string_view what = e.what();  // "[json.exception.parse_error.101] parse error at line 1, column 2: …"
+    for (const std::string_view prefix : {"] ", ": "})
+      if (const size_t at = what.find(prefix); at != what.npos) what.remove_prefix(at + prefix.size());
+    return refuse(fmt::format("{}: {}", place(position), printable(what, kMaxMessageBytes)));
+  }
+
+ private:
+  Json* put(Json&& value) {
+    if (open_.empty()) return &(root_ = std::move(value));
+    if (open_.back()->is_array()) return &open_.back()->get_ref<Json::array_t&>().emplace_back(std::move(value));
+    auto& members = open_.back()->get_ref<Json::object_t&>();
+    return &members.emplace_back(std::move(key_), std::move(value)).second;
+  }
+
+  bool add(Json&& value) {
+    put(std::move(value));
+    return true;
+  }
+
+  bool open(Json&& container) {
+    if (open_.size() == kMaxDepth) return refuse(fmt::format("nesting deeper than {}", kMaxDepth));
+    open_.push_back(put(std::move(container)));
+    return true;
+  }
+
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  bool refuse(std::string why) {
+    error_ = std::move(why);
+    return false;
+  }
+
+  static const std::string* duplicate_key(const Json::object_t& members) {
+    std::vector<const std::string*> keys;
+    keys.reserve(members.size());
+    for (const auto& [key, value] : members) keys.push_back(&key);
+    std::sort(keys.begin(), keys.end(), [](const auto* a, const auto* b) { return *a < *b; });
+    const auto at = std::adjacent_find(keys.begin(), keys.end(), [](const auto* a, const auto* b) { return *a == *b; });
+    return at == keys.end() ? nullptr : *at;
+  }
+
+  std::string place(size_t position) const {
+    const std::string_view before = text_.substr(0, position);
+    const size_t line_start = before.rfind('\n') + 1;  // npos + 1 = 0
+    const std::string column = fmt::format("column {}", before.size() - line_start);
+    if (text_.find('\n') == text_.npos) return column;
+    return fmt::format("line {}, {}", std::count(before.begin(), before.end(), '\n') + 1, column);
+  }
+
+  std::string_view text_;
+  Json root_;
+  std::vector<Json*>
+      open_;  ///< containers not yet ended; a container's address is stable while only its last child grows
+  std::string key_, error_;
+};
+
+const Json& require(const Json& object, std::string_view field, std::string_view subject, std::string_view expected) {
+  if (!object.is_object())
+    fail(ExitCode::input, "{}: expected an object with field \"{}\", found {}", subject, field, brief(object));
+  const Json* value = find_field(object, field);
+  if (value == nullptr) fail(ExitCode::input, "{}: field \"{}\" is missing (expected {})", subject, field, expected);
+  return *value;
+}
+
+[[noreturn]] void wrong_type(std::string_view subject, std::string_view field, std::string_view expected,
+                             const Json& found) {
+  fail(ExitCode::input, "{}: field \"{}\": expected {}, found {}", subject, field, expected, brief(found));
+}
+
+/// An integer literal that an int64_t holds; 1.0 and 2^63 are none.
+bool is_int64(const Json& value) {
+  if (value.is_number_unsigned()) return std::in_range<int64_t>(value.get<uint64_t>());
+  return value.is_number_integer();
+}
+
+}  // namespace
+
+Json parse_json(std::string_view text, std::string_view subject) {
+  Builder builder(text);
+  if (!Json::sax_parse(text.begin(), text.end(), &builder)) fail(ExitCode::input, "{}: {}", subject, builder.error());
+  return std::move(builder.root());
+}
+
+const Json* find_field(const Json& object, std::string_view field) {
+  if (!object.is_object()) return nullptr;
+  for (const auto& [key, value] : object.get_ref<const Json::object_t&>())
+    if (key == field) return value.is_null() ? nullptr : &value;
+  return nullptr;
+}
+
+int64_t require_int(const Json& object, std::string_view field, std::string_view subject, int64_t min, int64_t max) {
+  const std::string expected = fmt::format("an integer in {} … {}", min, max);
+  const Json& value = require(object, field, subject, expected);
+  if (!is_int64(value) || value.get<int64_t>() < min || value.get<int64_t>() > max)
+    wrong_type(subject, field, expected, value);
+  return value.get<int64_t>();
+}
+
+double require_number(const Json& object, std::string_view field, std::string_view subject) {
+  const Json& value = require(object, field, subject, "a number");
+  if (!value.is_number()) wrong_type(subject, field, "a number", value);
+  return value.get<double>();
+}
+
+bool require_bool(const Json& object, std::string_view field, std::string_view subject) {
+  const Json& value = require(object, field, subject, "true or false");
+  if (!value.is_boolean()) wrong_type(subject, field, "true or false", value);
+  return value.get<bool>();
+}
+
+std::string require_string(const Json& object, std::string_view field, std::string_view subject) {
+  const Json& value = require(object, field, subject, "a string");
+  if (!value.is_string()) wrong_type(subject, field, "a string", value);
+  return value.get<std::string>();
+}
+
+std::vector<int64_t> require_int_array(const Json& object, std::string_view field, std::string_view subject) {
+  const Json& values = require(object, field, subject, "an array of integers");
+  if (!values.is_array()) wrong_type(subject, field, "an array of integers", values);
+  std::vector<int64_t> out;
+  out.reserve(values.size());
+  for (const Json& value : values) {
+    if (!is_int64(value)) wrong_type(subject, fmt::format("{}[{}]", field, out.size()), "an integer", value);
+    out.push_back(value.get<int64_t>());
+  }
+  return out;
+}
+
+std::string brief(const Json& value) {
+  if (value.is_object()) return fmt::format("an object of {} fields", value.size());
+  if (value.is_array()) return fmt::format("an array of {}", value.size());
+  if (!value.is_string()) return value.dump();
+  const auto& text = value.get_ref<const std::string&>();
+  return Json(text.substr(0, kMaxBriefBytes)).dump(-1, ' ', true, Json::error_handler_t::replace) +
+         (text.size() > kMaxBriefBytes ? "..." : "");
+}
+
+bool is_utf8(std::string_view text) {
+  try {
+    static_cast<void>(Json(text).dump());
+    return true;
+  } catch (const Json::exception&) {
+    return false;
+  }
+}
+
+}  // namespace switchyard

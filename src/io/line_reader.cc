@@ -1,0 +1,51 @@
+#include "io/line_reader.h"
+
+#include <algorithm>
+
+namespace switchyard {
+namespace {
+
+constexpr uint64_t kBlockBytes = uint64_t{1} << 20;
+
+}  // namespace
+
+LineReader::LineReader(const std::filesystem::path& path, uint64_t max_line_bytes)
+    : file_(path), max_line_bytes_(max_line_bytes) {}
+
+/// True if the block has unused bytes, after reading the next one if need be.
+bool LineReader::fill() {
+  if (used_ < block_.size()) return true;
+  block_.resize(std::min(kBlockBytes, file_.size() - position_));
+  file_.read(position_, std::as_writable_bytes(std::span(block_)));
+  position_ += block_.size();
+  used_ = 0;
+  return !block_.empty();
+}
+
+/// Moves bytes from the block to the line. A line that grows too long is counted, not kept.
+void LineReader::take(size_t count) {
+  line_bytes_ += count;
+  if (too_long())
+    line_.clear();
+  else
+    line_.append(block_, used_, count);
+  used_ += count;
+}
+
+bool LineReader::next() {
+  line_.clear();
+  line_bytes_ = 0;
+  if (!fill()) return false;
+  ++number_;
+  while (fill()) {
+    const size_t end = block_.find('\n', used_);
+    take((end == block_.npos ? block_.size() : end) - used_);
+    if (end == block_.npos) continue;
+    ++used_;
+    break;
+  }
+  if (line_.ends_with('\r')) line_.pop_back();
+  return true;
+}
+
+}  // namespace switchyard

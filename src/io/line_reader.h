@@ -1,0 +1,38 @@
+// The lines of a file, in bounded memory.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "io/file.h"
+
+namespace switchyard {
+
+class LineReader {
+ public:
+  LineReader(const std::filesystem::path& path, uint64_t max_line_bytes);
+
+  /// The next line without its end ("\n" or "\r\n"); false at the end of the file.
+  bool next();
+  const std::string& line() const { return line_; }  ///< empty when the line is too long
+  bool too_long() const { return line_bytes_ > max_line_bytes_; }
+  uint64_t line_bytes() const { return line_bytes_; }
+  int64_t number() const { return number_; }  ///< from 1
+  const std::filesystem::path& path() const { return file_.path(); }
+
+ private:
+  bool fill();
+  void take(size_t count);
+  InputFile file_;
+  uint64_t max_line_bytes_;
+  uint64_t position_ = 0;  ///< in the file, of the first byte not yet in the block
+  std::string block_;
+  size_t used_ = 0;  ///< of the block
+  std::string line_;
+  uint64_t line_bytes_ = 0;
+  int64_t number_ = 0;
+};
+
+}  // namespace switchyard

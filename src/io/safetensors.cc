@@ -1,0 +1,233 @@
+#include "io/safetensors.h"
+
+#include <algorithm>
+#include <bit>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/log.h"
+#include "io/json.h"
+
+namespace switchyard {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "safetensors are little-endian");
+
+constexpr uint64_t kLengthBytes = 8;
+constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the format's own library
+constexpr std::string_view kMetadata = "__metadata__";
+
+struct KnownDType {
+  std::string_view name;
+  uint64_t bytes;
+  std::optional<DType> dtype;  ///< where it is one of ours
+};
+
+constexpr KnownDType kKnownDTypes[] = {
+    {"F64", 8, {}}, {"F32", 4, DType::f32}, {"F16", 2, DType::f16}, {"BF16", 2, DType::bf16}, {"I64", 8, {}},
+    {"I32", 4, {}}, {"I16", 2, {}},         {"I8", 1, {}},          {"U64", 8, {}},           {"U32", 4, {}},
+    {"U16", 2, {}}, {"U8", 1, {}},          {"BOOL", 1, {}},        {"F8_E4M3", 1, {}},       {"F8_E5M2", 1, {}},
+};
+
+void check_metadata(const Json& metadata, std::string_view subject) {
+  if (!metadata.is_object())
+    fail(ExitCode::input, "{}: {}: expected an object of strings, found {}", subject, kMetadata, brief(metadata));
+  for (const auto& [key, value] : metadata.items())
+    if (!value.is_string())
+      fail(ExitCode::input, "{}: {}: {}: expected a string, found {}", subject, kMetadata, brief(key), brief(value));
+}
+
+/// Product of the extents and `bytes`; refuses what a u64 cannot count.
+uint64_t checked_bytes(const std::vector<int64_t>& shape, uint64_t bytes, std::string_view subject) {
+  for (const int64_t extent : shape) {
+    if (extent < 0) fail(ExitCode::input, "{}: \"shape\": expected extents of at least 0, found {}", subject, extent);
+    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(extent), &bytes))
+      fail(ExitCode::input, "{}: shape [{}] has more than 2^64 bytes", subject, fmt::join(shape, ", "));
+  }
+  return bytes;
+}
+
+TensorInfo parse_tensor(const std::string& name, const Json& entry, uint64_t data_start, uint64_t data_bytes,
+                        std::string_view file) {
+  const std::string subject = fmt::format("{}: tensor {}", file, brief(name));
+  if (!entry.is_object()) fail(ExitCode::input, "{}: expected an object, found {}", subject, brief(entry));
+  for (const auto& [field, value] : entry.items())
+    if (field != "dtype" && field != "shape" && field != "data_offsets")
+      fail(ExitCode::input, "{}: unknown field {} (expected dtype, shape, data_offsets)", subject, brief(field));
+
+  TensorInfo tensor;
+  tensor.name = name;
+  tensor.dtype_name = require_string(entry, "dtype", subject);
+  const auto known = std::find_if(std::begin(kKnownDTypes), std::end(kKnownDTypes),
+                                  [&](const KnownDType& d) { return d.name == tensor.dtype_name; });
+  if (known == std::end(kKnownDTypes)) fail(ExitCode::input, "{}: unknown dtype {}", subject, brief(tensor.dtype_name));
+  tensor.has_dtype = known->dtype.has_value();
+  tensor.dtype = known->dtype.value_or(DType::f32);
+  tensor.shape = require_int_array(entry, "shape", subject);
+
+  const auto offsets = require_int_array(entry, "data_offsets", subject);
+  if (offsets.size() != 2 || offsets[0] < 0 || offsets[1] < offsets[0])
+    fail(ExitCode::input, "{}: \"data_offsets\": expected [begin, end] with 0 <= begin <= end, found [{}]", subject,
+         fmt::join(offsets, ", "));
+  const auto begin = static_cast<uint64_t>(offsets[0]), end = static_cast<uint64_t>(offsets[1]);
+  if (end > data_bytes)
+    fail(ExitCode::input, "{}: data_offsets [{}, {}] leave the file, which has {} bytes of data", subject, begin, end,
+         data_bytes);
+  const uint64_t expected = checked_bytes(tensor.shape, known->bytes, subject);
+  if (end - begin != expected)
+    fail(ExitCode::input, "{}: {} {} has {} bytes, data_offsets [{}, {}] have {}", subject, tensor.dtype_name,
+         tensor.shape_str(), expected, begin, end, end - begin);
+  tensor.offset = data_start + begin;
+  tensor.bytes = expected;
+  return tensor;
+}
+
+/// Every byte of the data belongs to exactly one tensor.
+void check_coverage(const std::vector<TensorInfo>& tensors, uint64_t data_start, uint64_t file_size,
+                    std::string_view file) {
+  std::vector<const TensorInfo*> by_offset;
+  for (const TensorInfo& tensor : tensors) by_offset.push_back(&tensor);
+  std::sort(by_offset.begin(), by_offset.end(), [](const TensorInfo* a, const TensorInfo* b) {
+    return std::pair(a->offset, a->bytes) < std::pair(b->offset, b->bytes);
+  });
+  uint64_t covered = data_start;
+  for (const TensorInfo* tensor : by_offset) {
+    if (tensor->offset != covered)
+      fail(ExitCode::input, "{}: tensor {}: expected to start at data offset {}, starts at {} ({})", file,
+           brief(tensor->name), covered - data_start, tensor->offset - data_start,
+           tensor->offset < covered ? "overlaps the tensor before" : "a hole");
+    covered += tensor->bytes;
+  }
+  if (covered != file_size) fail(ExitCode::input, "{}: {} bytes after the last tensor", file, file_size - covered);
+}
+
+}  // namespace
+
+std::string TensorInfo::shape_str() const {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+std::vector<TensorInfo> parse_safetensors_header(std::string_view header, uint64_t data_start, uint64_t file_size,
+                                                 std::string_view subject) {
+  SWITCHYARD_CHECK(data_start <= file_size, "data from byte {} of a file of {} bytes", data_start, file_size);
+  const Json root = parse_json(header, fmt::format("{}: header", subject));
+  if (!root.is_object())
+    fail(ExitCode::input, "{}: header: expected an object of tensors, found {}", subject, brief(root));
+  std::vector<TensorInfo> tensors;
+  tensors.reserve(root.size());
+  for (const auto& [name, entry] : root.items()) {
+    if (name == kMetadata)
+      check_metadata(entry, subject);
+    else
+      tensors.push_back(parse_tensor(name, entry, data_start, file_size - data_start, subject));
+  }
+  check_coverage(tensors, data_start, file_size, subject);
+  return tensors;
+}
+
+std::vector<TensorInfo> read_safetensors_header(const InputFile& file) {
+  const std::string subject = file.path().string();
+  if (file.size() < kLengthBytes)
+    fail(ExitCode::input, "{}: {} bytes, too short for a safetensors file", subject, file.size());
+  uint64_t length = 0;
+  file.read(0, std::as_writable_bytes(std::span(&length, 1)));
+  if (length > kMaxHeaderBytes || length > file.size() - kLengthBytes)
+    fail(ExitCode::input, "{}: header of {} bytes: expected at most {} in a file of {} bytes", subject, length,
+         std::min(kMaxHeaderBytes, file.size() - kLengthBytes), file.size());
+  std::string header(length, '\0');
+  file.read(kLengthBytes, std::as_writable_bytes(std::span(header)));
+  return parse_safetensors_header(header, kLengthBytes + length, file.size(), subject);
+}
+
+std::map<std::string, std::string> parse_safetensors_index(std::string_view text, std::string_view subject) {
+  const Json index = parse_json(text, subject);
+  const Json* weight_map = find_field(index, "weight_map");
+  if (weight_map == nullptr || !weight_map->is_object())
+    fail(ExitCode::input, "{}: field \"weight_map\": expected an object of file names, found {}", subject,
+         weight_map == nullptr ? "none" : brief(*weight_map));
+  std::map<std::string, std::string> file_of;
+  for (const auto& [tensor, file] : weight_map->items()) {
+    // A plain name: an index may not lead out of its directory.
+    const bool plain =
+        file.is_string() && !file.empty() && file != "" && file != "." && file != ".." &&
+        file.get_ref<const std::string&>().find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
+    if (!plain)
+      fail(ExitCode::input, "{}: tensor {}: expected the name of a file in the same directory, found {}", subject,
+           brief(tensor), brief(file));
+    file_of.emplace(tensor, file.get<std::string>());
+  }
+  return file_of;
+}
+
+Checkpoint::Checkpoint(const std::filesystem::path& directory)
+    : bytes_read_(std::make_unique<std::atomic<uint64_t>>(0)) {
+  const auto single = directory / "model.safetensors", index = directory / "model.safetensors.index.json";
+  std::error_code ignored;
+  const bool has_single = std::filesystem::exists(single, ignored), has_index = std::filesystem::exists(index, ignored);
+  if (has_single && has_index)
+    log::warning("{}: model.safetensors is read, model.safetensors.index.json beside it is not", directory.string());
+  if (has_single)
+    add_file(single);
+  else if (has_index)
+    add_indexed_files(index);
+  else
+    fail(ExitCode::input, "{}: expected model.safetensors or model.safetensors.index.json, found neither",
+         directory.string());
+}
+
+void Checkpoint::add_file(const std::filesystem::path& path) {
+  const auto& file = *files_.emplace_back(std::make_unique<InputFile>(path));
+  for (TensorInfo& tensor : read_safetensors_header(file)) {
+    tensor.file = static_cast<int>(files_.size()) - 1;
+    const auto [at, inserted] = tensors_.try_emplace(tensor.name, tensor);
+    if (!inserted)
+      fail(ExitCode::input, "{}: tensor {} is in {} as well", path.string(), brief(tensor.name),
+           file_of(at->second).string());
+  }
+}
+
+void Checkpoint::add_indexed_files(const std::filesystem::path& index) {
+  const auto named_file = parse_safetensors_index(read_text_file(index), index.string());
+  std::set<std::string> files;
+  for (const auto& [tensor, file] : named_file) files.insert(file);
+  for (const std::string& file : files) {
+    const auto path = index.parent_path() / file;
+    std::error_code ignored;
+    if (!std::filesystem::exists(path, ignored))
+      fail(ExitCode::input, "{}: names {}, which does not exist", index.string(), brief(file));
+    add_file(path);
+  }
+  for (const auto& [name, file] : named_file) {
+    const TensorInfo* tensor = find(name);
+    if (tensor == nullptr || file_of(*tensor).filename() != file)
+      fail(ExitCode::input, "{}: tensor {}: expected in {}, found in {}", index.string(), brief(name), brief(file),
+           tensor == nullptr ? "no file" : file_of(*tensor).filename().string());
+  }
+  for (const auto& [name, tensor] : tensors_)
+    if (!named_file.contains(name))
+      fail(ExitCode::input, "{}: tensor {} of {} is not in the index", index.string(), brief(name),
+           file_of(tensor).filename().string());
+}
+
+const TensorInfo* Checkpoint::find(std::string_view name) const {
+  const auto at = tensors_.find(name);
+  return at == tensors_.end() ? nullptr : &at->second;
+}
+
+void Checkpoint::read(const TensorInfo& tensor, uint64_t first, std::span<std::byte> out) const {
+  SWITCHYARD_CHECK(first <= tensor.bytes && out.size() <= tensor.bytes - first, "tensor {} of {} bytes: {} + {}",
+                   tensor.name, tensor.bytes, first, out.size());
+  files_.at(static_cast<size_t>(tensor.file))->read(tensor.offset + first, out);
+  bytes_read_->fetch_add(out.size(), std::memory_order_relaxed);
+}
+
+uint64_t Checkpoint::bytes_read() const {
+  return bytes_read_->load(std::memory_order_relaxed);
+}
+
+const std::filesystem::path& Checkpoint::file_of(const TensorInfo& tensor) const {
+  return files_.at(static_cast<size_t>(tensor.file))->path();
+}
+
+}  // namespace switchyard

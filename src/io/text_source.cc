@@ -1,0 +1,60 @@
+#include "io/text_source.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "io/json.h"
+
+namespace switchyard {
+namespace {
+
+constexpr uint64_t kBlockBytes = uint64_t{1} << 18;
+
+}  // namespace
+
+std::vector<std::string> document_names(const std::vector<std::string>& paths) {
+  const auto file_name = [](const std::string& path) { return std::filesystem::path(path).filename().string(); };
+  std::map<std::string, int> num_paths;
+  for (const std::string& path : paths) ++num_paths[file_name(path)];
+  std::vector<std::string> names;
+  for (const std::string& path : paths) {
+    names.push_back(num_paths[file_name(path)] == 1 ? file_name(path) : path);
+    if (!is_utf8(names.back()))
+      fail(ExitCode::input, "{}: the file's name is not UTF-8, so it cannot be an id; rename the file", brief(path));
+  }
+  return names;
+}
+
+TextSource::TextSource(std::vector<std::string> paths, const Tokenizer& tokenizer)
+    : paths_(std::move(paths)), names_(document_names(paths_)), tokenizer_(tokenizer) {}
+
+bool TextSource::next(Document& document) {
+  if (next_path_ == paths_.size()) return false;
+  file_.emplace(paths_[next_path_]);
+  position_ = 0;
+  tokens_.clear();
+  used_ = 0;
+  document = {};
+  document.source = paths_[next_path_];
+  document.id = names_[next_path_++];
+  if (file_->size() == 0) document.reject = "empty: the file has no bytes";
+  return true;
+}
+
+size_t TextSource::read(std::span<int32_t> out) {
+  while (used_ == tokens_.size() && position_ < file_->size()) {
+    std::string block(std::min(kBlockBytes, file_->size() - position_), '\0');
+    file_->read(position_, std::as_writable_bytes(std::span(block)));
+    position_ += block.size();
+    tokens_.clear();
+    used_ = 0;
+    tokenizer_.encode(block, tokens_);
+  }
+  const size_t count = std::min(out.size(), tokens_.size() - used_);
+  std::copy_n(tokens_.begin() + static_cast<ptrdiff_t>(used_), count, out.begin());
+  used_ += count;
+  return count;
+}
+
+}  // namespace switchyard

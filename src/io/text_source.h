@@ -1,0 +1,35 @@
+// Documents from text files.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/document_source.h"
+#include "io/file.h"
+#include "io/tokenizer.h"
+
+namespace switchyard {
+
+/// What to call files in ids: the file name alone, or the path as given where two share a file name. Fails (input) on a
+/// name that is not UTF-8, because an id is.
+std::vector<std::string> document_names(const std::vector<std::string>& paths);
+
+/// One document a file, read in blocks. An empty file is a reject.
+class TextSource : public DocumentSource {
+ public:
+  TextSource(std::vector<std::string> paths, const Tokenizer& tokenizer);
+  bool next(Document& document) override;
+  size_t read(std::span<int32_t> out) override;
+
+ private:
+  std::vector<std::string> paths_, names_;
+  const Tokenizer& tokenizer_;
+  size_t next_path_ = 0;
+  std::optional<InputFile> file_;
+  uint64_t position_ = 0;
+  std::vector<int32_t> tokens_;  ///< of the block read last
+  size_t used_ = 0;              ///< of tokens_
+};
+
+}  // namespace switchyard

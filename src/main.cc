@@ -1,0 +1,87 @@
+// The command line: find the job, start MPI, run, catch once.
+#include <fmt/format.h>
+
+#include <exception>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "comm/mpi_communicator.h"
+#include "jobs/collectively.h"
+#include "jobs/job.h"
+#include "jobs/version_info.h"
+
+namespace switchyard {
+namespace {
+
+void print_usage(std::ostream& out) {
+  out << "usage: switchyard JOB [options]     (switchyard JOB --help lists them)\n"
+         "       switchyard --version [--json]\n\njobs:\n";
+  for (const JobEntry& job : jobs()) out << fmt::format("  {:<10}{}\n", job.name, job.help);
+}
+
+const JobEntry& find_job(const std::string& name) {
+  for (const JobEntry& job : jobs())
+    if (job.name == name) return job;
+  fail(ExitCode::usage, "\"{}\" is no job (see switchyard --help)", name);
+}
+
+/// Runs the job; reports its error once and turns it into the exit code.
+int run_job(const JobEntry& job, Communicator& world, const std::vector<std::string>& args) {
+  log::identify(world.rank(), world.size());
+  try {
+    if (!job.parallel && world.size() > 1)
+      throw CollectiveError(ExitCode::usage, fmt::format("{} runs as one process, not on {} ranks", job.name, world.size()));
+    Runtime runtime{world};
+    return job.run(runtime, args);
+  } catch (const CollectiveError& error) {
+    if (world.rank() == 0) log::error("{}", error.what());
+    return static_cast<int>(error.code());
+  } catch (const Error& error) {
+    log::error("{}", error.what());
+    if (world.size() > 1) world.abort(static_cast<int>(error.code()));
+    return static_cast<int>(error.code());
+  } catch (const std::bad_alloc&) {
+    log::error("out of memory");
+    if (world.size() > 1) world.abort(static_cast<int>(ExitCode::environment));
+    return static_cast<int>(ExitCode::environment);
+  } catch (const std::exception& error) {
+    log::error("internal error: {}", error.what());
+    if (world.size() > 1) world.abort(static_cast<int>(ExitCode::internal));
+    return static_cast<int>(ExitCode::internal);
+  }
+}
+
+int run(const std::vector<std::string>& args) {
+  if (args.empty()) {
+    print_usage(std::cerr);
+    return static_cast<int>(ExitCode::usage);
+  }
+  if (args[0] == "--help" || args[0] == "-h" || args[0] == "help") {
+    print_usage(std::cout);
+    return static_cast<int>(ExitCode::complete);
+  }
+  if (args[0] == "--version") return print_version(std::span(args).subspan(1));
+  const JobEntry& job = find_job(args[0]);
+  const std::vector<std::string> rest(args.begin() + 1, args.end());
+  if (!launched_by_mpi()) return run_job(job, *make_self_communicator(), rest);
+  const MpiEnvironment mpi;
+  const auto world = make_mpi_communicator();
+  return run_job(job, *world, rest);
+}
+
+}  // namespace
+}  // namespace switchyard
+
+int main(int argc, char** argv) {
+  try {
+    return switchyard::run({argv + 1, argv + argc});
+  } catch (const switchyard::Error& error) {
+    switchyard::log::error("{}", error.what());
+    return static_cast<int>(error.code());
+  } catch (const std::exception& error) {
+    switchyard::log::error("internal error: {}", error.what());
+    return static_cast<int>(switchyard::ExitCode::internal);
+  }
+}

@@ -1,0 +1,159 @@
+#include "model/config.h"
+
+#include <algorithm>
+#include <array>
+
+#include "io/file.h"
+#include "model/family.h"
+
+namespace switchyard {
+namespace {
+
+ModelConfig seed_23b() {
+  ModelConfig c;
+  c.family = "switchyard";
+  c.vocab_size = 102'400;
+  c.hidden_size = 1024;
+  c.num_layers = 28;
+  c.num_heads = c.num_kv_heads = 16;
+  c.head_dim = 64;
+  c.num_experts = 128;
+  c.experts_per_token = 4;
+  c.expert_ffn_size = c.shared_ffn_size = 2048;
+  c.renormalise = true;
+  c.rms_norm_eps = 1e-5;
+  c.rope_theta = 10'000;
+  c.max_positions = 32'768;
+  c.moe_layer.assign(28, true);
+  return c;
+}
+
+ModelConfig qwen3_30b_a3b() {
+  ModelConfig c;
+  c.family = "qwen3_moe";
+  c.vocab_size = 151'936;
+  c.hidden_size = 2048;
+  c.num_layers = 48;
+  c.num_heads = 32;
+  c.num_kv_heads = 4;
+  c.head_dim = 128;
+  c.num_experts = 128;
+  c.experts_per_token = 8;
+  c.expert_ffn_size = 768;
+  c.renormalise = c.qk_norm = true;
+  c.rms_norm_eps = 1e-6;
+  c.rope_theta = 1'000'000;
+  c.max_positions = 40'960;
+  c.moe_layer.assign(48, true);
+  return c;
+}
+
+struct Reference {
+  std::string_view name;
+  ModelConfig (*make)();
+};
+constexpr std::array<Reference, 2> kReferences = {{{"seed-23B", seed_23b}, {"qwen3-30b-a3b", qwen3_30b_a3b}}};
+
+struct Counts {
+  int64_t attention, norms, router, expert, shared, dense;
+};
+
+Counts per_layer(const ModelConfig& c) {
+  const int64_t d = c.hidden_size, q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
+  return {.attention = d * q + 2 * d * kv + q * d,
+          .norms = 2 * d + (c.qk_norm ? 2 * c.head_dim : 0),
+          .router = c.num_experts * d,
+          .expert = 3 * d * c.expert_ffn_size,
+          .shared = 3 * d * c.shared_ffn_size,
+          .dense = 3 * d * c.dense_ffn_size};
+}
+
+int64_t count_parameters(const ModelConfig& c, int64_t experts, int64_t embedding_tables) {
+  const Counts n = per_layer(c);
+  const int64_t moe = c.num_moe_layers();
+  return c.num_layers * (n.attention + n.norms) + moe * (n.router + experts * n.expert + n.shared) +
+         (c.num_layers - moe) * n.dense + c.hidden_size + embedding_tables * c.vocab_size * c.hidden_size;
+}
+
+}  // namespace
+
+int64_t ModelConfig::num_moe_layers() const { return std::count(moe_layer.begin(), moe_layer.end(), true); }
+
+int64_t ModelConfig::total_parameters() const { return count_parameters(*this, num_experts, tied_embeddings ? 1 : 2); }
+
+int64_t ModelConfig::active_parameters() const { return count_parameters(*this, experts_per_token, 1); }
+
+int64_t ModelConfig::kv_bytes_per_token(int64_t bytes_per_element) const {
+  return 2 * num_layers * num_kv_heads * head_dim * bytes_per_element;
+}
+
+ModelConfig read_common_fields(ConfigReader& reader) {
+  ModelConfig c;
+  c.vocab_size = reader.integer({"vocab_size"}, 1, 1 << 27);
+  c.hidden_size = reader.integer({"hidden_size"}, 1, 1 << 20);
+  c.num_layers = reader.integer({"num_hidden_layers"}, 1, 10'000);
+  c.num_heads = reader.integer({"num_attention_heads"}, 1, 1 << 16);
+  c.num_kv_heads = reader.integer_or("num_key_value_heads", c.num_heads, 1, c.num_heads);
+  if (c.num_heads % c.num_kv_heads != 0)
+    fail(ExitCode::input, "{}: num_attention_heads {} is not a multiple of num_key_value_heads {}", reader.subject(),
+         c.num_heads, c.num_kv_heads);
+  if (!reader.has("head_dim") && c.hidden_size % c.num_heads != 0)
+    fail(ExitCode::input, "{}: no head_dim, and hidden_size {} is not a multiple of num_attention_heads {}",
+         reader.subject(), c.hidden_size, c.num_heads);
+  c.head_dim = reader.integer_or("head_dim", c.hidden_size / c.num_heads, 1, 1 << 14);
+  if (c.head_dim % 2 != 0) fail(ExitCode::input, "{}: head_dim {} is odd; rotary embedding needs pairs", reader.subject(), c.head_dim);
+  c.max_positions = reader.integer({"max_position_embeddings"}, 1, 1 << 30);
+  c.rms_norm_eps = reader.positive_number("rms_norm_eps");
+  c.rope_theta = reader.rope_theta();
+  c.tied_embeddings = reader.flag_or("tie_word_embeddings", false);
+  reader.only_full_attention();
+  reader.only("hidden_act", "silu");
+  reader.only("attention_bias", false);
+  reader.only("mlp_bias", false);
+  reader.only("pretraining_tp", 1);
+  return c;
+}
+
+ModelConfig parse_model_config(const Json& config, std::string_view subject, const std::set<std::string>& allowed_fields) {
+  ConfigReader reader(config, std::string(subject), allowed_fields);
+  const Family& family = find_family(require_string(config, "model_type", subject), subject);
+  ModelConfig c = family.read(reader);
+  c.family = family.model_type;
+  reader.finish();
+  if (c.num_moe_layers() == 0) fail(ExitCode::input, "{}: no layer has experts", subject);
+  // The largest products below stay far from 2^63 once the number of parameters does.
+  const double parameters = static_cast<double>(c.num_layers) * static_cast<double>(c.num_experts) * 3.0 *
+                            static_cast<double>(c.hidden_size) * static_cast<double>(c.expert_ffn_size + c.dense_ffn_size + c.shared_ffn_size) +
+                            4.0 * static_cast<double>(c.num_layers) * static_cast<double>(c.hidden_size * c.num_heads) * static_cast<double>(c.head_dim);
+  if (parameters > 0x1p50) fail(ExitCode::input, "{}: a model of about {:.1e} parameters, at most 1e15", subject, parameters);
+  return c;
+}
+
+ModelConfig read_model_config(const std::filesystem::path& model, const std::set<std::string>& allowed_fields) {
+  const auto path = std::filesystem::is_directory(model) ? model / "config.json" : model;
+  return parse_model_config(parse_json(read_text_file(path, 16 << 20), path.string()), path.string(), allowed_fields);
+}
+
+Hash128 config_hash(const ModelConfig& c) {
+  Hasher hasher;
+  const int64_t sizes[] = {c.vocab_size, c.hidden_size, c.num_layers, c.num_heads, c.num_kv_heads, c.head_dim, c.num_experts,
+                           c.experts_per_token, c.expert_ffn_size, c.shared_ffn_size, c.dense_ffn_size, c.max_positions,
+                           c.renormalise, c.qk_norm, c.tied_embeddings};
+  const double reals[] = {c.rms_norm_eps, c.rope_theta};
+  hasher.update(c.family);
+  hasher.update(std::span<const int64_t>(sizes));
+  hasher.update(std::span<const double>(reals));
+  for (const bool moe : c.moe_layer) hasher.update(moe ? "m" : "d");
+  return hasher.digest();
+}
+
+ModelConfig reference_config(std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const Reference& reference : kReferences) {
+    if (reference.name == name) return reference.make();
+    names.push_back(reference.name);
+  }
+  fail(ExitCode::usage, "no reference configuration \"{}\"; these are: {}", name, fmt::join(names, ", "));
+}
+
+}  // namespace switchyard

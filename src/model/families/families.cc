@@ -1,0 +1,26 @@
+#include <array>
+
+#include "model/family.h"
+
+namespace switchyard {
+namespace {
+
+constexpr std::array<const Family*, 3> kFamilies = {
+    &families::qwen3_moe,
+    &families::mixtral,
+    &families::switchyard,
+};
+
+}  // namespace
+
+const Family& find_family(std::string_view model_type, std::string_view subject) {
+  std::vector<std::string_view> names;
+  for (const Family* family : kFamilies) {
+    if (family->model_type == model_type) return *family;
+    names.push_back(family->model_type);
+  }
+  fail(ExitCode::input, "{}: model family \"{}\" is not supported; these are: {}", subject, model_type,
+       fmt::join(names, ", "));
+}
+
+}  // namespace switchyard

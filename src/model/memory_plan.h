@@ -1,0 +1,37 @@
+// Memory of one rank, predicted before anything is allocated.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/dtype.h"
+#include "model/config.h"
+#include "model/decoder.h"
+
+namespace switchyard {
+
+struct MemoryRequest {
+  DType operand = DType::f32;
+  int num_ranks = 1;  ///< that share the experts
+  int threads = 1;
+  DecoderLimits limits;
+  int64_t exchange_bytes = 0;  ///< budget
+};
+
+/// Bytes of the rank that hosts most experts.
+struct MemoryPlan {
+  size_t weights = 0;      ///< packed, for good
+  size_t loading = 0;      ///< on top of them while they are read
+  size_t activations = 0;  ///< the arena without the exchange
+  size_t exchange = 0;     ///< buffers and bookkeeping
+  size_t scratch = 0;      ///< of the kernels' threads, rotary table
+
+  size_t peak() const;
+};
+
+MemoryPlan plan_memory(const ModelConfig& config, const MemoryRequest& request);
+
+/// Memory that this process may hope for: what the machine has available and its control group leaves, whichever is less.
+size_t available_memory();
+
+}  // namespace switchyard

@@ -1,0 +1,82 @@
+// A model's weights in memory: this rank's experts and its own copy of everything else.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/hash.h"
+#include "base/memory.h"
+#include "base/stream.h"
+#include "comm/placement.h"
+#include "io/safetensors.h"
+#include "kernels/grouped_ffn.h"
+#include "kernels/packed_matrix.h"
+#include "model/config.h"
+#include "model/tensor_table.h"
+
+namespace switchyard {
+
+/// A tensor that owns its memory (norms, the embedding table).
+class OwnedTensor {
+ public:
+  OwnedTensor() = default;
+  OwnedTensor(const Shape& shape, DType dtype)
+      : memory_(static_cast<size_t>(shape.elements()) * size_of(dtype)), view_{memory_.data(), shape, dtype, Device::cpu} {}
+  View view() { return view_; }
+  ConstView view() const { return view_; }
+
+ private:
+  Memory memory_;
+  View view_;
+};
+
+struct AttentionWeights {
+  std::vector<float> norm, q_norm, k_norm;  ///< [d], [head_dim], [head_dim]; the latter two may be empty
+  PackedMatrix q, k, v, o;
+};
+
+struct LayerWeights {
+  AttentionWeights attention;
+  std::vector<float> ffn_norm;      ///< [d]
+  PackedMatrix router;              ///< [E, d] f32; moe layers
+  std::vector<FfnWeights> experts;  ///< this rank's, in order; moe layers
+  std::vector<FfnWeights> shared;   ///< one or none
+  std::vector<FfnWeights> dense;    ///< one in dense layers
+};
+
+struct ModelWeights {
+  ModelConfig config;
+  DType operand = DType::f32;  ///< of products; the router is always f32
+  OwnedTensor embed;           ///< [vocab, d] operand
+  std::vector<LayerWeights> layers;
+  std::vector<float> norm;
+  PackedMatrix head;  ///< [vocab, d]
+};
+
+/// Hash of one part's stored bytes, by the part's id.
+struct PartHash {
+  std::string id;
+  Hash128 hash;
+};
+
+struct LoadedModel {
+  ModelWeights weights;
+  std::vector<PartHash> hashes;  ///< of the parts this rank read, dense parts included
+  uint64_t bytes_read = 0;
+};
+
+/// Reads and packs the experts of `rank` and all dense parts, in parallel, each byte once. Weights that are NaN or infinite
+/// (also: that overflow when rounded to the operand) are refused (input) naming the tensor and the index.
+LoadedModel load_model(const Stream& stream, const Checkpoint& checkpoint, const TensorTable& table,
+                       const ModelConfig& config, DType operand, const ExpertPlacement& placement, int rank);
+
+/// Bytes that load_model will hold at the end, and at most on top of that while it reads with `threads` threads.
+struct WeightBytes {
+  size_t resident = 0, scratch = 0;
+};
+WeightBytes predict_weight_bytes(const ModelConfig& config, DType operand, int64_t local_experts, int threads);
+
+/// The model's identity: all parts' hashes in id order, whoever read them. Collective over nothing: pass every rank's parts.
+Hash128 combine_hashes(std::vector<PartHash> parts);
+
+}  // namespace switchyard

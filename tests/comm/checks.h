@@ -1,0 +1,29 @@
+// Checks that hold on any communicator: every rank runs the body. The thread tests and the MPI tests run the same ones.
+#pragma once
+
+#include <ostream>
+#include <vector>
+
+#include "comm/communicator.h"
+
+namespace switchyard::test {
+
+struct Check {
+  const char* name;
+  void (*body)(Communicator& world);
+};
+
+inline std::ostream& operator<<(std::ostream& out, const Check& check) {
+  return out << check.name;
+}
+
+std::vector<Check> communicator_checks();
+std::vector<Check> exchange_checks();
+
+inline std::vector<Check> all_checks() {
+  std::vector<Check> checks = communicator_checks();
+  for (const Check& check : exchange_checks()) checks.push_back(check);
+  return checks;
+}
+
+}  // namespace switchyard::test

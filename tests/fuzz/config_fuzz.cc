@@ -1,0 +1,16 @@
+// A model's config.json.
+#include "io/json.h"
+#include "model/config.h"
+#include "tests/fuzz/fuzz_support.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace switchyard;
+  fuzz::only_input_errors([&] {
+    const ModelConfig config = parse_model_config(parse_json(fuzz::text_of(data, size), "config.json"), "config.json");
+    fuzz::require(config.moe_layer.size() == static_cast<size_t>(config.num_layers), "every layer has a kind");
+    fuzz::require(config.experts_per_token >= 1 && config.experts_per_token <= config.num_experts, "1 <= k <= E");
+    fuzz::require(config.total_parameters() > 0 && config.active_parameters() > 0, "parameters can be counted");
+    fuzz::require(config.active_parameters() <= config.total_parameters(), "active parameters are some of all");
+  });
+  return 0;
+}
