@@ -23,6 +23,7 @@ void count_bytes(std::span<const int64_t> rows_to, size_t row_bytes, ExchangeCou
 
 std::vector<View> alloc_buffers(Arena& arena, const Shape& shape, DType dtype, int count) {
   std::vector<View> buffers;
+  buffers.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) buffers.push_back(arena.alloc(shape, dtype));
   return buffers;
 }

@@ -1,9 +1,8 @@
 // The two journeys of a round: rows out to the ranks of their experts, results back. Each is started, travels while
 // experts compute, and is finished; a stage has the buffers that this overlap needs:
 //
-//   dispatch i + 1 travels       received ×2   (round i is being read)      send ×1 (round i has arrived)
-//   experts of round i write     results  ×2   (round i − 1 is travelling)  returned ×1 (round i − 1 ends before i
-//   starts)
+//   dispatch i + 1 travels    received ×2 (round i is being read)        send ×1 (round i has arrived)
+//   experts of round i write  results ×2 (round i − 1 is travelling)     returned ×1 (round i − 1 ends before i starts)
 #pragma once
 
 #include <cstdint>

@@ -179,6 +179,7 @@ class MpiCommunicator final : public Communicator {
     std::vector<std::byte> gathered(piece.bytes() * static_cast<size_t>(size_));
     all_gather(piece.reshaped({1, count}), {gathered.data(), {size_, count}, piece.dtype});
     std::vector<const std::byte*> parts;
+    parts.reserve(static_cast<size_t>(size_));
     for (int r = 0; r < size_; ++r) parts.push_back(gathered.data() + static_cast<size_t>(r) * piece.bytes());
     reduce_in_order(parts, op, piece);
   }

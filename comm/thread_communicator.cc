@@ -270,6 +270,7 @@ void run_thread_ranks(int size, const std::function<void(Communicator&)>& body) 
   const auto world = std::make_shared<World>();
   const auto group = std::make_shared<Group>(world, size);
   std::vector<std::thread> threads;
+  threads.reserve(static_cast<size_t>(size));
   for (int rank = 0; rank < size; ++rank)
     threads.emplace_back([&, rank] {
       try {

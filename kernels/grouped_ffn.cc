@@ -11,7 +11,7 @@
 namespace switchyard {
 
 FfnScratch::FfnScratch(const MatrixPanels& gate_up, const MatrixPanels& down)
-    : rows(gate_up.rows_per_task(kMaxTileRows, 2 * kMaxTileRows)) {
+    : block_rows(gate_up.rows_per_task(kMaxTileRows, 2 * kMaxTileRows)), rows(block_rows * 3 / 2) {
   const auto n = static_cast<size_t>(rows), padded = static_cast<size_t>(rows + kMaxPaddingRows);
   x = layout.add(n * gate_up.row_bytes());
   h = layout.add(padded * static_cast<size_t>(gate_up.n()) * sizeof(float));
@@ -38,11 +38,16 @@ std::vector<Task> make_tasks(const GroupedRows& rows, std::span<const FfnWeights
     SWITCHYARD_CHECK(w.down.k() * 2 == w.gate_up.n() && w.down.n() == w.gate_up.k(),
                      "grouped_ffn: group {}: gate_up [{}, {}], down [{}, {}]", g, w.gate_up.n(), w.gate_up.k(),
                      w.down.n(), w.down.k());
-    const int64_t block = w.gate_up.impl().panels.rows_per_task(kMaxTileRows, 2 * kMaxTileRows);
-    for (int64_t i = rows.offsets[g]; i < end; i += block) tasks.push_back({&w, i, std::min(block, end - i)});
+    // What is left after whole blocks joins the last one: a short task would fetch the weights for a few rows.
+    const FfnScratch scratch(w.gate_up.impl().panels, w.down.impl().panels);
+    for (int64_t i = rows.offsets[g]; i < end; i += tasks.back().count)
+      tasks.push_back({&w, i, end - i <= scratch.rows ? end - i : scratch.block_rows});
   }
-  // Full blocks first, group by group, so that a group's weights stay in the cache and short tasks fill the end.
-  std::stable_sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.count > b.count; });
+  // Whole blocks first, a group's one after the other while its weights are in the cache; then ever shorter ones, which
+  // fill the end.
+  std::stable_sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) {
+    return std::min(a.count, kMaxTileRows) > std::min(b.count, kMaxTileRows);
+  });
   return tasks;
 }
 

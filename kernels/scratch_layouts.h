@@ -17,11 +17,11 @@ struct PanelScratch {
 /// grouped_ffn: a block of up to `rows` rows through both products.
 struct FfnScratch {
   ScratchLayout layout;
-  int64_t rows;
-  size_t x;    ///< [rows, d], the operand's type
-  size_t h;    ///< gate_up's panels one after the other, each [rows + kMaxPaddingRows, columns] f32
-  size_t act;  ///< [rows, f], the operand's type
-  size_t y;    ///< one panel of down's product, [rows + kMaxPaddingRows, columns] f32
+  int64_t block_rows, rows;  ///< of a block, and at most, with a group's remainder
+  size_t x;                  ///< [rows, d], the operand's type
+  size_t h;                  ///< gate_up's panels one after the other, each [rows + kMaxPaddingRows, columns] f32
+  size_t act;                ///< [rows, f], the operand's type
+  size_t y;                  ///< one panel of down's product, [rows + kMaxPaddingRows, columns] f32
   size_t widened, workspace;
   FfnScratch(const MatrixPanels& gate_up, const MatrixPanels& down);
 };

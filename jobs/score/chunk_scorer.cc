@@ -63,7 +63,7 @@ std::optional<ChunkResult> ChunkScorer::score(int64_t chunk, int64_t first_recor
     std::vector<ScoringInput::Record> mine;
     for (const int i : step[static_cast<size_t>(group_.rank())]) mine.push_back(records[static_cast<size_t>(i)]);
     const double start = seconds_now();
-    run_step(mine, rows);
+    score_batch(mine, rows);
     {
       // The slowest rank's time, so that all ranks plan alike.
       const Stopwatch stopwatch(counters_.agree);
@@ -100,7 +100,7 @@ bool ChunkScorer::fits(const StopDecision& decision, int64_t tokens_left) const 
   return static_cast<double>(tokens_left) / tokens_per_second_ + kCommitSeconds < *decision.seconds_left;
 }
 
-void ChunkScorer::run_step(std::span<const ScoringInput::Record> records, ScoredRows& rows) {
+void ChunkScorer::score_batch(std::span<const ScoringInput::Record> records, ScoredRows& rows) {
   const Prepared prepared = prepare(records, rows);
   const ArenaScope scope(arena_);
   View states;

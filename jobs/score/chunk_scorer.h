@@ -39,6 +39,9 @@ class ChunkScorer {
   /// rank 0, and a default one elsewhere.
   std::optional<ChunkResult> score(int64_t chunk, int64_t first_record, int64_t num_records, SignalWatch& watch);
 
+  /// These records at once, whatever chunk they belong to. Collective over the group.
+  void score_batch(std::span<const ScoringInput::Record> records, ScoredRows& rows);
+
   const ScoreCounters& counters() const { return counters_; }
 
  private:
@@ -50,7 +53,6 @@ class ChunkScorer {
   };
   bool fits(const StopDecision& decision, int64_t tokens_left) const;
   int64_t capacity() const;
-  void run_step(std::span<const ScoringInput::Record> records, ScoredRows& rows);
   Prepared prepare(std::span<const ScoringInput::Record> records, ScoredRows& rows);
   bool read_tokens(const ScoringInput::Record& record, std::vector<int32_t>& ids, ScoredRows& rows);
   void collect(const Prepared& prepared, ConstView states, const TokenScores& scores, ScoredRows& rows) const;

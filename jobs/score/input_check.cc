@@ -46,7 +46,7 @@ void compare_with_shards(const ScoringInput& input, const RunDirectory& run, int
       const Hash128 hash = hash_record(record, tokens);
       hasher.update(&hash, sizeof hash);
     }
-    if (hasher.digest() != read_shard_input_hash(run.shard_path(chunk)))
+    if (hasher.digest() != read_shard_summary(run.shard_path(chunk)).input_hash)
       fail(ExitCode::mismatch, "{}: the tokens of records {} … differ from those that {} was made from", input.path().string(),
            first, run.shard_path(chunk).string());
   }

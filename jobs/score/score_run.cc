@@ -13,6 +13,7 @@
 #include "base/version.h"
 #include "io/file.h"
 #include "io/results.h"
+#include "io/temporary_file.h"
 #include "jobs/collectively.h"
 #include "jobs/score/input_check.h"
 
@@ -159,11 +160,10 @@ bool ScoreRun::score_chunk(int64_t chunk) {
   if (group_->rank() != 0) return true;
   {
     const Stopwatch stopwatch(write_seconds_);
-    const std::filesystem::path path = directory_.shard_path(chunk);
-    const std::filesystem::path temporary = fmt::format("{}.{}.tmp", path.string(), nonce_);
-    write_shard(temporary, *result, plan_.results, fingerprint_hash_);
+    const TemporaryFile shard(directory_.shard_path(chunk));
+    write_shard(shard.path(), *result, plan_.results, fingerprint_hash_);
     check_lease_held();
-    publish_file(temporary, path);
+    shard.publish();
   }
   write_metrics(*result, seconds_now() - begin);
   return true;
@@ -222,13 +222,13 @@ ExitCode ScoreRun::merge() {
   const bool merged_before = pending_.empty() && directory_.read_state().status == RunStatus::complete;
   if (!merged_before) {
     write_state(RunStatus::merging, ExitCode::complete, "");
-    MergeInput merge{directory_, *input_, plan_.chunk_records, plan_.results, fingerprint_hash_};
+    MergeInput merge{.run = directory_, .input = *input_, .chunk_records = plan_.chunk_records, .options = plan_.results,
+                     .fingerprint = fingerprint_hash_, .lease_nonce = nonce_};
     for (const auto& [name, value] : fingerprint()) merge.provenance[name] = value;
     merge.provenance["switchyard"] = SWITCHYARD_VERSION " " SWITCHYARD_GIT_REVISION;
     merge.provenance["model_path"] = absolute(options_.model);
     merge.provenance["input_path"] = absolute(options_.input);
     merge.stop = [&] { return signals_->request() != SignalWatch::none; };
-    merge.lease_nonce = nonce_;
     if (merge_results(merge) == MergeOutcome::interrupted) {
       write_state(RunStatus::interrupted, ExitCode::interrupted, "stopped while merging");
       return ExitCode::interrupted;
@@ -347,6 +347,7 @@ Json ScoreRun::manifest_info() const {
   info["input"] = absolute(options_.input);
   info["input_stamp"] = file_stamp(options_.input);
   info["allow_config_field"] = options_.allow_config_field;
+  info["embedding_dim"] = plan_.results.embedding_dim;
   info["num_records"] = plan_.num_records;
   info["num_chunks"] = plan_.num_chunks;
   return info;

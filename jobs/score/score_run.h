@@ -9,6 +9,7 @@
 
 #include "comm/communicator.h"
 #include "io/lease.h"
+#include "io/results.h"
 #include "io/run_directory.h"
 #include "jobs/score/chunk_scorer.h"
 #include "jobs/score/engine.h"

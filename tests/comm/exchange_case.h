@@ -29,7 +29,7 @@ int64_t global_token(const ExchangeCase& c, int rank, int64_t t);
 struct ExchangeResult {
   std::vector<std::byte> y;  ///< [tokens · k, dim]
   ExchangeCounters counters;
-  ExpertExchange::Scratch scratch;
+  ExchangeScratch scratch;
   size_t arena_used = 0;
   int64_t rows_per_round = 0;
 };

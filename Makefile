@@ -1,0 +1,43 @@
+# The short way: make build, make demo, make test, make format. Everything else is CMake (CMakePresets.json).
+PRESET ?= release
+BUILD := build/$(PRESET)
+
+.PHONY: build demo test test-asan fuzz format lint install-packages clean
+
+# Asks for root only when something is missing.
+install-packages:
+	@cmake/install-packages
+
+build: install-packages
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET)
+
+demo: build
+	./demo/run $(BUILD)/src/switchyard
+
+test: build
+	ctest --test-dir $(BUILD) --output-on-failure
+	$(MAKE) test-asan
+
+# Address and undefined-behaviour sanitizers over the fast tests.
+test-asan: install-packages
+	cmake --preset asan
+	cmake --build --preset asan
+	ctest --test-dir build/asan --output-on-failure --label-exclude 'slow|mpi|slurm'
+
+# libFuzzer for SECONDS_EACH on every target (clang).
+SECONDS_EACH ?= 60
+fuzz: install-packages
+	tests/fuzz/run $(SECONDS_EACH)
+
+SOURCES = $(shell git ls-files '*.cc' '*.h' '*.cu' '*.cuh')
+format:
+	clang-format -i $(SOURCES)
+
+lint: build
+	clang-format --dry-run --Werror $(SOURCES)
+	clang-tidy -p $(BUILD) --quiet $(shell git ls-files 'src/**/*.cc' 'kernels/*.cc' 'comm/*.cc' 'jobs/*.cc' 'jobs/**/*.cc')
+	shellcheck $$(git grep -lE '^#!.*(ba)?sh' -- . ':!*.md')
+
+clean:
+	rm -rf build

@@ -1,0 +1,231 @@
+// `switchyard verify`: that a finished run holds every record once, and that scoring again gives the same bits.
+#include "jobs/verify.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <set>
+
+#include "base/log.h"
+#include "base/rng.h"
+#include "io/results.h"
+#include "jobs/job.h"
+#include "jobs/numerics.h"
+#include "jobs/score/chunk_scorer.h"
+#include "jobs/score/engine.h"
+#include "jobs/score/input_check.h"
+
+namespace switchyard {
+namespace {
+
+/// A run as its manifest describes it.
+struct RecordedRun {
+  RunDirectory directory;
+  std::string fingerprint, model, input, dtype, cpu_isa, numerics, model_hash, structure_hash;
+  std::set<std::string> allowed_fields;
+  int64_t num_records = 0, chunk_records = 0;
+  ResultOptions results;
+
+  ShardSet shards() const { return {directory, num_records, chunk_records, results, fingerprint}; }
+};
+
+RecordedRun read_run(const VerifyOptions& options) {
+  RecordedRun run{.directory = RunDirectory(options.run)};
+  const std::string subject = run.directory.manifest_path().string();
+  if (!run.directory.has_manifest()) fail(ExitCode::input, "{}: is missing; expected the directory of a scoring run", subject);
+  const Json manifest = run.directory.read_manifest();
+  const Json &fields = manifest["fingerprint"], &info = manifest["info"];
+  Fingerprint fingerprint;
+  for (const auto& [name, value] : fields.items()) fingerprint[name] = require_string(fields, name, subject);
+  run.fingerprint = fingerprint_hash(fingerprint);
+  run.chunk_records = std::max<int64_t>(1, std::strtoll(require_string(fields, "chunk_records", subject).c_str(), nullptr, 10));
+  run.results.per_token = require_string(fields, "per_token", subject) == "true";
+  run.results.embed = require_string(fields, "embed", subject);
+  run.results.embedding_dim = require_int(info, "embedding_dim", subject, 0, 1 << 20);
+  run.num_records = require_int(info, "num_records", subject, 0, INT64_MAX);
+  run.numerics = require_string(fields, "numerics", subject);
+  run.model_hash = require_string(fields, "model", subject);
+  run.structure_hash = require_string(fields, "input", subject);
+  run.dtype = require_string(info, "dtype", subject);
+  run.cpu_isa = require_string(info, "cpu_isa", subject);
+  run.model = options.model.empty() ? require_string(info, "model", subject) : options.model;
+  run.input = options.input.empty() ? require_string(info, "input", subject) : options.input;
+  for (const Json& name : info.value("allow_config_field", Json::array())) run.allowed_fields.insert(name.get<std::string>());
+  return run;
+}
+
+/// Rows of results.h5, looked up by record.
+class Results {
+ public:
+  explicit Results(const RecordedRun& run)
+      : options_(run.results), reader_(run.directory.results_path()), record_(reader_.open("record")), logprob_(reader_.open("logprob")),
+        tokens_(reader_.open("tokens")), greedy_(reader_.open("greedy")) {
+    if (options_.per_token) {
+      values_ = reader_.open("token_logprob/values");
+      offsets_ = reader_.open("token_logprob/offsets");
+    }
+    if (options_.embedding_dim > 0) embedding_ = reader_.open("embedding");
+  }
+
+  int64_t rows() const { return record_.rows(); }
+  int64_t record_at(int64_t row) const { return one<int64_t>(record_, row); }
+
+  /// What differs between `row` and element i of what was scored now; empty if nothing does.
+  std::string difference(int64_t row, const ScoredRows& scored, size_t i, size_t first_token) const {
+    const double before = one<double>(logprob_, row);
+    if (std::memcmp(&before, &scored.logprob[i], sizeof before) != 0)
+      return fmt::format("logprob was {:.17g}, is {:.17g}", before, scored.logprob[i]);
+    if (one<int32_t>(tokens_, row) != scored.tokens[i]) return "tokens differ";
+    if (one<uint8_t>(greedy_, row) != scored.greedy[i]) return "greedy differs";
+    if (options_.per_token) {
+      std::vector<int64_t> range(2);
+      offsets_.read(row, std::span(range));
+      if (differs(values_, range[0], range[1] - range[0], scored.token_logprob, first_token)) return "token_logprob differs";
+    }
+    const auto dim = static_cast<size_t>(options_.embedding_dim);
+    if (dim > 0) {
+      std::vector<float> vector(dim);
+      embedding_.read(row, std::span(vector));
+      if (std::memcmp(vector.data(), scored.embedding.data() + i * dim, dim * sizeof(float)) != 0) return "embedding differs";
+    }
+    return {};
+  }
+
+ private:
+  template <class T>
+  static T one(const h5::Dataset& dataset, int64_t row) {
+    T value{};
+    dataset.read(row, std::span(&value, 1));
+    return value;
+  }
+  static bool differs(const h5::Dataset& dataset, int64_t first, int64_t count, const std::vector<float>& other, size_t other_first) {
+    if (count < 0 || other_first + static_cast<size_t>(count) > other.size()) return true;
+    std::vector<float> values(static_cast<size_t>(count));
+    dataset.read(first, std::span(values));
+    return std::memcmp(values.data(), other.data() + other_first, values.size() * sizeof(float)) != 0;
+  }
+
+  ResultOptions options_;
+  h5::Reader reader_;
+  h5::Dataset record_, logprob_, tokens_, greedy_, values_, offsets_, embedding_;
+};
+
+/// `count` distinct rows, chosen by the seed.
+std::vector<int64_t> choose_rows(int64_t rows, int64_t count, uint64_t seed) {
+  std::set<int64_t> chosen;
+  for (uint64_t i = 0; static_cast<int64_t>(chosen.size()) < std::min(rows, count); ++i)
+    chosen.insert(static_cast<int64_t>(random_bits(seed, i) % static_cast<uint64_t>(rows)));
+  std::vector<int64_t> shuffled(chosen.begin(), chosen.end());
+  for (size_t i = shuffled.size(); i > 1; --i) std::swap(shuffled[i - 1], shuffled[random_bits(seed ^ 0x5eed, i) % i]);
+  return shuffled;
+}
+
+class Rescoring {
+ public:
+  Rescoring(const VerifyOptions& options, const RecordedRun& run, Communicator& self)
+      : options_(options), run_(run), self_(self), input_(run.input), results_(run) {}
+
+  std::vector<std::string> run() {
+    set_cpu_isa(run_.cpu_isa);
+    const DType operand = run_.dtype == "bf16" ? DType::bf16 : DType::f32;
+    if (const std::string now = numerics_id(operand); now != run_.numerics)
+      fail(ExitCode::mismatch, "the run's numerics are {}, here they are {}: the bits cannot be compared", run_.numerics, now);
+    if (input_.structure_hash().hex() != run_.structure_hash)
+      fail(ExitCode::mismatch, "{} is not the run's input: other records, lengths or contexts", run_.input);
+
+    rows_ = choose_rows(results_.rows(), options_.rescore, static_cast<uint64_t>(options_.seed));
+    std::vector<ScoringInput::Record> records;
+    int64_t longest = 1;
+    for (const int64_t row : rows_) {
+      records.push_back(input_.records(results_.record_at(row), 1).front());
+      longest = std::max(longest, records.back().length);
+    }
+    const ModelConfig config = read_model_config(run_.model, run_.allowed_fields);
+    const DecoderLimits limits{kMaxBatch * longest, longest};
+    const int threads = options_.threads > 0 ? static_cast<int>(options_.threads) : available_cores();
+    ScoringEngine engine(config, {run_.model, operand, threads, limits, 1 << 20}, self_);
+    if (engine.model_hash(self_).hex() != run_.model_hash)
+      fail(ExitCode::mismatch, "{} is not the run's model: its tensors differ", run_.model);
+    ChunkScorer scorer(engine.decoder(), input_, self_, self_, engine.stream(), engine.arena(),
+                       {run_.results, limits.max_tokens, config.vocab_size, config.max_positions, 1e9});
+    rescore(scorer, records);
+    return findings_;
+  }
+
+ private:
+  static constexpr int64_t kMaxBatch = 5;
+
+  /// In batches of one to five records in random order: unlike any batch of the run.
+  void rescore(ChunkScorer& scorer, std::span<const ScoringInput::Record> records) {
+    for (size_t first = 0, batch = 0; first < records.size(); ++batch) {
+      const size_t wanted = 1 + random_bits(static_cast<uint64_t>(options_.seed) + 1, batch) % kMaxBatch;
+      const auto chosen = records.subspan(first, std::min(wanted, records.size() - first));
+      ScoredRows scored;
+      scorer.score_batch(chosen, scored);
+      for (const Reject& reject : scored.rejects)
+        findings_.push_back(fmt::format("record {} was scored, and is rejected now: {}", reject.record, reject.reason));
+      size_t token = 0;
+      for (size_t i = 0; i < scored.record.size(); token += static_cast<size_t>(scored.tokens[i]), ++i) {
+        const auto place = std::find_if(chosen.begin(), chosen.end(), [&](const auto& r) { return r.index == scored.record[i]; });
+        const int64_t row = rows_[first + static_cast<size_t>(place - chosen.begin())];
+        if (const std::string what = results_.difference(row, scored, i, token); !what.empty())
+          findings_.push_back(fmt::format("record {}: {}", scored.record[i], what));
+      }
+      first += chosen.size();
+    }
+  }
+
+  const VerifyOptions& options_;
+  const RecordedRun& run_;
+  Communicator& self_;
+  ScoringInput input_;
+  Results results_;
+  std::vector<int64_t> rows_;
+  std::vector<std::string> findings_;
+};
+
+}  // namespace
+
+void VerifyOptions::describe(OptionSet& o) {
+  o.group("What");
+  o.add("run", &run, "RUN", "directory of a finished scoring run");
+  o.positional("run");
+  o.require("run");
+  o.add("rescore", &rescore, "N", "score N random records again, in other batches, and compare bits");
+  o.add("seed", &seed, "N", "chooses those records");
+  o.add("model", &model, "DIR", "where the model is now (default: as recorded)");
+  o.add("input", &input, "FILE", "where the input is now (default: as recorded)");
+  o.add("threads", &threads, "N", "threads (0: all cores)");
+  o.add("dry-run", &dry_run, "", "say what would be checked and read nothing but the manifest");
+}
+
+int run_verify(Runtime& runtime, std::span<const std::string> args) {
+  VerifyOptions options;
+  OptionSet set;
+  options.describe(set);
+  if (!parse_job_options(set, "verify", args)) return 0;
+  if (options.rescore < 0) fail(ExitCode::usage, "--rescore is {}, at least 0", options.rescore);
+  const RecordedRun run = read_run(options);
+  if (options.dry_run) {
+    std::cout << fmt::format("{}: {} records in chunks of {}, {} to be scored again\n", options.run, run.num_records,
+                             run.chunk_records, options.rescore);
+    return static_cast<int>(ExitCode::complete);
+  }
+  if (const RunState state = run.directory.read_state(); state.status != RunStatus::complete)
+    fail(ExitCode::input, "run {} is {}, expected complete ({} of {} chunks)", options.run, name_of(state.status),
+         state.chunks_done, state.chunks_total);
+
+  std::vector<std::string> findings = verify_results(run.shards());
+  if (run.directory.shards_present().empty() && run.num_records > 0) log::info("the shards were dropped: results.h5 is checked alone");
+  if (findings.empty() && options.rescore > 0) findings = Rescoring(options, run, runtime.world).run();
+  for (const std::string& finding : findings) log::error("{}", finding);
+  Json json;
+  json["records"] = run.num_records;
+  json["rescored"] = findings.empty() ? std::min(options.rescore, run.num_records) : 0;
+  json["findings"] = findings.size();
+  std::cout << json.dump() << '\n';
+  return static_cast<int>(findings.empty() ? ExitCode::complete : ExitCode::input);
+}
+
+}  // namespace switchyard
