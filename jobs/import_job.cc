@@ -33,29 +33,6 @@ void check_range(std::string_view option, int64_t value, int64_t min, int64_t ma
     fail(ExitCode::usage, "{} {}: expected an integer in {} … {}", option, value, min, max);
 }
 
-void check(const ImportOptions& options) {
-  const int num_kinds = !options.text.empty() + !options.jsonl.empty() + !options.npy.empty();
-  if (num_kinds != 1)
-    fail(ExitCode::usage, "import: expected exactly one of --text, --jsonl, --npy, found {}",
-         num_kinds == 0 ? "none" : "several");
-  if (!options.npy.empty() && options.npy.size() != 2)
-    fail(ExitCode::usage, "--npy: expected two files, token ids and offsets, found {}", options.npy.size());
-  if (options.output.empty()) fail(ExitCode::usage, "import: --output is missing");
-  const int64_t num_bos = options.bos >= 0 ? 1 : 0;
-  check_range("--bos", options.bos, -1, kMaxTokenId);
-  check_range("--max-tokens", options.max_tokens, 2, INT32_MAX);
-  check_range("--overlap", options.overlap, 0, options.max_tokens - num_bos - 1);
-  check_range("--max-rejects", options.max_rejects, 0, INT64_MAX);
-  check_range("--max-line-bytes", options.max_line_bytes, 1, INT64_MAX);
-  find_tokenizer(options.tokenizer);
-  for (const std::string& source : sources_of(options))
-    for (const std::string& written : {options.output, rejects_path_of(options)}) {
-      std::error_code ignored;  // files that do not exist are not the same file
-      if (std::filesystem::equivalent(source, written, ignored))
-        fail(ExitCode::usage, "import: {} would be overwritten by the output {}", source, written);
-    }
-}
-
 std::unique_ptr<DocumentSource> open_source(const ImportOptions& options) {
   const Tokenizer& tokenizer = find_tokenizer(options.tokenizer);
   if (!options.text.empty()) return std::make_unique<TextSource>(options.text, tokenizer);
@@ -140,13 +117,35 @@ void log_notes(const ImportOptions& options, const ImportSummary& summary, int64
         "scored",
         num_split);
   if (summary.records == 0) log::warning("import: {} has no records", options.output);
-  if (summary.rejects > 0) log::warning("import: {} rejects, see {}", summary.rejects, summary.rejects_path);
 }
 
 }  // namespace
 
+void check_import_options(const ImportOptions& options) {
+  const int num_kinds = !options.text.empty() + !options.jsonl.empty() + !options.npy.empty();
+  if (num_kinds != 1)
+    fail(ExitCode::usage, "import: expected exactly one of --text, --jsonl, --npy, found {}",
+         num_kinds == 0 ? "none" : "several");
+  if (!options.npy.empty() && options.npy.size() != 2)
+    fail(ExitCode::usage, "--npy: expected two files, token ids and offsets, found {}", options.npy.size());
+  if (options.output.empty()) fail(ExitCode::usage, "import: --output is missing");
+  const int64_t num_bos = options.bos >= 0 ? 1 : 0;
+  check_range("--bos", options.bos, -1, kMaxTokenId);
+  check_range("--max-tokens", options.max_tokens, 2, INT32_MAX);
+  check_range("--overlap", options.overlap, 0, options.max_tokens - num_bos - 1);
+  check_range("--max-rejects", options.max_rejects, 0, INT64_MAX);
+  check_range("--max-line-bytes", options.max_line_bytes, 1, INT64_MAX);
+  find_tokenizer(options.tokenizer);
+  for (const std::string& source : sources_of(options))
+    for (const std::string& written : {options.output, rejects_path_of(options)}) {
+      std::error_code ignored;  // files that do not exist are not the same file
+      if (std::filesystem::equivalent(source, written, ignored))
+        fail(ExitCode::usage, "import: {} would be overwritten by the output {}", source, written);
+    }
+}
+
 ImportSummary run_import(const ImportOptions& options) {
-  check(options);
+  check_import_options(options);
   const std::unique_ptr<DocumentSource> source = open_source(options);
   ScoringInputWriter writer(options.output, !options.jsonl.empty());
   RejectWriter rejects(rejects_path_of(options));

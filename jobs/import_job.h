@@ -30,8 +30,12 @@ struct ImportSummary {
   ExitCode exit_code = ExitCode::complete;  ///< or too_many_rejects: the output is complete all the same
 };
 
-/// Writes `output` and, if there are rejects, `output`.rejects.jsonl with a line {"source", "line", "reason"} for each;
-/// both appear complete or not at all, and replace older ones only on success. Fails (usage, input, output).
+/// Fails (usage) on values out of range, combinations without a meaning, and an output that would overwrite a source.
+void check_import_options(const ImportOptions& options);
+
+/// Writes `output` and, if there are rejects, `output`.rejects.jsonl with a line {"source", "line" or "record",
+/// "reason"} for each; both appear complete or not at all, and replace older ones only on success. Fails (usage, input,
+/// output).
 ImportSummary run_import(const ImportOptions& options);
 
 }  // namespace switchyard

@@ -21,7 +21,7 @@ namespace {
 
 /// A run as its manifest describes it.
 struct RecordedRun {
-  RunDirectory directory;
+  RunDirectory directory{""};
   std::string fingerprint, model, input, dtype, cpu_isa, numerics, model_hash, structure_hash;
   std::set<std::string> allowed_fields;
   int64_t num_records = 0, chunk_records = 0;
@@ -31,7 +31,8 @@ struct RecordedRun {
 };
 
 RecordedRun read_run(const VerifyOptions& options) {
-  RecordedRun run{.directory = RunDirectory(options.run)};
+  RecordedRun run;
+  run.directory = RunDirectory(options.run);
   const std::string subject = run.directory.manifest_path().string();
   if (!run.directory.has_manifest()) fail(ExitCode::input, "{}: is missing; expected the directory of a scoring run", subject);
   const Json manifest = run.directory.read_manifest();

@@ -22,6 +22,7 @@ class PackedMatrix {
   ~PackedMatrix();
 
   /// source: [n, k] f32; rounded to bf16 (nearest even) if that is the operand. Safe to call from several threads.
+  /// Beside the result it takes, for a moment, at most three f32 copies of 512 rows.
   static PackedMatrix pack(ConstView source, DType operand);
   /// Bytes that pack() will allocate for this shape, exactly (after CpuIsa is set).
   static size_t packed_bytes(int64_t n, int64_t k, DType operand);

@@ -65,7 +65,10 @@ int run(const std::vector<std::string>& args) {
   if (args[0] == "--version") return print_version(std::span(args).subspan(1));
   const JobEntry& job = find_job(args[0]);
   const std::vector<std::string> rest(args.begin() + 1, args.end());
-  if (!launched_by_mpi()) return run_job(job, *make_self_communicator(), rest);
+  if (!launched_by_mpi()) {
+    if (job.parallel) check_launcher(1);
+    return run_job(job, *make_self_communicator(), rest);
+  }
   const MpiEnvironment mpi;
   const auto world = make_mpi_communicator();
   return run_job(job, *world, rest);

@@ -146,7 +146,7 @@ ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, con
   choose_layout(plan, options, run);
   plan.numerics = numerics_id(plan.operand);
   plan.disk_bytes = predicted_results_bytes(plan.num_records, plan.num_tokens, plan.results) +
-                    predicted_shard_bytes(plan.num_records, plan.num_tokens, plan.results, plan.num_chunks);
+                    predicted_shard_bytes(plan.num_records, plan.num_tokens, plan.num_chunks, plan.results);
   return plan;
 }
 

@@ -16,6 +16,7 @@
 #include "io/temporary_file.h"
 #include "jobs/collectively.h"
 #include "jobs/score/input_check.h"
+#include "kernels/cpu_isa.h"
 
 namespace switchyard {
 namespace {
@@ -80,6 +81,8 @@ void ScoreRun::enter_run_directory() {
     lease_ = Lease::acquire(directory_.lease_path(), std::chrono::seconds(options_.lease_timeout), std::chrono::seconds(10),
                             [&] { give_up_if_asked(); });
     nonce_ = lease_->nonce();
+    remove_temporaries(directory_.root());
+    remove_temporaries(directory_.root() / "shards");
     if (directory_.has_manifest()) directory_.check_manifest(fingerprint());  // the model's own hash is not known yet
     require_disk_space(directory_.root(), plan_.disk_bytes);
     attempt_ = directory_.new_attempt();
@@ -121,7 +124,7 @@ void ScoreRun::find_work() {
       std::ranges::fill(done, uint8_t{1});
       return;
     }
-    for (const int64_t chunk : scan_shards(directory_, plan_.num_records, plan_.chunk_records, plan_.results, fingerprint_hash_))
+    for (const int64_t chunk : scan_shards(shard_set()))
       done[static_cast<size_t>(chunk)] = 1;
     check_input_unchanged();
   });
@@ -222,8 +225,8 @@ ExitCode ScoreRun::merge() {
   const bool merged_before = pending_.empty() && directory_.read_state().status == RunStatus::complete;
   if (!merged_before) {
     write_state(RunStatus::merging, ExitCode::complete, "");
-    MergeInput merge{.run = directory_, .input = *input_, .chunk_records = plan_.chunk_records, .options = plan_.results,
-                     .fingerprint = fingerprint_hash_, .lease_nonce = nonce_};
+    const ShardSet shards = shard_set();
+    MergeInput merge{.shards = shards, .input = *input_, .lease_nonce = nonce_};
     for (const auto& [name, value] : fingerprint()) merge.provenance[name] = value;
     merge.provenance["switchyard"] = SWITCHYARD_VERSION " " SWITCHYARD_GIT_REVISION;
     merge.provenance["model_path"] = absolute(options_.model);
@@ -322,6 +325,10 @@ void ScoreRun::write_metrics(const ChunkResult& result, double seconds) const {
   line["exchange_wait"] = exchange.wait_seconds;
   line["exchange_transfer"] = exchange.transfer_seconds;
   append_line(directory_.metrics_path(), line.dump());
+}
+
+ShardSet ScoreRun::shard_set() const {
+  return {directory_, plan_.num_records, plan_.chunk_records, plan_.results, fingerprint_hash_};
 }
 
 Fingerprint ScoreRun::fingerprint() const {

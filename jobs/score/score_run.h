@@ -45,6 +45,7 @@ class ScoreRun {
   void show_progress();
   void write_metrics(const ChunkResult& result, double seconds) const;
   Fingerprint fingerprint() const;
+  ShardSet shard_set() const;
   Json manifest_info() const;
   PhaseSeconds phases() const;
 

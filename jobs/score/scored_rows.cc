@@ -10,8 +10,9 @@ namespace switchyard {
 namespace {
 
 void put(std::vector<std::byte>& out, const void* data, size_t bytes) {
-  const auto* p = static_cast<const std::byte*>(data);
-  out.insert(out.end(), p, p + bytes);
+  const size_t size = out.size();
+  out.resize(size + bytes);
+  if (bytes > 0) std::memcpy(out.data() + size, data, bytes);
 }
 
 template <class T>

@@ -130,8 +130,9 @@ Json summary_json(const RunSummary& s) {
 std::string report_html(const std::string& title, const std::vector<std::string>& plan, const RunSummary& s) {
   const auto block = [](const std::vector<std::string>& lines) { return escaped(fmt::format("{}", fmt::join(lines, "\n"))); };
   const auto notes = advice(s);
+  const Json facts = summary_json(s);
   std::string numbers;
-  for (const auto& [key, value] : summary_json(s).items())
+  for (const auto& [key, value] : facts.items())
     numbers += fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", escaped(key), escaped(value.dump()));
   return fmt::format(R"(<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{0}</title>

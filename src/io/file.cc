@@ -68,7 +68,9 @@ void FileDescriptorTraits::destroy(type fd) noexcept {
   ::close(fd);
 }
 
-InputFile::InputFile(const std::filesystem::path& path) : path_(path) { fd_ = open_regular(path, size_); }
+InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
+  fd_ = open_regular(path, size_);
+}
 
 void InputFile::read(uint64_t offset, std::span<std::byte> out) const {
   if (offset > size_ || out.size() > size_ - offset)

@@ -4,10 +4,6 @@
 #include "io/json.h"
 
 namespace switchyard::h5 {
-namespace {
-
-/// The library's state is ours alone: no printing, and no exit handler, which would once more try to write what a full
-/// disk has refused.
 void start_library() {
   static const bool started = [] {
     H5dont_atexit();
@@ -17,8 +13,6 @@ void start_library() {
   }();
   static_cast<void>(started);
 }
-
-}  // namespace
 
 // Of a failed system call only its text, not the addresses around it.
 std::string last_error() {

@@ -64,9 +64,14 @@ class Dataset {
   std::vector<int64_t> shape_;
 };
 
+/// Where a file comes from. HDF5 can crash on corrupt metadata, so a file from outside is first opened in a child
+/// process.
+enum class Trust : uint8_t { outside, verified };
+
 class Reader {
  public:
-  explicit Reader(const std::filesystem::path& path);  ///< fails (input): missing, not HDF5, truncated
+  /// Fails (input): missing, not HDF5, truncated, corrupt.
+  explicit Reader(const std::filesystem::path& path, Trust trust = Trust::outside);
   bool has(std::string_view name) const;
   /// Fails (input) when missing, not a simple 1-D or 2-D dataset, or not wholly within this file: rows never written,
   /// external and virtual storage would be read as fill values without a word.

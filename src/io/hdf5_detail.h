@@ -30,9 +30,16 @@ R checked(R result, const Subject& subject, std::string_view action) {
   return result;
 }
 
+/// The library's state is ours alone: no printing, and no exit handler, which would once more try to write what a full
+/// disk has refused. Called by file_access().
+void start_library();
+
 /// Properties to open or create a file with. No locks: parallel file systems often have none, and a file we read is
 /// complete before it gets its name.
 PropertyHandle file_access(const Subject& subject);
+
+/// Fails (input) when HDF5 crashes or hangs on the file: opens it in a child process first.
+void probe(const std::filesystem::path& path);
 
 TypeHandle variable_string(H5T_cset_t character_set, const Subject& subject);
 SpaceHandle simple_space(std::span<const hsize_t> extents, const hsize_t* maximum, const Subject& subject);

@@ -238,8 +238,9 @@ std::vector<std::string> Dataset::read_strings(int64_t first, int64_t count) con
   return strings;
 }
 
-Reader::Reader(const std::filesystem::path& path) : path_(path) {
+Reader::Reader(const std::filesystem::path& path, Trust trust) : path_(path) {
   const InputFile exists(path);  // before HDF5, whose message for a missing file is obscure and which waits for a FIFO
+  if (trust == Trust::outside) probe(path);
   const Subject subject{ExitCode::input, path.native()};
   const PropertyHandle access = file_access(subject);
   id_.reset(checked(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), subject, "open as HDF5"));

@@ -36,7 +36,7 @@ class Lease {
   ~Lease();  ///< stops renewing and removes the lease if it is still ours
 
   const std::string& nonce() const { return holder_.nonce; }
-  /// True once another attempt has taken over, or renewing failed for longer than the timeout.
+  /// True once another attempt has taken over.
   bool lost() const { return lost_; }
 
  private:

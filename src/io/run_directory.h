@@ -46,16 +46,19 @@ class RunDirectory {
   /// Makes the directories; fails (output), also when the directory exists, is not empty and is no run directory.
   void create() const;
 
-  /// Writes the manifest if there is none; otherwise compares every field and fails (mismatch) naming those that differ
-  /// with both values. `fixed` fields are compared; `info` is only recorded.
+  /// Compares these fields with the manifest's and fails (mismatch) naming those that differ, with both values.
+  void check_manifest(const Fingerprint& fields) const;
+  /// Writes the manifest if there is none; otherwise checks `fixed`. `info` is recorded, not compared.
   void check_or_write_manifest(const Fingerprint& fixed, const Json& info) const;
   bool has_manifest() const;
+  /// {"format", "fingerprint": {…}, "info": {…}}; fails (mismatch) if it is of another format.
   Json read_manifest() const;
 
   void write_state(const RunState& state) const;  ///< atomic
+  bool has_state() const;
   RunState read_state() const;
 
-  /// Makes attempts/JOB.RESTART (or attempts/local-N) and returns it.
+  /// Makes attempts/JOB.RESTART under Slurm, attempts/local.N otherwise, and returns it.
   std::filesystem::path new_attempt() const;
 
   /// Shards whose file exists, in order.

@@ -1,6 +1,7 @@
 // The results of one chunk of records: what a group of ranks computes, what a shard file holds.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -27,10 +28,10 @@ struct Reject {
 /// Columns over the accepted records of a chunk, in input order, and its rejects, in input order.
 struct ChunkResult {
   int64_t chunk = 0, first_record = 0, num_records = 0;  ///< accepted + rejected = num_records
-  Hash128 input_hash;                                     ///< of the chunk's tokens, contexts and lengths
+  Hash128 input_hash;                                    ///< of the chunk's tokens, contexts and lengths
   std::vector<int64_t> record;
   std::vector<double> logprob;
-  std::vector<int32_t> tokens;
+  std::vector<int32_t> tokens;  ///< scored ones
   std::vector<uint8_t> greedy;
   std::vector<int64_t> token_offsets;  ///< [accepted + 1] with per_token, else empty
   std::vector<float> token_logprob;
@@ -39,14 +40,22 @@ struct ChunkResult {
   bool operator==(const ChunkResult&) const = default;
 };
 
-/// Writes a shard at `path` (a temporary name; the caller publishes it). The bytes depend on `result`, `options` and
-/// `fingerprint` alone. Fails (output).
+/// Writes a shard at `path` (a temporary name; the caller publishes it): the columns, rejects/{record, reason} and, as
+/// attributes, what chunk it is, with a checksum of all columns. The bytes depend on `result`, `options` and `fingerprint` alone.
+/// Fails (output).
 void write_shard(const std::filesystem::path& path, const ChunkResult& result, const ResultOptions& options,
                  const std::string& fingerprint);
 
-/// Reads a shard and checks it: HDF5 intact, fingerprint and chunk as expected, every record of the chunk exactly once as a
-/// row or a reject, columns of equal length, checksums of all columns. Fails (input) naming the file and what is wrong.
+/// Reads a shard and checks it: its checksum, fingerprint and chunk as expected, every record of the chunk exactly once as
+/// a row or a reject, columns of equal length. Fails (input) naming the file and what is wrong.
 ChunkResult read_shard(const std::filesystem::path& path, int64_t chunk, int64_t first_record, int64_t num_records,
                        const ResultOptions& options, const std::string& fingerprint);
+
+/// A shard's own word about itself, without reading its rows.
+struct ShardSummary {
+  Hash128 input_hash;
+  int64_t accepted = 0, token_values = 0, rejects = 0;
+};
+ShardSummary read_shard_summary(const std::filesystem::path& path);
 
 }  // namespace switchyard

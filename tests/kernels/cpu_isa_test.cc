@@ -32,8 +32,10 @@ TEST(CpuIsa, UnknownNameIsAUsageError) {
 
 TEST(CpuIsa, PinningAgainIsRefusedUnlessTheSame) {
   EXPECT_EQ(code_of_setting(current_cpu_isa()), ExitCode::complete);
-  for (const std::string_view name : cpu_isa_names())
-    if (name != current_cpu_isa()) EXPECT_EQ(code_of_setting(name), ExitCode::environment) << name;
+  for (const std::string_view name : cpu_isa_names()) {
+    if (name == current_cpu_isa()) continue;
+    EXPECT_EQ(code_of_setting(name), ExitCode::environment) << name;
+  }
 }
 
 TEST(CpuIsa, OneDnnNamesItsVersion) {

@@ -13,7 +13,7 @@
 
 namespace switchyard::test {
 
-inline constexpr double kBFloat16Epsilon = 0x1p-8;
+inline constexpr double kBFloat16Epsilon = 0x1p-8;  // half a unit in the last place, relative
 
 /// |got − want.value| ≤ want.bound, element by element; a bf16 result may also be off by its own rounding.
 inline testing::AssertionResult close(const Tensor& got, const std::vector<reference::Bounded>& want) {

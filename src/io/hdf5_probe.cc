@@ -1,0 +1,73 @@
+// HDF5 1.10 does not survive every corrupt file: damaged group heaps make it read wild addresses, looped trees run for
+// ever. So a file from outside is first opened in a child process, whose crash is then only an error.
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <vector>
+
+#include "io/hdf5_detail.h"
+
+namespace switchyard::h5 {
+namespace {
+
+constexpr rlim_t kCpuSeconds = 5;                  // a loop burns them, a slow file system does not
+constexpr std::chrono::seconds kStringsBudget{2};  // of reading; some millions of strings
+constexpr int64_t kStringsBlock = 4096;
+
+/// Strings lie in heaps that opening does not look at.
+void read_strings(const Dataset& dataset) {
+  const auto deadline = std::chrono::steady_clock::now() + kStringsBudget;
+  for (int64_t row = 0; row < dataset.rows() && std::chrono::steady_clock::now() < deadline; row += kStringsBlock)
+    dataset.read_strings(row, std::min(kStringsBlock, dataset.rows() - row));
+}
+
+/// Opens whatever is in the file, and reads its strings.
+void open_everything(const std::filesystem::path& path) {
+  const Subject subject{ExitCode::input, path.native()};
+  const Reader reader(path, Trust::verified);
+  const FileHandle file(
+      checked(H5Fopen(path.c_str(), H5F_ACC_RDONLY, file_access(subject).get()), subject, "open as HDF5"));
+  std::vector<std::string> names;
+  const auto collect = [](hid_t, const char* name, const H5O_info_t* info, void* out) -> herr_t {
+    if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(out)->emplace_back(name);
+    return 0;
+  };
+  checked(H5Ovisit2(file.get(), H5_INDEX_NAME, H5_ITER_INC, collect, &names, H5O_INFO_BASIC), subject, "list");
+  for (const std::string& name : names) try {
+      const Dataset dataset = reader.open(name);
+      if (dataset.kind() == Kind::string) read_strings(dataset);
+    } catch (const std::exception&) {  // of no concern unless somebody asks for this dataset
+    }
+}
+
+}  // namespace
+
+void probe(const std::filesystem::path& path) {
+  start_library();  // once, here rather than in every child
+  const pid_t child = ::fork();
+  if (child < 0) fail_errno(ExitCode::environment, "cannot start a child process to open", path.native());
+  if (child == 0) {
+    const rlimit cpu{kCpuSeconds, kCpuSeconds};
+    ::setrlimit(RLIMIT_CPU, &cpu);
+    try {
+      open_everything(path);
+    } catch (const std::exception&) {  // the parent meets the same error, and can report it
+    }
+    ::_exit(0);
+  }
+  int status = 0;
+  pid_t ended = 0;
+  do {
+    ended = ::waitpid(child, &status, 0);
+  } while (ended < 0 && errno == EINTR);
+  if (ended == child && status != 0)
+    fail(ExitCode::input, "{}: cannot open as HDF5: the library {} on it; the file is corrupt", path.native(),
+         WIFSIGNALED(status) && (WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL) ? "hangs" : "crashes");
+}
+
+}  // namespace switchyard::h5

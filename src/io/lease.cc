@@ -1,0 +1,207 @@
+#include "io/lease.h"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <mutex>
+#include <optional>
+#include <sstream>
+#include <thread>
+
+#include "base/log.h"
+#include "io/file.h"
+
+namespace switchyard {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::string first_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+/// Field 22 of /proc/PID/stat; 0 when the process is gone (a zombie writes no more). The command, field 2, may hold spaces and
+/// parentheses: fields are counted from its last one.
+int64_t process_start(int64_t pid) {
+  const std::string line = first_line(fmt::format("/proc/{}/stat", pid));
+  const size_t end_of_command = line.rfind(')');
+  if (end_of_command == std::string::npos) return 0;
+  std::istringstream fields(line.substr(end_of_command + 1));
+  std::string state, field;
+  fields >> state;
+  for (int i = 4; i <= 22; ++i) fields >> field;
+  return state == "Z" || state == "X" ? 0 : std::strtoll(field.c_str(), nullptr, 10);
+}
+
+std::string random_nonce() {
+  uint64_t bits[2] = {};
+  if (::getrandom(bits, sizeof bits, 0) != sizeof bits) fail_errno(ExitCode::environment, "getrandom for", "a nonce");
+  return fmt::format("{:016x}{:016x}", bits[0], bits[1]);
+}
+
+struct StoredLease {
+  std::string text;                   ///< as read; renewing changes it
+  std::optional<LeaseHolder> holder;  ///< empty when the text is no lease
+
+  std::string describe() const { return holder ? holder->describe() : "somebody unknown (its lease is unreadable)"; }
+};
+
+std::string to_text(const LeaseHolder& h, int64_t renewal) {
+  Json json;
+  json["job"] = h.job;
+  json["restart"] = h.restart;
+  json["host"] = h.host;
+  json["boot_id"] = h.boot_id;
+  json["pid"] = h.pid;
+  json["pid_start"] = h.pid_start;
+  json["nonce"] = h.nonce;
+  json["renewal"] = renewal;
+  return json.dump() + "\n";
+}
+
+LeaseHolder parse_holder(const std::string& text, const std::string& subject) {
+  const Json json = parse_json(text, subject);
+  LeaseHolder h;
+  h.job = require_string(json, "job", subject);
+  h.restart = require_int(json, "restart", subject, 0, INT64_MAX);
+  h.host = require_string(json, "host", subject);
+  h.boot_id = require_string(json, "boot_id", subject);
+  h.pid = require_int(json, "pid", subject, 0, INT64_MAX);
+  h.pid_start = require_int(json, "pid_start", subject, 0, INT64_MAX);
+  h.nonce = require_string(json, "nonce", subject);
+  return h;
+}
+
+/// Empty when there is no file.
+std::optional<StoredLease> read_lease(const std::filesystem::path& path) {
+  std::error_code error;
+  StoredLease stored;
+  try {
+    stored.text = read_text_file(path, 1 << 16);
+    stored.holder = parse_holder(stored.text, path.string());
+  } catch (const Error&) {
+    if (!std::filesystem::exists(path, error)) return std::nullopt;
+  }
+  return stored;
+}
+
+bool is_free_at_once(const LeaseHolder& held, const LeaseHolder& self) {
+  if (!held.job.empty() && held.job == self.job && self.restart > held.restart) return true;
+  const bool same_boot = held.host == self.host && held.boot_id == self.boot_id;
+  return same_boot && process_start(held.pid) != held.pid_start;
+}
+
+/// Watches a lease that may be alive until it is free, or fails.
+void wait_until_free(const std::filesystem::path& path, const LeaseHolder& self, std::chrono::milliseconds timeout,
+                     const std::function<void()>& poll) {
+  const auto since = Clock::now();
+  const double timeout_seconds = std::chrono::duration<double>(timeout).count();
+  std::optional<StoredLease> seen;
+  while (const auto stored = read_lease(path)) {
+    if (stored->holder && is_free_at_once(*stored->holder, self)) return;
+    if (!seen) {
+      seen = stored;
+      log::info("the run directory is leased to {}; watching it for up to {} s", stored->describe(), timeout_seconds);
+    } else if (stored->text != seen->text) {
+      fail(ExitCode::mismatch, "run directory {} is in use by {}: its lease was just renewed", path.parent_path().string(),
+           stored->describe());
+    } else if (Clock::now() - since >= timeout) {
+      log::warning("taking over the lease of {}: not renewed for {} s", stored->describe(), timeout_seconds);
+      return;
+    }
+    if (poll) poll();
+    std::this_thread::sleep_for(std::min<std::chrono::milliseconds>(timeout / 20, std::chrono::milliseconds(250)));
+  }
+}
+
+}  // namespace
+
+LeaseHolder LeaseHolder::self() {
+  LeaseHolder h;
+  if (const char* job = std::getenv("SLURM_JOB_ID")) h.job = job;
+  if (const char* restart = std::getenv("SLURM_RESTART_COUNT")) h.restart = std::strtoll(restart, nullptr, 10);
+  char host[256] = {};
+  ::gethostname(host, sizeof host - 1);
+  h.host = host;
+  h.boot_id = first_line("/proc/sys/kernel/random/boot_id");
+  h.pid = ::getpid();
+  h.pid_start = process_start(h.pid);
+  h.nonce = random_nonce();
+  return h;
+}
+
+std::string LeaseHolder::describe() const {
+  return fmt::format("{}host {}, pid {}", job.empty() ? "" : fmt::format("job {} (restart {}), ", job, restart), host, pid);
+}
+
+struct Lease::Thread {
+  std::mutex mutex;
+  std::condition_variable wake;
+  bool stopping = false;
+  std::thread thread;
+};
+
+std::unique_ptr<Lease> Lease::acquire(const std::filesystem::path& path, std::chrono::milliseconds timeout,
+                                      std::chrono::milliseconds renew_every, const std::function<void()>& poll) {
+  const LeaseHolder self = LeaseHolder::self();
+  wait_until_free(path, self, timeout, poll);
+  write_file_atomically(path, to_text(self, 0));
+  // Several newcomers may have found it free at once: the last to write has it, which shows when all have written.
+  std::this_thread::sleep_for(std::min<std::chrono::milliseconds>(timeout / 10, std::chrono::milliseconds(200)));
+  check_lease(path, self.nonce);
+  return std::unique_ptr<Lease>(new Lease(path, self, renew_every));
+}
+
+Lease::Lease(std::filesystem::path path, LeaseHolder holder, std::chrono::milliseconds renew_every)
+    : path_(std::move(path)), holder_(std::move(holder)), renew_every_(renew_every), thread_(std::make_unique<Thread>()) {
+  // Signals are the main thread's business: the new thread inherits a mask that blocks them all.
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_->thread = std::thread([this] { renew_loop(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void Lease::renew_loop() {
+  int64_t renewal = 0;
+  std::unique_lock lock(thread_->mutex);
+  while (!thread_->wake.wait_for(lock, renew_every_, [this] { return thread_->stopping; })) {
+    try {
+      check_lease(path_, holder_.nonce);
+      write_file_atomically(path_, to_text(holder_, ++renewal));
+    } catch (const Error& error) {
+      if (error.code() == ExitCode::mismatch) {
+        lost_ = true;
+        return;
+      }
+      log::warning("lease not renewed: {}", error.what());  // a full disk may pass; whoever publishes checks again
+    }
+  }
+}
+
+Lease::~Lease() {
+  {
+    const std::lock_guard lock(thread_->mutex);
+    thread_->stopping = true;
+  }
+  thread_->wake.notify_all();
+  thread_->thread.join();
+  const auto stored = read_lease(path_);
+  if (stored && stored->holder && stored->holder->nonce == holder_.nonce) ::unlink(path_.c_str());
+}
+
+void check_lease(const std::filesystem::path& path, const std::string& nonce) {
+  const auto stored = read_lease(path);
+  if (stored && stored->holder && stored->holder->nonce == nonce) return;
+  fail(ExitCode::mismatch, "run directory {} was taken over by {}", path.parent_path().string(),
+       stored ? stored->describe() : "an attempt that has ended (its lease is gone)");
+}
+
+}  // namespace switchyard
