@@ -116,8 +116,13 @@ bool parse_options(OptionSet& set, std::string_view job, std::span<const std::st
   const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
   po::variables_map values;
   try {
-    po::store(po::command_line_parser({args.begin(), args.end()}).options(description).positional(positional).style(style).run(),
-              values);
+    po::command_line_parser parser({args.begin(), args.end()});
+    parser.options(description).style(style);
+    if (!set.positional_name().empty()) parser.positional(positional);
+    const po::parsed_options line = parser.run();
+    for (const auto& option : line.options)
+      if (option.string_key.empty()) fail(ExitCode::usage, "{}: \"{}\" is no option (see switchyard {} --help)", job, fmt::join(option.value, " "), job);
+    po::store(line, values);
     if (values.count("help") > 0) {
       std::cout << "usage: switchyard " << job << (set.positional_name().empty() ? "" : " " + set.positional_name())
                 << " [options]\n" << description

@@ -33,7 +33,9 @@ TEST_P(BatchPlanTest, EveryRecordOnceWithinTheCapacityAndEvenly) {
       least = std::min(least, load(batch, lengths));
       most = std::max(most, load(batch, lengths));
     }
-    if (num_records >= 20 * ranks) EXPECT_LE(most - least, 300) << "one record's length at most";
+    if (num_records >= 20 * ranks) {
+      EXPECT_LE(most - least, 300) << "one record's length at most";
+    }
   }
   EXPECT_EQ(std::count(seen.begin(), seen.end(), 1), num_records);
 }

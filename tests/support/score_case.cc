@@ -51,9 +51,16 @@ std::map<std::string, std::string> datasets(const std::filesystem::path& results
     }
     int64_t elements = 1;
     for (const int64_t extent : dataset.shape()) elements *= extent;
-    std::vector<double> values(static_cast<size_t>(elements));  // exact for all that results hold
-    dataset.read(0, std::span(values));
-    bytes.assign(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double));
+    const auto read = [&]<class T>(std::vector<T> values) {  // both exact for all that results hold
+      values.resize(static_cast<size_t>(elements));
+      dataset.read(0, std::span(values));
+      bytes.assign(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
+    };
+    if (dataset.kind() == h5::Kind::integer) {
+      read(std::vector<int64_t>());
+    } else {
+      read(std::vector<double>());
+    }
   }
   return found;
 }
