@@ -10,6 +10,9 @@
 namespace switchyard {
 namespace {
 
+/// Where a part's weight is in the whole tensor: fused experts are slices.
+uint64_t index_in_tensor(const TensorPart& part, size_t i) { return part.first_byte / size_of(part.tensor->dtype) + i; }
+
 /// Stored bytes to f32. Fails on the first value that is not finite.
 void widen(std::span<const std::byte> bytes, DType dtype, std::span<float> out, const TensorPart& part) {
   const size_t n = out.size();
@@ -34,7 +37,7 @@ void widen(std::span<const std::byte> bytes, DType dtype, std::span<float> out, 
   for (size_t i = 0; i < n; ++i)
     if (!std::isfinite(out[i]))
       fail(ExitCode::input, "tensor {}: weight {} is {}, expected a finite number", part.tensor->name,
-           part.first_byte / size_of(dtype) + i, out[i]);
+           index_in_tensor(part, i), out[i]);
 }
 
 /// f32 values that stay finite when rounded to bf16.
@@ -43,7 +46,7 @@ void check_bf16_range(std::span<const float> values, const TensorPart& part) {
   const auto bad = std::find_if(values.begin(), values.end(), [](float x) { return std::fabs(x) >= kLargest; });
   if (bad != values.end())
     fail(ExitCode::input, "tensor {}: weight {} is {}, beyond the range of bf16 (use --dtype f32)", part.tensor->name,
-         bad - values.begin(), *bad);
+         index_in_tensor(part, static_cast<size_t>(bad - values.begin())), *bad);
 }
 
 void transpose(std::span<const float> in, int64_t rows, int64_t columns, std::span<float> out) {

@@ -82,16 +82,16 @@ TEST_P(DecoderArena, OfSeveralRanksIsBounded) {
   for (const int ranks : {2, 3, 7}) {
     const ArenaUse a = use(ranks, 200);
     EXPECT_LE(a.used, a.predicted) << ranks << " ranks";
-    EXPECT_GT(a.used, a.predicted / 2) << ranks << " ranks";
+    EXPECT_GT(a.used, a.predicted / 3) << ranks << " ranks";
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, DecoderArena,
                          ::testing::Combine(::testing::Values("qwen3moe-dense", "mixtral-sharded", "switchyard-tied"),
                                             ::testing::Values(DType::f32, DType::bf16)),
-                         [](const auto& info) {
-                           std::string name = std::string(std::get<0>(info.param)) + "_" +
-                                              std::string(name_of(std::get<1>(info.param)));
+                         [](const auto& each) {
+                           std::string name = std::string(std::get<0>(each.param)) + "_" +
+                                              std::string(name_of(std::get<1>(each.param)));
                            std::ranges::replace(name, '-', '_');
                            return name;
                          });

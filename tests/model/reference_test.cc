@@ -185,9 +185,13 @@ TEST_P(Reference, IsMet) {
   }
   const double limit = std::max(2e-4, 3 * expected.f32_max_difference);
   EXPECT_LE(d.max_sure, limit);
-  if (d.sure == d.tokens) EXPECT_LE(d.mean, 1e-4);
+  if (d.sure == d.tokens) {
+    EXPECT_LE(d.mean, 1e-4);
+  }
   const int followed = check_greedy(expected, input, scores, limit);
-  if (model_path(name).parent_path() == kData / "models") EXPECT_GE(followed, 1) << "no record that is greedy";
+  if (std::string_view(name) != "tiny-bytes") {
+    EXPECT_GE(followed, 1) << "no record that is greedy";
+  }
   check_embeddings(expected, scores);
 }
 
@@ -196,9 +200,9 @@ INSTANTIATE_TEST_SUITE_P(Models, Reference,
                                                               "mixtral-sharded", "switchyard-shared", "switchyard-tied",
                                                               "tiny-bytes"),
                                             ::testing::Values(DType::f32, DType::bf16), ::testing::Values(1, 3)),
-                         [](const auto& info) {
-                           return name_of_case(std::get<0>(info.param), std::get<1>(info.param)) + "_" +
-                                  std::to_string(std::get<2>(info.param));
+                         [](const auto& each) {
+                           return name_of_case(std::get<0>(each.param), std::get<1>(each.param)) + "_" +
+                                  std::to_string(std::get<2>(each.param));
                          });
 
 class SameBits : public ::testing::TestWithParam<std::tuple<const char*, DType>> {
@@ -251,7 +255,7 @@ TEST_P(SameBits, InAnyNumberOfRounds) {
 
 INSTANTIATE_TEST_SUITE_P(
     Models, SameBits, ::testing::Combine(::testing::ValuesIn(kSmallModels), ::testing::Values(DType::f32, DType::bf16)),
-    [](const auto& info) { return name_of_case(std::get<0>(info.param), std::get<1>(info.param)); });
+    [](const auto& each) { return name_of_case(std::get<0>(each.param), std::get<1>(each.param)); });
 
 }  // namespace
 }  // namespace switchyard::testing

@@ -63,7 +63,7 @@ TEST_P(UnsupportedFamily, IsRefusedUnderASupportedName) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Released, UnsupportedFamily, ::testing::ValuesIn(kUnsupported),
-                         [](const auto& info) { return std::string(info.param.family); });
+                         [](const auto& each) { return std::string(each.param.family); });
 
 }  // namespace
 }  // namespace switchyard::testing

@@ -1,0 +1,85 @@
+// One MoE layer as the decoder calls it (router, top-k, experts, combine), as a share of the plain product's rate.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "base/rng.h"
+#include "base/stopwatch.h"
+#include "ceiling.h"
+#include "kernels/cpu_isa.h"
+#include "model/moe_layer.h"
+
+namespace switchyard::bench {
+namespace {
+
+constexpr int64_t kTokens = 8192;
+
+ModelConfig layer_config() {
+  ModelConfig c;
+  c.hidden_size = 1024;
+  c.num_experts = 128;
+  c.experts_per_token = 4;
+  c.expert_ffn_size = 512;
+  c.renormalise = true;
+  return c;
+}
+
+OwnedTensor random_tensor(const Shape& shape, float scale, uint64_t seed) {
+  OwnedTensor t(shape, DType::f32);
+  const auto values = t.view().span<float>();
+  for (size_t i = 0; i < values.size(); ++i) values[i] = scale * (random_uniform(seed, i) - 0.5f);
+  return t;
+}
+
+LayerWeights random_layer(const ModelConfig& c, DType operand) {
+  const int64_t d = c.hidden_size, f = c.expert_ffn_size;
+  LayerWeights w;
+  w.router = PackedMatrix::pack(random_tensor({c.num_experts, d}, 0.1f, 1).view(), DType::f32);
+  for (int64_t e = 0; e < c.num_experts; ++e) {
+    const auto seed = static_cast<uint64_t>(10 + e);
+    w.experts.push_back({PackedMatrix::pack(random_tensor({2 * f, d}, 0.1f, seed).view(), operand),
+                         PackedMatrix::pack(random_tensor({d, f}, 0.1f, seed + 1000).view(), operand)});
+  }
+  return w;
+}
+
+void moe_layer_8192_tokens(benchmark::State& state, DType operand) {
+  const char* threads = std::getenv("SWITCHYARD_BENCH_THREADS");
+  ThreadPool pool(threads != nullptr ? std::atoi(threads) : available_cores());
+  const Stream stream{Device::cpu, &pool, {}};
+  const ModelConfig c = layer_config();
+  const LayerWeights w = random_layer(c, operand);
+  const OwnedTensor u = random_tensor({kTokens, c.hidden_size}, 2.0f, 3);
+  OwnedTensor x = random_tensor({kTokens, c.hidden_size}, 2.0f, 4);
+  const auto group = make_self_communicator();
+  ExpertExchange exchange(*group, ExpertPlacement(128, 1), c.hidden_size, 4, operand, 1 << 20);
+  Arena arena(moe_layer_bytes(c, operand, kTokens, exchange.scratch_bytes(kTokens).arena_bytes));
+
+  const auto run = [&] { moe_layer(stream, arena, c, w, exchange, u.view(), x.view()); };
+  run();
+  double best = 1e30, ceiling = ceiling_gflops(stream, operand);
+  for (auto _ : state) {
+    const double start = seconds_now();
+    run();
+    const double seconds = seconds_now() - start;
+    state.SetIterationTime(seconds);
+    best = std::min(best, seconds);
+  }
+  ceiling = std::max(ceiling, ceiling_gflops(stream, operand));
+  const auto tokens = static_cast<double>(kTokens), d = static_cast<double>(c.hidden_size);
+  const double flops = tokens * 2 * d * (128 + 4 * 3 * static_cast<double>(c.expert_ffn_size));
+  state.counters["gflops"] = flops * 1e-9 / best;
+  state.counters["ceiling_gflops"] = ceiling;
+  state.counters["share_of_ceiling"] = flops * 1e-9 / best / ceiling;
+  state.counters["threads"] = pool.num_threads();
+  state.SetLabel(std::string(current_cpu_isa()));
+}
+
+BENCHMARK_CAPTURE(moe_layer_8192_tokens, f32, DType::f32)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(moe_layer_8192_tokens, bf16, DType::bf16)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace switchyard::bench
+
+BENCHMARK_MAIN();
