@@ -15,7 +15,7 @@ struct ArenaUse {
   size_t used = 0, predicted = 0;
 };
 
-/// Every rank runs one batch of max_tokens tokens (records of `record` tokens and a shorter last one), and scores every
+/// Every rank runs one batch of max_tokens tokens (records of 40 tokens, a shorter last one), and scores every
 /// row. The largest use of any rank; all predict the same.
 ArenaUse arena_use(const std::filesystem::path& model, DType operand, int num_ranks, int64_t max_tokens,
                    int64_t exchange_bytes) {
