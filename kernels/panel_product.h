@@ -50,7 +50,7 @@ class PanelProduct {
   };
 
   void make_tiles(const std::vector<int64_t>& sizes);
-  bool rows_agree() const;
+  bool row_agrees(uint64_t seed) const;
   void pack_for_product(const float* w, std::byte* panel) const;
   const Tile& tile_for(int64_t rows) const;
   size_t staging_bytes() const;
