@@ -15,7 +15,8 @@ void collectively(Communicator& world, const std::function<void()>& body) {
   } catch (const std::exception& e) {
     error = Error(ExitCode::internal, e.what());
   }
-  const auto first = static_cast<int>(world.all_reduce_one(int64_t{error ? world.rank() : world.size()}, ReduceOp::min));
+  const auto first =
+      static_cast<int>(world.all_reduce_one(int64_t{error ? world.rank() : world.size()}, ReduceOp::min));
   if (first == world.size()) return;
 
   int64_t code = error ? static_cast<int64_t>(error->code()) : 0;

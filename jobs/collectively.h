@@ -14,8 +14,8 @@ class CollectiveError : public Error {
   using Error::Error;
 };
 
-/// Runs body on every rank. If it failed on some, all ranks throw CollectiveError with the lowest failing rank's code and
-/// message. The body may use collectives only if it fails on all ranks or on none before them.
+/// Runs body on every rank. If it failed on some, all ranks throw CollectiveError with the lowest failing rank's code
+/// and message. The body may use collectives only if it fails on all ranks or on none before them.
 void collectively(Communicator& world, const std::function<void()>& body);
 
 }  // namespace switchyard

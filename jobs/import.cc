@@ -39,7 +39,8 @@ int run_import(Runtime&, std::span<const std::string> args) {
     return static_cast<int>(ExitCode::complete);
   }
   const ImportSummary summary = run_import(command);
-  log::info("{}: {} records, {} tokens from {} documents", command.output, summary.records, summary.tokens, summary.documents);
+  log::info("{}: {} records, {} tokens from {} documents", command.output, summary.records, summary.tokens,
+            summary.documents);
   if (summary.rejects > 0) log::warning("{} documents were rejected, see {}", summary.rejects, summary.rejects_path);
   Json json;
   json["documents"] = summary.documents;

@@ -54,8 +54,11 @@ Inspection inspect(const InspectOptions& o) {
 
   set_cpu_isa("auto");
   const int64_t longest = o.max_record > 0 ? o.max_record : std::min(o.batch_tokens, c.max_positions);
-  result.request = {o.dtype == "bf16" ? DType::bf16 : DType::f32, static_cast<int>(o.ranks), static_cast<int>(o.threads),
-                    {std::max(o.batch_tokens, longest), longest}, o.exchange_bytes};
+  result.request = {o.dtype == "bf16" ? DType::bf16 : DType::f32,
+                    static_cast<int>(o.ranks),
+                    static_cast<int>(o.threads),
+                    {std::max(o.batch_tokens, longest), longest},
+                    o.exchange_bytes};
   result.memory = plan_memory(c, result.request);
   return result;
 }
@@ -98,7 +101,9 @@ Json to_json(const Inspection& i) {
 void print(const Inspection& i) {
   const ModelConfig& c = i.config;
   const int64_t total = c.total_parameters(), active = c.active_parameters();
-  const auto line = [](std::string_view name, const std::string& value) { std::cout << fmt::format("{:<22}{}\n", name, value); };
+  const auto line = [](std::string_view name, const std::string& value) {
+    std::cout << fmt::format("{:<22}{}\n", name, value);
+  };
   line("model", fmt::format("{} ({})", i.source, c.family));
   line("layers", fmt::format("{}, {} of them with experts", c.num_layers, c.num_moe_layers()));
   line("hidden size", fmt::format("{}", c.hidden_size));
@@ -110,11 +115,12 @@ void print(const Inspection& i) {
   line("positions", fmt::format("{}", c.max_positions));
   if (i.num_tensors > 0) line("checkpoint", fmt::format("{} tensors, {}", i.num_tensors, bytes_text(i.stored_bytes)));
   line("total parameters", fmt::format("{} ({})", count_text(total), total));
-  line("active parameters", fmt::format("{} ({:.1f} %)", count_text(active), 100.0 * static_cast<double>(active) / static_cast<double>(total)));
+  line("active parameters", fmt::format("{} ({:.1f} %)", count_text(active),
+                                        100.0 * static_cast<double>(active) / static_cast<double>(total)));
   line("16-bit weights", fmt::format("{:.2f} GB", 2e-9 * static_cast<double>(total)));
   line("16-bit KV cache", fmt::format("{} B/token", c.kv_bytes_per_token(2)));
-  std::cout << fmt::format("\nper rank, {} ranks, {}, {} tokens at once\n", i.request.num_ranks, name_of(i.request.operand),
-                           i.request.limits.max_tokens);
+  std::cout << fmt::format("\nper rank, {} ranks, {}, {} tokens at once\n", i.request.num_ranks,
+                           name_of(i.request.operand), i.request.limits.max_tokens);
   line("  weights", bytes_text(i.memory.weights));
   line("  while loading", bytes_text(i.memory.loading));
   line("  activations", bytes_text(i.memory.activations));
@@ -130,7 +136,8 @@ void InspectOptions::describe(OptionSet& o) {
   o.add("model", &model, "MODEL", "Hugging Face directory, or a config.json alone");
   o.positional("model");
   o.add("reference", &reference, "NAME", "a built-in configuration instead: seed-23B, qwen3-30b-a3b");
-  o.add("allow-config-field", &allow_config_field, "NAME ...", "accept these unknown fields of config.json as harmless");
+  o.add("allow-config-field", &allow_config_field, "NAME ...",
+        "accept these unknown fields of config.json as harmless");
   o.add("json", &json, "", "print JSON");
   o.add("dry-run", &dry_run, "", "no effect: inspect changes nothing");
   o.group("For this layout");

@@ -21,12 +21,12 @@ struct Overloaded : F... {
 };
 
 std::string text_of(const OptionSet::Target& target) {
-  return std::visit(Overloaded{[](const std::string* v) { return *v; },
-                               [](const int64_t* v) { return fmt::format("{}", *v); },
-                               [](const double* v) { return fmt::format("{}", *v); },
-                               [](const bool* v) { return std::string(*v ? "true" : "false"); },
-                               [](const std::vector<std::string>* v) { return fmt::format("{}", fmt::join(*v, " ")); }},
-                    target);
+  return std::visit(
+      Overloaded{[](const std::string* v) { return *v; }, [](const int64_t* v) { return fmt::format("{}", *v); },
+                 [](const double* v) { return fmt::format("{}", *v); },
+                 [](const bool* v) { return std::string(*v ? "true" : "false"); },
+                 [](const std::vector<std::string>* v) { return fmt::format("{}", fmt::join(*v, " ")); }},
+      target);
 }
 
 // Defaults are the targets' own values, so boost's are only shown in the help text.
@@ -37,7 +37,8 @@ po::value_semantic* semantic_of(const OptionSet::Option& option) {
   };
   return std::visit(
       Overloaded{[&](std::string*) { return named(po::value<std::string>()); },
-                 [&](int64_t*) { return named(po::value<int64_t>()); }, [&](double*) { return named(po::value<double>()); },
+                 [&](int64_t*) { return named(po::value<int64_t>()); },
+                 [&](double*) { return named(po::value<double>()); },
                  [&](bool*) { return named(po::value<bool>()->implicit_value(true, "")); },
                  [&](std::vector<std::string>*) { return named(po::value<std::vector<std::string>>()->multitoken()); }},
       option.target);
@@ -57,20 +58,20 @@ po::options_description describe(const OptionSet& set) {
   for (const std::string& title : groups) {
     po::options_description group(title, 110, 50);
     for (const auto& option : set.options())
-      if (option.group == title)
-        group.add_options()(option.name.c_str(), semantic_of(option), help_of(option).c_str());
+      if (option.group == title) group.add_options()(option.name.c_str(), semantic_of(option), help_of(option).c_str());
     all.add(group);
   }
   po::options_description general("General", 110, 50);
-  general.add_options()("config", po::value<std::string>()->value_name("FILE"), "read options from FILE, lines of name = value")(
-      "help", "print this");
+  general.add_options()("config", po::value<std::string>()->value_name("FILE"),
+                        "read options from FILE, lines of name = value")("help", "print this");
   all.add(general);
   return all;
 }
 
 std::string variable_of(const std::string& option) {
   std::string name(kEnvironmentPrefix);
-  for (const char ch : option) name += ch == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(ch)));
+  for (const char ch : option)
+    name += ch == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(ch)));
   return name;
 }
 
@@ -99,7 +100,8 @@ po::parsed_options read_environment(const OptionSet& set, const po::options_desc
 }
 
 void assign(const OptionSet::Option& option, const boost::any& value) {
-  std::visit([&](auto* target) { *target = boost::any_cast<std::remove_pointer_t<decltype(target)>>(value); }, option.target);
+  std::visit([&](auto* target) { *target = boost::any_cast<std::remove_pointer_t<decltype(target)>>(value); },
+             option.target);
 }
 
 }  // namespace
@@ -121,11 +123,14 @@ bool parse_options(OptionSet& set, std::string_view job, std::span<const std::st
     if (!set.positional_name().empty()) parser.positional(positional);
     const po::parsed_options line = parser.run();
     for (const auto& option : line.options)
-      if (option.string_key.empty()) fail(ExitCode::usage, "{}: \"{}\" is no option (see switchyard {} --help)", job, fmt::join(option.value, " "), job);
+      if (option.string_key.empty())
+        fail(ExitCode::usage, "{}: \"{}\" is no option (see switchyard {} --help)", job, fmt::join(option.value, " "),
+             job);
     po::store(line, values);
     if (values.count("help") > 0) {
       std::cout << "usage: switchyard " << job << (set.positional_name().empty() ? "" : " " + set.positional_name())
-                << " [options]\n" << description
+                << " [options]\n"
+                << description
                 << "\nEvery option can also be given as SWITCHYARD_NAME in the environment or in --config FILE;\n"
                    "the command line wins over the environment, the environment over the file.\n";
       return false;

@@ -1,7 +1,7 @@
 // Options of a job: one description names, documents, parses, prints and defaults every one of them.
 //
-// An options struct has   void describe(OptionSet& o) { o.group("Model"); o.add("model", model, "DIR", "what it is"); … }
-// Precedence: command line > environment SWITCHYARD_* > --config FILE > the struct's own initial values.
+// An options struct has   void describe(OptionSet& o) { o.group("Model"); o.add("model", model, "DIR", "what it is"); …
+// } Precedence: command line > environment SWITCHYARD_* > --config FILE > the struct's own initial values.
 #pragma once
 
 #include <cstdint>
@@ -46,9 +46,9 @@ class OptionSet {
   std::set<std::string> given_;
 };
 
-/// Fills the targets from all sources. Returns false when --help was asked for (and printed to stdout). Fails (usage) on
-/// unknown options, bad values and missing required ones. `known_elsewhere`: option names of other jobs, whose environment
-/// variables are none of ours; any other SWITCHYARD_* variable is a misspelling.
+/// Fills the targets from all sources. Returns false when --help was asked for (and printed to stdout). Fails (usage)
+/// on unknown options, bad values and missing required ones. `known_elsewhere`: option names of other jobs, whose
+/// environment variables are none of ours; any other SWITCHYARD_* variable is a misspelling.
 bool parse_options(OptionSet& set, std::string_view job, std::span<const std::string> args,
                    const std::set<std::string>& known_elsewhere);
 

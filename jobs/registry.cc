@@ -21,12 +21,15 @@ constexpr std::array<JobEntry, 4> kJobs = {{
     {"inspect", "what a model is, and the memory it takes per rank", false, run_inspect, describe<InspectOptions>},
     {"import", "text, JSON Lines or token arrays to a scoring input", false, run_import, describe<ImportCommand>},
     {"score", "log-probabilities of every record of an input", true, run_score, describe<ScoreOptions>},
-    {"verify", "prove a finished run: every record once, the same bits again", false, run_verify, describe<VerifyOptions>},
+    {"verify", "prove a finished run: every record once, the same bits again", false, run_verify,
+     describe<VerifyOptions>},
 }};
 
 }  // namespace
 
-std::span<const JobEntry> jobs() { return kJobs; }
+std::span<const JobEntry> jobs() {
+  return kJobs;
+}
 
 bool parse_job_options(OptionSet& set, std::string_view job, std::span<const std::string> args) {
   std::set<std::string> names;

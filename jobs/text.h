@@ -6,9 +6,9 @@
 
 namespace switchyard {
 
-std::string bytes_text(uint64_t bytes);       ///< "3.52 GiB"
-std::string count_text(int64_t count);        ///< "23.056 B", "1.107 B", "512"
-std::string rate_text(double per_second);     ///< "41.2k"
-std::string duration_text(double seconds);    ///< "00:41", "13:00:41"
+std::string bytes_text(uint64_t bytes);     ///< "3.52 GiB"
+std::string count_text(int64_t count);      ///< "23.056 B", "1.107 B", "512"
+std::string rate_text(double per_second);   ///< "41.2k"
+std::string duration_text(double seconds);  ///< "00:41", "13:00:41"
 
 }  // namespace switchyard

@@ -34,13 +34,15 @@ RecordedRun read_run(const VerifyOptions& options) {
   RecordedRun run;
   run.directory = RunDirectory(options.run);
   const std::string subject = run.directory.manifest_path().string();
-  if (!run.directory.has_manifest()) fail(ExitCode::input, "{}: is missing; expected the directory of a scoring run", subject);
+  if (!run.directory.has_manifest())
+    fail(ExitCode::input, "{}: is missing; expected the directory of a scoring run", subject);
   const Json manifest = run.directory.read_manifest();
   const Json &fields = manifest["fingerprint"], &info = manifest["info"];
   Fingerprint fingerprint;
   for (const auto& [name, value] : fields.items()) fingerprint[name] = require_string(fields, name, subject);
   run.fingerprint = fingerprint_hash(fingerprint);
-  run.chunk_records = std::max<int64_t>(1, std::strtoll(require_string(fields, "chunk_records", subject).c_str(), nullptr, 10));
+  run.chunk_records =
+      std::max<int64_t>(1, std::strtoll(require_string(fields, "chunk_records", subject).c_str(), nullptr, 10));
   run.results.per_token = require_string(fields, "per_token", subject) == "true";
   run.results.embed = require_string(fields, "embed", subject);
   run.results.embedding_dim = require_int(info, "embedding_dim", subject, 0, 1 << 20);
@@ -52,7 +54,8 @@ RecordedRun read_run(const VerifyOptions& options) {
   run.cpu_isa = require_string(info, "cpu_isa", subject);
   run.model = options.model.empty() ? require_string(info, "model", subject) : options.model;
   run.input = options.input.empty() ? require_string(info, "input", subject) : options.input;
-  for (const Json& name : info.value("allow_config_field", Json::array())) run.allowed_fields.insert(name.get<std::string>());
+  for (const Json& name : info.value("allow_config_field", Json::array()))
+    run.allowed_fields.insert(name.get<std::string>());
   return run;
 }
 
@@ -60,8 +63,12 @@ RecordedRun read_run(const VerifyOptions& options) {
 class Results {
  public:
   explicit Results(const RecordedRun& run)
-      : options_(run.results), reader_(run.directory.results_path()), record_(reader_.open("record")), logprob_(reader_.open("logprob")),
-        tokens_(reader_.open("tokens")), greedy_(reader_.open("greedy")) {
+      : options_(run.results),
+        reader_(run.directory.results_path()),
+        record_(reader_.open("record")),
+        logprob_(reader_.open("logprob")),
+        tokens_(reader_.open("tokens")),
+        greedy_(reader_.open("greedy")) {
     if (options_.per_token) {
       values_ = reader_.open("token_logprob/values");
       offsets_ = reader_.open("token_logprob/offsets");
@@ -82,13 +89,15 @@ class Results {
     if (options_.per_token) {
       std::vector<int64_t> range(2);
       offsets_.read(row, std::span(range));
-      if (differs(values_, range[0], range[1] - range[0], scored.token_logprob, first_token)) return "token_logprob differs";
+      if (differs(values_, range[0], range[1] - range[0], scored.token_logprob, first_token))
+        return "token_logprob differs";
     }
     const auto dim = static_cast<size_t>(options_.embedding_dim);
     if (dim > 0) {
       std::vector<float> vector(dim);
       embedding_.read(row, std::span(vector));
-      if (std::memcmp(vector.data(), scored.embedding.data() + i * dim, dim * sizeof(float)) != 0) return "embedding differs";
+      if (std::memcmp(vector.data(), scored.embedding.data() + i * dim, dim * sizeof(float)) != 0)
+        return "embedding differs";
     }
     return {};
   }
@@ -100,7 +109,8 @@ class Results {
     dataset.read(row, std::span(&value, 1));
     return value;
   }
-  static bool differs(const h5::Dataset& dataset, int64_t first, int64_t count, const std::vector<float>& other, size_t other_first) {
+  static bool differs(const h5::Dataset& dataset, int64_t first, int64_t count, const std::vector<float>& other,
+                      size_t other_first) {
     if (count < 0 || other_first + static_cast<size_t>(count) > other.size()) return true;
     std::vector<float> values(static_cast<size_t>(count));
     dataset.read(first, std::span(values));
@@ -131,7 +141,8 @@ class Rescoring {
     set_cpu_isa(run_.cpu_isa);
     const DType operand = run_.dtype == "bf16" ? DType::bf16 : DType::f32;
     if (const std::string now = numerics_id(operand); now != run_.numerics)
-      fail(ExitCode::mismatch, "the run's numerics are {}, here they are {}: the bits cannot be compared", run_.numerics, now);
+      fail(ExitCode::mismatch, "the run's numerics are {}, here they are {}: the bits cannot be compared",
+           run_.numerics, now);
     if (input_.structure_hash().hex() != run_.structure_hash)
       fail(ExitCode::mismatch, "{} is not the run's input: other records, lengths or contexts", run_.input);
 
@@ -168,7 +179,8 @@ class Rescoring {
         findings_.push_back(fmt::format("record {} was scored, and is rejected now: {}", reject.record, reject.reason));
       size_t token = 0;
       for (size_t i = 0; i < scored.record.size(); token += static_cast<size_t>(scored.tokens[i]), ++i) {
-        const auto place = std::find_if(chosen.begin(), chosen.end(), [&](const auto& r) { return r.index == scored.record[i]; });
+        const auto place =
+            std::find_if(chosen.begin(), chosen.end(), [&](const auto& r) { return r.index == scored.record[i]; });
         const int64_t row = rows_[first + static_cast<size_t>(place - chosen.begin())];
         if (const std::string what = results_.difference(row, scored, i, token); !what.empty())
           findings_.push_back(fmt::format("record {}: {}", scored.record[i], what));
@@ -218,7 +230,8 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
          state.chunks_done, state.chunks_total);
 
   std::vector<std::string> findings = verify_results(run.shards());
-  if (run.directory.shards_present().empty() && run.num_records > 0) log::info("the shards were dropped: results.h5 is checked alone");
+  if (run.directory.shards_present().empty() && run.num_records > 0)
+    log::info("the shards were dropped: results.h5 is checked alone");
   if (findings.empty() && options.rescore > 0) findings = Rescoring(options, run, runtime.world).run();
   for (const std::string& finding : findings) log::error("{}", finding);
   Json json;

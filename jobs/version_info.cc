@@ -19,7 +19,8 @@ namespace switchyard {
 int print_version(std::span<const std::string> args) {
   for (const std::string& arg : args)
     if (arg != "--json") fail(ExitCode::usage, "--version takes --json, not \"{}\"", arg);
-  const std::string_view cuda = SWITCHYARD_CUDA_VERSION, nccl = SWITCHYARD_NCCL_VERSION, gpus = SWITCHYARD_CUDA_ARCHITECTURES;
+  const std::string_view cuda = SWITCHYARD_CUDA_VERSION, nccl = SWITCHYARD_NCCL_VERSION,
+                         gpus = SWITCHYARD_CUDA_ARCHITECTURES;
   const auto or_none = [](std::string_view text) { return std::string(text.empty() ? "not in this build" : text); };
   const std::vector<std::pair<std::string, std::string>> facts = {
       {"version", SWITCHYARD_VERSION},

@@ -13,8 +13,8 @@ std::span<const std::string_view> cpu_isa_names();
 /// The strongest of these that this CPU has; fails (environment) without AVX2 and FMA.
 std::string_view detected_cpu_isa();
 
-/// Pins products to `name` ("auto": the detected one). Once, before the first product; fails (environment) when this CPU
-/// lacks it, (usage) when the name is unknown.
+/// Pins products to `name` ("auto": the detected one). Once, before the first product; fails (environment) when this
+/// CPU lacks it, (usage) when the name is unknown.
 void set_cpu_isa(std::string_view name);
 std::string_view current_cpu_isa();
 

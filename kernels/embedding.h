@@ -4,9 +4,12 @@
 
 namespace switchyard {
 
-/// y[t,:] = table[ids[t],:].   ids: [tokens] i32, each in [0, vocab); table: [vocab, dim] f32|bf16; y: [tokens, dim] f32
+/// y[t,:] = table[ids[t],:].   ids: [tokens] i32, each in [0, vocab); table: [vocab, dim] f32|bf16; y: [tokens, dim]
+/// f32
 using EmbeddingFn = void(const Stream&, ConstView ids, ConstView table, View y);
-namespace cpu { EmbeddingFn embedding; }
+namespace cpu {
+EmbeddingFn embedding;
+}
 inline constexpr Op<EmbeddingFn> embedding{"embedding", cpu::embedding, nullptr};
 
 }  // namespace switchyard

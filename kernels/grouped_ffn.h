@@ -20,12 +20,15 @@ struct GroupedRows {
   std::span<const int32_t> output_row;  ///< [entries] row of y, distinct
 };
 
-/// y[output_row[i],:] = down_g(swiglu(gate_up_g(x[input_row[i],:]))) for every entry i of every group g. Rows are gathered,
-/// multiplied in fixed tiles and scattered; the activations between the products stay in a tile (rounded to bf16 when that
-/// is the operand). A row's bits depend on that row and its group's weights alone.
-/// x: [n, d], dtype the operand; weights: [groups] (empty groups' weights are not touched); y: [m, d] f32, or bf16 (rounded)
-using GroupedFfnFn = void(const Stream&, ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights, View y);
-namespace cpu { GroupedFfnFn grouped_ffn; }
+/// y[output_row[i],:] = down_g(swiglu(gate_up_g(x[input_row[i],:]))) for every entry i of every group g. Rows are
+/// gathered, multiplied in fixed tiles and scattered; the activations between the products stay in a tile (rounded to
+/// bf16 when that is the operand). A row's bits depend on that row and its group's weights alone. x: [n, d], dtype the
+/// operand; weights: [groups] (empty groups' weights are not touched); y: [m, d] f32, or bf16 (rounded)
+using GroupedFfnFn = void(const Stream&, ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights,
+                          View y);
+namespace cpu {
+GroupedFfnFn grouped_ffn;
+}
 inline constexpr Op<GroupedFfnFn> grouped_ffn{"grouped_ffn", cpu::grouped_ffn, nullptr};
 
 }  // namespace switchyard

@@ -8,7 +8,9 @@ namespace switchyard {
 /// positions: [tokens] i32; cos_sin: [max_position, head_dim] f32, cosines of the head_dim/2 angles, then their sines;
 /// x: [tokens, heads, head_dim] f32
 using RopeFn = void(const Stream&, ConstView positions, ConstView cos_sin, View x);
-namespace cpu { RopeFn rope; }
+namespace cpu {
+RopeFn rope;
+}
 inline constexpr Op<RopeFn> rope{"rope", cpu::rope, nullptr};
 
 /// Fills cos_sin [num_positions, head_dim] for angles p · theta^(−2i/head_dim), computed in double.

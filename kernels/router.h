@@ -8,7 +8,9 @@ namespace switchyard {
 /// softmax over all experts (`renormalise` false) or over the chosen k (true).   (MATH §1)
 /// logits: [tokens, experts] f32; expert: [tokens, k] i32; weight: [tokens, k] f32
 using RouterTopKFn = void(const Stream&, ConstView logits, bool renormalise, View expert, View weight);
-namespace cpu { RouterTopKFn router_top_k; }
+namespace cpu {
+RouterTopKFn router_top_k;
+}
 inline constexpr Op<RouterTopKFn> router_top_k{"router_top_k", cpu::router_top_k, nullptr};
 
 }  // namespace switchyard

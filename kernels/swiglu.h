@@ -4,10 +4,12 @@
 
 namespace switchyard {
 
-/// y[r,i] = silu(h[r,i]) · h[r, f + i], silu(x) = x / (1 + e^(−x)).   (Shazeer 2020)   h: [rows, 2f] f32: gate, then up;
-/// y: [rows, f] f32|bf16
+/// y[r,i] = silu(h[r,i]) · h[r, f + i], silu(x) = x / (1 + e^(−x)).   (Shazeer 2020)   h: [rows, 2f] f32: gate, then
+/// up; y: [rows, f] f32|bf16
 using SwigluFn = void(const Stream&, ConstView h, View y);
-namespace cpu { SwigluFn swiglu; }
+namespace cpu {
+SwigluFn swiglu;
+}
 inline constexpr Op<SwigluFn> swiglu{"swiglu", cpu::swiglu, nullptr};
 
 }  // namespace switchyard

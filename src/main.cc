@@ -32,7 +32,8 @@ int run_job(const JobEntry& job, Communicator& world, const std::vector<std::str
   log::identify(world.rank(), world.size());
   try {
     if (!job.parallel && world.size() > 1)
-      throw CollectiveError(ExitCode::usage, fmt::format("{} runs as one process, not on {} ranks", job.name, world.size()));
+      throw CollectiveError(ExitCode::usage,
+                            fmt::format("{} runs as one process, not on {} ranks", job.name, world.size()));
     Runtime runtime{world};
     return job.run(runtime, args);
   } catch (const CollectiveError& error) {

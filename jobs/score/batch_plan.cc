@@ -39,13 +39,13 @@ BatchPlan plan_batches(std::span<const int64_t> lengths, int num_ranks, int64_t 
   if (lengths.empty()) return {};
   std::vector<int> longest_first(lengths.size());
   std::iota(longest_first.begin(), longest_first.end(), 0);
-  std::stable_sort(longest_first.begin(), longest_first.end(), [&](int a, int b) {
-    return lengths[static_cast<size_t>(a)] > lengths[static_cast<size_t>(b)];
-  });
+  std::stable_sort(longest_first.begin(), longest_first.end(),
+                   [&](int a, int b) { return lengths[static_cast<size_t>(a)] > lengths[static_cast<size_t>(b)]; });
 
   const auto ranks = static_cast<size_t>(num_ranks);
   const int64_t total = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
-  auto num_steps = static_cast<size_t>(std::max<int64_t>(1, (total + capacity * num_ranks - 1) / (capacity * num_ranks)));
+  auto num_steps =
+      static_cast<size_t>(std::max<int64_t>(1, (total + capacity * num_ranks - 1) / (capacity * num_ranks)));
   std::vector<std::vector<int>> bins;
   while (bins.empty()) {
     bins = fill_bins(lengths, longest_first, num_steps * ranks, capacity);
@@ -60,7 +60,8 @@ BatchPlan plan_batches(std::span<const int64_t> lengths, int num_ranks, int64_t 
   std::stable_sort(bins.begin(), bins.end(), [&](const auto& a, const auto& b) { return load(a) > load(b); });
   BatchPlan steps;
   for (size_t i = 0; i < bins.size() && !bins[i].empty(); i += ranks)
-    steps.emplace_back(bins.begin() + static_cast<std::ptrdiff_t>(i), bins.begin() + static_cast<std::ptrdiff_t>(i + ranks));
+    steps.emplace_back(bins.begin() + static_cast<std::ptrdiff_t>(i),
+                       bins.begin() + static_cast<std::ptrdiff_t>(i + ranks));
   return steps;
 }
 

@@ -31,10 +31,16 @@ std::vector<float> pool_states(ConstView states, std::string_view embed) {
 
 ChunkScorer::ChunkScorer(const Decoder& decoder, const ScoringInput& input, Communicator& world, Communicator& group,
                          const Stream& stream, Arena& arena, Options options)
-    : decoder_(decoder), input_(input), world_(world), group_(group), stream_(stream), arena_(arena),
+    : decoder_(decoder),
+      input_(input),
+      world_(world),
+      group_(group),
+      stream_(stream),
+      arena_(arena),
       options_(std::move(options)) {}
 
-std::optional<ChunkResult> ChunkScorer::score(int64_t chunk, int64_t first_record, int64_t num_records, SignalWatch& watch) {
+std::optional<ChunkResult> ChunkScorer::score(int64_t chunk, int64_t first_record, int64_t num_records,
+                                              SignalWatch& watch) {
   ScoredRows rows;
   std::vector<ScoringInput::Record> records;
   std::vector<int64_t> lengths;
@@ -146,17 +152,19 @@ bool ChunkScorer::read_tokens(const ScoringInput::Record& record, std::vector<in
   input_.tokens(record, tokens);
   rows.hashed_record.push_back(record.index);
   rows.hash.push_back(hash_record(record, tokens));
-  const auto bad = std::find_if(tokens.begin(), tokens.end(), [&](int64_t id) { return id < 0 || id >= options_.vocab_size; });
+  const auto bad =
+      std::find_if(tokens.begin(), tokens.end(), [&](int64_t id) { return id < 0 || id >= options_.vocab_size; });
   if (bad != tokens.end()) {
-    rows.rejects.push_back({record.index, fmt::format("token {} is {}, but the vocabulary has {}", bad - tokens.begin(), *bad,
-                                                      options_.vocab_size)});
+    rows.rejects.push_back({record.index, fmt::format("token {} is {}, but the vocabulary has {}", bad - tokens.begin(),
+                                                      *bad, options_.vocab_size)});
     return false;
   }
   ids.assign(tokens.begin(), tokens.end());
   return true;
 }
 
-void ChunkScorer::collect(const Prepared& prepared, ConstView states, const TokenScores& scores, ScoredRows& rows) const {
+void ChunkScorer::collect(const Prepared& prepared, ConstView states, const TokenScores& scores,
+                          ScoredRows& rows) const {
   size_t next = 0;
   for (size_t r = 0; r < prepared.records.size(); ++r) {
     const ScoringInput::Record& record = prepared.records[r];

@@ -35,8 +35,8 @@ class ChunkScorer {
   ChunkScorer(const Decoder& decoder, const ScoringInput& input, Communicator& world, Communicator& group,
               const Stream& stream, Arena& arena, Options options);
 
-  /// Collective over the group. Empty on all ranks if stopping left no time to finish; otherwise the result on the group's
-  /// rank 0, and a default one elsewhere.
+  /// Collective over the group. Empty on all ranks if stopping left no time to finish; otherwise the result on the
+  /// group's rank 0, and a default one elsewhere.
   std::optional<ChunkResult> score(int64_t chunk, int64_t first_record, int64_t num_records, SignalWatch& watch);
 
   /// These records at once, whatever chunk they belong to. Collective over the group.

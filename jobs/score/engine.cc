@@ -46,15 +46,15 @@ ScoringEngine::ScoringEngine(const ModelConfig& config, const EngineOptions& opt
     loaded_ = load_model(stream_, checkpoint, table, config, options.operand, placement, group.rank());
   }
   stream_.poll = {};
-  exchange_ = std::make_unique<ExpertExchange>(group, placement, config.hidden_size,
-                                               static_cast<int>(config.experts_per_token), options.operand,
-                                               options.exchange_bytes);
+  exchange_ =
+      std::make_unique<ExpertExchange>(group, placement, config.hidden_size, static_cast<int>(config.experts_per_token),
+                                       options.operand, options.exchange_bytes);
   if (group.size() > 1 && exchange_->budget_too_small())
-    log::info("--exchange-bytes {} is below the least of {}: rounds of one row per pair of ranks", options.exchange_bytes,
-              exchange_->least_exchange_bytes());
+    log::info("--exchange-bytes {} is below the least of {}: rounds of one row per pair of ranks",
+              options.exchange_bytes, exchange_->least_exchange_bytes());
   decoder_ = std::make_unique<Decoder>(loaded_.weights, *exchange_, options.limits);
-  arena_ = std::make_unique<Arena>(Decoder::arena_bytes(config, options.operand, options.limits,
-                                                        exchange_->scratch_bytes(options.limits.max_tokens).arena_bytes));
+  arena_ = std::make_unique<Arena>(Decoder::arena_bytes(
+      config, options.operand, options.limits, exchange_->scratch_bytes(options.limits.max_tokens).arena_bytes));
 }
 
 Hash128 ScoringEngine::model_hash(Communicator& group) const {

@@ -19,9 +19,10 @@ struct EngineOptions {
 
 class ScoringEngine {
  public:
-  /// Loads this rank's part of the model. `group`: the ranks that share the experts. `poll` is called now and then while
-  /// loading; it may throw to give up.
-  ScoringEngine(const ModelConfig& config, const EngineOptions& options, Communicator& group, std::function<void()> poll = {});
+  /// Loads this rank's part of the model. `group`: the ranks that share the experts. `poll` is called now and then
+  /// while loading; it may throw to give up.
+  ScoringEngine(const ModelConfig& config, const EngineOptions& options, Communicator& group,
+                std::function<void()> poll = {});
 
   const Stream& stream() const { return stream_; }
   Arena& arena() { return *arena_; }

@@ -20,7 +20,8 @@ std::string reject_reason(const ScoringInput::Record& r, int64_t max_positions) 
   if (r.length == 0) return "empty record";
   if (r.context < 1) return fmt::format("context is {}, at least 1", r.context);
   if (r.context > r.length) return fmt::format("context is {} of {} tokens", r.context, r.length);
-  if (r.length > max_positions) return fmt::format("{} tokens, but the model has {} positions", r.length, max_positions);
+  if (r.length > max_positions)
+    return fmt::format("{} tokens, but the model has {} positions", r.length, max_positions);
   return {};
 }
 
@@ -47,8 +48,8 @@ void compare_with_shards(const ScoringInput& input, const RunDirectory& run, int
       hasher.update(&hash, sizeof hash);
     }
     if (hasher.digest() != read_shard_summary(run.shard_path(chunk)).input_hash)
-      fail(ExitCode::mismatch, "{}: the tokens of records {} … differ from those that {} was made from", input.path().string(),
-           first, run.shard_path(chunk).string());
+      fail(ExitCode::mismatch, "{}: the tokens of records {} … differ from those that {} was made from",
+           input.path().string(), first, run.shard_path(chunk).string());
   }
 }
 

@@ -7,7 +7,8 @@ void ScoreOptions::describe(OptionSet& o) {
   o.add("model", &model, "DIR", "Hugging Face directory: config.json and safetensors");
   o.add("input", &input, "FILE", "scoring input (HDF5, see `switchyard import`)");
   o.add("run", &run, "DIR", "run directory: made, or resumed");
-  o.add("allow-config-field", &allow_config_field, "NAME ...", "accept these unknown fields of config.json as harmless");
+  o.add("allow-config-field", &allow_config_field, "NAME ...",
+        "accept these unknown fields of config.json as harmless");
   o.require("model");
   o.require("input");
   o.require("run");
@@ -20,7 +21,8 @@ void ScoreOptions::describe(OptionSet& o) {
 
   o.group("Numerics");
   o.add("dtype", &dtype, "auto|f32|bf16", "arithmetic of products (auto: by checkpoint, CPU and memory)");
-  o.add("cpu-isa", &cpu_isa, "NAME", "pin one instruction set for a mixed cluster: avx2, avx512, avx512_vnni, avx512_bf16, amx");
+  o.add("cpu-isa", &cpu_isa, "NAME",
+        "pin one instruction set for a mixed cluster: avx2, avx512, avx512_vnni, avx512_bf16, amx");
 
   o.group("Parallel layout and memory");
   o.add("ep", &ep, "N", "ranks that share one copy of the experts; divides the world (0: the smallest that fits)");

@@ -40,7 +40,8 @@ int choose_ep(const ScorePlan& plan, const ScoreOptions& options, DType operand)
 void choose_layout(ScorePlan& plan, const ScoreOptions& options, const RunDirectory& run) {
   const int64_t world = plan.world_size, experts = plan.config.num_experts;
   if (options.ep != 0 && (world % options.ep != 0 || options.ep > experts))
-    fail(ExitCode::usage, "--ep is {}: it must divide the {} ranks and be at most the {} experts", options.ep, world, experts);
+    fail(ExitCode::usage, "--ep is {}: it must divide the {} ranks and be at most the {} experts", options.ep, world,
+         experts);
 
   std::string dtype = options.dtype;
   if (dtype == "auto" && run.has_manifest()) {
@@ -50,7 +51,8 @@ void choose_layout(ScorePlan& plan, const ScoreOptions& options, const RunDirect
   if (dtype == "auto") {
     plan.operand = has_native_bf16() ? DType::bf16 : DType::f32;
     plan.why_operand = has_native_bf16() ? "the CPU multiplies bf16 natively" : "the CPU has no native bf16 products";
-    if (plan.operand == DType::f32 && choose_ep(plan, options, DType::f32) == 0 && choose_ep(plan, options, DType::bf16) != 0) {
+    if (plan.operand == DType::f32 && choose_ep(plan, options, DType::f32) == 0 &&
+        choose_ep(plan, options, DType::bf16) != 0) {
       plan.operand = DType::bf16;
       plan.why_operand = "f32 weights do not fit into memory";
     }
@@ -62,10 +64,12 @@ void choose_layout(ScorePlan& plan, const ScoreOptions& options, const RunDirect
   plan.memory = memory_with(plan, options, plan.operand, shown);
   if (plan.ep == 0 || plan.memory.peak() > plan.memory_limit)
     fail(ExitCode::environment,
-         "memory: {} {} over {} ranks needs {} per rank (weights {}, activations {}, exchange {}), but a rank may use {} "
+         "memory: {} {} over {} ranks needs {} per rank (weights {}, activations {}, exchange {}), but a rank may use "
+         "{} "
          "(more ranks or nodes, a larger --ep, --dtype bf16, a smaller --batch-tokens, or --memory-gib)",
-         plan.config.family, name_of(plan.operand), shown, bytes_text(plan.memory.peak()), bytes_text(plan.memory.weights),
-         bytes_text(plan.memory.activations), bytes_text(plan.memory.exchange), bytes_text(plan.memory_limit));
+         plan.config.family, name_of(plan.operand), shown, bytes_text(plan.memory.peak()),
+         bytes_text(plan.memory.weights), bytes_text(plan.memory.activations), bytes_text(plan.memory.exchange),
+         bytes_text(plan.memory_limit));
 }
 
 }  // namespace
@@ -138,9 +142,11 @@ ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, con
   plan.num_records = input.num_records();
   plan.num_tokens = input.num_tokens();
   const int64_t mean_length = std::max<int64_t>(1, plan.num_tokens / std::max<int64_t>(1, plan.num_records));
-  plan.chunk_records = options.chunk_records > 0 ? options.chunk_records : std::max<int64_t>(1, kChunkTokens / mean_length);
+  plan.chunk_records =
+      options.chunk_records > 0 ? options.chunk_records : std::max<int64_t>(1, kChunkTokens / mean_length);
   plan.num_chunks = (plan.num_records + plan.chunk_records - 1) / plan.chunk_records;
-  plan.limits = {std::max(std::min(options.batch_tokens, plan.num_tokens), survey.longest_record), survey.longest_record};
+  plan.limits = {std::max(std::min(options.batch_tokens, plan.num_tokens), survey.longest_record),
+                 survey.longest_record};
   plan.results = {options.per_token, options.embed, options.embed == "none" ? 0 : config.hidden_size};
 
   choose_layout(plan, options, run);
@@ -158,8 +164,8 @@ std::vector<std::string> describe_plan(const ScorePlan& p) {
       fmt::format("input: {} records, {} tokens, longest {}; {} chunks of {} records", p.num_records, p.num_tokens,
                   p.limits.max_record, p.num_chunks, p.chunk_records),
       fmt::format("numerics: {}{}", p.numerics, p.why_operand.empty() ? "" : " (" + p.why_operand + ")"),
-      fmt::format("layout: {} ranks = {} groups × {} expert ranks, {} threads each, {} ranks on this host", p.world_size,
-                  p.num_groups(), p.ep, p.threads, p.ranks_on_host),
+      fmt::format("layout: {} ranks = {} groups × {} expert ranks, {} threads each, {} ranks on this host",
+                  p.world_size, p.num_groups(), p.ep, p.threads, p.ranks_on_host),
       fmt::format("memory per rank: {} of {} (weights {}, loading {}, activations {}, exchange {}, scratch {})",
                   bytes_text(p.memory.peak()), bytes_text(p.memory_limit), bytes_text(p.memory.weights),
                   bytes_text(p.memory.loading), bytes_text(p.memory.activations), bytes_text(p.memory.exchange),

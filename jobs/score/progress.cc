@@ -32,10 +32,13 @@ std::string progress_line(const ProgressReport& r) {
 Progress::Progress(bool enabled) : enabled_(enabled), terminal_(::isatty(STDERR_FILENO) == 1), last_(seconds_now()) {}
 
 Progress::~Progress() {
-  if (bar_shown_) [[maybe_unused]] const auto written = ::write(STDERR_FILENO, "\n", 1);
+  if (bar_shown_) [[maybe_unused]]
+    const auto written = ::write(STDERR_FILENO, "\n", 1);
 }
 
-bool Progress::due() const { return enabled_ && seconds_now() - last_ >= (terminal_ ? kBarSeconds : kLineSeconds); }
+bool Progress::due() const {
+  return enabled_ && seconds_now() - last_ >= (terminal_ ? kBarSeconds : kLineSeconds);
+}
 
 void Progress::show(const ProgressReport& report) {
   if (!enabled_) return;

@@ -21,7 +21,9 @@
 namespace switchyard {
 namespace {
 
-std::string absolute(const std::string& path) { return std::filesystem::absolute(path).lexically_normal().string(); }
+std::string absolute(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
 
 double seconds_to_job_end() {
   const char* end = std::getenv("SLURM_JOB_END_TIME");
@@ -31,7 +33,10 @@ double seconds_to_job_end() {
 }  // namespace
 
 ScoreRun::ScoreRun(Communicator& world, ScoreOptions options, std::string resolved_config)
-    : world_(world), options_(std::move(options)), resolved_config_(std::move(resolved_config)), start_(seconds_now()),
+    : world_(world),
+      options_(std::move(options)),
+      resolved_config_(std::move(resolved_config)),
+      start_(seconds_now()),
       directory_(options_.run) {}
 
 int ScoreRun::run() {
@@ -78,8 +83,8 @@ void ScoreRun::prepare() {
 void ScoreRun::enter_run_directory() {
   if (on_root()) {
     directory_.create();
-    lease_ = Lease::acquire(directory_.lease_path(), std::chrono::seconds(options_.lease_timeout), std::chrono::seconds(10),
-                            [&] { give_up_if_asked(); });
+    lease_ = Lease::acquire(directory_.lease_path(), std::chrono::seconds(options_.lease_timeout),
+                            std::chrono::seconds(10), [&] { give_up_if_asked(); });
     nonce_ = lease_->nonce();
     remove_temporaries(directory_.root());
     remove_temporaries(directory_.root() / "shards");
@@ -109,9 +114,10 @@ void ScoreRun::load() {
     if (on_root()) directory_.check_or_write_manifest(fingerprint(), manifest_info());
   });
   fingerprint_hash_ = switchyard::fingerprint_hash(fingerprint());
-  const ChunkScorer::Options scoring{plan_.results, options_.batch_tokens, plan_.config.vocab_size, plan_.config.max_positions,
-                                     static_cast<double>(options_.term_grace) / 4};
-  scorer_ = std::make_unique<ChunkScorer>(engine_->decoder(), *input_, world_, *group_, engine_->stream(), engine_->arena(), scoring);
+  const ChunkScorer::Options scoring{plan_.results, options_.batch_tokens, plan_.config.vocab_size,
+                                     plan_.config.max_positions, static_cast<double>(options_.term_grace) / 4};
+  scorer_ = std::make_unique<ChunkScorer>(engine_->decoder(), *input_, world_, *group_, engine_->stream(),
+                                          engine_->arena(), scoring);
 }
 
 void ScoreRun::find_work() {
@@ -119,13 +125,13 @@ void ScoreRun::find_work() {
   collectively(world_, [&] {
     if (!on_root()) return;
     // A finished run has all it needs in its results, and may have dropped its shards.
-    const bool complete = directory_.has_state() && directory_.read_state().status == RunStatus::complete;
-    if (complete && std::filesystem::exists(directory_.results_path())) {
+    complete_before_ = directory_.has_state() && directory_.read_state().status == RunStatus::complete &&
+                       std::filesystem::exists(directory_.results_path());
+    if (complete_before_) {
       std::ranges::fill(done, uint8_t{1});
       return;
     }
-    for (const int64_t chunk : scan_shards(shard_set()))
-      done[static_cast<size_t>(chunk)] = 1;
+    for (const int64_t chunk : scan_shards(shard_set())) done[static_cast<size_t>(chunk)] = 1;
     check_input_unchanged();
   });
   world_.broadcast({done.data(), {plan_.num_chunks}, DType::u8}, 0);
@@ -140,12 +146,13 @@ void ScoreRun::check_input_unchanged() const {
   const Json manifest = directory_.read_manifest();
   const Json stamp = file_stamp(options_.input);
   if (manifest["info"]["input_stamp"] == stamp) return;
-  log::info("{} was touched since the run began: comparing its tokens with those of the finished chunks", options_.input);
+  log::info("{} was touched since the run began: comparing its tokens with those of the finished chunks",
+            options_.input);
   compare_with_shards(*input_, directory_, plan_.num_records, plan_.chunk_records, plan_.config.max_positions);
 }
 
 void ScoreRun::score_chunks() {
-  write_state(RunStatus::running, ExitCode::complete, "");
+  if (!complete_before_) write_state(RunStatus::running, ExitCode::complete, "");
   progress_.emplace(on_root() && !options_.quiet);
   score_start_ = seconds_now();
   const auto groups = static_cast<size_t>(plan_.num_groups());
@@ -192,7 +199,8 @@ ExitCode ScoreRun::finish() {
   }
   world_.broadcast({&code, {1}, DType::i64}, 0);
 
-  RunSummary summary = gather_summary(world_, phases(), scorer_->counters().tokens, engine_->exchange().counters().tokens_per_expert);
+  RunSummary summary =
+      gather_summary(world_, phases(), scorer_->counters().tokens, engine_->exchange().counters().tokens_per_expert);
   if (!on_root()) return static_cast<ExitCode>(code);
   summary.scoring_seconds = scoring_seconds;
   summary.threads_total = plan_.threads * plan_.ranks_on_host;
@@ -207,7 +215,8 @@ ExitCode ScoreRun::finish() {
     summary.logprob = totals.logprob;
     write_file_atomically(directory_.report_path(), report_html("switchyard score", describe_plan(plan_), summary));
     if (totals.rejects > 0)
-      log::warning("{} records were rejected, the first: {} (all in {})", totals.rejects, totals.first_reject, directory_.rejects_path().string());
+      log::warning("{} records were rejected, the first: {} (all in {})", totals.rejects, totals.first_reject,
+                   directory_.rejects_path().string());
   }
   for (const std::string& line : phase_table(summary)) log::info("{}", line);
   for (const std::string& note : advice(summary)) log::info("note: {}", note);
@@ -222,8 +231,7 @@ ExitCode ScoreRun::finish() {
 
 ExitCode ScoreRun::merge() {
   const Stopwatch stopwatch(merge_seconds_);
-  const bool merged_before = pending_.empty() && directory_.read_state().status == RunStatus::complete;
-  if (!merged_before) {
+  if (!complete_before_) {
     write_state(RunStatus::merging, ExitCode::complete, "");
     const ShardSet shards = shard_set();
     MergeInput merge{.shards = shards, .input = *input_, .lease_nonce = nonce_};
@@ -239,18 +247,23 @@ ExitCode ScoreRun::merge() {
   }
   const int64_t rejects = read_totals(directory_).rejects;
   const ExitCode code = rejects > options_.max_rejects ? ExitCode::too_many_rejects : ExitCode::complete;
-  write_state(RunStatus::complete, code, rejects > options_.max_rejects
-                                             ? fmt::format("{} rejects, at most {} allowed", rejects, options_.max_rejects) : "");
+  write_state(RunStatus::complete, code,
+              rejects > options_.max_rejects
+                  ? fmt::format("{} rejects, at most {} allowed", rejects, options_.max_rejects)
+                  : "");
   if (options_.drop_shards) std::filesystem::remove_all(directory_.root() / "shards");
   return code;
 }
 
 /// Called where a rank may still walk away: before the first chunk.
 void ScoreRun::give_up_if_asked() {
-  if (signals_->request() >= SignalWatch::terminate) fail(ExitCode::interrupted, "stopped on request before the first chunk");
+  if (signals_->request() >= SignalWatch::terminate)
+    fail(ExitCode::interrupted, "stopped on request before the first chunk");
 }
 
-void ScoreRun::check_lease_held() const { check_lease(directory_.lease_path(), nonce_); }
+void ScoreRun::check_lease_held() const {
+  check_lease(directory_.lease_path(), nonce_);
+}
 
 void ScoreRun::record_failure(const Error& error) noexcept {
   if (nonce_.empty() || error.code() == ExitCode::mismatch) return;  // the directory is not ours
@@ -307,7 +320,9 @@ void ScoreRun::show_progress() {
   }
   if (total > 0) report.imbalance = static_cast<double>(most * plan_.ep) / static_cast<double>(total);
   const auto fresh = report.chunks_done - resumed_chunks_;
-  if (fresh > 0) report.seconds_left = elapsed / static_cast<double>(fresh) * static_cast<double>(report.chunks_total - report.chunks_done);
+  if (fresh > 0)
+    report.seconds_left =
+        elapsed / static_cast<double>(fresh) * static_cast<double>(report.chunks_total - report.chunks_done);
   report.seconds_to_limit = seconds_to_job_end();
   progress_->show(report);
 }
@@ -363,9 +378,18 @@ Json ScoreRun::manifest_info() const {
 PhaseSeconds ScoreRun::phases() const {
   const ScoreCounters& c = scorer_->counters();
   const ExchangeCounters& exchange = engine_->exchange().counters();
-  return {.load = load_seconds_, .read = c.read, .decode = c.decode, .exchange_wait = exchange.wait_seconds,
-          .exchange_transfer = exchange.transfer_seconds, .head = c.head, .gather = c.gather, .write = write_seconds_,
-          .agree = c.agree, .wait = wait_seconds_, .merge = merge_seconds_, .total = seconds_now() - start_};
+  return {.load = load_seconds_,
+          .read = c.read,
+          .decode = c.decode,
+          .exchange_wait = exchange.wait_seconds,
+          .exchange_transfer = exchange.transfer_seconds,
+          .head = c.head,
+          .gather = c.gather,
+          .write = write_seconds_,
+          .agree = c.agree,
+          .wait = wait_seconds_,
+          .merge = merge_seconds_,
+          .total = seconds_now() - start_};
 }
 
 }  // namespace switchyard

@@ -27,13 +27,13 @@ class ScoreRun {
   int run();
 
  private:
-  void prepare();                    ///< config, input, machine, plan: nothing is touched
-  void enter_run_directory();        ///< directory, lease, what may be refused before the model is loaded
-  void load();                       ///< model, then the manifest
-  void find_work();                  ///< shards that are there, chunks that are not
-  void score_chunks();               ///< each group its own; a chunk's root publishes its shard
-  bool score_chunk(int64_t chunk);   ///< false: stopped
-  ExitCode finish();                 ///< the world meets; rank 0 merges
+  void prepare();                   ///< config, input, machine, plan: nothing is touched
+  void enter_run_directory();       ///< directory, lease, what may be refused before the model is loaded
+  void load();                      ///< model, then the manifest
+  void find_work();                 ///< shards that are there, chunks that are not
+  void score_chunks();              ///< each group its own; a chunk's root publishes its shard
+  bool score_chunk(int64_t chunk);  ///< false: stopped
+  ExitCode finish();                ///< the world meets; rank 0 merges
   ExitCode merge();
   void check_input_unchanged() const;
   void record_failure(const Error& error) noexcept;
@@ -68,6 +68,7 @@ class ScoreRun {
   std::unique_ptr<ScoringEngine> engine_;
   std::unique_ptr<ChunkScorer> scorer_;
   std::vector<int64_t> pending_;
+  bool complete_before_ = false;                  ///< rank 0: an earlier attempt left complete results
   int64_t resumed_chunks_ = 0, chunks_done_ = 0;  ///< done: by this group in this attempt
   double load_seconds_ = 0, write_seconds_ = 0, wait_seconds_ = 0, merge_seconds_ = 0, score_start_ = 0;
   std::optional<Progress> progress_;

@@ -126,8 +126,10 @@ ChunkResult assemble_chunk(std::span<const ScoredRows> parts, const ResultOption
     const auto vector = std::span(part.embedding).subspan(place.index * dim, dim);
     result.embedding.insert(result.embedding.end(), vector.begin(), vector.end());
   }
-  for (const ScoredRows& part : parts) result.rejects.insert(result.rejects.end(), part.rejects.begin(), part.rejects.end());
-  std::sort(result.rejects.begin(), result.rejects.end(), [](const Reject& a, const Reject& b) { return a.record < b.record; });
+  for (const ScoredRows& part : parts)
+    result.rejects.insert(result.rejects.end(), part.rejects.begin(), part.rejects.end());
+  std::sort(result.rejects.begin(), result.rejects.end(),
+            [](const Reject& a, const Reject& b) { return a.record < b.record; });
 
   Hasher hasher;
   for (const Place& place : in_input_order(parts, &ScoredRows::hashed_record))

@@ -48,7 +48,9 @@ void on_signal(int signal) {
   if (++state.repeats >= 2) ::_exit(static_cast<int>(ExitCode::interrupted));
 }
 
-double seconds(int64_t ns) { return static_cast<double>(ns) * 1e-9; }
+double seconds(int64_t ns) {
+  return static_cast<double>(ns) * 1e-9;
+}
 
 /// Seconds until Slurm ends the job; negative when it does not say.
 double seconds_to_job_end() {

@@ -10,8 +10,9 @@ namespace switchyard {
 
 /// What SIGUSR1 (the time limit is near), SIGTERM and SIGINT have asked of this process so far. One object per process.
 ///
-/// The first TERM or INT gives `term_grace`; USR1 gives until the job's end, or `limit_grace` when Slurm does not tell it.
-/// The same signal within 5 s counts once; the next drops the chunk, a third ends the process at once with exit code 75.
+/// The first TERM or INT gives `term_grace`; USR1 gives until the job's end, or `limit_grace` when Slurm does not tell
+/// it. The same signal within 5 s counts once; the next drops the chunk, a third ends the process at once with exit
+/// code 75.
 class SignalWatch {
  public:
   SignalWatch(std::chrono::seconds term_grace, std::chrono::seconds limit_grace);
@@ -32,8 +33,8 @@ class SignalWatch {
 
 /// What the ranks of a group do next. The same on all of them.
 struct StopDecision {
-  bool stop = false;                ///< start no further chunk
-  bool drop = false;                ///< give up the current one as well
+  bool stop = false;  ///< start no further chunk
+  bool drop = false;  ///< give up the current one as well
   std::optional<double> seconds_left;
 };
 

@@ -30,7 +30,8 @@ constexpr std::array<Phase, 12> kPhases = {{{"load", &PhaseSeconds::load},
 static_assert(sizeof(PhaseSeconds) == kPhases.size() * sizeof(double), "every phase has a row");
 
 double sum_of(const RunSummary& s, double PhaseSeconds::*phase) {
-  return std::accumulate(s.phases.begin(), s.phases.end(), 0.0, [&](double sum, const PhaseSeconds& p) { return sum + p.*phase; });
+  return std::accumulate(s.phases.begin(), s.phases.end(), 0.0,
+                         [&](double sum, const PhaseSeconds& p) { return sum + p.*phase; });
 }
 
 /// Largest over mean; 1 when there is nothing.
@@ -38,17 +39,25 @@ template <class T>
 double imbalance_of(const std::vector<T>& values) {
   const double total = std::accumulate(values.begin(), values.end(), 0.0);
   if (total <= 0) return 1;
-  return static_cast<double>(*std::max_element(values.begin(), values.end())) * static_cast<double>(values.size()) / total;
+  return static_cast<double>(*std::max_element(values.begin(), values.end())) * static_cast<double>(values.size()) /
+         total;
 }
 
 std::string escaped(std::string_view text) {
   std::string out;
   for (const char ch : text) {
     switch (ch) {
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '&': out += "&amp;"; break;
-      default: out += ch;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '&':
+        out += "&amp;";
+        break;
+      default:
+        out += ch;
     }
   }
   return out;
@@ -56,7 +65,8 @@ std::string escaped(std::string_view text) {
 
 }  // namespace
 
-RunSummary gather_summary(Communicator& world, const PhaseSeconds& mine, int64_t tokens, const std::vector<int64_t>& expert_rows) {
+RunSummary gather_summary(Communicator& world, const PhaseSeconds& mine, int64_t tokens,
+                          const std::vector<int64_t>& expert_rows) {
   RunSummary summary;
   const auto ranks = static_cast<size_t>(world.size());
   constexpr auto kFields = static_cast<int64_t>(kPhases.size());
@@ -81,12 +91,12 @@ std::vector<std::string> phase_table(const RunSummary& s) {
   const auto ranks = static_cast<double>(s.phases.size());
   const double total = sum_of(s, &PhaseSeconds::total) / ranks;
   for (const Phase& phase : kPhases) {
-    const auto [low, high] = std::minmax_element(s.phases.begin(), s.phases.end(), [&](const PhaseSeconds& a, const PhaseSeconds& b) {
-      return a.*phase.seconds < b.*phase.seconds;
-    });
+    const auto [low, high] = std::minmax_element(
+        s.phases.begin(), s.phases.end(),
+        [&](const PhaseSeconds& a, const PhaseSeconds& b) { return a.*phase.seconds < b.*phase.seconds; });
     const double average = sum_of(s, phase.seconds) / ranks;
-    lines.push_back(fmt::format("{:<22}{:>10.2f}{:>10.2f}{:>10.2f}{:>7.1f}%", phase.name, (*low).*phase.seconds, average,
-                                (*high).*phase.seconds, total > 0 ? 100 * average / total : 0));
+    lines.push_back(fmt::format("{:<22}{:>10.2f}{:>10.2f}{:>10.2f}{:>7.1f}%", phase.name, (*low).*phase.seconds,
+                                average, (*high).*phase.seconds, total > 0 ? 100 * average / total : 0));
   }
   return lines;
 }
@@ -95,18 +105,24 @@ std::vector<std::string> advice(const RunSummary& s) {
   std::vector<std::string> notes;
   const double total = std::max(1e-9, sum_of(s, &PhaseSeconds::total));
   if (s.threads_total > s.cores)
-    notes.push_back(fmt::format("this host runs {} threads on {} cores: use fewer --threads or ranks", s.threads_total, s.cores));
+    notes.push_back(
+        fmt::format("this host runs {} threads on {} cores: use fewer --threads or ranks", s.threads_total, s.cores));
   if (exchange_share(s) > 0.25)
-    notes.push_back(fmt::format("{:.0f}% of computing time went into the exchange: fewer ranks per group (--ep), larger "
-                                "--batch-tokens, or a faster network", 100 * exchange_share(s)));
+    notes.push_back(
+        fmt::format("{:.0f}% of computing time went into the exchange: fewer ranks per group (--ep), larger "
+                    "--batch-tokens, or a faster network",
+                    100 * exchange_share(s)));
   if (imbalance_of(s.rank_tokens) > 1.2)
-    notes.push_back(fmt::format("the busiest rank had {:.2f} times the mean tokens: more records per chunk (--chunk-records) even it out",
-                                imbalance_of(s.rank_tokens)));
+    notes.push_back(fmt::format(
+        "the busiest rank had {:.2f} times the mean tokens: more records per chunk (--chunk-records) even it out",
+        imbalance_of(s.rank_tokens)));
   if (sum_of(s, &PhaseSeconds::wait) > 0.1 * total)
-    notes.push_back("ranks waited for the last group at the end: more, smaller chunks (--chunk-records) end closer together");
+    notes.push_back(
+        "ranks waited for the last group at the end: more, smaller chunks (--chunk-records) end closer together");
   if (sum_of(s, &PhaseSeconds::load) > 0.5 * total)
     notes.push_back("loading the model took most of the time: score more records per run");
-  if (s.resumed_chunks > 0) notes.push_back(fmt::format("{} of {} chunks were there from earlier attempts", s.resumed_chunks, s.chunks));
+  if (s.resumed_chunks > 0)
+    notes.push_back(fmt::format("{} of {} chunks were there from earlier attempts", s.resumed_chunks, s.chunks));
   return notes;
 }
 
@@ -117,7 +133,8 @@ Json summary_json(const RunSummary& s) {
   json["rejects"] = s.rejects;
   json["scored_tokens"] = s.scored_tokens;
   json["logprob"] = s.logprob;
-  json["bits_per_token"] = s.scored_tokens > 0 ? -s.logprob / std::log(2.0) / static_cast<double>(s.scored_tokens) : 0.0;
+  json["bits_per_token"] =
+      s.scored_tokens > 0 ? -s.logprob / std::log(2.0) / static_cast<double>(s.scored_tokens) : 0.0;
   json["ranks"] = s.phases.size();
   json["computed_tokens"] = static_cast<int64_t>(tokens);
   json["scoring_seconds"] = s.scoring_seconds;
@@ -128,7 +145,9 @@ Json summary_json(const RunSummary& s) {
 }
 
 std::string report_html(const std::string& title, const std::vector<std::string>& plan, const RunSummary& s) {
-  const auto block = [](const std::vector<std::string>& lines) { return escaped(fmt::format("{}", fmt::join(lines, "\n"))); };
+  const auto block = [](const std::vector<std::string>& lines) {
+    return escaped(fmt::format("{}", fmt::join(lines, "\n")));
+  };
   const auto notes = advice(s);
   const Json facts = summary_json(s);
   std::string numbers;
@@ -147,7 +166,8 @@ pre{{background:#f6f6f4;padding:1em;overflow:auto}}</style></head><body>
 <h2>Notes</h2><pre>{4}</pre>
 </body></html>
 )",
-                     escaped(title), numbers, block(plan), block(phase_table(s)), notes.empty() ? "none" : block(notes));
+                     escaped(title), numbers, block(plan), block(phase_table(s)),
+                     notes.empty() ? "none" : block(notes));
 }
 
 }  // namespace switchyard

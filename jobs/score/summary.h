@@ -13,8 +13,8 @@ namespace switchyard {
 
 /// Seconds of one rank by phase. `exchange_*` lie within decode.
 struct PhaseSeconds {
-  double load = 0, read = 0, decode = 0, exchange_wait = 0, exchange_transfer = 0, head = 0, gather = 0, write = 0, agree = 0,
-         wait = 0, merge = 0, total = 0;
+  double load = 0, read = 0, decode = 0, exchange_wait = 0, exchange_transfer = 0, head = 0, gather = 0, write = 0,
+         agree = 0, wait = 0, merge = 0, total = 0;
 };
 
 struct RunSummary {
@@ -30,7 +30,8 @@ struct RunSummary {
 };
 
 /// Every rank's phases and counters at rank 0. Collective.
-RunSummary gather_summary(Communicator& world, const PhaseSeconds& mine, int64_t tokens, const std::vector<int64_t>& expert_rows);
+RunSummary gather_summary(Communicator& world, const PhaseSeconds& mine, int64_t tokens,
+                          const std::vector<int64_t>& expert_rows);
 
 std::vector<std::string> phase_table(const RunSummary& summary);
 /// Plain sentences about what cost time, with what to do about it.

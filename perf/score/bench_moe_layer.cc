@@ -76,8 +76,14 @@ void moe_layer_8192_tokens(benchmark::State& state, DType operand) {
   state.SetLabel(std::string(current_cpu_isa()));
 }
 
-BENCHMARK_CAPTURE(moe_layer_8192_tokens, f32, DType::f32)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(moe_layer_8192_tokens, bf16, DType::bf16)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(moe_layer_8192_tokens, f32, DType::f32)
+    ->UseManualTime()
+    ->Iterations(5)
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(moe_layer_8192_tokens, bf16, DType::bf16)
+    ->UseManualTime()
+    ->Iterations(5)
+    ->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace switchyard::bench

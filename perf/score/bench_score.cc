@@ -53,11 +53,12 @@ Json measure(const std::filesystem::path& work, const ModelConfig& config, const
   const DType operand = dtype == "bf16" ? DType::bf16 : DType::f32;
   const std::string name = fmt::format("{}-{}x{}", dtype, layout.ranks, layout.threads);
   std::filesystem::remove_all(work / name);
-  const std::string mpi = layout.ranks == 1 ? "" : fmt::format("mpirun --oversubscribe --bind-to none -n {} ", layout.ranks);
+  const std::string mpi =
+      layout.ranks == 1 ? "" : fmt::format("mpirun --oversubscribe --bind-to none -n {} ", layout.ranks);
   const std::string command =
-      fmt::format("{}{} score --model {} --input {} --run {} --dtype {} --threads {} --ep {} >{}.json 2>{}.log", mpi, SWITCHYARD_PROGRAM,
-                  (work / "model").string(), (work / "input.h5").string(), (work / name).string(), dtype, layout.threads,
-                  layout.ranks, (work / name).string(), (work / name).string());
+      fmt::format("{}{} score --model {} --input {} --run {} --dtype {} --threads {} --ep {} >{}.json 2>{}.log", mpi,
+                  SWITCHYARD_PROGRAM, (work / "model").string(), (work / "input.h5").string(), (work / name).string(),
+                  dtype, layout.threads, layout.ranks, (work / name).string(), (work / name).string());
 
   double ceiling = ceiling_gflops(stream, operand);
   const Child child = run(command);
@@ -66,7 +67,8 @@ Json measure(const std::filesystem::path& work, const ModelConfig& config, const
   std::ifstream file(work / (name + ".json"));
   const Json result = parse_json(std::string(std::istreambuf_iterator<char>(file), {}), name);
 
-  const MemoryPlan plan = plan_memory(config, {operand, layout.ranks, layout.threads, {8192, kLength}, int64_t{256} << 20});
+  const MemoryPlan plan =
+      plan_memory(config, {operand, layout.ranks, layout.threads, {8192, kLength}, int64_t{256} << 20});
   const double gflops = result["tokens_per_second"].get<double>() * flops_per_token(config) * 1e-9;
   Json line;
   line["benchmark"] = "score";
@@ -95,10 +97,12 @@ int main_with(const std::vector<std::string>& args) {
   write_perf_input(work / "input.h5", kRecords);
   const ModelConfig config = read_model_config(work / "model");
   std::vector<std::string> dtypes(args.begin() + 1, args.end());
-  if (dtypes.empty()) dtypes = has_native_bf16() ? std::vector<std::string>{"bf16", "f32"} : std::vector<std::string>{"f32"};
+  if (dtypes.empty())
+    dtypes = has_native_bf16() ? std::vector<std::string>{"bf16", "f32"} : std::vector<std::string>{"f32"};
   const int cores = available_cores();
   for (const std::string& dtype : dtypes)
-    for (const Layout layout : {Layout{1, cores}, Layout{cores, 1}}) std::cout << measure(work, config, dtype, layout).dump() << std::endl;
+    for (const Layout layout : {Layout{1, cores}, Layout{cores, 1}})
+      std::cout << measure(work, config, dtype, layout).dump() << std::endl;
   return 0;
 }
 

@@ -12,7 +12,8 @@
 namespace switchyard::bench {
 namespace {
 
-constexpr int64_t kDim = 1024, kLayers = 4, kHeads = 16, kKvHeads = 4, kHeadDim = 64, kExperts = 128, kFfn = 512, kVocab = 32'000;
+constexpr int64_t kDim = 1024, kLayers = 4, kHeads = 16, kKvHeads = 4, kHeadDim = 64, kExperts = 128, kFfn = 512,
+                  kVocab = 32'000;
 
 constexpr std::string_view kConfig = R"({
   "model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"], "dtype": "bfloat16",
@@ -40,8 +41,12 @@ TensorSource uniform(std::string name, std::vector<int64_t> shape, float scale, 
 void write_perf_checkpoint(const std::filesystem::path& directory) {
   make_directories(directory);
   std::vector<TensorSource> tensors;
-  const auto matrix = [&](const std::string& name, int64_t out, int64_t in) { tensors.push_back(uniform(name, {out, in}, 0.035f)); };
-  const auto norm = [&](const std::string& name, int64_t length) { tensors.push_back(uniform(name, {length}, 0.1f, 1.0f)); };
+  const auto matrix = [&](const std::string& name, int64_t out, int64_t in) {
+    tensors.push_back(uniform(name, {out, in}, 0.035f));
+  };
+  const auto norm = [&](const std::string& name, int64_t length) {
+    tensors.push_back(uniform(name, {length}, 0.1f, 1.0f));
+  };
   matrix("model.embed_tokens.weight", kVocab, kDim);
   for (int64_t l = 0; l < kLayers; ++l) {
     const std::string layer = fmt::format("model.layers.{}.", l);

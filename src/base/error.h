@@ -47,7 +47,7 @@ template <class... Args>
 }  // namespace switchyard
 
 /// An invariant of this program. Outside data is never checked with this, but with fail(ExitCode::input, …).
-#define SWITCHYARD_CHECK(cond, ...)                                                                 \
-  do {                                                                                              \
+#define SWITCHYARD_CHECK(cond, ...)                                                               \
+  do {                                                                                            \
     if (!(cond)) ::switchyard::fail_check(__FILE__, __LINE__, #cond, ::fmt::format(__VA_ARGS__)); \
   } while (0)

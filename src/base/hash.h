@@ -25,7 +25,9 @@ class Hasher {
   Hasher() { XXH3_128bits_reset(&state_); }
   void update(const void* data, size_t bytes) { XXH3_128bits_update(&state_, data, bytes); }
   template <class T>
-  void update(std::span<const T> values) { update(values.data(), values.size_bytes()); }
+  void update(std::span<const T> values) {
+    update(values.data(), values.size_bytes());
+  }
   void update(std::string_view text) { update(text.data(), text.size()); }
   Hash128 digest() const {
     const XXH128_hash_t h = XXH3_128bits_digest(&state_);

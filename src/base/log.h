@@ -1,4 +1,5 @@
-// stderr only: stdout belongs to machine results. Rank 0 at info, the others only warnings; each line names rank and host.
+// stderr only: stdout belongs to machine results. Rank 0 at info, the others only warnings; each line names rank and
+// host.
 #pragma once
 
 #include <fmt/format.h>

@@ -7,7 +7,9 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 
-size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+size_t aligned(size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 template <class V>
 V sliced(const V& v, int64_t first, int64_t count) {
@@ -15,14 +17,22 @@ V sliced(const V& v, int64_t first, int64_t count) {
                    v.shape.str());
   V out = v;
   switch (v.shape.rank()) {
-    case 1: out.shape = {count}; break;
-    case 2: out.shape = {count, v.shape[1]}; break;
-    case 3: out.shape = {count, v.shape[1], v.shape[2]}; break;
-    default: out.shape = {count, v.shape[1], v.shape[2], v.shape[3]}; break;
+    case 1:
+      out.shape = {count};
+      break;
+    case 2:
+      out.shape = {count, v.shape[1]};
+      break;
+    case 3:
+      out.shape = {count, v.shape[1], v.shape[2]};
+      break;
+    default:
+      out.shape = {count, v.shape[1], v.shape[2], v.shape[3]};
+      break;
   }
   const auto offset = static_cast<size_t>(first * v.row_elements()) * size_of(v.dtype);
-  if (v.data != nullptr) out.data = static_cast<decltype(out.data)>(
-      const_cast<std::byte*>(static_cast<const std::byte*>(v.data)) + offset);
+  if (v.data != nullptr)
+    out.data = static_cast<decltype(out.data)>(const_cast<std::byte*>(static_cast<const std::byte*>(v.data)) + offset);
   return out;
 }
 
@@ -57,10 +67,18 @@ int64_t ConstView::row_elements() const {
   return n;
 }
 
-ConstView ConstView::slice(int64_t first, int64_t count) const { return sliced(*this, first, count); }
-ConstView ConstView::reshaped(Shape other) const { return with_shape(*this, other); }
-View View::slice(int64_t first, int64_t count) const { return sliced(*this, first, count); }
-View View::reshaped(Shape other) const { return with_shape(*this, other); }
+ConstView ConstView::slice(int64_t first, int64_t count) const {
+  return sliced(*this, first, count);
+}
+ConstView ConstView::reshaped(Shape other) const {
+  return with_shape(*this, other);
+}
+View View::slice(int64_t first, int64_t count) const {
+  return sliced(*this, first, count);
+}
+View View::reshaped(Shape other) const {
+  return with_shape(*this, other);
+}
 
 Arena::Arena(size_t capacity) : memory_(capacity) {}
 

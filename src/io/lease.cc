@@ -27,8 +27,8 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
-/// Field 22 of /proc/PID/stat; 0 when the process is gone (a zombie writes no more). The command, field 2, may hold spaces and
-/// parentheses: fields are counted from its last one.
+/// Field 22 of /proc/PID/stat; 0 when the process is gone (a zombie writes no more). The command, field 2, may hold
+/// spaces and parentheses: fields are counted from its last one.
 int64_t process_start(int64_t pid) {
   const std::string line = first_line(fmt::format("/proc/{}/stat", pid));
   const size_t end_of_command = line.rfind(')');
@@ -110,8 +110,8 @@ void wait_until_free(const std::filesystem::path& path, const LeaseHolder& self,
       seen = stored;
       log::info("the run directory is leased to {}; watching it for up to {} s", stored->describe(), timeout_seconds);
     } else if (stored->text != seen->text) {
-      fail(ExitCode::mismatch, "run directory {} is in use by {}: its lease was just renewed", path.parent_path().string(),
-           stored->describe());
+      fail(ExitCode::mismatch, "run directory {} is in use by {}: its lease was just renewed",
+           path.parent_path().string(), stored->describe());
     } else if (Clock::now() - since >= timeout) {
       log::warning("taking over the lease of {}: not renewed for {} s", stored->describe(), timeout_seconds);
       return;
@@ -138,7 +138,8 @@ LeaseHolder LeaseHolder::self() {
 }
 
 std::string LeaseHolder::describe() const {
-  return fmt::format("{}host {}, pid {}", job.empty() ? "" : fmt::format("job {} (restart {}), ", job, restart), host, pid);
+  return fmt::format("{}host {}, pid {}", job.empty() ? "" : fmt::format("job {} (restart {}), ", job, restart), host,
+                     pid);
 }
 
 struct Lease::Thread {
@@ -160,7 +161,10 @@ std::unique_ptr<Lease> Lease::acquire(const std::filesystem::path& path, std::ch
 }
 
 Lease::Lease(std::filesystem::path path, LeaseHolder holder, std::chrono::milliseconds renew_every)
-    : path_(std::move(path)), holder_(std::move(holder)), renew_every_(renew_every), thread_(std::make_unique<Thread>()) {
+    : path_(std::move(path)),
+      holder_(std::move(holder)),
+      renew_every_(renew_every),
+      thread_(std::make_unique<Thread>()) {
   // Signals are the main thread's business: the new thread inherits a mask that blocks them all.
   sigset_t all, before;
   ::sigfillset(&all);

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <string>
 #include <memory>
+#include <string>
 
 #include "io/json.h"
 
@@ -27,8 +27,8 @@ struct LeaseHolder {
 
 class Lease {
  public:
-  /// Takes the lease, at once if it is free, of the same job with a lower restart count, or of a process of this host and
-  /// boot that is gone; otherwise watches it for `timeout`: unchanged, it is taken over; renewed, fails (mismatch)
+  /// Takes the lease, at once if it is free, of the same job with a lower restart count, or of a process of this host
+  /// and boot that is gone; otherwise watches it for `timeout`: unchanged, it is taken over; renewed, fails (mismatch)
   /// naming host and job. `poll` is called while waiting (it may throw to give up).
   static std::unique_ptr<Lease> acquire(const std::filesystem::path& path, std::chrono::milliseconds timeout,
                                         std::chrono::milliseconds renew_every = std::chrono::seconds(10),

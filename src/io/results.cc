@@ -23,14 +23,15 @@ ConstView column_view(const std::vector<T>& values) {
 /// The streams of a results file that grow together, row by row.
 class ResultsWriter {
  public:
-  ResultsWriter(const std::filesystem::path& path, const ResultOptions& options, const ScoringInput& input, int64_t rows,
-                int64_t token_values)
+  ResultsWriter(const std::filesystem::path& path, const ResultOptions& options, const ScoringInput& input,
+                int64_t rows, int64_t token_values)
       : options_(options), input_(input), writer_(path) {
     record_ = writer_.create("record", DType::i64, rows);
     logprob_ = writer_.create("logprob", DType::f64, rows);
     tokens_ = writer_.create("tokens", DType::i32, rows);
     greedy_ = writer_.create("greedy", DType::u8, rows);
-    if (input.has_ids()) ids_ = input.ids_are_strings() ? writer_.create_strings("id", rows) : writer_.create("id", DType::i64, rows);
+    if (input.has_ids())
+      ids_ = input.ids_are_strings() ? writer_.create_strings("id", rows) : writer_.create("id", DType::i64, rows);
     if (options.per_token) {
       values_ = writer_.create("token_logprob/values", DType::f32, token_values);
       offsets_ = writer_.create("token_logprob/offsets", DType::i64, rows + 1, 0, true);
@@ -54,12 +55,14 @@ class ResultsWriter {
       token_values_ += r.token_offsets.back();
     }
     if (options_.embedding_dim > 0)
-      embedding_.append(column_view(r.embedding).reshaped({static_cast<int64_t>(r.record.size()), options_.embedding_dim}));
+      embedding_.append(
+          column_view(r.embedding).reshaped({static_cast<int64_t>(r.record.size()), options_.embedding_dim}));
   }
 
   void close(const std::map<std::string, std::string>& provenance) {
     for (const auto& [name, value] : provenance) writer_.attribute(name, value);
-    for (auto* stream : {&record_, &logprob_, &tokens_, &greedy_, &ids_, &values_, &offsets_, &embedding_}) *stream = {};
+    for (auto* stream : {&record_, &logprob_, &tokens_, &greedy_, &ids_, &values_, &offsets_, &embedding_})
+      *stream = {};
     writer_.close();
   }
 
@@ -131,7 +134,8 @@ std::vector<int64_t> scan_shards(const ShardSet& shards) {
   std::vector<int64_t> good;
   for (const int64_t chunk : shards.run.shards_present()) {
     if (chunk >= shards.num_chunks())
-      fail(ExitCode::mismatch, "{}: the input has {} chunks only", shards.run.shard_path(chunk).string(), shards.num_chunks());
+      fail(ExitCode::mismatch, "{}: the input has {} chunks only", shards.run.shard_path(chunk).string(),
+           shards.num_chunks());
     if (read_or_set_aside(shards, chunk)) good.push_back(chunk);
   }
   return good;
@@ -155,7 +159,9 @@ MergeOutcome merge_results(const MergeInput& merge) {
     if (!result) fail(ExitCode::interrupted, "chunk {} must be scored again: run the same command again", chunk);
     writer.append(*result);
     for (const Reject& reject : result->rejects)
-      append_text(reject_file, reject_line(reject, merge.input).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", rejects.path());
+      append_text(reject_file,
+                  reject_line(reject, merge.input).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n",
+                  rejects.path());
   }
   writer.close(merge.provenance);
   reject_file.close();
@@ -194,7 +200,8 @@ uint64_t predicted_results_bytes(int64_t num_records, int64_t num_tokens, const 
   return static_cast<uint64_t>(bytes);
 }
 
-uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t num_chunks, const ResultOptions& options) {
+uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t num_chunks,
+                               const ResultOptions& options) {
   constexpr uint64_t kShardHeader = 1 << 14;
   return predicted_results_bytes(num_records, num_tokens, options) + static_cast<uint64_t>(num_chunks) * kShardHeader;
 }
@@ -202,7 +209,8 @@ uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t 
 void require_disk_space(const std::filesystem::path& directory, uint64_t bytes) {
   const uint64_t free = free_disk_bytes(directory);
   if (free < bytes)
-    fail(ExitCode::output, "disk of {}: {} bytes are free, but shards and results may need {}", directory.string(), free, bytes);
+    fail(ExitCode::output, "disk of {}: {} bytes are free, but shards and results may need {}", directory.string(),
+         free, bytes);
 }
 
 }  // namespace switchyard

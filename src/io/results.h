@@ -41,8 +41,8 @@ struct MergeInput {
 enum class MergeOutcome : uint8_t { complete, interrupted };
 
 /// Writes rejects.jsonl, then results.h5, each complete under another name before it is published. Datasets are sized
-/// beforehand; one shard at a time is in memory. All shards must be there; one that is found damaged is set aside, and the
-/// merge fails (interrupted): the next attempt scores it again. The datasets depend on the shards alone.
+/// beforehand; one shard at a time is in memory. All shards must be there; one that is found damaged is set aside, and
+/// the merge fails (interrupted): the next attempt scores it again. The datasets depend on the shards alone.
 MergeOutcome merge_results(const MergeInput& merge);
 
 /// Sums over a finished run's results.
@@ -54,13 +54,14 @@ struct ResultTotals {
 ResultTotals read_totals(const RunDirectory& run);
 
 /// Bytes that all shards, and the results, take at most.
-uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t num_chunks, const ResultOptions& options);
+uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t num_chunks,
+                               const ResultOptions& options);
 uint64_t predicted_results_bytes(int64_t num_records, int64_t num_tokens, const ResultOptions& options);
 /// Fails (output) with both numbers when the disk has less free.
 void require_disk_space(const std::filesystem::path& directory, uint64_t bytes);
 
-/// What is wrong with a finished run; empty when nothing is. With its shards: each valid, and results.h5 their rows bit for
-/// bit. Without (dropped): every record once in results.h5 or rejects.jsonl, columns of equal length.
+/// What is wrong with a finished run; empty when nothing is. With its shards: each valid, and results.h5 their rows bit
+/// for bit. Without (dropped): every record once in results.h5 or rejects.jsonl, columns of equal length.
 std::vector<std::string> verify_results(const ShardSet& shards);
 
 }  // namespace switchyard

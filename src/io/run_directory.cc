@@ -24,10 +24,9 @@ constexpr std::array kStatuses = {RunStatus::running, RunStatus::merging, RunSta
 
 /// Whether an entry may be there before the manifest is: an attempt can be killed at any moment.
 bool is_ours(const std::string& name) {
-  static const std::set<std::string, std::less<>> kNames = {"attempts",      "config.resolved.cfg", "lease.json",
-                                                            "manifest.json", "metrics.jsonl",       "rejects.jsonl",
-                                                            "report.html",   "results.h5",          "shards",
-                                                            "state.json"};
+  static const std::set<std::string, std::less<>> kNames = {
+      "attempts",      "config.resolved.cfg", "lease.json", "manifest.json", "metrics.jsonl",
+      "rejects.jsonl", "report.html",         "results.h5", "shards",        "state.json"};
   return std::any_of(kNames.begin(), kNames.end(), [&](const std::string& known) {
     return name == known || name.starts_with(known + ".");  // a temporary name
   });
@@ -43,8 +42,8 @@ int64_t chunk_of(std::string_view name) {
   return std::stoll(std::string(name));
 }
 
-/// Fails (mismatch) naming every field whose values differ. A field only one side has differs too, unless the manifest's
-/// side may have more.
+/// Fails (mismatch) naming every field whose values differ. A field only one side has differs too, unless the
+/// manifest's side may have more.
 void compare_fields(const Json& manifest, const Fingerprint& expected, bool all, const std::string& path) {
   std::vector<std::string> differences;
   for (const auto& [name, value] : expected) {
@@ -89,11 +88,16 @@ std::string fingerprint_hash(const Fingerprint& fingerprint) {
 
 std::string_view name_of(RunStatus status) {
   switch (status) {
-    case RunStatus::running: return "running";
-    case RunStatus::merging: return "merging";
-    case RunStatus::interrupted: return "interrupted";
-    case RunStatus::complete: return "complete";
-    case RunStatus::failed: return "failed";
+    case RunStatus::running:
+      return "running";
+    case RunStatus::merging:
+      return "merging";
+    case RunStatus::interrupted:
+      return "interrupted";
+    case RunStatus::complete:
+      return "complete";
+    case RunStatus::failed:
+      return "failed";
   }
   return "?";
 }
@@ -116,7 +120,9 @@ void RunDirectory::create() const {
   make_directories(root_ / "attempts");
 }
 
-bool RunDirectory::has_manifest() const { return std::filesystem::exists(manifest_path()); }
+bool RunDirectory::has_manifest() const {
+  return std::filesystem::exists(manifest_path());
+}
 
 Json RunDirectory::read_manifest() const {
   const std::string path = manifest_path().native();
@@ -142,21 +148,24 @@ void RunDirectory::check_manifest(const Fingerprint& known) const {
 }
 
 void RunDirectory::write_state(const RunState& state) const {
-  const Json json = {{"status", name_of(state.status)},       {"chunks_total", state.chunks_total},
-                     {"chunks_done", state.chunks_done},      {"records_total", state.records_total},
-                     {"records_done", state.records_done},    {"rejects", state.rejects},
-                     {"exit_code", state.exit_code},          {"message", state.message}};
+  const Json json = {{"status", name_of(state.status)},    {"chunks_total", state.chunks_total},
+                     {"chunks_done", state.chunks_done},   {"records_total", state.records_total},
+                     {"records_done", state.records_done}, {"rejects", state.rejects},
+                     {"exit_code", state.exit_code},       {"message", state.message}};
   write_file_atomically(state_path(), json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
-bool RunDirectory::has_state() const { return std::filesystem::exists(state_path()); }
+bool RunDirectory::has_state() const {
+  return std::filesystem::exists(state_path());
+}
 
 RunState RunDirectory::read_state() const {
   const std::string path = state_path().native();
   const Json json = parse_json(read_text_file(state_path(), kMaxManifestBytes), path);
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   const std::string status = require_string(json, "status", path);
-  const auto known = std::find_if(kStatuses.begin(), kStatuses.end(), [&](RunStatus s) { return name_of(s) == status; });
+  const auto known =
+      std::find_if(kStatuses.begin(), kStatuses.end(), [&](RunStatus s) { return name_of(s) == status; });
   if (known == kStatuses.end()) fail(ExitCode::input, "{}: field \"status\": unknown status {}", path, brief(status));
   RunState state;
   state.status = *known;

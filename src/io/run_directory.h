@@ -1,4 +1,5 @@
-// A run directory: the manifest that says what the run is, the state that says how far it got, shards, attempts, results.
+// A run directory: the manifest that says what the run is, the state that says how far it got, shards, attempts,
+// results.
 #pragma once
 
 #include <cstdint>

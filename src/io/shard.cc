@@ -106,7 +106,8 @@ void check_records(const ShardReader& reader, const ChunkResult& r) {
     }
   }
   if (row != r.record.size() || reject != r.rejects.size())
-    reader.refuse("number of rows and rejects", std::to_string(r.num_records), std::to_string(r.record.size() + r.rejects.size()));
+    reader.refuse("number of rows and rejects", std::to_string(r.num_records),
+                  std::to_string(r.record.size() + r.rejects.size()));
 }
 
 }  // namespace
@@ -173,7 +174,8 @@ ChunkResult read_shard(const std::filesystem::path& path, int64_t chunk, int64_t
   reader.column("rejects/record", reject_records);
   const auto reasons = reader.strings("rejects/reason");
   const auto same_length = [&](std::string_view name, size_t actual, size_t expected) {
-    if (actual != expected) reader.refuse(fmt::format("length of {}", name), std::to_string(expected), std::to_string(actual));
+    if (actual != expected)
+      reader.refuse(fmt::format("length of {}", name), std::to_string(expected), std::to_string(actual));
   };
   same_length("rejects/reason", reasons.size(), reject_records.size());
   for (size_t i = 0; i < reasons.size(); ++i) r.rejects.push_back({reject_records[i], reasons[i]});
@@ -191,7 +193,8 @@ ChunkResult read_shard(const std::filesystem::path& path, int64_t chunk, int64_t
 
 ShardSummary read_shard_summary(const std::filesystem::path& path) {
   const ShardReader reader(path);
-  return {reader.hash("input_hash"), reader.number("accepted"), reader.number("token_values"), reader.number("rejects")};
+  return {reader.hash("input_hash"), reader.number("accepted"), reader.number("token_values"),
+          reader.number("rejects")};
 }
 
 }  // namespace switchyard

@@ -11,8 +11,12 @@ namespace {
 class ResultsCursor {
  public:
   ResultsCursor(const RunDirectory& run, const ResultOptions& options)
-      : reader_(run.results_path()), options_(options), record_(reader_.open("record")), logprob_(reader_.open("logprob")),
-        tokens_(reader_.open("tokens")), greedy_(reader_.open("greedy")) {
+      : reader_(run.results_path()),
+        options_(options),
+        record_(reader_.open("record")),
+        logprob_(reader_.open("logprob")),
+        tokens_(reader_.open("tokens")),
+        greedy_(reader_.open("greedy")) {
     if (options.per_token) {
       values_ = reader_.open("token_logprob/values");
       offsets_ = reader_.open("token_logprob/offsets");
@@ -66,7 +70,8 @@ std::vector<int64_t> read_reject_records(const RunDirectory& run) {
   std::ifstream file(run.rejects_path());
   if (!file) fail(ExitCode::input, "{}: is missing", run.rejects_path().string());
   for (std::string line; std::getline(file, line);)
-    records.push_back(require_int(parse_json(line, run.rejects_path().string()), "record", run.rejects_path().string(), 0, INT64_MAX));
+    records.push_back(require_int(parse_json(line, run.rejects_path().string()), "record", run.rejects_path().string(),
+                                  0, INT64_MAX));
   return records;
 }
 
@@ -90,8 +95,8 @@ std::vector<std::string> verify_results(const ShardSet& shards) {
   ResultsCursor results(shards.run, shards.options);
   const std::vector<int64_t> rejects = read_reject_records(shards.run);
   if (results.rows() + static_cast<int64_t>(rejects.size()) != shards.num_records)
-    findings.push_back(fmt::format("results.h5 has {} rows and rejects.jsonl {} lines, but the input {} records", results.rows(),
-                                   rejects.size(), shards.num_records));
+    findings.push_back(fmt::format("results.h5 has {} rows and rejects.jsonl {} lines, but the input {} records",
+                                   results.rows(), rejects.size(), shards.num_records));
   const bool have_shards = !shards.run.shards_present().empty();
   auto reject = rejects.begin();
   int64_t rows_left = results.rows();

@@ -77,11 +77,17 @@ int64_t count_parameters(const ModelConfig& c, int64_t experts, int64_t embeddin
 
 }  // namespace
 
-int64_t ModelConfig::num_moe_layers() const { return std::count(moe_layer.begin(), moe_layer.end(), true); }
+int64_t ModelConfig::num_moe_layers() const {
+  return std::count(moe_layer.begin(), moe_layer.end(), true);
+}
 
-int64_t ModelConfig::total_parameters() const { return count_parameters(*this, num_experts, tied_embeddings ? 1 : 2); }
+int64_t ModelConfig::total_parameters() const {
+  return count_parameters(*this, num_experts, tied_embeddings ? 1 : 2);
+}
 
-int64_t ModelConfig::active_parameters() const { return count_parameters(*this, experts_per_token, 1); }
+int64_t ModelConfig::active_parameters() const {
+  return count_parameters(*this, experts_per_token, 1);
+}
 
 int64_t ModelConfig::kv_bytes_per_token(int64_t bytes_per_element) const {
   return 2 * num_layers * num_kv_heads * head_dim * bytes_per_element;
@@ -101,7 +107,8 @@ ModelConfig read_common_fields(ConfigReader& reader) {
     fail(ExitCode::input, "{}: no head_dim, and hidden_size {} is not a multiple of num_attention_heads {}",
          reader.subject(), c.hidden_size, c.num_heads);
   c.head_dim = reader.integer_or("head_dim", c.hidden_size / c.num_heads, 1, 1 << 14);
-  if (c.head_dim % 2 != 0) fail(ExitCode::input, "{}: head_dim {} is odd; rotary embedding needs pairs", reader.subject(), c.head_dim);
+  if (c.head_dim % 2 != 0)
+    fail(ExitCode::input, "{}: head_dim {} is odd; rotary embedding needs pairs", reader.subject(), c.head_dim);
   c.max_positions = reader.integer({"max_position_embeddings"}, 1, 1 << 30);
   c.rms_norm_eps = reader.positive_number("rms_norm_eps");
   c.rope_theta = reader.rope_theta();
@@ -114,7 +121,8 @@ ModelConfig read_common_fields(ConfigReader& reader) {
   return c;
 }
 
-ModelConfig parse_model_config(const Json& config, std::string_view subject, const std::set<std::string>& allowed_fields) {
+ModelConfig parse_model_config(const Json& config, std::string_view subject,
+                               const std::set<std::string>& allowed_fields) {
   ConfigReader reader(config, std::string(subject), allowed_fields);
   const Family& family = find_family(require_string(config, "model_type", subject), subject);
   ModelConfig c = family.read(reader);
@@ -123,9 +131,12 @@ ModelConfig parse_model_config(const Json& config, std::string_view subject, con
   if (c.num_moe_layers() == 0) fail(ExitCode::input, "{}: no layer has experts", subject);
   // The largest products below stay far from 2^63 once the number of parameters does.
   const double parameters = static_cast<double>(c.num_layers) * static_cast<double>(c.num_experts) * 3.0 *
-                            static_cast<double>(c.hidden_size) * static_cast<double>(c.expert_ffn_size + c.dense_ffn_size + c.shared_ffn_size) +
-                            4.0 * static_cast<double>(c.num_layers) * static_cast<double>(c.hidden_size * c.num_heads) * static_cast<double>(c.head_dim);
-  if (parameters > 0x1p50) fail(ExitCode::input, "{}: a model of about {:.1e} parameters, at most 1e15", subject, parameters);
+                                static_cast<double>(c.hidden_size) *
+                                static_cast<double>(c.expert_ffn_size + c.dense_ffn_size + c.shared_ffn_size) +
+                            4.0 * static_cast<double>(c.num_layers) * static_cast<double>(c.hidden_size * c.num_heads) *
+                                static_cast<double>(c.head_dim);
+  if (parameters > 0x1p50)
+    fail(ExitCode::input, "{}: a model of about {:.1e} parameters, at most 1e15", subject, parameters);
   return c;
 }
 
@@ -136,9 +147,10 @@ ModelConfig read_model_config(const std::filesystem::path& model, const std::set
 
 Hash128 config_hash(const ModelConfig& c) {
   Hasher hasher;
-  const int64_t sizes[] = {c.vocab_size, c.hidden_size, c.num_layers, c.num_heads, c.num_kv_heads, c.head_dim, c.num_experts,
-                           c.experts_per_token, c.expert_ffn_size, c.shared_ffn_size, c.dense_ffn_size, c.max_positions,
-                           c.renormalise, c.qk_norm, c.tied_embeddings};
+  const int64_t sizes[] = {c.vocab_size,      c.hidden_size,     c.num_layers,     c.num_heads,
+                           c.num_kv_heads,    c.head_dim,        c.num_experts,    c.experts_per_token,
+                           c.expert_ffn_size, c.shared_ffn_size, c.dense_ffn_size, c.max_positions,
+                           c.renormalise,     c.qk_norm,         c.tied_embeddings};
   const double reals[] = {c.rms_norm_eps, c.rope_theta};
   hasher.update(c.family);
   hasher.update(std::span<const int64_t>(sizes));

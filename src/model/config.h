@@ -39,9 +39,9 @@ struct ModelConfig {
   int64_t kv_bytes_per_token(int64_t bytes_per_element) const;
 };
 
-/// Parses a config.json of any known family. Fails (input), naming the field: unknown families; missing fields or fields of
-/// the wrong type or range; fields that would change the mathematics and are not implemented; unknown non-null fields,
-/// unless in `allowed_fields`.
+/// Parses a config.json of any known family. Fails (input), naming the field: unknown families; missing fields or
+/// fields of the wrong type or range; fields that would change the mathematics and are not implemented; unknown
+/// non-null fields, unless in `allowed_fields`.
 ModelConfig parse_model_config(const Json& config, std::string_view subject,
                                const std::set<std::string>& allowed_fields = {});
 

@@ -7,14 +7,41 @@
 namespace switchyard {
 namespace {
 
-// Fields of released checkpoints that say nothing about the forward pass: names, token ids, training and generation settings.
-constexpr std::array<std::string_view, 33> kHarmless = {
-    "_name_or_path", "architectures", "attention_dropout", "auto_map", "bos_token_id", "chunk_size_feed_forward",
-    "classifier_dropout", "dtype", "eos_token_id", "finetuning_task", "gradient_checkpointing", "id2label",
-    "initializer_range", "is_decoder", "is_encoder_decoder", "label2id", "max_window_layers", "model_type",
-    "output_attentions", "output_hidden_states", "output_router_logits", "pad_token_id", "prefix", "problem_type",
-    "return_dict", "router_aux_loss_coef", "router_jitter_noise", "sep_token_id", "task_specific_params",
-    "tokenizer_class", "torch_dtype", "transformers_version", "use_cache"};
+// Fields of released checkpoints that say nothing about the forward pass: names, token ids, training and generation
+// settings.
+constexpr std::array<std::string_view, 33> kHarmless = {"_name_or_path",
+                                                        "architectures",
+                                                        "attention_dropout",
+                                                        "auto_map",
+                                                        "bos_token_id",
+                                                        "chunk_size_feed_forward",
+                                                        "classifier_dropout",
+                                                        "dtype",
+                                                        "eos_token_id",
+                                                        "finetuning_task",
+                                                        "gradient_checkpointing",
+                                                        "id2label",
+                                                        "initializer_range",
+                                                        "is_decoder",
+                                                        "is_encoder_decoder",
+                                                        "label2id",
+                                                        "max_window_layers",
+                                                        "model_type",
+                                                        "output_attentions",
+                                                        "output_hidden_states",
+                                                        "output_router_logits",
+                                                        "pad_token_id",
+                                                        "prefix",
+                                                        "problem_type",
+                                                        "return_dict",
+                                                        "router_aux_loss_coef",
+                                                        "router_jitter_noise",
+                                                        "sep_token_id",
+                                                        "task_specific_params",
+                                                        "tokenizer_class",
+                                                        "torch_dtype",
+                                                        "transformers_version",
+                                                        "use_cache"};
 
 }  // namespace
 
@@ -28,7 +55,9 @@ const Json* ConfigReader::take(std::string_view name) {
   return find_field(object_, name);
 }
 
-bool ConfigReader::has(std::string_view name) const { return find_field(object_, name) != nullptr; }
+bool ConfigReader::has(std::string_view name) const {
+  return find_field(object_, name) != nullptr;
+}
 
 void ConfigReader::refuse(std::string_view field, std::string_view expected, const Json& actual) const {
   fail(ExitCode::input, "{}: field \"{}\" is {}, expected {}", subject_, field, brief(actual), expected);
@@ -86,7 +115,8 @@ void ConfigReader::only_full_attention() {
   if (types == nullptr || allowed_.contains("layer_types")) return;
   if (!types->is_array()) refuse("layer_types", "an array", *types);
   for (const Json& type : *types)
-    if (type != "full_attention") refuse("layer_types", "\"full_attention\" throughout (nothing else is implemented)", type);
+    if (type != "full_attention")
+      refuse("layer_types", "\"full_attention\" throughout (nothing else is implemented)", type);
 }
 
 void ConfigReader::check_plain_rope(const Json& object, std::string_view field) {
@@ -97,10 +127,11 @@ void ConfigReader::check_plain_rope(const Json& object, std::string_view field) 
     if (key == "rope_type" || key == "type") {
       if (value != "default") refuse(name, "\"default\" (no other rotary embedding is implemented)", value);
     } else if (key == "partial_rotary_factor") {
-      if (!value.is_number() || value.get<double>() != 1.0) refuse(name, "1.0 (partial rotation is not implemented)", value);
+      if (!value.is_number() || value.get<double>() != 1.0)
+        refuse(name, "1.0 (partial rotation is not implemented)", value);
     } else if (key != "rope_theta") {
-      fail(ExitCode::input, "{}: field \"{}\" = {} is not implemented (--allow-config-field {} ignores it)", subject_, name,
-           brief(value), name);
+      fail(ExitCode::input, "{}: field \"{}\" = {} is not implemented (--allow-config-field {} ignores it)", subject_,
+           name, brief(value), name);
     }
   }
 }
@@ -108,7 +139,8 @@ void ConfigReader::check_plain_rope(const Json& object, std::string_view field) 
 double ConfigReader::rope_theta() {
   const auto positive = [&](const Json& object, std::string_view subject) {
     const double theta = require_number(object, "rope_theta", subject);
-    if (!std::isfinite(theta) || theta <= 0) refuse("rope_theta", "a positive number", *find_field(object, "rope_theta"));
+    if (!std::isfinite(theta) || theta <= 0)
+      refuse("rope_theta", "a positive number", *find_field(object, "rope_theta"));
     return theta;
   };
   if (const Json* scaling = take("rope_scaling")) check_plain_rope(*scaling, "rope_scaling");
@@ -121,7 +153,8 @@ double ConfigReader::rope_theta() {
   check_plain_rope(*parameters, "rope_parameters");
   const double theta = positive(*parameters, subject_ + ": rope_parameters");
   if (plain != nullptr && positive(object_, subject_) != theta)
-    fail(ExitCode::input, "{}: \"rope_theta\" is {} but \"rope_parameters.rope_theta\" is {}", subject_, brief(*plain), theta);
+    fail(ExitCode::input, "{}: \"rope_theta\" is {} but \"rope_parameters.rope_theta\" is {}", subject_, brief(*plain),
+         theta);
   return theta;
 }
 
@@ -129,8 +162,9 @@ void ConfigReader::finish() const {
   for (const auto& [key, value] : object_.items()) {
     if (value.is_null() || taken_.contains(key) || allowed_.contains(key)) continue;
     if (std::find(kHarmless.begin(), kHarmless.end(), key) != kHarmless.end()) continue;
-    fail(ExitCode::input, "{}: unknown field \"{}\" = {}: it may change the mathematics (--allow-config-field {} ignores it)",
-         subject_, key, brief(value), key);
+    fail(ExitCode::input,
+         "{}: unknown field \"{}\" = {}: it may change the mathematics (--allow-config-field {} ignores it)", subject_,
+         key, brief(value), key);
   }
 }
 

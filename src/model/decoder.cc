@@ -21,7 +21,9 @@ void Batch::add(std::span<const int32_t> record) {
   record_offsets.push_back(tokens());
 }
 
-void Batch::clear() { *this = Batch(); }
+void Batch::clear() {
+  *this = Batch();
+}
 
 Decoder::Decoder(const ModelWeights& weights, ExpertExchange& exchange, const DecoderLimits& limits)
     : weights_(weights), exchange_(exchange), cos_sin_({limits.max_record, weights.config.head_dim}, DType::f32) {
@@ -67,8 +69,8 @@ void Decoder::attend(const Stream& stream, Arena& arena, const AttentionWeights&
   rope(stream, view_of<int32_t>(batch.positions), cos_sin_.view(), q.reshaped(q_shape));
   rope(stream, view_of<int32_t>(batch.positions), cos_sin_.view(), k.reshaped(kv_shape));
   const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(hd)));
-  attention(stream, q.reshaped(q_shape), k.reshaped(kv_shape), v.reshaped(kv_shape), view_of<int64_t>(batch.record_offsets),
-            scale, context.reshaped(q_shape));
+  attention(stream, q.reshaped(q_shape), k.reshaped(kv_shape), v.reshaped(kv_shape),
+            view_of<int64_t>(batch.record_offsets), scale, context.reshaped(q_shape));
   gemm(stream, context, w.o, GemmOutput::add, x);
 }
 
@@ -107,16 +109,17 @@ TokenScores Decoder::score(const Stream& stream, Arena& arena, ConstView states,
   return scores;
 }
 
-size_t Decoder::arena_bytes(const ModelConfig& c, DType operand, const DecoderLimits& limits,
-                            size_t exchange_bytes) {
+size_t Decoder::arena_bytes(const ModelConfig& c, DType operand, const DecoderLimits& limits, size_t exchange_bytes) {
   const int64_t t = limits.max_tokens, d = c.hidden_size, hd = c.head_dim;
   const auto f32 = [](int64_t rows, int64_t columns) { return Arena::bytes_of({rows, columns}, DType::f32); };
   const auto rounded = [&](int64_t rows, int64_t columns) { return Arena::bytes_of({rows, columns}, operand); };
 
-  const size_t attend = rounded(t, d) + f32(t, c.num_heads * hd) + 2 * f32(t, c.num_kv_heads * hd) + rounded(t, c.num_heads * hd);
+  const size_t attend =
+      rounded(t, d) + f32(t, c.num_heads * hd) + 2 * f32(t, c.num_kv_heads * hd) + rounded(t, c.num_heads * hd);
   const size_t moe = f32(t, d) + moe_layer_bytes(c, operand, t, exchange_bytes);
   const size_t dense = c.dense_ffn_size > 0 ? rounded(t, d) + add_ffn_bytes(c, t) : 0;
-  const size_t score = f32(t, d) + (operand == DType::f32 ? 0 : rounded(t, d)) + f32(cross_entropy_scratch(t, c.vocab_size), 1);
+  const size_t score =
+      f32(t, d) + (operand == DType::f32 ? 0 : rounded(t, d)) + f32(cross_entropy_scratch(t, c.vocab_size), 1);
   return f32(t, d) + std::max({attend, moe, dense, score});
 }
 

@@ -17,8 +17,8 @@ enum class ExpertLayout : uint8_t {
   fused_transposed,  ///< gate_up [E, d, 2f], down [E, f, d]
 };
 
-/// One way in which checkpoints of a family are written. Names below the layer take the layer ("{}") in their prefix; expert
-/// names take the expert.
+/// One way in which checkpoints of a family are written. Names below the layer take the layer ("{}") in their prefix;
+/// expert names take the expert.
 struct TensorLayout {
   std::string_view prefix;  ///< before embed_tokens, layers.N and norm
   std::string_view ffn;     ///< the block's name below a layer: "mlp", "block_sparse_moe"

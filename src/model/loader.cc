@@ -11,13 +11,17 @@ namespace switchyard {
 namespace {
 
 /// Where a part's weight is in the whole tensor: fused experts are slices.
-uint64_t index_in_tensor(const TensorPart& part, size_t i) { return part.first_byte / size_of(part.tensor->dtype) + i; }
+uint64_t index_in_tensor(const TensorPart& part, size_t i) {
+  return part.first_byte / size_of(part.tensor->dtype) + i;
+}
 
 /// Stored bytes to f32. Fails on the first value that is not finite.
 void widen(std::span<const std::byte> bytes, DType dtype, std::span<float> out, const TensorPart& part) {
   const size_t n = out.size();
   switch (dtype) {
-    case DType::f32: std::memcpy(out.data(), bytes.data(), n * sizeof(float)); break;
+    case DType::f32:
+      std::memcpy(out.data(), bytes.data(), n * sizeof(float));
+      break;
     case DType::bf16: {
       const auto* in = reinterpret_cast<const BFloat16*>(bytes.data());
       for (size_t i = 0; i < n; ++i) out[i] = to_float(in[i]);
@@ -28,7 +32,8 @@ void widen(std::span<const std::byte> bytes, DType dtype, std::span<float> out, 
       for (size_t i = 0; i < n; ++i) out[i] = half_to_float(in[i]);
       break;
     }
-    default: SWITCHYARD_CHECK(false, "weights of dtype {}", name_of(dtype));
+    default:
+      SWITCHYARD_CHECK(false, "weights of dtype {}", name_of(dtype));
   }
   // A sum of x·0 is zero exactly when all x are finite; it vectorises, a branch per weight does not.
   float zeros = 0;
@@ -67,7 +72,10 @@ struct Scratch {
 class Loader {
  public:
   Loader(const Stream& stream, const Checkpoint& checkpoint, const ModelConfig& config, DType operand)
-      : stream_(stream), checkpoint_(checkpoint), config_(config), operand_(operand),
+      : stream_(stream),
+        checkpoint_(checkpoint),
+        config_(config),
+        operand_(operand),
         scratch_(static_cast<size_t>(stream.pool->num_threads())) {}
 
   LoadedModel load(const TensorTable& table, const ExpertPlacement& placement, int rank) {
@@ -206,7 +214,8 @@ Hash128 combine_hashes(std::vector<PartHash> parts) {
     if (previous != nullptr && previous->id == part.id) {
       // Dense parts are read by every rank: they must have read the same bytes.
       if (previous->hash != part.hash)
-        fail(ExitCode::input, "tensor {}: ranks read different bytes; the checkpoint changed or is not shared", part.id);
+        fail(ExitCode::input, "tensor {}: ranks read different bytes; the checkpoint changed or is not shared",
+             part.id);
       continue;
     }
     hasher.update(part.id);
@@ -224,14 +233,16 @@ WeightBytes predict_weight_bytes(const ModelConfig& c, DType operand, int64_t lo
 
   const auto moe = static_cast<size_t>(c.num_moe_layers()), layers = static_cast<size_t>(c.num_layers);
   WeightBytes bytes;
-  bytes.resident = layers * (packed(q, d) + 2 * packed(kv, d) + packed(d, q) + floats(2 * d + (c.qk_norm ? 2 * c.head_dim : 0)));
+  bytes.resident =
+      layers * (packed(q, d) + 2 * packed(kv, d) + packed(d, q) + floats(2 * d + (c.qk_norm ? 2 * c.head_dim : 0)));
   bytes.resident += moe * (PackedMatrix::packed_bytes(c.num_experts, d, DType::f32) + ffn(c.shared_ffn_size));
-  bytes.resident += moe * static_cast<size_t>(local_experts) * ffn(c.expert_ffn_size) + (layers - moe) * ffn(c.dense_ffn_size);
+  bytes.resident +=
+      moe * static_cast<size_t>(local_experts) * ffn(c.expert_ffn_size) + (layers - moe) * ffn(c.dense_ffn_size);
   const size_t vocabulary = packed(c.vocab_size, d) + static_cast<size_t>(c.vocab_size * d) * size_of(operand);
   bytes.resident += vocabulary + floats(d);
 
-  // While reading: stored bytes (at most 4 each) and f32 values of the largest part, one a thread; before that, the same
-  // for the vocabulary's matrices, when nothing else is there yet.
+  // While reading: stored bytes (at most 4 each) and f32 values of the largest part, one a thread; before that, the
+  // same for the vocabulary's matrices, when nothing else is there yet.
   const int64_t f = std::max({c.expert_ffn_size, c.shared_ffn_size, c.dense_ffn_size});
   const int64_t largest = std::max({2 * f * d, q * d, c.num_experts * d});
   const size_t reading_vocabulary = vocabulary + floats(2 * c.vocab_size * d);

@@ -70,22 +70,28 @@ KernelShapes kernel_shapes(const ModelConfig& c, DType operand) {
 
 }  // namespace
 
-size_t MemoryPlan::peak() const { return weights + std::max(loading, activations + exchange + scratch); }
+size_t MemoryPlan::peak() const {
+  return weights + std::max(loading, activations + exchange + scratch);
+}
 
 MemoryPlan plan_memory(const ModelConfig& c, const MemoryRequest& r) {
   const ExpertPlacement placement(static_cast<int>(c.num_experts), r.num_ranks);
   const WeightBytes weights = predict_weight_bytes(c, r.operand, placement.count(0), r.threads);
-  const ExchangeShape shape{placement, c.hidden_size, static_cast<int>(c.experts_per_token), r.operand, r.exchange_bytes};
+  const ExchangeShape shape{placement, c.hidden_size, static_cast<int>(c.experts_per_token), r.operand,
+                            r.exchange_bytes};
   const ExchangeScratch exchange = exchange_scratch(shape, 0, r.limits.max_tokens);
   MemoryPlan plan;
   plan.weights = weights.resident;
   plan.loading = weights.scratch;
   plan.exchange = exchange.arena_bytes + exchange.host_bytes;
   plan.activations = Decoder::arena_bytes(c, r.operand, r.limits, exchange.arena_bytes) - exchange.arena_bytes;
-  plan.scratch = Decoder::table_bytes(c, r.limits) + static_cast<size_t>(r.threads) * thread_scratch_bytes(kernel_shapes(c, r.operand));
+  plan.scratch = Decoder::table_bytes(c, r.limits) +
+                 static_cast<size_t>(r.threads) * thread_scratch_bytes(kernel_shapes(c, r.operand));
   return plan;
 }
 
-size_t available_memory() { return std::min(machine_memory(), control_group_memory()); }
+size_t available_memory() {
+  return std::min(machine_memory(), control_group_memory());
+}
 
 }  // namespace switchyard

@@ -31,7 +31,8 @@ struct MemoryPlan {
 
 MemoryPlan plan_memory(const ModelConfig& config, const MemoryRequest& request);
 
-/// Memory that this process may hope for: what the machine has available and its control group leaves, whichever is less.
+/// Memory that this process may hope for: what the machine has available and its control group leaves, whichever is
+/// less.
 size_t available_memory();
 
 }  // namespace switchyard

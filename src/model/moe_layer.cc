@@ -10,8 +10,8 @@
 
 namespace switchyard {
 
-void moe_layer(const Stream& stream, Arena& arena, const ModelConfig& c, const LayerWeights& w, ExpertExchange& exchange,
-               ConstView u, View x) {
+void moe_layer(const Stream& stream, Arena& arena, const ModelConfig& c, const LayerWeights& w,
+               ExpertExchange& exchange, ConstView u, View x) {
   const ArenaScope scope(arena);
   const int64_t tokens = u.rows(), k = c.experts_per_token;
   const DType operand = w.experts.front().gate_up.operand();  // every rank hosts at least one expert
@@ -59,8 +59,8 @@ size_t add_ffn_bytes(const ModelConfig& c, int64_t tokens) {
 
 size_t moe_layer_bytes(const ModelConfig& c, DType operand, int64_t tokens, size_t exchange_bytes) {
   const int64_t k = c.experts_per_token;
-  const size_t routed = Arena::bytes_of({tokens, c.num_experts}, DType::f32) + Arena::bytes_of({tokens, k}, DType::i32) +
-                        Arena::bytes_of({tokens, k}, DType::f32);
+  const size_t routed = Arena::bytes_of({tokens, c.num_experts}, DType::f32) +
+                        Arena::bytes_of({tokens, k}, DType::i32) + Arena::bytes_of({tokens, k}, DType::f32);
   const size_t rounded = operand == DType::f32 ? 0 : Arena::bytes_of({tokens, c.hidden_size}, operand);
   const size_t results = Arena::bytes_of({tokens * k, c.hidden_size}, operand);
   const size_t shared = c.shared_ffn_size > 0 ? add_ffn_bytes(c, tokens) : 0;

@@ -7,7 +7,8 @@ namespace {
 
 class TableBuilder {
  public:
-  TableBuilder(const Checkpoint& checkpoint, const ModelConfig& config, const TensorLayout& layout, std::string_view subject)
+  TableBuilder(const Checkpoint& checkpoint, const ModelConfig& config, const TensorLayout& layout,
+               std::string_view subject)
       : checkpoint_(checkpoint), c_(config), layout_(layout), subject_(subject) {}
 
   TensorTable build() {
@@ -27,7 +28,8 @@ class TableBuilder {
     const TensorInfo* tensor = checkpoint_.find(tensor_name);
     if (tensor == nullptr) fail(ExitCode::input, "{}: tensor {} is missing", subject_, tensor_name);
     if (!tensor->has_dtype)
-      fail(ExitCode::input, "{}: tensor {} is {}, expected F32, BF16 or F16", subject_, tensor_name, tensor->dtype_name);
+      fail(ExitCode::input, "{}: tensor {} is {}, expected F32, BF16 or F16", subject_, tensor_name,
+           tensor->dtype_name);
     if (tensor->shape != shape)
       fail(ExitCode::input, "{}: tensor {} is {}, expected [{}]", subject_, tensor_name, tensor->shape_str(),
            fmt::join(shape, ", "));
@@ -74,7 +76,8 @@ class TableBuilder {
     return parts;
   }
 
-  FfnParts separate(const std::string& block, std::string_view gate, std::string_view up, std::string_view down, int64_t f) {
+  FfnParts separate(const std::string& block, std::string_view gate, std::string_view up, std::string_view down,
+                    int64_t f) {
     FfnParts parts;
     parts.gate = whole(fmt::format("{}{}.weight", block, gate), f, c_.hidden_size);
     parts.up = whole(fmt::format("{}{}.weight", block, up), f, c_.hidden_size);
@@ -84,7 +87,8 @@ class TableBuilder {
 
   FfnParts build_expert(const std::string& ffn, int64_t expert) {
     if (layout_.experts == ExpertLayout::per_expert)
-      return separate(fmt::format("{}experts.{}.", ffn, expert), layout_.gate, layout_.up, layout_.down, c_.expert_ffn_size);
+      return separate(fmt::format("{}experts.{}.", ffn, expert), layout_.gate, layout_.up, layout_.down,
+                      c_.expert_ffn_size);
     FfnParts parts;
     parts.gate_up = slice(ffn + "experts.gate_up_proj", expert, 2 * c_.expert_ffn_size, c_.hidden_size);
     parts.down = slice(ffn + "experts.down_proj", expert, c_.hidden_size, c_.expert_ffn_size);
@@ -96,8 +100,8 @@ class TableBuilder {
     const int64_t rows = transposed ? in : out, columns = transposed ? out : in;
     const TensorInfo& tensor = claim(tensor_name, {c_.num_experts, rows, columns});
     const uint64_t bytes = tensor.bytes / static_cast<uint64_t>(c_.num_experts);
-    return {&tensor, bytes * static_cast<uint64_t>(expert), bytes, rows, columns, transposed,
-            fmt::format("{}#{:06d}", tensor_name, expert)};
+    return {&tensor,    bytes * static_cast<uint64_t>(expert),        bytes, rows, columns,
+            transposed, fmt::format("{}#{:06d}", tensor_name, expert)};
   }
 
   void check_nothing_left() const {
@@ -122,7 +126,8 @@ int64_t first_moe_layer(const ModelConfig& config) {
 }
 
 bool holds(const Checkpoint& checkpoint, const ModelConfig& config, const TensorLayout& layout) {
-  const std::string experts = fmt::format("{}layers.{}.{}.experts.", layout.prefix, first_moe_layer(config), layout.ffn);
+  const std::string experts =
+      fmt::format("{}layers.{}.{}.experts.", layout.prefix, first_moe_layer(config), layout.ffn);
   return checkpoint.find(layout.experts == ExpertLayout::per_expert ? fmt::format("{}0.{}.weight", experts, layout.gate)
                                                                     : experts + "gate_up_proj") != nullptr;
 }

@@ -45,8 +45,8 @@ struct TensorTable {
   std::vector<LayerParts> layers;
 };
 
-/// Finds every tensor of the model by its family's rules. Fails (input), naming the tensor: missing, unknown (claimed by no
-/// rule), of another shape or of a dtype other than F32, BF16, F16.
+/// Finds every tensor of the model by its family's rules. Fails (input), naming the tensor: missing, unknown (claimed
+/// by no rule), of another shape or of a dtype other than F32, BF16, F16.
 TensorTable make_tensor_table(const Checkpoint& checkpoint, const ModelConfig& config, std::string_view subject);
 
 }  // namespace switchyard

@@ -21,7 +21,8 @@ class OwnedTensor {
  public:
   OwnedTensor() = default;
   OwnedTensor(const Shape& shape, DType dtype)
-      : memory_(static_cast<size_t>(shape.elements()) * size_of(dtype)), view_{memory_.data(), shape, dtype, Device::cpu} {}
+      : memory_(static_cast<size_t>(shape.elements()) * size_of(dtype)),
+        view_{memory_.data(), shape, dtype, Device::cpu} {}
   View view() { return view_; }
   ConstView view() const { return view_; }
 
@@ -65,8 +66,8 @@ struct LoadedModel {
   uint64_t bytes_read = 0;
 };
 
-/// Reads and packs the experts of `rank` and all dense parts, in parallel, each byte once. Weights that are NaN or infinite
-/// (also: that overflow when rounded to the operand) are refused (input) naming the tensor and the index.
+/// Reads and packs the experts of `rank` and all dense parts, in parallel, each byte once. Weights that are NaN or
+/// infinite (also: that overflow when rounded to the operand) are refused (input) naming the tensor and the index.
 LoadedModel load_model(const Stream& stream, const Checkpoint& checkpoint, const TensorTable& table,
                        const ModelConfig& config, DType operand, const ExpertPlacement& placement, int rank);
 
@@ -76,7 +77,8 @@ struct WeightBytes {
 };
 WeightBytes predict_weight_bytes(const ModelConfig& config, DType operand, int64_t local_experts, int threads);
 
-/// The model's identity: all parts' hashes in id order, whoever read them. Collective over nothing: pass every rank's parts.
+/// The model's identity: all parts' hashes in id order, whoever read them. Collective over nothing: pass every rank's
+/// parts.
 Hash128 combine_hashes(std::vector<PartHash> parts);
 
 }  // namespace switchyard

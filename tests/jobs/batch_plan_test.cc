@@ -21,7 +21,8 @@ class BatchPlanTest : public ::testing::TestWithParam<std::tuple<int, int, int64
 TEST_P(BatchPlanTest, EveryRecordOnceWithinTheCapacityAndEvenly) {
   const auto [num_records, ranks, capacity] = GetParam();
   std::vector<int64_t> lengths;
-  for (int i = 0; i < num_records; ++i) lengths.push_back(1 + static_cast<int64_t>(random_bits(7, static_cast<uint64_t>(i)) % 300));
+  for (int i = 0; i < num_records; ++i)
+    lengths.push_back(1 + static_cast<int64_t>(random_bits(7, static_cast<uint64_t>(i)) % 300));
 
   std::vector<int> seen(lengths.size(), 0);
   for (const auto& step : plan_batches(lengths, ranks, capacity)) {
@@ -41,7 +42,8 @@ TEST_P(BatchPlanTest, EveryRecordOnceWithinTheCapacityAndEvenly) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, BatchPlanTest,
-                         ::testing::Combine(::testing::Values(0, 1, 5, 1000), ::testing::Values(1, 3, 8), ::testing::Values<int64_t>(1, 300, 4096)));
+                         ::testing::Combine(::testing::Values(0, 1, 5, 1000), ::testing::Values(1, 3, 8),
+                                            ::testing::Values<int64_t>(1, 300, 4096)));
 
 TEST(BatchPlan, LongestFirst) {
   const std::vector<int64_t> lengths = {5, 9, 9, 1};

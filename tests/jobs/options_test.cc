@@ -31,7 +31,8 @@ struct Options {
 class OptionsTest : public ::testing::Test {
  protected:
   void TearDown() override {
-    for (const char* name : {"SWITCHYARD_ITEM_COUNT", "SWITCHYARD_ITEM_CUONT", "SWITCHYARD_OTHER_JOB"}) ::unsetenv(name);
+    for (const char* name : {"SWITCHYARD_ITEM_COUNT", "SWITCHYARD_ITEM_CUONT", "SWITCHYARD_OTHER_JOB"})
+      ::unsetenv(name);
   }
   testing::TemporaryDirectory directory_;
 };
@@ -67,7 +68,9 @@ TEST_F(OptionsTest, WhatWasResolvedReadsBackTheSame) {
 
 TEST_F(OptionsTest, MisspellingsAreErrors) {
   EXPECT_TRUE(testing::fails(ExitCode::usage, {"item-cuont"}, [] { Options().parse({"--item-cuont", "1"}); }));
-  EXPECT_TRUE(testing::fails(ExitCode::usage, {"item-c"}, [] { Options().parse({"--item-c", "1"}); }));  // no abbreviations
+  EXPECT_TRUE(testing::fails(ExitCode::usage, {"item-c"}, [] {
+    Options().parse({"--item-c", "1"});
+  }));  // no abbreviations
   EXPECT_TRUE(testing::fails(ExitCode::usage, {"stray"}, [] { Options().parse({"stray"}); }));
   EXPECT_TRUE(testing::fails(ExitCode::usage, {"many"}, [] { Options().parse({"--item-count", "many"}); }));
   const std::string file = (directory_.path() / "bad.cfg").string();

@@ -18,8 +18,8 @@ struct Layout {
 
 std::string name_of(const ::testing::TestParamInfo<Layout>& info) {
   const Layout& l = info.param;
-  return std::string(l.dtype) + "_ranks" + std::to_string(l.ranks) + "_ep" + std::to_string(l.ep) + "_batch" + l.batch_tokens +
-         "_exchange" + l.exchange_bytes;
+  return std::string(l.dtype) + "_ranks" + std::to_string(l.ranks) + "_ep" + std::to_string(l.ep) + "_batch" +
+         l.batch_tokens + "_exchange" + l.exchange_bytes;
 }
 
 /// One process without MPI, large batches, in each dtype: what all others must equal.
@@ -60,13 +60,16 @@ TEST_P(SameBits, AsOneProcess) {
   for (const auto& [name, bytes] : expected) EXPECT_TRUE(actual.at(name) == bytes) << name << " differs";
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Layouts, SameBits,
-    ::testing::Values(Layout{"f32", 0, 1, "200", "1000000"}, Layout{"f32", 1, 1, "8192", "1000000"}, Layout{"f32", 2, 2, "8192", "1000000"},
-                      Layout{"f32", 3, 3, "512", "1"}, Layout{"f32", 4, 4, "8192", "20000"}, Layout{"f32", 4, 2, "300", "1000000"},
-                      Layout{"f32", 7, 7, "8192", "1000000"}, Layout{"bf16", 2, 1, "512", "1000000"}, Layout{"bf16", 3, 3, "8192", "1000"},
-                      Layout{"bf16", 4, 4, "300", "1000000"}, Layout{"bf16", 7, 7, "1000", "50000"}),
-    name_of);
+INSTANTIATE_TEST_SUITE_P(Layouts, SameBits,
+                         ::testing::Values(Layout{"f32", 0, 1, "200", "1000000"},
+                                           Layout{"f32", 1, 1, "8192", "1000000"},
+                                           Layout{"f32", 2, 2, "8192", "1000000"}, Layout{"f32", 3, 3, "512", "1"},
+                                           Layout{"f32", 4, 4, "8192", "20000"}, Layout{"f32", 4, 2, "300", "1000000"},
+                                           Layout{"f32", 7, 7, "8192", "1000000"},
+                                           Layout{"bf16", 2, 1, "512", "1000000"}, Layout{"bf16", 3, 3, "8192", "1000"},
+                                           Layout{"bf16", 4, 4, "300", "1000000"},
+                                           Layout{"bf16", 7, 7, "1000", "50000"}),
+                         name_of);
 
 }  // namespace
 }  // namespace switchyard

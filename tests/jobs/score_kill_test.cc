@@ -26,7 +26,9 @@ class KilledRuns : public ::testing::Test {
   }
 
   ScoreCase at(const std::string& run, int ranks) const {
-    return {directory_ / "input.h5", directory_ / run, ranks,
+    return {directory_ / "input.h5",
+            directory_ / run,
+            ranks,
             {"--dtype", "f32", "--per-token", "--chunk-records", "5", "--lease-timeout", "2", "--term-grace", "4"}};
   }
   ScoreCase quiet() const { return at("quiet", 0); }
@@ -52,7 +54,7 @@ TEST_F(KilledRuns, ThirtyRandomKillsLoseNothing) {
     const int rank_counts[] = {0, 1, 2, 3, 4};
     testing::Process process(at(run, rank_counts[below(5)]).command(), testing::mpi_environment());
     if (kills < 30 || finished == 1) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(200 + below(2200)));
+      std::this_thread::sleep_for(std::chrono::milliseconds(200 + below(1500)));
       auto ranks = testing::descendants(process.pid(), "switchyard");
       if (ranks.empty() && process.running()) ranks.push_back(process.pid());
       if (!ranks.empty() && process.running() && kills < 30) {
@@ -62,14 +64,16 @@ TEST_F(KilledRuns, ThirtyRandomKillsLoseNothing) {
     }
     const auto result = process.wait(60s);
     codes.insert(result.exit_code);
-    ASSERT_TRUE(result.exit_code != 70 && result.exit_code != 66 && result.exit_code != 78 && result.exit_code != 73) << result.err;
+    ASSERT_TRUE(result.exit_code != 70 && result.exit_code != 66 && result.exit_code != 78 && result.exit_code != 73)
+        << result.err;
     if (result.exit_code == 0) {
       expect_same_results(run);
       ++finished;
     } else {
       int shards = 0;
       if (std::filesystem::exists(directory_ / run / "shards"))
-        for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(directory_ / run / "shards")) ++shards;
+        for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(directory_ / run / "shards"))
+          ++shards;
       largest_part = std::max(largest_part, shards);
     }
   }
@@ -100,7 +104,8 @@ TEST_F(KilledRuns, KilledWhileMerging) {
 TEST_F(KilledRuns, TermOnOneRankStopsAllInOrder) {
   testing::Process process(at("term", 3).command(), testing::mpi_environment());
   std::vector<pid_t> ranks;
-  while (process.running() && !std::filesystem::exists(directory_ / "term/shards/chunk-000002.h5")) std::this_thread::sleep_for(5ms);
+  while (process.running() && !std::filesystem::exists(directory_ / "term/shards/chunk-000002.h5"))
+    std::this_thread::sleep_for(5ms);
   ranks = testing::descendants(process.pid(), "switchyard");
   ASSERT_EQ(ranks.size(), 3u) << process.wait(1s).err;
   ::kill(ranks[1], SIGTERM);

@@ -77,10 +77,11 @@ TEST_P(GemmRowBits, DependOnTheRowAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, GemmRowBits,
-                         testing::Values(GemmCase{DType::f32, 200, 2, 16}, GemmCase{DType::f32, 200, 3, 15}, GemmCase{DType::f32, 200, 4, 18},
-                                         GemmCase{DType::f32, 300, 70, 33}, GemmCase{DType::f32, 203, 530, 257},
-                                         GemmCase{DType::f32, 140, 64, 1500}, GemmCase{DType::bf16, 300, 70, 33},
-                                         GemmCase{DType::bf16, 203, 530, 257}, GemmCase{DType::bf16, 140, 64, 1500}),
+                         testing::Values(GemmCase{DType::f32, 200, 2, 16}, GemmCase{DType::f32, 200, 3, 15},
+                                         GemmCase{DType::f32, 200, 4, 18}, GemmCase{DType::f32, 300, 70, 33},
+                                         GemmCase{DType::f32, 203, 530, 257}, GemmCase{DType::f32, 140, 64, 1500},
+                                         GemmCase{DType::bf16, 300, 70, 33}, GemmCase{DType::bf16, 203, 530, 257},
+                                         GemmCase{DType::bf16, 140, 64, 1500}),
                          testing::PrintToStringParamName());
 
 }  // namespace

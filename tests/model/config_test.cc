@@ -8,17 +8,23 @@ namespace switchyard {
 namespace {
 
 Json qwen3() {
-  return parse_json(R"({"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"], "vocab_size": 257, "hidden_size": 64,
+  return parse_json(
+      R"({"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"], "vocab_size": 257, "hidden_size": 64,
     "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "num_experts": 128,
     "num_experts_per_tok": 4, "moe_intermediate_size": 32, "intermediate_size": 256, "norm_topk_prob": true,
     "max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "rope_scaling": null, "hidden_act": "silu",
     "torch_dtype": "bfloat16", "tie_word_embeddings": false, "attention_bias": false, "sliding_window": null,
-    "use_sliding_window": false, "decoder_sparse_step": 1, "mlp_only_layers": []})", "test");
+    "use_sliding_window": false, "decoder_sparse_step": 1, "mlp_only_layers": []})",
+      "test");
 }
 
-ModelConfig parse(const Json& json) { return parse_model_config(json, "config.json"); }
+ModelConfig parse(const Json& json) {
+  return parse_model_config(json, "config.json");
+}
 
-void expect_refused(const Json& json, const std::string& named) { EXPECT_TRUE(testing::fails_input({named}, [&] { parse(json); })); }
+void expect_refused(const Json& json, const std::string& named) {
+  EXPECT_TRUE(testing::fails_input({named}, [&] { parse(json); }));
+}
 
 TEST(Config, ReadsReleasedSpelling) {
   const ModelConfig c = parse(qwen3());
@@ -73,21 +79,23 @@ TEST_P(RefusedField, IsNamed) {
 
 INSTANTIATE_TEST_SUITE_P(
     Config, RefusedField,
-    ::testing::Values(Change{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}, "rope_scaling"},
-                    Change{"rope_scaling", {{"type", "linear"}, {"factor", 4.0}}, "rope_scaling.type"},
-                    Change{"rope_parameters", {{"rope_theta", 10000.0}, {"partial_rotary_factor", 0.5}}, "partial_rotary_factor"},
-                    Change{"attention_bias", true, "attention_bias"}, Change{"sliding_window", 128, "sliding_window"},
-                    Change{"use_sliding_window", true, "use_sliding_window"}, Change{"hidden_act", "gelu", "hidden_act"},
-                    Change{"model_type", "gpt_oss", "gpt_oss"}, Change{"model_type", "deepseek_v3", "deepseek_v3"},
-                    Change{"model_type", 7, "model_type"}, Change{"layer_types", {"sliding_attention"}, "layer_types"},
-                    Change{"quantization_config", {{"bits", 4}}, "quantization_config"}, Change{"logit_scale", 0.5, "logit_scale"},
-                    Change{"hidden_size", 0, "hidden_size"}, Change{"hidden_size", -64, "hidden_size"},
-                    Change{"hidden_size", 9223372036854775807, "hidden_size"}, Change{"hidden_size", "64", "hidden_size"},
-                    Change{"hidden_size", 64.5, "hidden_size"}, Change{"head_dim", 15, "head_dim"},
-                    Change{"num_key_value_heads", 3, "num_key_value_heads"}, Change{"num_experts_per_tok", 129, "num_experts_per_tok"},
-                    Change{"rms_norm_eps", -1.0, "rms_norm_eps"}, Change{"rope_theta", 0, "rope_theta"},
-                    Change{"mlp_only_layers", {4}, "mlp_only_layers"}, Change{"mlp_only_layers", {0, 1, 2, 3}, "no layer has experts"},
-                    Change{"decoder_sparse_step", 0, "decoder_sparse_step"}, Change{"norm_topk_prob", 1, "norm_topk_prob"}));
+    ::testing::Values(
+        Change{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}, "rope_scaling"},
+        Change{"rope_scaling", {{"type", "linear"}, {"factor", 4.0}}, "rope_scaling.type"},
+        Change{"rope_parameters", {{"rope_theta", 10000.0}, {"partial_rotary_factor", 0.5}}, "partial_rotary_factor"},
+        Change{"attention_bias", true, "attention_bias"}, Change{"sliding_window", 128, "sliding_window"},
+        Change{"use_sliding_window", true, "use_sliding_window"}, Change{"hidden_act", "gelu", "hidden_act"},
+        Change{"model_type", "gpt_oss", "gpt_oss"}, Change{"model_type", "deepseek_v3", "deepseek_v3"},
+        Change{"model_type", 7, "model_type"}, Change{"layer_types", {"sliding_attention"}, "layer_types"},
+        Change{"quantization_config", {{"bits", 4}}, "quantization_config"}, Change{"logit_scale", 0.5, "logit_scale"},
+        Change{"hidden_size", 0, "hidden_size"}, Change{"hidden_size", -64, "hidden_size"},
+        Change{"hidden_size", 9223372036854775807, "hidden_size"}, Change{"hidden_size", "64", "hidden_size"},
+        Change{"hidden_size", 64.5, "hidden_size"}, Change{"head_dim", 15, "head_dim"},
+        Change{"num_key_value_heads", 3, "num_key_value_heads"},
+        Change{"num_experts_per_tok", 129, "num_experts_per_tok"}, Change{"rms_norm_eps", -1.0, "rms_norm_eps"},
+        Change{"rope_theta", 0, "rope_theta"}, Change{"mlp_only_layers", {4}, "mlp_only_layers"},
+        Change{"mlp_only_layers", {0, 1, 2, 3}, "no layer has experts"},
+        Change{"decoder_sparse_step", 0, "decoder_sparse_step"}, Change{"norm_topk_prob", 1, "norm_topk_prob"}));
 
 class RequiredField : public ::testing::TestWithParam<const char*> {};
 
@@ -98,9 +106,10 @@ TEST_P(RequiredField, IsNamed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Config, RequiredField,
-                         ::testing::Values("model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
-                                         "num_experts", "num_experts_per_tok", "moe_intermediate_size", "rms_norm_eps",
-                                         "rope_theta", "max_position_embeddings"));
+                         ::testing::Values("model_type", "vocab_size", "hidden_size", "num_hidden_layers",
+                                           "num_attention_heads", "num_experts", "num_experts_per_tok",
+                                           "moe_intermediate_size", "rms_norm_eps", "rope_theta",
+                                           "max_position_embeddings"));
 
 TEST(Config, TheUserMayAllowAnUnknownField) {
   Json json = qwen3();

@@ -87,7 +87,9 @@ std::vector<std::string> mpirun(int ranks) {
 }
 
 std::map<std::string, std::string> mpi_environment() {
-  return {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}, {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
+  return {{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+          {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+          {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
           {"OMPI_MCA_mpi_yield_when_idle", "1"}};
 }
 

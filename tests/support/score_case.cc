@@ -10,7 +10,8 @@
 namespace switchyard::testing {
 
 void write_text_input(const std::filesystem::path& path, int num_records, int max_length) {
-  std::ifstream file(std::filesystem::path(SWITCHYARD_DEMO_MODEL).parent_path() / "texts" / "kjv.txt", std::ios::binary);
+  std::ifstream file(std::filesystem::path(SWITCHYARD_DEMO_MODEL).parent_path() / "texts" / "kjv.txt",
+                     std::ios::binary);
   const std::string text(std::istreambuf_iterator<char>(file), {});
   ScoringInputWriter writer(path, false);
   std::vector<int32_t> tokens;
@@ -18,7 +19,8 @@ void write_text_input(const std::filesystem::path& path, int num_records, int ma
     const auto i = static_cast<uint64_t>(r);
     const size_t length = 1 + random_bits(11, i) % static_cast<uint64_t>(max_length);
     const size_t start = random_bits(12, i) % (text.size() - length);
-    tokens.assign(text.begin() + static_cast<std::ptrdiff_t>(start), text.begin() + static_cast<std::ptrdiff_t>(start + length));
+    tokens.assign(text.begin() + static_cast<std::ptrdiff_t>(start),
+                  text.begin() + static_cast<std::ptrdiff_t>(start + length));
     for (int32_t& token : tokens) token &= 0xff;
     const size_t context = r % 4 == 0 ? 1 + random_bits(13, i) % length : 1;
     writer.add(tokens, static_cast<int32_t>(context), "record-" + std::to_string(r), "");
@@ -28,20 +30,23 @@ void write_text_input(const std::filesystem::path& path, int num_records, int ma
 
 std::vector<std::string> ScoreCase::command() const {
   std::vector<std::string> argv = mpirun(ranks);
-  for (const std::string& word : {std::string(SWITCHYARD_PROGRAM), std::string("score"), std::string("--model"), model.string(),
-                                  std::string("--input"), input.string(), std::string("--run"), run.string(),
-                                  std::string("--threads"), std::string("1")})
+  for (const std::string& word : {std::string(SWITCHYARD_PROGRAM), std::string("score"), std::string("--model"),
+                                  model.string(), std::string("--input"), input.string(), std::string("--run"),
+                                  run.string(), std::string("--threads"), std::string("1")})
     argv.push_back(word);
   argv.insert(argv.end(), options.begin(), options.end());
   return argv;
 }
 
-ProcessResult score(const ScoreCase& c) { return testing::run(c.command(), mpi_environment()); }
+ProcessResult score(const ScoreCase& c) {
+  return testing::run(c.command(), mpi_environment());
+}
 
 std::map<std::string, std::string> datasets(const std::filesystem::path& results) {
   const h5::Reader reader(results);
   std::map<std::string, std::string> found;
-  for (const std::string name : {"record", "logprob", "tokens", "greedy", "token_logprob/values", "token_logprob/offsets", "embedding", "id"}) {
+  for (const std::string name :
+       {"record", "logprob", "tokens", "greedy", "token_logprob/values", "token_logprob/offsets", "embedding", "id"}) {
     if (!reader.has(name)) continue;
     const h5::Dataset dataset = reader.open(name);
     std::string& bytes = found[name];

@@ -10,7 +10,8 @@
 
 namespace switchyard::testing {
 
-/// An input of `num_records` pieces of the bundled texts, of 1 to max_length tokens, every fourth with a longer context.
+/// An input of `num_records` pieces of the bundled texts, of 1 to max_length tokens, every fourth with a longer
+/// context.
 void write_text_input(const std::filesystem::path& path, int num_records, int max_length);
 
 struct ScoreCase {

@@ -1,4 +1,5 @@
-// Mixtral: softmax router, always renormalised; experts w1 (gate), w3 (up), w2 (down) under block_sparse_moe. MATH §1, §2 layout 5.
+// Mixtral: softmax router, always renormalised; experts w1 (gate), w3 (up), w2 (down) under block_sparse_moe. MATH §1,
+// §2 layout 5.
 #include "model/family.h"
 
 namespace switchyard::families {

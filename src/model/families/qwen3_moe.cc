@@ -1,5 +1,5 @@
-// Qwen3-MoE: softmax router, per-head RMSNorm on q and k, dense layers in between (decoder_sparse_step, mlp_only_layers).
-// transformers/models/qwen3_moe; MATH §1, §2 layouts 1-3.
+// Qwen3-MoE: softmax router, per-head RMSNorm on q and k, dense layers in between (decoder_sparse_step,
+// mlp_only_layers). transformers/models/qwen3_moe; MATH §1, §2 layouts 1-3.
 #include <algorithm>
 
 #include "model/family.h"
@@ -27,7 +27,8 @@ ModelConfig read(ConfigReader& reader) {
   }
   if (c.num_moe_layers() < c.num_layers) c.dense_ffn_size = dense;
 
-  if (!reader.flag_or("use_sliding_window", reader.has("sliding_window"))) reader.integer_or("sliding_window", 0, 0, INT64_MAX);
+  if (!reader.flag_or("use_sliding_window", reader.has("sliding_window")))
+    reader.integer_or("sliding_window", 0, 0, INT64_MAX);
   reader.only("use_sliding_window", false);
   reader.only("sliding_window", nullptr);
   return c;

@@ -1,0 +1,161 @@
+#include "io/shard.h"
+
+#include <gtest/gtest.h>
+
+#include "io/run_directory.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/temporary_directory.h"
+
+namespace switchyard {
+namespace {
+
+using testing::bytes_of_file;
+using testing::fails;
+using testing::fails_input;
+
+const ResultOptions kAll{true, "mean", 2};
+
+/// Records 10 … 15: the third is a reject.
+ChunkResult example() {
+  ChunkResult r;
+  r.chunk = 2;
+  r.first_record = 10;
+  r.num_records = 6;
+  r.input_hash = {0x0123456789abcdefu, 0xfedcba9876543210u};
+  r.record = {10, 11, 13, 14, 15};
+  r.logprob = {-1.5, -2.25, 0, -1e-300, -7};
+  r.tokens = {2, 1, 0, 1, 3};
+  r.greedy = {0, 1, 1, 0, 0};
+  r.token_offsets = {0, 2, 3, 3, 4, 7};
+  r.token_logprob = {-1, -0.5f, -2.25f, -1e-30f, -1, -2, -4};
+  for (int i = 0; i < 10; ++i) r.embedding.push_back(static_cast<float>(i) / 3);
+  r.rejects = {{12, "token 1 is 300, but the vocabulary has 257"}};
+  return r;
+}
+
+class ShardTest : public ::testing::Test {
+ protected:
+  ChunkResult read(const std::string& name) const {
+    return read_shard(directory_ / name, 2, 10, 6, kAll, "fingerprint");
+  }
+  void write(const std::string& name, const ChunkResult& r) const {
+    write_shard(directory_ / name, r, kAll, "fingerprint");
+  }
+  testing::TemporaryDirectory directory_;
+};
+
+TEST_F(ShardTest, ReadsBackWhatWasWritten) {
+  write("a.h5", example());
+  EXPECT_EQ(read("a.h5"), example());
+  const ShardSummary summary = read_shard_summary(directory_ / "a.h5");
+  EXPECT_EQ(summary.input_hash, example().input_hash);
+  EXPECT_EQ(summary.accepted, 5);
+  EXPECT_EQ(summary.token_values, 7);
+  EXPECT_EQ(summary.rejects, 1);
+}
+
+TEST_F(ShardTest, TheSameBytesWheneverItIsWritten) {
+  write("a.h5", example());
+  write("b.h5", example());
+  EXPECT_EQ(bytes_of_file(directory_ / "a.h5"), bytes_of_file(directory_ / "b.h5"));
+}
+
+TEST_F(ShardTest, OnlyRejects) {
+  ChunkResult r;
+  r.chunk = 2;
+  r.first_record = 10;
+  r.num_records = 6;
+  r.token_offsets = {0};
+  for (int64_t i = 10; i < 16; ++i) r.rejects.push_back({i, "empty record"});
+  write("a.h5", r);
+  EXPECT_EQ(read("a.h5"), r);
+}
+
+TEST_F(ShardTest, AnyFlippedBitOfTheColumnsIsNoticed) {
+  write("a.h5", example());
+  const std::string good = bytes_of_file(directory_ / "a.h5");
+  int noticed = 0;
+  for (const double value : {-2.25, -7.0, -1e-300}) {
+    std::string bad = good;
+    const size_t at = bad.find(std::string(reinterpret_cast<const char*>(&value), 8));
+    ASSERT_NE(at, std::string::npos);
+    bad[at + 3] = static_cast<char>(bad[at + 3] ^ 1);
+    directory_.write("bad.h5", bad);
+    noticed += fails_input({"bad.h5", "checksum"}, [&] { read("bad.h5"); }) ? 1 : 0;
+  }
+  EXPECT_EQ(noticed, 3);
+  directory_.write("bad.h5", good.substr(0, good.size() / 2));
+  EXPECT_TRUE(fails_input({"bad.h5"}, [&] { read("bad.h5"); }));
+}
+
+TEST_F(ShardTest, OfOtherWorkIsRefusedByName) {
+  write("a.h5", example());
+  const auto path = directory_ / "a.h5";
+  EXPECT_TRUE(fails_input({"fingerprint"}, [&] { read_shard(path, 2, 10, 6, kAll, "other"); }));
+  EXPECT_TRUE(fails_input({"chunk"}, [&] { read_shard(path, 3, 10, 6, kAll, "fingerprint"); }));
+  EXPECT_TRUE(fails_input({"num_records"}, [&] { read_shard(path, 2, 10, 7, kAll, "fingerprint"); }));
+}
+
+TEST_F(ShardTest, EveryRecordOnce) {
+  ChunkResult missing = example();
+  missing.rejects.clear();
+  write("missing.h5", missing);
+  EXPECT_TRUE(fails_input({"record 12"}, [&] { read("missing.h5"); }));
+  ChunkResult twice = example();
+  twice.rejects.push_back({15, "again"});
+  write("twice.h5", twice);
+  EXPECT_TRUE(fails_input({"twice.h5"}, [&] { read("twice.h5"); }));
+}
+
+class RunDirectoryTest : public ::testing::Test {
+ protected:
+  testing::TemporaryDirectory directory_;
+  RunDirectory run_{directory_ / "run"};
+};
+
+TEST_F(RunDirectoryTest, AnotherFingerprintIsRefusedByField) {
+  run_.create();
+  run_.check_or_write_manifest({{"model", "abc"}, {"numerics", "r1"}}, {{"note", 1}});
+  run_.check_or_write_manifest({{"model", "abc"}, {"numerics", "r1"}}, {{"note", 2}});
+  run_.check_manifest({{"numerics", "r1"}});
+  EXPECT_TRUE(fails(ExitCode::mismatch, {"model", "abc", "xyz"}, [&] {
+    run_.check_or_write_manifest({{"model", "xyz"}, {"numerics", "r1"}}, {});
+  }));
+  EXPECT_TRUE(fails(ExitCode::mismatch, {"numerics", "r2"}, [&] { run_.check_manifest({{"numerics", "r2"}}); }));
+  EXPECT_NE(fingerprint_hash({{"a", "bc"}}), fingerprint_hash({{"ab", "c"}}));
+}
+
+TEST_F(RunDirectoryTest, StateReadsBack) {
+  run_.create();
+  EXPECT_FALSE(run_.has_state());
+  run_.write_state({RunStatus::interrupted, 9, 4, 90, 40, 1, 75, "stopped \"on\" request"});
+  const RunState state = run_.read_state();
+  EXPECT_EQ(state.status, RunStatus::interrupted);
+  EXPECT_EQ(state.chunks_done, 4);
+  EXPECT_EQ(state.exit_code, 75);
+  EXPECT_EQ(state.message, "stopped \"on\" request");
+}
+
+TEST_F(RunDirectoryTest, OnlyPublishedShardsArePresent) {
+  run_.create();
+  for (const char* name :
+       {"chunk-000002.h5", "chunk-000000.h5", "chunk-000001.h5.tmp-00", "chunk-000003.h5.corrupt", "notes"})
+    directory_.write(std::string("run/shards/") + name, "x");
+  EXPECT_EQ(run_.shards_present(), (std::vector<int64_t>{0, 2}));
+}
+
+TEST_F(RunDirectoryTest, AttemptsNeverShareAFolder) {
+  run_.create();
+  const auto first = run_.new_attempt(), second = run_.new_attempt();
+  EXPECT_NE(first, second);
+  EXPECT_TRUE(std::filesystem::is_directory(first) && std::filesystem::is_directory(second));
+}
+
+TEST_F(RunDirectoryTest, AForeignDirectoryIsRefused) {
+  std::filesystem::create_directory(directory_ / "run");
+  directory_.write("run/thesis.tex", "precious");
+  EXPECT_TRUE(fails(ExitCode::output, {"thesis.tex"}, [&] { run_.create(); }));
+}
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,245 @@
+// What a run refuses, with which exit code and naming what; and what it heals.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <fstream>
+#include <thread>
+
+#include "io/input.h"
+#include "tests/support/score_case.h"
+#include "tests/support/temporary_directory.h"
+
+namespace switchyard {
+namespace {
+
+using testing::bytes_of_file;
+using testing::datasets;
+using testing::ProcessResult;
+using testing::ScoreCase;
+using namespace std::chrono_literals;
+
+class ScoreRefusals : public ::testing::Test {
+ protected:
+  void SetUp() override { testing::write_text_input(directory_ / "input.h5", 40, 60); }
+
+  ScoreCase at(const std::string& run, std::vector<std::string> more = {}) const {
+    std::vector<std::string> options = {"--dtype", "f32", "--chunk-records", "8", "--lease-timeout", "1"};
+    options.insert(options.end(), more.begin(), more.end());
+    return {directory_ / "input.h5", directory_ / run, 0, options};
+  }
+
+  static void expect(const ScoreCase& c, int code, std::initializer_list<const char*> named) {
+    const ProcessResult result = testing::score(c);
+    EXPECT_EQ(result.exit_code, code) << result.err;
+    for (const char* part : named)
+      EXPECT_NE(result.err.find(part), std::string::npos) << part << " is not in: " << result.err;
+  }
+
+  /// A copy of the bundled model whose file bytes went through `change`.
+  std::filesystem::path damaged_model(const std::string& name, const std::function<void(std::string&)>& change) const {
+    std::filesystem::create_directory(directory_ / name);
+    std::filesystem::copy_file(std::filesystem::path(SWITCHYARD_DEMO_MODEL) / "config.json",
+                               directory_ / name / "config.json");
+    std::string bytes = bytes_of_file(std::filesystem::path(SWITCHYARD_DEMO_MODEL) / "model.safetensors");
+    change(bytes);
+    directory_.write(name + "/model.safetensors", bytes);
+    return directory_ / name;
+  }
+
+  testing::TemporaryDirectory directory_;
+};
+
+TEST_F(ScoreRefusals, Models) {
+  ScoreCase c = at("run");
+  c.model = directory_ / "nowhere";
+  expect(c, 66, {"nowhere"});
+  c.model = damaged_model("truncated", [](std::string& bytes) { bytes.resize(bytes.size() - 100); });
+  expect(c, 66, {"model.safetensors"});
+  c.model = damaged_model(
+      "nan", [](std::string& bytes) { bytes[bytes.size() - 1] = '\x7f', bytes[bytes.size() - 2] = '\xff'; });
+  expect(c, 66, {"tensor", "nan"});
+  c.ranks = 2;
+  expect(c, 66, {"tensor", "nan"});
+  std::string config = bytes_of_file(std::filesystem::path(SWITCHYARD_DEMO_MODEL) / "config.json");
+  config.replace(config.find("qwen3_moe"), 9, "gpt_oss12");
+  std::filesystem::create_directory(directory_ / "other");
+  directory_.write("other/config.json", config);
+  c.model = directory_ / "other";
+  expect(c, 66, {"gpt_oss12", "qwen3_moe"});
+}
+
+TEST_F(ScoreRefusals, Inputs) {
+  ScoreCase c = at("run");
+  c.input = directory_ / "missing.h5";
+  expect(c, 66, {"missing.h5"});
+  c.input = directory_.write("text.h5", "no HDF5 at all");
+  expect(c, 66, {"text.h5"});
+  const std::string bytes = bytes_of_file(directory_ / "input.h5");
+  c.input = directory_.write("cut.h5", bytes.substr(0, bytes.size() / 2));
+  expect(c, 66, {"cut.h5"});
+}
+
+TEST_F(ScoreRefusals, NoRecordsAtAllIsACompleteRun) {
+  ScoringInputWriter(directory_ / "empty.h5", false).finish();
+  ScoreCase c = at("run");
+  c.input = directory_ / "empty.h5";
+  expect(c, 0, {});
+  EXPECT_EQ(datasets(directory_ / "run/results.h5").at("logprob"), "");
+}
+
+TEST_F(ScoreRefusals, BadRecordsAreRejectsWithReasons) {
+  ScoringInputWriter writer(directory_ / "mixed.h5", false);
+  const std::vector<int32_t> good(20, 'a'), wide = {'a', 300, 'b'}, negative = {'a', -1}, huge(3000, 'a');
+  writer.add(good, 1, "good", "");
+  writer.add(good, 0, "context 0", "");
+  writer.add(good, 21, "context beyond", "");
+  writer.add({}, 1, "empty", "");
+  writer.add(wide, 1, "wide", "");
+  writer.add(negative, 1, "negative", "");
+  writer.add(huge, 1, "huge", "");
+  writer.add(good, 20, "nothing to score", "");
+  writer.finish();
+  ScoreCase c = at("run", {"--chunk-records", "3"});
+  c.options = {"--dtype", "f32", "--chunk-records", "3"};
+  c.input = directory_ / "mixed.h5";
+  expect(c, 65, {"6 records were rejected"});
+  const std::string rejects = bytes_of_file(directory_ / "run/rejects.jsonl");
+  for (const char* part : {"empty record", "token 1 is 300", "token 1 is -1", "3000 tokens", "context is 0",
+                           "context is 21 of 20", "context beyond"})
+    EXPECT_NE(rejects.find(part), std::string::npos) << part << " is not in: " << rejects;
+  EXPECT_EQ(datasets(directory_ / "run/results.h5").at("id"), "good\nnothing to score\n");
+  c.options.insert(c.options.end(), {"--max-rejects", "6"});
+  expect(c, 0, {});
+}
+
+TEST_F(ScoreRefusals, Options) {
+  expect(at("run", {"--dtpye", "f32"}), 64, {"--dtpye"});
+  expect(at("run", {"--ep", "2"}), 64, {"--ep is 2"});
+  expect(at("run", {"--embed", "max"}), 64, {"--embed"});
+  expect(at("run", {"--memory-gib", "0.001"}), 69, {"memory", "weights"});
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "run"));
+  expect(at("run", {"--dry-run"}), 0, {});
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "run"));
+}
+
+TEST_F(ScoreRefusals, OutputsThatCannotBeWritten) {
+  directory_.write("file", "not a directory");
+  expect(at("file/run"), 73, {"file/run"});
+  std::filesystem::create_directory(directory_ / "foreign");
+  directory_.write("foreign/thesis.tex", "precious");
+  expect(at("foreign"), 73, {"thesis.tex"});
+
+  // A disk that fills up: files end at 4 KiB. With room again the run completes.
+  const ScoreCase c = at("full", {"--per-token"});
+  std::string command = "trap '' XFSZ; ulimit -f 4; exec";
+  for (const std::string& word : c.command()) command += " '" + word + "'";
+  const ProcessResult result = testing::run({"bash", "-c", command});
+  EXPECT_EQ(result.exit_code, 73) << result.err;
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "full/results.h5"));
+  expect(c, 0, {});
+}
+
+TEST_F(ScoreRefusals, OtherWorkInTheSameDirectory) {
+  expect(at("run"), 0, {});
+  const auto before = datasets(directory_ / "run/results.h5");
+  expect(at("run", {"--per-token"}), 78, {"per_token"});
+  expect(at("run", {"--embed", "last"}), 78, {"embed"});
+  ScoreCase other = at("run");
+  other.options = {"--dtype", "bf16", "--chunk-records", "8"};
+  expect(other, 78, {"numerics"});
+  other.options = {"--dtype", "f32", "--chunk-records", "9"};
+  expect(other, 78, {"chunk_records"});
+  ScoreCase model = at("run");
+  model.model = damaged_model("changed", [](std::string& bytes) { bytes[bytes.size() - 2] ^= 1; });
+  expect(model, 78, {"model"});
+  testing::write_text_input(directory_ / "other.h5", 41, 60);
+  ScoreCase input = at("run");
+  input.input = directory_ / "other.h5";
+  expect(input, 78, {"input"});
+  expect(at("run"), 0, {});  // and the run itself is as it was
+  EXPECT_TRUE(datasets(directory_ / "run/results.h5") == before);
+}
+
+TEST_F(ScoreRefusals, BadShardsAreHealed) {
+  expect(at("run"), 0, {});
+  const auto before = datasets(directory_ / "run/results.h5");
+  const auto shard = [&](int i) { return directory_ / ("run/shards/chunk-00000" + std::to_string(i) + ".h5"); };
+  std::string bytes = bytes_of_file(shard(1));
+  bytes[bytes.size() - 20] = static_cast<char>(bytes[bytes.size() - 20] ^ 0x10);
+  std::ofstream(shard(1), std::ios::binary) << bytes;
+  std::filesystem::resize_file(shard(3), 100);
+  std::filesystem::remove(directory_ / "run/results.h5");
+  expect(at("run"), 0, {"setting a bad shard aside"});
+  EXPECT_TRUE(datasets(directory_ / "run/results.h5") == before);
+  EXPECT_TRUE(std::filesystem::exists(shard(3).string() + ".corrupt"));
+}
+
+TEST_F(ScoreRefusals, DroppedShardsStayDropped) {
+  expect(at("run", {"--drop-shards"}), 0, {});
+  const auto before = datasets(directory_ / "run/results.h5");
+  expect(at("run"), 0, {});
+  EXPECT_TRUE(datasets(directory_ / "run/results.h5") == before);
+}
+
+TEST_F(ScoreRefusals, AnAbandonedLeaseIsTakenOverALiveOneIsNot) {
+  expect(at("run"), 0, {});
+  directory_.write(
+      "run/lease.json",
+      R"({"job":"17","restart":0,"host":"gone","boot_id":"b","pid":1,"pid_start":1,"nonce":"00","renewal":3})");
+  expect(at("run"), 0, {"host gone", "taking over"});
+
+  std::thread renewing([&] {
+    for (int i = 0; i < 40; ++i) {
+      directory_.write(
+          "lease.next",
+          R"({"job":"17","restart":0,"host":"alive","boot_id":"b","pid":1,"pid_start":1,"nonce":"00","renewal":)" +
+              std::to_string(i) + "}");
+      std::filesystem::rename(directory_ / "lease.next", directory_ / "run/lease.json");
+      std::this_thread::sleep_for(50ms);
+    }
+  });
+  expect(at("run"), 78, {"in use", "job 17", "host alive"});
+  renewing.join();
+}
+
+TEST_F(ScoreRefusals, AnInputEditedInPlaceIsNoticed) {
+  expect(at("run"), 0, {});
+  std::filesystem::remove(directory_ / "run/results.h5");
+  std::filesystem::remove(directory_ / "run/state.json");
+  // One token of the first record, bytes apart: find it by its neighbours.
+  const ScoringInput input(directory_ / "input.h5");
+  std::vector<int64_t> tokens;
+  input.tokens(input.records(0, 1).front(), tokens);
+  std::string pattern;
+  for (const int64_t token : tokens) pattern += {static_cast<char>(token), 0, 0, 0};
+  std::string bytes = bytes_of_file(directory_ / "input.h5");
+  const size_t at_byte = bytes.find(pattern);
+  ASSERT_NE(at_byte, std::string::npos);
+  bytes[at_byte] = static_cast<char>(bytes[at_byte] ^ 1);
+  directory_.write("input.h5", bytes);
+  expect(at("run"), 78, {"differ", "chunk-000000.h5"});
+}
+
+TEST_F(ScoreRefusals, VerifyProvesAndFindsFault) {
+  expect(at("run", {"--per-token", "--embed", "mean"}), 0, {});
+  const std::vector<std::string> verify = {SWITCHYARD_PROGRAM, "verify", (directory_ / "run").string(), "--rescore",
+                                           "15"};
+  const ProcessResult good = testing::run(verify);
+  EXPECT_EQ(good.exit_code, 0) << good.err;
+  EXPECT_EQ(testing::json_field(good.out, "rescored"), "15");
+
+  // One bit of one sum.
+  std::vector<double> sums(1);
+  h5::Reader(directory_ / "run/results.h5").open("logprob").read(5, std::span(sums));
+  const std::string pattern(reinterpret_cast<const char*>(sums.data()), 8);
+  std::string bytes = bytes_of_file(directory_ / "run/results.h5");
+  ASSERT_NE(bytes.find(pattern), std::string::npos);
+  bytes[bytes.find(pattern)] ^= 1;
+  directory_.write("run/results.h5", bytes);
+  const ProcessResult bad = testing::run(verify);
+  EXPECT_EQ(bad.exit_code, 66);
+  EXPECT_NE(bad.err.find("logprob"), std::string::npos) << bad.err;
+}
+
+}  // namespace
+}  // namespace switchyard
