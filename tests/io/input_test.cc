@@ -8,7 +8,7 @@
 namespace switchyard {
 namespace {
 
-using testing::fails_input;
+using test::fails_input;
 
 template <class T>
 ConstView view(const std::vector<T>& values) {
@@ -65,7 +65,7 @@ class ScoringInputTest : public ::testing::Test {
   ::testing::AssertionResult refused(const Columns& columns, std::initializer_list<std::string_view> parts) {
     return fails_input(parts, [&] { open(columns).records(0, 3); });
   }
-  testing::TemporaryDirectory directory_;
+  test::TemporaryDirectory directory_;
   std::filesystem::path path_ = directory_ / "input.h5";
 };
 
@@ -167,7 +167,7 @@ TEST_F(ScoringInputTest, RefusesWrongTypesAndShapes) {
 
 TEST_F(ScoringInputTest, RefusesTruncatedAndForeignFiles) {
   open({});
-  const std::string whole = testing::bytes_of_file(path_);
+  const std::string whole = test::bytes_of_file(path_);
   for (size_t size = 0; size < whole.size(); size += 97) {
     directory_.write("input.h5", std::string_view(whole).substr(0, size));
     EXPECT_TRUE(fails_input({"input.h5"}, [&] { ScoringInput input(path_); })) << size;
@@ -232,7 +232,7 @@ TEST_F(ScoringInputTest, AnUnfinishedWriterLeavesNothingBehind) {
     ScoringInputWriter writer(path_, false);
     writer.add(std::vector<int32_t>{1}, 1, "a", "");
   }
-  EXPECT_EQ(testing::bytes_of_file(path_), "old");
+  EXPECT_EQ(test::bytes_of_file(path_), "old");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_.path()), {}), 1);
 }
 

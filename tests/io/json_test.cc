@@ -7,7 +7,7 @@
 namespace switchyard {
 namespace {
 
-using testing::fails_input;
+using test::fails_input;
 
 TEST(ParseJson, KeepsOrderAndValues) {
   const Json json =

@@ -9,8 +9,8 @@
 namespace switchyard {
 namespace {
 
-using testing::fails_input;
-using testing::read_documents;
+using test::fails_input;
+using test::read_documents;
 using Ids = std::vector<int32_t>;
 
 JsonlRecord parse(std::string_view line) {
@@ -87,7 +87,7 @@ TEST(JsonlRecord, RefusesEverythingElse) {
 }
 
 TEST(JsonlSource, YieldsDocumentsAndRejectsInOrder) {
-  const testing::TemporaryDirectory directory;
+  const test::TemporaryDirectory directory;
   const auto one = directory.write("one.jsonl",
                                    "{\"text\":\"ab\",\"id\":\"first\",\"label\":1}\r\n"
                                    "\n"
@@ -118,7 +118,7 @@ TEST(JsonlSource, YieldsDocumentsAndRejectsInOrder) {
 }
 
 TEST(JsonlSource, NamesOtherFieldsOnce) {
-  const testing::TemporaryDirectory directory;
+  const test::TemporaryDirectory directory;
   std::string lines;
   for (int i = 0; i < 100; ++i) lines += fmt::format("{{\"text\":\"x\",\"meta\":1,\"field{}\":2}}\n", i);
   const auto path = directory.write("f.jsonl", lines);

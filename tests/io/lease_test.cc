@@ -14,7 +14,7 @@
 namespace switchyard {
 namespace {
 
-using testing::fails;
+using test::fails;
 using namespace std::chrono_literals;
 
 class LeaseTest : public ::testing::Test {
@@ -30,7 +30,7 @@ class LeaseTest : public ::testing::Test {
                     R"(","restart":0,"host":"elsewhere","boot_id":"b","pid":4,"pid_start":5,"nonce":"00","renewal":)" +
                     std::to_string(renewal) + "}");
   }
-  testing::TemporaryDirectory directory_;
+  test::TemporaryDirectory directory_;
 };
 
 TEST_F(LeaseTest, FreeIsTakenAndGivenBack) {

@@ -9,7 +9,7 @@ namespace switchyard {
 namespace {
 
 std::vector<std::string> lines_of(std::string_view bytes, uint64_t max_line_bytes = 1 << 20) {
-  const testing::TemporaryDirectory directory;
+  const test::TemporaryDirectory directory;
   LineReader reader(directory.write("f", bytes), max_line_bytes);
   std::vector<std::string> lines;
   while (reader.next()) {
@@ -51,7 +51,7 @@ TEST(LineReader, CountsLinesThatAreTooLongAndGoesOn) {
 }
 
 TEST(LineReader, NamesAMissingFile) {
-  EXPECT_TRUE(testing::fails_input({"/nowhere/f"}, [] { LineReader("/nowhere/f", 1); }));
+  EXPECT_TRUE(test::fails_input({"/nowhere/f"}, [] { LineReader("/nowhere/f", 1); }));
 }
 
 }  // namespace

@@ -10,16 +10,16 @@
 namespace switchyard {
 namespace {
 
-using testing::fails_input;
-using testing::npy_bytes;
-using testing::read_documents;
+using test::fails_input;
+using test::npy_bytes;
+using test::read_documents;
 
 class NpySourceTest : public ::testing::Test {
  protected:
   NpySource source(const std::vector<int64_t>& values, const std::vector<uint64_t>& offsets) {
     return {directory_.write("values.npy", npy_bytes(values)), directory_.write("offsets.npy", npy_bytes(offsets))};
   }
-  testing::TemporaryDirectory directory_;
+  test::TemporaryDirectory directory_;
 };
 
 TEST_F(NpySourceTest, YieldsRecordsByNumber) {

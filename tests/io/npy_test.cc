@@ -11,10 +11,10 @@
 namespace switchyard {
 namespace {
 
-using testing::fails_input;
-using testing::npy_bytes;
-using testing::npy_file;
-using testing::TemporaryDirectory;
+using test::fails_input;
+using test::npy_bytes;
+using test::npy_file;
+using test::TemporaryDirectory;
 
 std::vector<int64_t> read_all(const NpyArray& array) {
   std::vector<int64_t> values(static_cast<size_t>(array.size()));
@@ -91,7 +91,7 @@ TEST(NpyArray, ReadsRangesAcrossBlocks) {
   std::vector<int64_t> out(40'001);
   array.read(9'000, out);
   for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i], values[9'000 + i]);
-  EXPECT_TRUE(testing::fails(ExitCode::internal, {"50000"}, [&] { array.read(10'000, out); }));
+  EXPECT_TRUE(test::fails(ExitCode::internal, {"50000"}, [&] { array.read(10'000, out); }));
 }
 
 TEST(NpyArray, NamesAValueBeyondI64) {

@@ -111,8 +111,8 @@ TEST(PieceReader, MemoryFollowsTheDocument) {
 }
 
 TEST(PieceReader, NeedsRoomForANewToken) {
-  EXPECT_TRUE(testing::fails(ExitCode::internal, {"4"}, [] { split(1, {.max_tokens = 4, .overlap = 4}); }));
-  EXPECT_TRUE(testing::fails(ExitCode::internal, {"4"}, [] { split(1, {.max_tokens = 4, .overlap = 3, .bos = 0}); }));
+  EXPECT_TRUE(test::fails(ExitCode::internal, {"4"}, [] { split(1, {.max_tokens = 4, .overlap = 4}); }));
+  EXPECT_TRUE(test::fails(ExitCode::internal, {"4"}, [] { split(1, {.max_tokens = 4, .overlap = 3, .bos = 0}); }));
 }
 
 }  // namespace

@@ -10,8 +10,8 @@
 namespace switchyard {
 namespace {
 
-using testing::fails_input;
-using testing::TemporaryDirectory;
+using test::fails_input;
+using test::TemporaryDirectory;
 
 std::string safetensors_bytes(std::string_view header, std::string_view data) {
   const uint64_t length = header.size();
@@ -202,7 +202,7 @@ TEST(Checkpoint, ReadsRangesAndCountsBytes) {
   EXPECT_EQ(checkpoint.bytes_read(), 6u);
   EXPECT_EQ(checkpoint.find("c"), nullptr);
   EXPECT_EQ(checkpoint.file_of(*checkpoint.find("a")), directory / "model.safetensors");
-  EXPECT_TRUE(testing::fails(ExitCode::internal, {"b"}, [&] {
+  EXPECT_TRUE(test::fails(ExitCode::internal, {"b"}, [&] {
     checkpoint.read(*checkpoint.find("b"), 3, std::as_writable_bytes(std::span(middle)));
   }));
 }
@@ -321,16 +321,16 @@ TEST(SafetensorsWriter, AFailureLeavesTheOldFileAlone) {
   const auto path = directory.write("model.safetensors", "old");
   const TensorSource source{"t", DType::f32, {1}, [](std::span<std::byte>) { fail(ExitCode::input, "no bytes"); }};
   EXPECT_TRUE(fails_input({"no bytes"}, [&] { write_safetensors(path, std::span(&source, 1)); }));
-  EXPECT_EQ(testing::bytes_of_file(path), "old");
+  EXPECT_EQ(test::bytes_of_file(path), "old");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 1);
-  EXPECT_TRUE(testing::fails(ExitCode::output, {"gone"}, [&] { write_safetensors(directory / "gone/m", {}); }));
+  EXPECT_TRUE(test::fails(ExitCode::output, {"gone"}, [&] { write_safetensors(directory / "gone/m", {}); }));
 }
 
 // Made by the format's own library: tests/data/safetensors/make.py.
 TEST(SafetensorsOracle, ReadsWhatTheReferenceLibraryWrote) {
   const std::filesystem::path data = std::filesystem::path(SWITCHYARD_TEST_DATA) / "safetensors";
   const Checkpoint checkpoint(data);
-  const Json expected = parse_json(testing::bytes_of_file(data / "expected.json"), "expected.json");
+  const Json expected = parse_json(test::bytes_of_file(data / "expected.json"), "expected.json");
   ASSERT_EQ(checkpoint.tensors().size(), expected.size());
   ASSERT_GT(expected.size(), 5u);
   for (const auto& [name, tensor] : expected.items()) {

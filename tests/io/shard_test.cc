@@ -9,9 +9,9 @@
 namespace switchyard {
 namespace {
 
-using testing::bytes_of_file;
-using testing::fails;
-using testing::fails_input;
+using test::bytes_of_file;
+using test::fails;
+using test::fails_input;
 
 const ResultOptions kAll{true, "mean", 2};
 
@@ -41,7 +41,7 @@ class ShardTest : public ::testing::Test {
   void write(const std::string& name, const ChunkResult& r) const {
     write_shard(directory_ / name, r, kAll, "fingerprint");
   }
-  testing::TemporaryDirectory directory_;
+  test::TemporaryDirectory directory_;
 };
 
 TEST_F(ShardTest, ReadsBackWhatWasWritten) {
@@ -109,7 +109,7 @@ TEST_F(ShardTest, EveryRecordOnce) {
 
 class RunDirectoryTest : public ::testing::Test {
  protected:
-  testing::TemporaryDirectory directory_;
+  test::TemporaryDirectory directory_;
   RunDirectory run_{directory_ / "run"};
 };
 

@@ -9,18 +9,18 @@
 namespace switchyard {
 namespace {
 
-using testing::read_documents;
+using test::read_documents;
 
 TEST(Tokenizers, AreNamed) {
   EXPECT_EQ(find_tokenizer("bytes").name, "bytes");
-  EXPECT_TRUE(testing::fails(ExitCode::usage, {"--tokenizer gpt2", "bytes"}, [] { find_tokenizer("gpt2"); }));
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"--tokenizer gpt2", "bytes"}, [] { find_tokenizer("gpt2"); }));
   std::vector<int32_t> ids;
   find_tokenizer("bytes").encode(std::string_view("a\0\xff", 3), ids);
   EXPECT_EQ(ids, (std::vector<int32_t>{97, 0, 255}));
 }
 
 TEST(TextSource, AFileIsADocument) {
-  const testing::TemporaryDirectory directory;
+  const test::TemporaryDirectory directory;
   const auto a = directory.write("a.txt", "hi\n"), empty = directory.write("empty.txt", ""),
              b = directory.write("b", std::string("\0\xff", 2));
   TextSource source({a.string(), empty.string(), b.string()}, find_tokenizer("bytes"));
@@ -36,7 +36,7 @@ TEST(TextSource, AFileIsADocument) {
 }
 
 TEST(TextSource, ReadsLargeFilesInBlocks) {
-  const testing::TemporaryDirectory directory;
+  const test::TemporaryDirectory directory;
   std::string bytes;
   for (size_t i = 0; i < 700'001; ++i) bytes += static_cast<char>(i * i >> 3);
   const auto path = directory.write("large", bytes);
@@ -52,13 +52,13 @@ TEST(TextSource, ReadsLargeFilesInBlocks) {
 TEST(TextSource, NamesAMissingFile) {
   TextSource source({"/nowhere/x.txt"}, find_tokenizer("bytes"));
   Document document;
-  EXPECT_TRUE(testing::fails_input({"/nowhere/x.txt"}, [&] { source.next(document); }));
+  EXPECT_TRUE(test::fails_input({"/nowhere/x.txt"}, [&] { source.next(document); }));
 }
 
 TEST(DocumentNames, AreFileNamesUnlessTwoAreEqual) {
   EXPECT_EQ(document_names({"d/a.txt", "b.txt"}), (std::vector<std::string>{"a.txt", "b.txt"}));
   EXPECT_EQ(document_names({"d/a", "e/a", "f/b"}), (std::vector<std::string>{"d/a", "e/a", "b"}));
-  EXPECT_TRUE(testing::fails_input({"UTF-8"}, [] { document_names({"d/\xff.txt"}); }));
+  EXPECT_TRUE(test::fails_input({"UTF-8"}, [] { document_names({"d/\xff.txt"}); }));
 }
 
 }  // namespace

@@ -11,9 +11,9 @@
 namespace switchyard {
 namespace {
 
-using testing::fails;
-using testing::fails_input;
-using testing::npy_bytes;
+using test::fails;
+using test::fails_input;
+using test::npy_bytes;
 
 struct Row {
   std::vector<int64_t> tokens;
@@ -61,7 +61,7 @@ class ImportJob : public ::testing::Test {
     return names;
   }
 
-  testing::TemporaryDirectory directory_;
+  test::TemporaryDirectory directory_;
   const std::string output_ = (directory_ / "out.h5").string(), rejects_ = output_ + ".rejects.jsonl";
 };
 
@@ -79,7 +79,7 @@ TEST_F(ImportJob, TextFiles) {
   EXPECT_EQ(summary.rejects, 1);
   EXPECT_EQ(summary.exit_code, ExitCode::too_many_rejects);
   EXPECT_EQ(summary.rejects_path, rejects_);
-  const Json reject = parse_json(testing::bytes_of_file(rejects_), "rejects");
+  const Json reject = parse_json(test::bytes_of_file(rejects_), "rejects");
   EXPECT_EQ(require_string(reject, "source", "rejects"), o.text[2]);
   EXPECT_NE(require_string(reject, "reason", "rejects").find("empty"), std::string::npos);
   EXPECT_FALSE(h5::Reader(output_).has("label"));
@@ -127,7 +127,7 @@ TEST_F(ImportJob, JsonLines) {
   EXPECT_EQ(summary.exit_code, ExitCode::complete);
 
   std::vector<std::pair<int64_t, std::string>> rejects;
-  std::istringstream lines(testing::bytes_of_file(rejects_));
+  std::istringstream lines(test::bytes_of_file(rejects_));
   for (std::string line; std::getline(lines, line);) {
     const Json reject = parse_json(line, "rejects");
     EXPECT_EQ(require_string(reject, "source", "rejects"), o.jsonl[0]);
@@ -160,7 +160,7 @@ TEST_F(ImportJob, NumpyArrays) {
   const ImportSummary summary = run_import(o);
   EXPECT_EQ(rows(), (std::vector<Row>{{{1, 2, 3}, 1, "0"}, {{65535}, 1, "2"}}));
   EXPECT_EQ(summary.rejects, 1);
-  EXPECT_EQ(require_int(parse_json(testing::bytes_of_file(rejects_), "rejects"), "record", "rejects", 0, 9), 1);
+  EXPECT_EQ(require_int(parse_json(test::bytes_of_file(rejects_), "rejects"), "record", "rejects", 0, 9), 1);
 }
 
 TEST_F(ImportJob, ReplacesOlderFilesOnlyOnSuccess) {
@@ -170,8 +170,8 @@ TEST_F(ImportJob, ReplacesOlderFilesOnlyOnSuccess) {
   o.text = {write("a.txt", "abc"), (directory_ / "gone.txt").string()};
   const auto before = files();
   EXPECT_TRUE(fails_input({"gone.txt"}, [&] { run_import(o); }));
-  EXPECT_EQ(testing::bytes_of_file(output_), "old");
-  EXPECT_EQ(testing::bytes_of_file(rejects_), "old");
+  EXPECT_EQ(test::bytes_of_file(output_), "old");
+  EXPECT_EQ(test::bytes_of_file(rejects_), "old");
   EXPECT_EQ(files(), before);
 
   o.text.pop_back();
@@ -193,9 +193,9 @@ TEST_F(ImportJob, SameInputSameBytes) {
   ImportOptions o = options();
   o.jsonl = {write("d.jsonl", "{\"text\":\"hello\"}\n{\"text\":\"you\",\"id\":\"é\"}\n")};
   run_import(o);
-  const std::string first = testing::bytes_of_file(output_);
+  const std::string first = test::bytes_of_file(output_);
   run_import(o);
-  EXPECT_EQ(testing::bytes_of_file(output_), first);
+  EXPECT_EQ(test::bytes_of_file(output_), first);
 }
 
 TEST_F(ImportJob, ChecksItsOptions) {
@@ -220,7 +220,7 @@ TEST_F(ImportJob, ChecksItsOptions) {
   EXPECT_TRUE(refused([](auto& o) { o.max_rejects = -1; }, "--max-rejects -1"));
   EXPECT_TRUE(refused([](auto& o) { o.max_line_bytes = 0; }, "--max-line-bytes 0"));
   EXPECT_TRUE(refused([](auto& o) { o.output = o.text[0]; }, "would be overwritten"));
-  EXPECT_EQ(testing::bytes_of_file(directory_ / "a.txt"), "abc");
+  EXPECT_EQ(test::bytes_of_file(directory_ / "a.txt"), "abc");
 }
 
 TEST_F(ImportJob, TheRejectsMayNotOverwriteASource) {

@@ -34,7 +34,7 @@ class OptionsTest : public ::testing::Test {
     for (const char* name : {"SWITCHYARD_ITEM_COUNT", "SWITCHYARD_ITEM_CUONT", "SWITCHYARD_OTHER_JOB"})
       ::unsetenv(name);
   }
-  testing::TemporaryDirectory directory_;
+  test::TemporaryDirectory directory_;
 };
 
 TEST_F(OptionsTest, CommandLineOverEnvironmentOverFileOverDefault) {
@@ -67,17 +67,17 @@ TEST_F(OptionsTest, WhatWasResolvedReadsBackTheSame) {
 }
 
 TEST_F(OptionsTest, MisspellingsAreErrors) {
-  EXPECT_TRUE(testing::fails(ExitCode::usage, {"item-cuont"}, [] { Options().parse({"--item-cuont", "1"}); }));
-  EXPECT_TRUE(testing::fails(ExitCode::usage, {"item-c"}, [] {
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"item-cuont"}, [] { Options().parse({"--item-cuont", "1"}); }));
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"item-c"}, [] {
     Options().parse({"--item-c", "1"});
   }));  // no abbreviations
-  EXPECT_TRUE(testing::fails(ExitCode::usage, {"stray"}, [] { Options().parse({"stray"}); }));
-  EXPECT_TRUE(testing::fails(ExitCode::usage, {"many"}, [] { Options().parse({"--item-count", "many"}); }));
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"stray"}, [] { Options().parse({"stray"}); }));
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"many"}, [] { Options().parse({"--item-count", "many"}); }));
   const std::string file = (directory_.path() / "bad.cfg").string();
   std::ofstream(file) << "item-cuont = 1\n";
-  EXPECT_TRUE(testing::fails(ExitCode::usage, {"item-cuont"}, [&] { Options().parse({"--config", file}); }));
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"item-cuont"}, [&] { Options().parse({"--config", file}); }));
   ::setenv("SWITCHYARD_ITEM_CUONT", "5", 1);
-  EXPECT_TRUE(testing::fails(ExitCode::usage, {"SWITCHYARD_ITEM_CUONT"}, [] { Options().parse({}); }));
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"SWITCHYARD_ITEM_CUONT"}, [] { Options().parse({}); }));
 }
 
 TEST_F(OptionsTest, AnotherJobsVariableIsNoMisspelling) {
@@ -89,7 +89,7 @@ TEST_F(OptionsTest, AnotherJobsVariableIsNoMisspelling) {
 TEST_F(OptionsTest, RequiredOnesAreNamed) {
   Options options;
   options.set.require("name");
-  EXPECT_TRUE(testing::fails(ExitCode::usage, {"--name"}, [&] { options.parse({}); }));
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"--name"}, [&] { options.parse({}); }));
 }
 
 }  // namespace

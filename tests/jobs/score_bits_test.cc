@@ -7,8 +7,8 @@
 namespace switchyard {
 namespace {
 
-using testing::datasets;
-using testing::ScoreCase;
+using test::datasets;
+using test::ScoreCase;
 
 struct Layout {
   const char* dtype;
@@ -26,11 +26,11 @@ std::string name_of(const ::testing::TestParamInfo<Layout>& info) {
 class SameBits : public ::testing::TestWithParam<Layout> {
  protected:
   static void SetUpTestSuite() {
-    directory_ = new testing::TemporaryDirectory();
-    testing::write_text_input(*directory_ / "input.h5", 90, 180);
+    directory_ = new test::TemporaryDirectory();
+    test::write_text_input(*directory_ / "input.h5", 90, 180);
     for (const char* dtype : {"f32", "bf16"}) {
       const ScoreCase alone{*directory_ / "input.h5", *directory_ / (std::string("alone-") + dtype), 0, options(dtype)};
-      const auto result = testing::score(alone);
+      const auto result = test::score(alone);
       ASSERT_EQ(result.exit_code, 0) << result.err;
     }
   }
@@ -39,19 +39,19 @@ class SameBits : public ::testing::TestWithParam<Layout> {
   static std::vector<std::string> options(const std::string& dtype) {
     return {"--dtype", dtype, "--per-token", "--embed", "mean", "--chunk-records", "40"};
   }
-  static testing::TemporaryDirectory* directory_;
+  static test::TemporaryDirectory* directory_;
 };
-testing::TemporaryDirectory* SameBits::directory_ = nullptr;
+test::TemporaryDirectory* SameBits::directory_ = nullptr;
 
 TEST_P(SameBits, AsOneProcess) {
   const Layout& layout = GetParam();
-  testing::TemporaryDirectory run;
+  test::TemporaryDirectory run;
   ScoreCase c{*directory_ / "input.h5", run / "run", layout.ranks, options(layout.dtype)};
   for (const char* option : {"--ep", "--batch-tokens", "--exchange-bytes"}) c.options.emplace_back(option);
   c.options.insert(c.options.end() - 2, std::to_string(layout.ep));
   c.options.insert(c.options.end() - 1, layout.batch_tokens);
   c.options.emplace_back(layout.exchange_bytes);
-  const auto result = testing::score(c);
+  const auto result = test::score(c);
   ASSERT_EQ(result.exit_code, 0) << result.err;
 
   const auto expected = datasets(*directory_ / (std::string("alone-") + layout.dtype) / "results.h5");

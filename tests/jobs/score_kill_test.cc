@@ -12,15 +12,15 @@
 namespace switchyard {
 namespace {
 
-using testing::datasets;
-using testing::ScoreCase;
+using test::datasets;
+using test::ScoreCase;
 using namespace std::chrono_literals;
 
 class KilledRuns : public ::testing::Test {
  protected:
   void SetUp() override {
-    testing::write_text_input(directory_ / "input.h5", 400, 300);
-    const auto result = testing::score(quiet());
+    test::write_text_input(directory_ / "input.h5", 400, 300);
+    const auto result = test::score(quiet());
     ASSERT_EQ(result.exit_code, 0) << result.err;
     expected_ = datasets(directory_ / "quiet/results.h5");
   }
@@ -38,7 +38,7 @@ class KilledRuns : public ::testing::Test {
     for (const auto& [name, bytes] : expected_) EXPECT_TRUE(actual.at(name) == bytes) << name << " differs in " << run;
   }
 
-  testing::TemporaryDirectory directory_;
+  test::TemporaryDirectory directory_;
   std::map<std::string, std::string> expected_;
 };
 
@@ -52,10 +52,10 @@ TEST_F(KilledRuns, ThirtyRandomKillsLoseNothing) {
     ASSERT_LT(++attempts, 120) << kills << " kills, " << finished << " finished runs";
     const std::string run = "killed-" + std::to_string(finished);
     const int rank_counts[] = {0, 1, 2, 3, 4};
-    testing::Process process(at(run, rank_counts[below(5)]).command(), testing::mpi_environment());
+    test::Process process(at(run, rank_counts[below(5)]).command(), test::mpi_environment());
     if (kills < 30 || finished == 1) {
       std::this_thread::sleep_for(std::chrono::milliseconds(200 + below(1500)));
-      auto ranks = testing::descendants(process.pid(), "switchyard");
+      auto ranks = test::descendants(process.pid(), "switchyard");
       if (ranks.empty() && process.running()) ranks.push_back(process.pid());
       if (!ranks.empty() && process.running() && kills < 30) {
         ::kill(ranks[static_cast<size_t>(below(static_cast<int>(ranks.size())))], signals[below(3)]);
@@ -83,30 +83,30 @@ TEST_F(KilledRuns, ThirtyRandomKillsLoseNothing) {
 }
 
 TEST_F(KilledRuns, KilledWhileMerging) {
-  const auto first = testing::score(at("merged", 0));
+  const auto first = test::score(at("merged", 0));
   ASSERT_EQ(first.exit_code, 0) << first.err;
   std::mt19937 random(7);
   int killed = 0;
   for (int i = 0; i < 12; ++i) {
     std::filesystem::remove(directory_ / "merged/results.h5");
-    testing::Process process(at("merged", 0).command());
+    test::Process process(at("merged", 0).command());
     std::this_thread::sleep_for(std::chrono::milliseconds(250 + random() % 350));
     if (process.running()) ::kill(process.pid(), SIGKILL);
     killed += process.wait(60s).exit_code == 137 ? 1 : 0;
     if (std::filesystem::exists(directory_ / "merged/results.h5")) expect_same_results("merged");
   }
   EXPECT_GT(killed, 0);
-  const auto last = testing::score(at("merged", 2));
+  const auto last = test::score(at("merged", 2));
   ASSERT_EQ(last.exit_code, 0) << last.err;
   expect_same_results("merged");
 }
 
 TEST_F(KilledRuns, TermOnOneRankStopsAllInOrder) {
-  testing::Process process(at("term", 3).command(), testing::mpi_environment());
+  test::Process process(at("term", 3).command(), test::mpi_environment());
   std::vector<pid_t> ranks;
   while (process.running() && !std::filesystem::exists(directory_ / "term/shards/chunk-000002.h5"))
     std::this_thread::sleep_for(5ms);
-  ranks = testing::descendants(process.pid(), "switchyard");
+  ranks = test::descendants(process.pid(), "switchyard");
   ASSERT_EQ(ranks.size(), 3u) << process.wait(1s).err;
   ::kill(ranks[1], SIGTERM);
   const auto result = process.wait(30s);

@@ -12,15 +12,15 @@
 namespace switchyard {
 namespace {
 
-using testing::bytes_of_file;
-using testing::datasets;
-using testing::ProcessResult;
-using testing::ScoreCase;
+using test::bytes_of_file;
+using test::datasets;
+using test::ProcessResult;
+using test::ScoreCase;
 using namespace std::chrono_literals;
 
 class ScoreRefusals : public ::testing::Test {
  protected:
-  void SetUp() override { testing::write_text_input(directory_ / "input.h5", 40, 60); }
+  void SetUp() override { test::write_text_input(directory_ / "input.h5", 40, 60); }
 
   ScoreCase at(const std::string& run, std::vector<std::string> more = {}) const {
     std::vector<std::string> options = {"--dtype", "f32", "--chunk-records", "8", "--lease-timeout", "1"};
@@ -29,7 +29,7 @@ class ScoreRefusals : public ::testing::Test {
   }
 
   static void expect(const ScoreCase& c, int code, std::initializer_list<const char*> named) {
-    const ProcessResult result = testing::score(c);
+    const ProcessResult result = test::score(c);
     EXPECT_EQ(result.exit_code, code) << result.err;
     for (const char* part : named)
       EXPECT_NE(result.err.find(part), std::string::npos) << part << " is not in: " << result.err;
@@ -46,7 +46,7 @@ class ScoreRefusals : public ::testing::Test {
     return directory_ / name;
   }
 
-  testing::TemporaryDirectory directory_;
+  test::TemporaryDirectory directory_;
 };
 
 TEST_F(ScoreRefusals, Models) {
@@ -133,7 +133,7 @@ TEST_F(ScoreRefusals, OutputsThatCannotBeWritten) {
   const ScoreCase c = at("full", {"--per-token"});
   std::string command = "trap '' XFSZ; ulimit -f 4; exec";
   for (const std::string& word : c.command()) command += " '" + word + "'";
-  const ProcessResult result = testing::run({"bash", "-c", command});
+  const ProcessResult result = test::run({"bash", "-c", command});
   EXPECT_EQ(result.exit_code, 73) << result.err;
   EXPECT_FALSE(std::filesystem::exists(directory_ / "full/results.h5"));
   expect(c, 0, {});
@@ -152,7 +152,7 @@ TEST_F(ScoreRefusals, OtherWorkInTheSameDirectory) {
   ScoreCase model = at("run");
   model.model = damaged_model("changed", [](std::string& bytes) { bytes[bytes.size() - 2] ^= 1; });
   expect(model, 78, {"model"});
-  testing::write_text_input(directory_ / "other.h5", 41, 60);
+  test::write_text_input(directory_ / "other.h5", 41, 60);
   ScoreCase input = at("run");
   input.input = directory_ / "other.h5";
   expect(input, 78, {"input"});
@@ -224,9 +224,9 @@ TEST_F(ScoreRefusals, VerifyProvesAndFindsFault) {
   expect(at("run", {"--per-token", "--embed", "mean"}), 0, {});
   const std::vector<std::string> verify = {SWITCHYARD_PROGRAM, "verify", (directory_ / "run").string(), "--rescore",
                                            "15"};
-  const ProcessResult good = testing::run(verify);
+  const ProcessResult good = test::run(verify);
   EXPECT_EQ(good.exit_code, 0) << good.err;
-  EXPECT_EQ(testing::json_field(good.out, "rescored"), "15");
+  EXPECT_EQ(test::json_field(good.out, "rescored"), "15");
 
   // One bit of one sum.
   std::vector<double> sums(1);
@@ -236,7 +236,7 @@ TEST_F(ScoreRefusals, VerifyProvesAndFindsFault) {
   ASSERT_NE(bytes.find(pattern), std::string::npos);
   bytes[bytes.find(pattern)] ^= 1;
   directory_.write("run/results.h5", bytes);
-  const ProcessResult bad = testing::run(verify);
+  const ProcessResult bad = test::run(verify);
   EXPECT_EQ(bad.exit_code, 66);
   EXPECT_NE(bad.err.find("logprob"), std::string::npos) << bad.err;
 }

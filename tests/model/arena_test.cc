@@ -8,7 +8,7 @@
 #include "model/decoder.h"
 #include "model/tensor_table.h"
 
-namespace switchyard::testing {
+namespace switchyard::test {
 namespace {
 
 struct ArenaUse {
@@ -97,4 +97,4 @@ INSTANTIATE_TEST_SUITE_P(Models, DecoderArena,
                          });
 
 }  // namespace
-}  // namespace switchyard::testing
+}  // namespace switchyard::test

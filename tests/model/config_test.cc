@@ -23,7 +23,7 @@ ModelConfig parse(const Json& json) {
 }
 
 void expect_refused(const Json& json, const std::string& named) {
-  EXPECT_TRUE(testing::fails_input({named}, [&] { parse(json); }));
+  EXPECT_TRUE(test::fails_input({named}, [&] { parse(json); }));
 }
 
 TEST(Config, ReadsReleasedSpelling) {

@@ -13,7 +13,7 @@
 #include "model/config.h"
 #include "tests/model/scoring.h"
 
-namespace switchyard::testing {
+namespace switchyard::test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -258,4 +258,4 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& each) { return name_of_case(std::get<0>(each.param), std::get<1>(each.param)); });
 
 }  // namespace
-}  // namespace switchyard::testing
+}  // namespace switchyard::test

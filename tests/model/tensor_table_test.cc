@@ -11,7 +11,7 @@
 #include "tests/support/expect_error.h"
 #include "tests/support/temporary_directory.h"
 
-namespace switchyard::testing {
+namespace switchyard::test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -242,4 +242,4 @@ TEST_F(RefusedCheckpoint, FileThatShrinksAfterItWasOpened) {
 }
 
 }  // namespace
-}  // namespace switchyard::testing
+}  // namespace switchyard::test

@@ -8,7 +8,7 @@
 #include "tests/support/expect_error.h"
 #include "tests/support/temporary_directory.h"
 
-namespace switchyard::testing {
+namespace switchyard::test {
 namespace {
 
 struct Unsupported {
@@ -69,4 +69,4 @@ INSTANTIATE_TEST_SUITE_P(Released, UnsupportedFamily, ::testing::ValuesIn(kUnsup
                          [](const auto& each) { return std::string(each.param.family); });
 
 }  // namespace
-}  // namespace switchyard::testing
+}  // namespace switchyard::test

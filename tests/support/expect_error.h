@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-namespace switchyard::testing {
+namespace switchyard::test {
 
 /// Runs `action`; a failure unless it throws Error(code) whose message holds every one of `parts`.
 template <class Action>
@@ -33,4 +33,4 @@ template <class Action>
   return fails(ExitCode::input, parts, action);
 }
 
-}  // namespace switchyard::testing
+}  // namespace switchyard::test

@@ -7,7 +7,7 @@
 #include "base/rng.h"
 #include "io/input.h"
 
-namespace switchyard::testing {
+namespace switchyard::test {
 
 void write_text_input(const std::filesystem::path& path, int num_records, int max_length) {
   std::ifstream file(std::filesystem::path(SWITCHYARD_DEMO_MODEL).parent_path() / "texts" / "kjv.txt",
@@ -39,7 +39,7 @@ std::vector<std::string> ScoreCase::command() const {
 }
 
 ProcessResult score(const ScoreCase& c) {
-  return testing::run(c.command(), mpi_environment());
+  return test::run(c.command(), mpi_environment());
 }
 
 std::map<std::string, std::string> datasets(const std::filesystem::path& results) {
@@ -77,4 +77,4 @@ std::string json_field(const std::string& line, const std::string& key) {
   return line.substr(start, line.find_first_of(",}", start) - start);
 }
 
-}  // namespace switchyard::testing
+}  // namespace switchyard::test
