@@ -20,4 +20,10 @@ std::string Communicator::broadcast_string(std::string text, int root) {
   return text;
 }
 
+std::vector<std::string> Communicator::all_gather_strings(const std::string& text) {
+  std::vector<std::string> all;
+  for (int root = 0; root < size(); ++root) all.push_back(broadcast_string(root == rank() ? text : "", root));
+  return all;
+}
+
 }  // namespace switchyard

@@ -77,6 +77,7 @@ class Communicator {
   int64_t all_reduce_one(int64_t value, ReduceOp op);
   double all_reduce_one(double value, ReduceOp op);
   std::string broadcast_string(std::string text, int root);
+  std::vector<std::string> all_gather_strings(const std::string& text);  ///< by rank; for a few short ones
 };
 
 std::unique_ptr<Communicator> make_self_communicator();

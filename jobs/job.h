@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/pulse.h"
 #include "comm/communicator.h"
 #include "jobs/options.h"
 
@@ -13,6 +14,7 @@ namespace switchyard {
 /// What main gives a job.
 struct Runtime {
   Communicator& world;
+  Pulse& pulse;  ///< of this rank; `world` beats it
 };
 
 struct JobEntry {

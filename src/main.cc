@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "comm/mpi_communicator.h"
+#include "comm/watched_communicator.h"
 #include "jobs/collectively.h"
 #include "jobs/job.h"
 #include "jobs/version_info.h"
@@ -28,13 +29,16 @@ const JobEntry& find_job(const std::string& name) {
 }
 
 /// Runs the job; reports its error once and turns it into the exit code.
-int run_job(const JobEntry& job, Communicator& world, const std::vector<std::string>& args) {
+int run_job(const JobEntry& job, std::unique_ptr<Communicator> communicator, const std::vector<std::string>& args) {
+  Pulse pulse;
+  const auto watched = watch_communicator(std::move(communicator), pulse);
+  Communicator& world = *watched;
   log::identify(world.rank(), world.size());
   try {
     if (!job.parallel && world.size() > 1)
       throw CollectiveError(ExitCode::usage,
                             fmt::format("{} runs as one process, not on {} ranks", job.name, world.size()));
-    Runtime runtime{world};
+    Runtime runtime{world, pulse};
     return job.run(runtime, args);
   } catch (const CollectiveError& error) {
     if (world.rank() == 0) log::error("{}", error.what());
@@ -68,11 +72,10 @@ int run(const std::vector<std::string>& args) {
   const std::vector<std::string> rest(args.begin() + 1, args.end());
   if (!launched_by_mpi()) {
     if (job.parallel) check_launcher(1);
-    return run_job(job, *make_self_communicator(), rest);
+    return run_job(job, make_self_communicator(), rest);
   }
   const MpiEnvironment mpi;
-  const auto world = make_mpi_communicator();
-  return run_job(job, *world, rest);
+  return run_job(job, make_mpi_communicator(), rest);
 }
 
 }  // namespace

@@ -37,8 +37,8 @@ void unpack_hashes(std::span<const std::byte> bytes, std::vector<PartHash>& part
 }  // namespace
 
 ScoringEngine::ScoringEngine(const ModelConfig& config, const EngineOptions& options, Communicator& group,
-                             std::function<void()> poll)
-    : pool_(options.threads), stream_{Device::cpu, &pool_, std::move(poll)} {
+                             std::function<void()> poll, Pulse* pulse)
+    : pool_(options.threads), stream_{Device::cpu, &pool_, std::move(poll), pulse} {
   const ExpertPlacement placement(static_cast<int>(config.num_experts), group.size());
   {
     const Checkpoint checkpoint(options.model);

@@ -20,9 +20,9 @@ struct EngineOptions {
 class ScoringEngine {
  public:
   /// Loads this rank's part of the model. `group`: the ranks that share the experts. `poll` is called now and then
-  /// while loading; it may throw to give up.
+  /// while loading; it may throw to give up. `pulse`: of a watched rank.
   ScoringEngine(const ModelConfig& config, const EngineOptions& options, Communicator& group,
-                std::function<void()> poll = {});
+                std::function<void()> poll = {}, Pulse* pulse = nullptr);
 
   const Stream& stream() const { return stream_; }
   Arena& arena() { return *arena_; }

@@ -35,9 +35,10 @@ Json file_stamp(const std::filesystem::path& path) {
 }
 
 void compare_with_shards(const ScoringInput& input, const RunDirectory& run, int64_t num_records, int64_t chunk_records,
-                         int64_t max_positions) {
+                         int64_t max_positions, const std::function<void()>& poll) {
   std::vector<int64_t> tokens;
   for (const int64_t chunk : run.shards_present()) {
+    if (poll) poll();
     const int64_t first = chunk * chunk_records;
     if (first >= num_records) continue;
     Hasher hasher;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 
 #include "io/input.h"
 #include "io/json.h"
@@ -19,7 +20,8 @@ std::string reject_reason(const ScoringInput::Record& record, int64_t max_positi
 Json file_stamp(const std::filesystem::path& path);
 
 /// Reads every chunk that has a shard again and compares it with the hash in there. Fails (mismatch) naming the chunk.
+/// `poll` is called between chunks.
 void compare_with_shards(const ScoringInput& input, const RunDirectory& run, int64_t num_records, int64_t chunk_records,
-                         int64_t max_positions);
+                         int64_t max_positions, const std::function<void()>& poll = {});
 
 }  // namespace switchyard

@@ -34,6 +34,8 @@ void ScoreOptions::describe(OptionSet& o) {
 
   o.group("As a batch job");
   o.add("lease-timeout", &lease_timeout, "S", "seconds to watch another attempt's lease before taking it over");
+  o.add("comm-timeout", &comm_timeout, "S",
+        "seconds without progress after which the rank that holds up the others is named (0: wait for ever)");
   o.add("term-grace", &term_grace, "S", "seconds to stop in after SIGTERM or SIGINT");
   o.add("limit-grace", &limit_grace, "S", "seconds to stop in after SIGUSR1 when Slurm does not tell the job's end");
   o.add("dry-run", &dry_run, "", "print the plan and touch nothing");

@@ -85,6 +85,7 @@ void check_options(const ScoreOptions& o) {
   at_least("ep", o.ep, 0);
   at_least("max-rejects", o.max_rejects, 0);
   at_least("lease-timeout", o.lease_timeout, 1);
+  at_least("comm-timeout", o.comm_timeout, 0);
   at_least("term-grace", o.term_grace, 1);
   at_least("limit-grace", o.limit_grace, 1);
   if (o.batch_tokens > 1 << 24) fail(ExitCode::usage, "--batch-tokens is {}, at most {}", o.batch_tokens, 1 << 24);

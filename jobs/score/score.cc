@@ -10,7 +10,7 @@ int run_score(Runtime& runtime, std::span<const std::string> args) {
   OptionSet set;
   options.describe(set);
   if (!parse_job_options(set, "score", args)) return 0;
-  return ScoreRun(runtime.world, options, resolved_config(set)).run();
+  return ScoreRun(runtime, options, resolved_config(set)).run();
 }
 
 }  // namespace switchyard

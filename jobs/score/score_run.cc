@@ -7,10 +7,12 @@
 #include <cstdlib>
 #include <ctime>
 #include <iostream>
+#include <thread>
 
 #include "base/log.h"
 #include "base/stopwatch.h"
 #include "base/version.h"
+#include "io/attempts.h"
 #include "io/file.h"
 #include "io/results.h"
 #include "io/temporary_file.h"
@@ -32,8 +34,9 @@ double seconds_to_job_end() {
 
 }  // namespace
 
-ScoreRun::ScoreRun(Communicator& world, ScoreOptions options, std::string resolved_config)
-    : world_(world),
+ScoreRun::ScoreRun(Runtime& runtime, ScoreOptions options, std::string resolved_config)
+    : world_(runtime.world),
+      pulse_(runtime.pulse),
       options_(std::move(options)),
       resolved_config_(std::move(resolved_config)),
       start_(seconds_now()),
@@ -52,6 +55,7 @@ int ScoreRun::run() {
   signals_.emplace(std::chrono::seconds(options_.term_grace), std::chrono::seconds(options_.limit_grace));
   try {
     collectively(world_, [&] { enter_run_directory(); });
+    start_watchdog();
     load();
     find_work();
     score_chunks();
@@ -84,25 +88,39 @@ void ScoreRun::enter_run_directory() {
   if (on_root()) {
     directory_.create();
     lease_ = Lease::acquire(directory_.lease_path(), std::chrono::seconds(options_.lease_timeout),
-                            std::chrono::seconds(10), [&] { give_up_if_asked(); });
+                            std::chrono::seconds(10), [&] { get_on_or_give_up(); });
     nonce_ = lease_->nonce();
     remove_temporaries(directory_.root());
     remove_temporaries(directory_.root() / "shards");
     if (directory_.has_manifest()) directory_.check_manifest(fingerprint());  // the model's own hash is not known yet
     require_disk_space(directory_.root(), plan_.disk_bytes);
-    attempt_ = directory_.new_attempt();
+    attempt_ = begin_attempt(directory_).path;
     write_file_atomically(attempt_ / "config.resolved.cfg", resolved_config_);
     write_file_atomically(directory_.config_path(), resolved_config_);
   }
 }
 
-void ScoreRun::load() {
+void ScoreRun::start_watchdog() {
   nonce_ = world_.broadcast_string(nonce_, 0);
+  attempt_ = world_.broadcast_string(attempt_.native(), 0);
+  if (world_.size() == 1 || options_.comm_timeout == 0) return;
+  watchdog_.emplace(pulse_, Watchdog::Options{.directory = attempt_ / "hang",
+                                              .rank = world_.rank(),
+                                              .hosts = world_.all_gather_strings(LeaseHolder::self().host),
+                                              .timeout = std::chrono::seconds(options_.comm_timeout),
+                                              .end = [this](const std::string& verdict, bool reporter) {
+                                                end_hung(verdict, reporter);
+                                              }});
+}
+
+void ScoreRun::load() {
+  pulse_.phase("loading the model");
   group_ = world_.split(world_.rank() / plan_.ep, world_.rank());
   collectively(world_, [&] {
     const Stopwatch stopwatch(load_seconds_);
     const EngineOptions engine{options_.model, plan_.operand, plan_.threads, plan_.limits, options_.exchange_bytes};
-    engine_ = std::make_unique<ScoringEngine>(plan_.config, engine, *group_, [&] { give_up_if_asked(); });
+    engine_ = std::make_unique<ScoringEngine>(
+        plan_.config, engine, *group_, [&] { get_on_or_give_up(); }, &pulse_);
   });
   collectively(world_, [&] {
     model_hash_ = engine_->model_hash(*group_).hex();
@@ -121,6 +139,7 @@ void ScoreRun::load() {
 }
 
 void ScoreRun::find_work() {
+  pulse_.phase("finding what is done");
   std::vector<uint8_t> done(static_cast<size_t>(plan_.num_chunks), 0);
   collectively(world_, [&] {
     if (!on_root()) return;
@@ -131,7 +150,8 @@ void ScoreRun::find_work() {
       std::ranges::fill(done, uint8_t{1});
       return;
     }
-    for (const int64_t chunk : scan_shards(shard_set())) done[static_cast<size_t>(chunk)] = 1;
+    for (const int64_t chunk : scan_shards(shard_set(), [&] { get_on_or_give_up(); }))
+      done[static_cast<size_t>(chunk)] = 1;
     check_input_unchanged();
   });
   world_.broadcast({done.data(), {plan_.num_chunks}, DType::u8}, 0);
@@ -148,11 +168,13 @@ void ScoreRun::check_input_unchanged() const {
   if (manifest["info"]["input_stamp"] == stamp) return;
   log::info("{} was touched since the run began: comparing its tokens with those of the finished chunks",
             options_.input);
-  compare_with_shards(*input_, directory_, plan_.num_records, plan_.chunk_records, plan_.config.max_positions);
+  compare_with_shards(*input_, directory_, plan_.num_records, plan_.chunk_records, plan_.config.max_positions,
+                      [&] { get_on_or_give_up(); });
 }
 
 void ScoreRun::score_chunks() {
-  if (!complete_before_) write_state(RunStatus::running, ExitCode::complete, "");
+  pulse_.phase("scoring");
+  if (on_root() && !complete_before_) write_state(RunStatus::running, ExitCode::complete, "");
   progress_.emplace(on_root() && !options_.quiet);
   score_start_ = seconds_now();
   const auto groups = static_cast<size_t>(plan_.num_groups());
@@ -180,6 +202,7 @@ bool ScoreRun::score_chunk(int64_t chunk) {
 }
 
 ExitCode ScoreRun::finish() {
+  pulse_.phase("waiting for all groups");
   {
     const Stopwatch stopwatch(wait_seconds_);
     wait_for_all(*signals_, world_, engine_->stream());
@@ -189,6 +212,7 @@ ExitCode ScoreRun::finish() {
   const int64_t mine = group_->rank() == 0 ? chunks_done_ : 0;
   const int64_t done = resumed_chunks_ + world_.all_reduce_one(mine, ReduceOp::sum);
 
+  pulse_.phase("merging");
   int64_t code = static_cast<int64_t>(ExitCode::interrupted);
   if (done == plan_.num_chunks) {
     collectively(world_, [&] {
@@ -201,6 +225,7 @@ ExitCode ScoreRun::finish() {
 
   RunSummary summary =
       gather_summary(world_, phases(), scorer_->counters().tokens, engine_->exchange().counters().tokens_per_expert);
+  watchdog_.reset();
   if (!on_root()) return static_cast<ExitCode>(code);
   summary.scoring_seconds = scoring_seconds;
   summary.threads_total = plan_.threads * plan_.ranks_on_host;
@@ -239,7 +264,10 @@ ExitCode ScoreRun::merge() {
     merge.provenance["switchyard"] = SWITCHYARD_VERSION " " SWITCHYARD_GIT_REVISION;
     merge.provenance["model_path"] = absolute(options_.model);
     merge.provenance["input_path"] = absolute(options_.input);
-    merge.stop = [&] { return signals_->request() != SignalWatch::none; };
+    merge.stop = [&] {
+      pulse_.beat();
+      return signals_->request() != SignalWatch::none;
+    };
     if (merge_results(merge) == MergeOutcome::interrupted) {
       write_state(RunStatus::interrupted, ExitCode::interrupted, "stopped while merging");
       return ExitCode::interrupted;
@@ -255,8 +283,9 @@ ExitCode ScoreRun::merge() {
   return code;
 }
 
-/// Called where a rank may still walk away: before the first chunk.
-void ScoreRun::give_up_if_asked() {
+/// Called from long steps where a rank may still walk away: before the first chunk.
+void ScoreRun::get_on_or_give_up() const {
+  pulse_.beat();
   if (signals_->request() >= SignalWatch::terminate)
     fail(ExitCode::interrupted, "stopped on request before the first chunk");
 }
@@ -276,8 +305,25 @@ void ScoreRun::record_failure(const Error& error) noexcept {
   }
 }
 
+/// From the watchdog's thread, while the main thread may hang in MPI.
+void ScoreRun::end_hung(const std::string& verdict, bool reporter) const noexcept {
+  if (reporter) {
+    log::error("{}", verdict);
+    try {
+      check_lease_held();
+      if (!directory_.has_state() || directory_.read_state().status != RunStatus::complete)
+        write_state(RunStatus::interrupted, ExitCode::timeout, verdict);
+    } catch (const std::exception& e) {
+      log::warning("state.json could not be written: {}", e.what());
+    }
+  } else {
+    // The first rank to end ends the step: let it be the one that reports.
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+  }
+  std::_Exit(static_cast<int>(ExitCode::timeout));
+}
+
 void ScoreRun::write_state(RunStatus status, ExitCode code, std::string message) const {
-  if (!on_root() && status != RunStatus::failed) return;
   RunState state;
   state.status = status;
   state.chunks_total = plan_.num_chunks;
@@ -295,6 +341,7 @@ void ScoreRun::write_state(RunStatus status, ExitCode code, std::string message)
   }
   if (status == RunStatus::complete) state.rejects = read_totals(directory_).rejects;
   state.exit_code = static_cast<int>(code);
+  state.attempt = attempt_.filename().native();
   state.message = std::move(message);
   directory_.write_state(state);
 }

@@ -11,6 +11,7 @@
 #include "io/lease.h"
 #include "io/results.h"
 #include "io/run_directory.h"
+#include "jobs/job.h"
 #include "jobs/score/chunk_scorer.h"
 #include "jobs/score/engine.h"
 #include "jobs/score/options.h"
@@ -18,17 +19,19 @@
 #include "jobs/score/progress.h"
 #include "jobs/score/stop.h"
 #include "jobs/score/summary.h"
+#include "jobs/watchdog.h"
 
 namespace switchyard {
 
 class ScoreRun {
  public:
-  ScoreRun(Communicator& world, ScoreOptions options, std::string resolved_config);
+  ScoreRun(Runtime& runtime, ScoreOptions options, std::string resolved_config);
   int run();
 
  private:
-  void prepare();                   ///< config, input, machine, plan: nothing is touched
-  void enter_run_directory();       ///< directory, lease, what may be refused before the model is loaded
+  void prepare();              ///< config, input, machine, plan: nothing is touched
+  void enter_run_directory();  ///< directory, lease, what may be refused before the model is loaded
+  void start_watchdog();
   void load();                      ///< model, then the manifest
   void find_work();                 ///< shards that are there, chunks that are not
   void score_chunks();              ///< each group its own; a chunk's root publishes its shard
@@ -37,9 +40,10 @@ class ScoreRun {
   ExitCode merge();
   void check_input_unchanged() const;
   void record_failure(const Error& error) noexcept;
+  void end_hung(const std::string& verdict, bool reporter) const noexcept;
 
   bool on_root() const { return world_.rank() == 0; }
-  void give_up_if_asked();
+  void get_on_or_give_up() const;
   void check_lease_held() const;
   void write_state(RunStatus status, ExitCode code, std::string message) const;
   void show_progress();
@@ -50,6 +54,7 @@ class ScoreRun {
   PhaseSeconds phases() const;
 
   Communicator& world_;
+  Pulse& pulse_;
   const ScoreOptions options_;
   const std::string resolved_config_;
   const double start_;
@@ -72,6 +77,7 @@ class ScoreRun {
   int64_t resumed_chunks_ = 0, chunks_done_ = 0;  ///< done: by this group in this attempt
   double load_seconds_ = 0, write_seconds_ = 0, wait_seconds_ = 0, merge_seconds_ = 0, score_start_ = 0;
   std::optional<Progress> progress_;
+  std::optional<Watchdog> watchdog_;
 };
 
 }  // namespace switchyard

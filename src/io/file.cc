@@ -10,6 +10,8 @@
 #include <limits>
 #include <random>
 
+#include "io/temporary_file.h"
+
 namespace switchyard {
 namespace {
 
@@ -60,6 +62,14 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
   if (::rename(from.c_str(), to.c_str()) != 0)
     fail_errno(ExitCode::output, fmt::format("cannot rename {} to", from.native()), to.native());
   sync_directory_of(to);
+}
+
+void write_new_file(const std::filesystem::path& path, std::string_view content) {
+  FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  if (!fd) fail_errno(ExitCode::output, "cannot create", path.native());
+  write_all(fd.get(), content, path);
+  sync_file(fd.get(), path);
+  close_written(std::move(fd), path);
 }
 
 }  // namespace
@@ -126,18 +136,17 @@ void remove_temporaries(const std::filesystem::path& directory) noexcept {
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
-  const std::filesystem::path temporary = temporary_path(path);
-  try {
-    FileDescriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    if (!fd) fail_errno(ExitCode::output, "cannot create", temporary.native());
-    write_all(fd.get(), content, temporary);
-    sync_file(fd.get(), temporary);
-    close_written(std::move(fd), temporary);
-    rename_durably(temporary, path);
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
+  const TemporaryFile file(path);
+  write_new_file(file.path(), content);
+  rename_durably(file.path(), path);
+}
+
+bool write_file_once(const std::filesystem::path& path, std::string_view content) {
+  const TemporaryFile file(path);
+  write_new_file(file.path(), content);
+  if (::link(file.path().c_str(), path.c_str()) == 0) return true;  // unlike a rename, never replaces
+  if (errno != EEXIST) fail_errno(ExitCode::output, "cannot create", path.native());
+  return false;
 }
 
 void publish_file(const std::filesystem::path& from, const std::filesystem::path& to) {

@@ -47,6 +47,9 @@ void remove_temporaries(const std::filesystem::path& directory) noexcept;
 /// A reader sees the old content or the new, whenever the writer is killed. Fails (output).
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
+/// The same under a name that must not exist: false, and nothing changed, if it does. Fails (output).
+bool write_file_once(const std::filesystem::path& path, std::string_view content);
+
 /// Renames a complete, closed file into place: fsync(from), rename, fsync(directory). Fails (output).
 void publish_file(const std::filesystem::path& from, const std::filesystem::path& to);
 

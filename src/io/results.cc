@@ -130,9 +130,10 @@ ChunkResult ShardSet::read(int64_t chunk) const {
   return read_shard(run.shard_path(chunk), chunk, first(chunk), size(chunk), options, fingerprint);
 }
 
-std::vector<int64_t> scan_shards(const ShardSet& shards) {
+std::vector<int64_t> scan_shards(const ShardSet& shards, const std::function<void()>& poll) {
   std::vector<int64_t> good;
   for (const int64_t chunk : shards.run.shards_present()) {
+    if (poll) poll();
     if (chunk >= shards.num_chunks())
       fail(ExitCode::mismatch, "{}: the input has {} chunks only", shards.run.shard_path(chunk).string(),
            shards.num_chunks());
@@ -145,6 +146,7 @@ MergeOutcome merge_results(const MergeInput& merge) {
   const ShardSet& shards = merge.shards;
   int64_t rows = 0, token_values = 0;
   for (int64_t chunk = 0; chunk < shards.num_chunks(); ++chunk) {
+    if (merge.stop && merge.stop()) return MergeOutcome::interrupted;
     const ShardSummary summary = read_shard_summary(shards.run.shard_path(chunk));
     rows += summary.accepted;
     token_values += summary.token_values;

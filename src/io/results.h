@@ -28,8 +28,8 @@ struct ShardSet {
 };
 
 /// The chunks whose shard is there and valid. A bad one is set aside (chunk-NNNNNN.h5.corrupt) with a warning that says
-/// why, so that it is scored again; shards beyond the input are an error (mismatch).
-std::vector<int64_t> scan_shards(const ShardSet& shards);
+/// why, so that it is scored again; shards beyond the input are an error (mismatch). `poll` is called between shards.
+std::vector<int64_t> scan_shards(const ShardSet& shards, const std::function<void()>& poll = {});
 
 struct MergeInput {
   const ShardSet& shards;

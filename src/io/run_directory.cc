@@ -1,6 +1,5 @@
 #include "io/run_directory.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,7 +10,6 @@
 
 #include "base/hash.h"
 #include "io/file.h"
-#include "io/lease.h"
 
 namespace switchyard {
 namespace {
@@ -25,8 +23,8 @@ constexpr std::array kStatuses = {RunStatus::running, RunStatus::merging, RunSta
 /// Whether an entry may be there before the manifest is: an attempt can be killed at any moment.
 bool is_ours(const std::string& name) {
   static const std::set<std::string, std::less<>> kNames = {
-      "attempts",      "config.resolved.cfg", "lease.json", "manifest.json", "metrics.jsonl",
-      "rejects.jsonl", "report.html",         "results.h5", "shards",        "state.json"};
+      "attempts",      "batch.sh",      "config.resolved.cfg", "jobs.jsonl", "lease.json", "manifest.json",
+      "metrics.jsonl", "rejects.jsonl", "report.html",         "results.h5", "shards",     "state.json"};
   return std::any_of(kNames.begin(), kNames.end(), [&](const std::string& known) {
     return name == known || name.starts_with(known + ".");  // a temporary name
   });
@@ -64,13 +62,6 @@ const Json& fields_of(const Json& manifest, const std::string& path) {
   if (fields == nullptr || !fields->is_object())
     fail(ExitCode::input, "{}: field \"fingerprint\": expected an object", path);
   return *fields;
-}
-
-/// mkdir decides who of several gets a name.
-bool make_new_directory(const std::filesystem::path& path) {
-  if (::mkdir(path.c_str(), 0777) == 0) return true;
-  if (errno != EEXIST) fail_errno(ExitCode::output, "cannot make directory", path.native());
-  return false;
 }
 
 }  // namespace
@@ -148,10 +139,10 @@ void RunDirectory::check_manifest(const Fingerprint& known) const {
 }
 
 void RunDirectory::write_state(const RunState& state) const {
-  const Json json = {{"status", name_of(state.status)},    {"chunks_total", state.chunks_total},
-                     {"chunks_done", state.chunks_done},   {"records_total", state.records_total},
-                     {"records_done", state.records_done}, {"rejects", state.rejects},
-                     {"exit_code", state.exit_code},       {"message", state.message}};
+  const Json json = {
+      {"status", name_of(state.status)},      {"chunks_total", state.chunks_total}, {"chunks_done", state.chunks_done},
+      {"records_total", state.records_total}, {"records_done", state.records_done}, {"rejects", state.rejects},
+      {"exit_code", state.exit_code},         {"attempt", state.attempt},           {"message", state.message}};
   write_file_atomically(state_path(), json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
@@ -175,22 +166,9 @@ RunState RunDirectory::read_state() const {
   state.records_done = require_int(json, "records_done", path, 0, kMost);
   state.rejects = require_int(json, "rejects", path, 0, kMost);
   state.exit_code = static_cast<int>(require_int(json, "exit_code", path, 0, 255));
+  state.attempt = require_string(json, "attempt", path);
   state.message = require_string(json, "message", path);
   return state;
-}
-
-std::filesystem::path RunDirectory::new_attempt() const {
-  const LeaseHolder self = LeaseHolder::self();
-  std::filesystem::path stem = root_ / "attempts" / "local";
-  if (!self.job.empty()) {
-    stem = root_ / "attempts" / fmt::format("{}.{}", self.job, self.restart);
-    if (make_new_directory(stem)) return stem;
-  }
-  for (int64_t n = 1;; ++n) {
-    std::filesystem::path path = stem;
-    path += fmt::format(".{}", n);
-    if (make_new_directory(path)) return path;
-  }
 }
 
 std::vector<int64_t> RunDirectory::shards_present() const {

@@ -26,6 +26,7 @@ struct RunState {
   RunStatus status = RunStatus::running;
   int64_t chunks_total = 0, chunks_done = 0, records_total = 0, records_done = 0, rejects = 0;
   int exit_code = 0;
+  std::string attempt;  ///< the name of the attempt that wrote it
   std::string message;  ///< why, for failed and interrupted
 };
 
@@ -59,8 +60,7 @@ class RunDirectory {
   bool has_state() const;
   RunState read_state() const;
 
-  /// Makes attempts/JOB.RESTART under Slurm, attempts/local.N otherwise, and returns it.
-  std::filesystem::path new_attempt() const;
+  std::filesystem::path attempts_path() const { return root_ / "attempts"; }
 
   /// Shards whose file exists, in order.
   std::vector<int64_t> shards_present() const;

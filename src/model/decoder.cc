@@ -36,7 +36,9 @@ View Decoder::forward(const Stream& stream, Arena& arena, const Batch& batch) co
   View x = arena.alloc({batch.tokens(), c.hidden_size}, DType::f32);  // the residual stream
 
   embedding(stream, view_of<int32_t>(batch.ids), weights_.embed.view(), x);
-  for (const LayerWeights& layer : weights_.layers) {
+  for (size_t i = 0; i < weights_.layers.size(); ++i) {
+    const LayerWeights& layer = weights_.layers[i];
+    stream.at_layer(i);
     attend(stream, arena, layer.attention, batch, x);
     feed_forward(stream, arena, layer, x);
   }

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "io/run_directory.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temporary_directory.h"
 
@@ -10,7 +9,6 @@ namespace switchyard {
 namespace {
 
 using test::bytes_of_file;
-using test::fails;
 using test::fails_input;
 
 const ResultOptions kAll{true, "mean", 2};
@@ -105,56 +103,6 @@ TEST_F(ShardTest, EveryRecordOnce) {
   twice.rejects.push_back({15, "again"});
   write("twice.h5", twice);
   EXPECT_TRUE(fails_input({"twice.h5"}, [&] { read("twice.h5"); }));
-}
-
-class RunDirectoryTest : public ::testing::Test {
- protected:
-  test::TemporaryDirectory directory_;
-  RunDirectory run_{directory_ / "run"};
-};
-
-TEST_F(RunDirectoryTest, AnotherFingerprintIsRefusedByField) {
-  run_.create();
-  run_.check_or_write_manifest({{"model", "abc"}, {"numerics", "r1"}}, {{"note", 1}});
-  run_.check_or_write_manifest({{"model", "abc"}, {"numerics", "r1"}}, {{"note", 2}});
-  run_.check_manifest({{"numerics", "r1"}});
-  EXPECT_TRUE(fails(ExitCode::mismatch, {"model", "abc", "xyz"}, [&] {
-    run_.check_or_write_manifest({{"model", "xyz"}, {"numerics", "r1"}}, {});
-  }));
-  EXPECT_TRUE(fails(ExitCode::mismatch, {"numerics", "r2"}, [&] { run_.check_manifest({{"numerics", "r2"}}); }));
-  EXPECT_NE(fingerprint_hash({{"a", "bc"}}), fingerprint_hash({{"ab", "c"}}));
-}
-
-TEST_F(RunDirectoryTest, StateReadsBack) {
-  run_.create();
-  EXPECT_FALSE(run_.has_state());
-  run_.write_state({RunStatus::interrupted, 9, 4, 90, 40, 1, 75, "stopped \"on\" request"});
-  const RunState state = run_.read_state();
-  EXPECT_EQ(state.status, RunStatus::interrupted);
-  EXPECT_EQ(state.chunks_done, 4);
-  EXPECT_EQ(state.exit_code, 75);
-  EXPECT_EQ(state.message, "stopped \"on\" request");
-}
-
-TEST_F(RunDirectoryTest, OnlyPublishedShardsArePresent) {
-  run_.create();
-  for (const char* name :
-       {"chunk-000002.h5", "chunk-000000.h5", "chunk-000001.h5.tmp-00", "chunk-000003.h5.corrupt", "notes"})
-    directory_.write(std::string("run/shards/") + name, "x");
-  EXPECT_EQ(run_.shards_present(), (std::vector<int64_t>{0, 2}));
-}
-
-TEST_F(RunDirectoryTest, AttemptsNeverShareAFolder) {
-  run_.create();
-  const auto first = run_.new_attempt(), second = run_.new_attempt();
-  EXPECT_NE(first, second);
-  EXPECT_TRUE(std::filesystem::is_directory(first) && std::filesystem::is_directory(second));
-}
-
-TEST_F(RunDirectoryTest, AForeignDirectoryIsRefused) {
-  std::filesystem::create_directory(directory_ / "run");
-  directory_.write("run/thesis.tex", "precious");
-  EXPECT_TRUE(fails(ExitCode::output, {"thesis.tex"}, [&] { run_.create(); }));
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include "model/decoder.h"
 #include "model/tensor_table.h"
 
-namespace switchyard::testing {
+namespace switchyard::test {
 namespace {
 
 /// The records of one forward pass of one rank.
@@ -122,4 +122,4 @@ std::string first_difference(const std::vector<RecordScores>& a, const std::vect
   return "";
 }
 
-}  // namespace switchyard::testing
+}  // namespace switchyard::test

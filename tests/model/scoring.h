@@ -8,7 +8,7 @@
 
 #include "base/dtype.h"
 
-namespace switchyard::testing {
+namespace switchyard::test {
 
 struct Record {
   std::vector<int32_t> tokens;
@@ -38,4 +38,4 @@ std::vector<RecordScores> score_records(const std::filesystem::path& model, cons
 /// The first record and field in which the bits differ, or "".
 std::string first_difference(const std::vector<RecordScores>& a, const std::vector<RecordScores>& b);
 
-}  // namespace switchyard::testing
+}  // namespace switchyard::test

@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <vector>
 
-namespace switchyard::testing {
+namespace switchyard::test {
 
 inline std::string npy_file(int version, std::string_view header, std::string_view data) {
   std::string bytes = "\x93NUMPY";
@@ -30,4 +30,4 @@ std::string npy_bytes(const std::vector<T>& values, int version = 1) {
   return npy_file(version, header, {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)});
 }
 
-}  // namespace switchyard::testing
+}  // namespace switchyard::test

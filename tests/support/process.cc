@@ -12,7 +12,7 @@
 #include <stdexcept>
 #include <thread>
 
-namespace switchyard::testing {
+namespace switchyard::test {
 namespace {
 
 std::string temporary_file() {
@@ -118,4 +118,4 @@ std::vector<pid_t> descendants(pid_t pid, const std::string& name) {
   return found;
 }
 
-}  // namespace switchyard::testing
+}  // namespace switchyard::test

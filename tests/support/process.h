@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace switchyard::testing {
+namespace switchyard::test {
 
 struct ProcessResult {
   int exit_code = -1;  ///< 128 + signal when killed by one
@@ -46,4 +46,4 @@ std::map<std::string, std::string> mpi_environment();
 /// Direct and indirect children of `pid` whose program is called `name`.
 std::vector<pid_t> descendants(pid_t pid, const std::string& name);
 
-}  // namespace switchyard::testing
+}  // namespace switchyard::test

@@ -5,7 +5,7 @@
 
 #include "io/document_source.h"
 
-namespace switchyard::testing {
+namespace switchyard::test {
 
 struct ReadDocument {
   Document document;
@@ -26,4 +26,4 @@ inline std::vector<ReadDocument> read_documents(DocumentSource& source, size_t b
   return documents;
 }
 
-}  // namespace switchyard::testing
+}  // namespace switchyard::test

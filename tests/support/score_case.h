@@ -8,7 +8,7 @@
 
 #include "tests/support/process.h"
 
-namespace switchyard::testing {
+namespace switchyard::test {
 
 /// An input of `num_records` pieces of the bundled texts, of 1 to max_length tokens, every fourth with a longer
 /// context.
@@ -30,4 +30,4 @@ std::map<std::string, std::string> datasets(const std::filesystem::path& results
 /// "key":value of a JSON line, as text; empty if it is not there.
 std::string json_field(const std::string& line, const std::string& key);
 
-}  // namespace switchyard::testing
+}  // namespace switchyard::test

@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-namespace switchyard::testing {
+namespace switchyard::test {
 
 class TemporaryDirectory {
  public:
@@ -45,4 +45,4 @@ inline std::string bytes_of_file(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-}  // namespace switchyard::testing
+}  // namespace switchyard::test

@@ -1,0 +1,62 @@
+#include "io/attempts.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+
+#include "io/file.h"
+#include "io/json.h"
+#include "io/lease.h"
+
+namespace switchyard {
+namespace {
+
+constexpr const char* kStart = "start.json";
+
+}  // namespace
+
+std::string slurm_attempt_name() {
+  const LeaseHolder self = LeaseHolder::self();
+  return self.job.empty() ? std::string() : fmt::format("{}.{}", self.job, self.restart);
+}
+
+Attempt begin_attempt(const RunDirectory& run) {
+  Attempt attempt;
+  attempt.number = std::ssize(list_attempts(run)) + 1;
+  attempt.chunks_at_start = std::ssize(run.shards_present());
+  const Json start = {{"number", attempt.number}, {"chunks", attempt.chunks_at_start}};
+
+  const std::string name = slurm_attempt_name();
+  const std::filesystem::path stem = run.attempts_path() / (name.empty() ? "local" : name);
+  for (int64_t n = name.empty() ? 1 : 0;; ++n) {
+    attempt.path = stem;
+    if (n > 0) attempt.path += fmt::format(".{}", n);
+    make_directories(attempt.path);
+    if (write_file_once(attempt.path / kStart, start.dump() + "\n")) return attempt;
+  }
+}
+
+std::vector<Attempt> list_attempts(const RunDirectory& run) {
+  std::vector<Attempt> attempts;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(run.attempts_path(), error)) {
+    const std::filesystem::path path = entry.path() / kStart;
+    if (!std::filesystem::exists(path)) continue;
+    const Json start = parse_json(read_text_file(path, 1 << 16), path.native());
+    constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+    attempts.push_back({entry.path(), require_int(start, "number", path.native(), 0, kMost),
+                        require_int(start, "chunks", path.native(), 0, kMost)});
+  }
+  std::ranges::sort(attempts, {}, [](const Attempt& a) { return std::pair(a.number, a.path); });
+  return attempts;
+}
+
+int64_t fruitless_attempts(const RunDirectory& run) {
+  const std::vector<Attempt> attempts = list_attempts(run);
+  const int64_t chunks = std::ssize(run.shards_present());
+  const auto fruitful = std::find_if(attempts.rbegin(), attempts.rend(),
+                                     [&](const Attempt& attempt) { return attempt.chunks_at_start != chunks; });
+  return fruitful - attempts.rbegin();
+}
+
+}  // namespace switchyard
