@@ -9,6 +9,8 @@ namespace switchyard {
 
 /// Whether a launcher (mpirun, srun with PMI/PMIx) started this process, judged by the environment, before MPI_Init.
 bool launched_by_mpi();
+/// The same for the launchers that this program's Open MPI certainly understands: mpirun, and srun --mpi=pmix.
+bool launched_by_pmix();
 
 /// Fails when srun says that it started several tasks but this process finds itself alone: without PMI every task would
 /// do the whole work. make_mpi_communicator calls it; a program that does not use MPI calls it with world_size 1.

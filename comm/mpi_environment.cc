@@ -23,6 +23,10 @@ bool launched_by_mpi() {
   return false;
 }
 
+bool launched_by_pmix() {
+  return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr || std::getenv("PMIX_RANK") != nullptr;
+}
+
 void check_launcher(int world_size) {
   // Of the step, not the job: a batch script sees SLURM_NTASKS too, and runs once. Under mpirun the step is mpirun's
   // own.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 
@@ -136,11 +137,20 @@ bool parse_options(OptionSet& set, std::string_view job, std::span<const std::st
       return false;
     }
     po::store(read_environment(set, description, known_elsewhere), values);
-    if (values.count("config") > 0) {
-      const auto& path = values["config"].as<std::string>();
+    const auto read_file = [&](const std::string& option, const std::string& path) {
       std::ifstream file(path);
-      if (!file) fail(ExitCode::usage, "--config {}: cannot be read", path);
+      if (!file) fail(ExitCode::usage, "--{} {}: cannot be read", option, path);
       po::store(po::parse_config_file(file, description), values);
+    };
+    if (values.count("config") > 0) read_file("config", values["config"].as<std::string>());
+    if (const std::string& option = set.defaults_option_; !option.empty()) {
+      const auto exists = [](const std::string& path) { return std::filesystem::exists(path); };
+      const auto found = std::ranges::find_if(set.defaults_files_, exists);
+      if (values.count(option) > 0) {
+        read_file(option, values[option].as<std::string>());
+      } else if (found != set.defaults_files_.end()) {
+        read_file(option, *found);
+      }
     }
   } catch (const po::error& error) {
     fail(ExitCode::usage, "{}: {} (see switchyard {} --help)", job, error.what(), job);
@@ -154,6 +164,10 @@ bool parse_options(OptionSet& set, std::string_view job, std::span<const std::st
   for (const std::string& name : set.required())
     if (!set.is_given(name)) fail(ExitCode::usage, "{}: --{} is required (see switchyard {} --help)", job, name, job);
   return true;
+}
+
+std::string option_text(const OptionSet::Option& option) {
+  return text_of(option.target);
 }
 
 std::string resolved_config(const OptionSet& set) {

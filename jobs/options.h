@@ -25,6 +25,12 @@ class OptionSet {
   void add(std::string name, Target target, std::string meta, std::string help);
   /// The option that bare words set (at most one).
   void positional(std::string name) { positional_ = std::move(name); }
+  /// `name`, an option of this set, is a file of defaults that --config goes before; without it the first of `files`
+  /// that exists is read.
+  void defaults_from(std::string name, std::vector<std::string> files) {
+    defaults_option_ = std::move(name);
+    defaults_files_ = std::move(files);
+  }
   void require(std::string name) { required_.push_back(std::move(name)); }
 
   struct Option {
@@ -42,7 +48,8 @@ class OptionSet {
   friend bool parse_options(OptionSet&, std::string_view, std::span<const std::string>, const std::set<std::string>&);
   std::vector<Option> options_;
   std::vector<std::string> required_;
-  std::string group_, positional_;
+  std::string group_, positional_, defaults_option_;
+  std::vector<std::string> defaults_files_;
   std::set<std::string> given_;
 };
 
@@ -51,6 +58,9 @@ class OptionSet {
 /// environment variables are none of ours; any other SWITCHYARD_* variable is a misspelling.
 bool parse_options(OptionSet& set, std::string_view job, std::span<const std::string> args,
                    const std::set<std::string>& known_elsewhere);
+
+/// An option's value as --config reads it.
+std::string option_text(const OptionSet::Option& option);
 
 /// "name = value" lines that --config reads back.
 std::string resolved_config(const OptionSet& set);

@@ -1,6 +1,10 @@
 #include <array>
 #include <set>
 
+#include "jobs/batch/doctor.h"
+#include "jobs/batch/settle.h"
+#include "jobs/batch/status.h"
+#include "jobs/batch/submit.h"
 #include "jobs/import_options.h"
 #include "jobs/inspect.h"
 #include "jobs/job.h"
@@ -17,12 +21,19 @@ void describe(OptionSet& set) {
   options.describe(set);
 }
 
-constexpr std::array<JobEntry, 4> kJobs = {{
-    {"inspect", "what a model is, and the memory it takes per rank", false, run_inspect, describe<InspectOptions>},
-    {"import", "text, JSON Lines or token arrays to a scoring input", false, run_import, describe<ImportCommand>},
-    {"score", "log-probabilities of every record of an input", true, run_score, describe<ScoreOptions>},
-    {"verify", "prove a finished run: every record once, the same bits again", false, run_verify,
+constexpr std::array<JobEntry, 8> kJobs = {{
+    {"inspect", "what a model is, and the memory it takes per rank", Ranks::one, run_inspect, describe<InspectOptions>},
+    {"import", "text, JSON Lines or token arrays to a scoring input", Ranks::one, run_import, describe<ImportCommand>},
+    {"score", "log-probabilities of every record of an input", Ranks::any, run_score, describe<ScoreOptions>},
+    {"verify", "prove a finished run: every record once, the same bits again", Ranks::any, run_verify,
      describe<VerifyOptions>},
+    {"submit", "hand a job to Slurm, with a batch script that resumes it", Ranks::one, run_submit,
+     describe<SubmitOptions>},
+    {"status", "where runs stand: progress, rate, what Slurm says", Ranks::one, run_status, describe<StatusOptions>},
+    {"settle", "for batch scripts: mend an ended attempt's state, requeue or stop", Ranks::one, run_settle,
+     describe<SettleOptions>},
+    {"doctor", "find what is wrong with a cluster before a job does", Ranks::doubted, run_doctor,
+     describe<DoctorOptions>},
 }};
 
 }  // namespace

@@ -16,13 +16,11 @@
 
 namespace switchyard {
 
-int print_version(std::span<const std::string> args) {
-  for (const std::string& arg : args)
-    if (arg != "--json") fail(ExitCode::usage, "--version takes --json, not \"{}\"", arg);
+std::vector<std::pair<std::string, std::string>> version_facts() {
   const std::string_view cuda = SWITCHYARD_CUDA_VERSION, nccl = SWITCHYARD_NCCL_VERSION,
                          gpus = SWITCHYARD_CUDA_ARCHITECTURES;
   const auto or_none = [](std::string_view text) { return std::string(text.empty() ? "not in this build" : text); };
-  const std::vector<std::pair<std::string, std::string>> facts = {
+  return {
       {"version", SWITCHYARD_VERSION},
       {"git_revision", SWITCHYARD_GIT_REVISION},
       {"compiler", SWITCHYARD_COMPILER},
@@ -35,6 +33,12 @@ int print_version(std::span<const std::string> args) {
       {"gpu_architectures", or_none(gpus)},
       {"cpu_isa", std::string(detected_cpu_isa())},
   };
+}
+
+int print_version(std::span<const std::string> args) {
+  for (const std::string& arg : args)
+    if (arg != "--json") fail(ExitCode::usage, "--version takes --json, not \"{}\"", arg);
+  const auto facts = version_facts();
   if (args.empty()) {
     std::cout << "switchyard " << SWITCHYARD_VERSION << '\n';
     for (const auto& [name, value] : facts)

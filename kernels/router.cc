@@ -13,18 +13,27 @@ float rank_of(float logit) {
   return std::isnan(logit) ? kInfinity : logit;
 }
 
-// The best expert after `last` in the order (logit descending, index ascending): so k calls give k distinct experts.
-int32_t next_best(const float* logits, int64_t experts, int32_t last) {
-  int32_t best = -1;
+// The k best in the order (logit descending, index ascending), kept sorted while one pass looks at all experts.
+void select_best(const float* logits, int64_t experts, int64_t k, int32_t* best) {
+  int64_t found = 0;
+  float least = -kInfinity;  // of the k chosen so far
   for (int32_t e = 0; e < experts; ++e) {
     const float value = rank_of(logits[e]);
-    if (last >= 0) {
-      const float bound = rank_of(logits[last]);
-      if (value > bound || (value == bound && e <= last)) continue;
-    }
-    if (best < 0 || value > rank_of(logits[best])) best = e;
+    if (found == k && value <= least) continue;
+    int64_t at = found < k ? found++ : k - 1;
+    for (; at > 0 && value > rank_of(logits[best[at - 1]]); --at) best[at] = best[at - 1];
+    best[at] = e;
+    least = rank_of(logits[best[found - 1]]);
   }
-  return best;
+}
+
+// Σ e^(logit − top): the softmax over all experts, when the chosen ones do not share the weight among themselves.
+float sum_of_exp(const float* logits, int64_t experts, float top) {
+  F32x8 lanes = broadcast(0);
+  int64_t i = 0;
+  for (; i + kLanes <= experts; i += kLanes) lanes += exp(load(logits + i) - broadcast(top));
+  if (i < experts) lanes += exp(load_part(logits + i, experts - i, -kInfinity) - broadcast(top));
+  return sum_of_lanes(lanes);
 }
 
 }  // namespace
@@ -42,15 +51,10 @@ void router_top_k(const Stream& stream, ConstView logits, bool renormalise, View
       const float* row = in + t * experts;
       int32_t* e = chosen + t * k;
       float* w = weights + t * k;
-      for (int64_t j = 0; j < k; ++j) e[j] = next_best(row, experts, j == 0 ? -1 : e[j - 1]);
-      float chosen_sum = 0;
-      for (int64_t j = 0; j < k; ++j) chosen_sum += w[j] = exp_f32(row[e[j]] - row[e[0]]);
-      F32x8 lanes = broadcast(0);
-      const F32x8 top = broadcast(row[e[0]]);
-      int64_t i = 0;
-      for (; i + kLanes <= experts; i += kLanes) lanes += exp(load(row + i) - top);
-      if (i < experts) lanes += exp(load_part(row + i, experts - i, -kInfinity) - top);
-      const float sum = renormalise ? chosen_sum : sum_of_lanes(lanes);
+      select_best(row, experts, k, e);
+      float sum = 0;
+      for (int64_t j = 0; j < k; ++j) sum += w[j] = exp_f32(row[e[j]] - row[e[0]]);
+      if (!renormalise) sum = sum_of_exp(row, experts, row[e[0]]);
       for (int64_t j = 0; j < k; ++j) w[j] /= sum;
     }
   });

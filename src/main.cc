@@ -35,7 +35,7 @@ int run_job(const JobEntry& job, std::unique_ptr<Communicator> communicator, con
   Communicator& world = *watched;
   log::identify(world.rank(), world.size());
   try {
-    if (!job.parallel && world.size() > 1)
+    if (job.ranks == Ranks::one && world.size() > 1)
       throw CollectiveError(ExitCode::usage,
                             fmt::format("{} runs as one process, not on {} ranks", job.name, world.size()));
     Runtime runtime{world, pulse};
@@ -70,8 +70,8 @@ int run(const std::vector<std::string>& args) {
   if (args[0] == "--version") return print_version(std::span(args).subspan(1));
   const JobEntry& job = find_job(args[0]);
   const std::vector<std::string> rest(args.begin() + 1, args.end());
-  if (!launched_by_mpi()) {
-    if (job.parallel) check_launcher(1);
+  if (!launched_by_mpi() || (job.ranks == Ranks::doubted && !launched_by_pmix())) {
+    if (job.ranks == Ranks::any) check_launcher(1);
     return run_job(job, make_self_communicator(), rest);
   }
   const MpiEnvironment mpi;

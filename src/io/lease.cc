@@ -94,8 +94,7 @@ std::optional<StoredLease> read_lease(const std::filesystem::path& path) {
 
 bool is_free_at_once(const LeaseHolder& held, const LeaseHolder& self) {
   if (!held.job.empty() && held.job == self.job && self.restart > held.restart) return true;
-  const bool same_boot = held.host == self.host && held.boot_id == self.boot_id;
-  return same_boot && process_start(held.pid) != held.pid_start;
+  return is_gone(held);
 }
 
 /// Watches a lease that may be alive until it is free, or fails.
@@ -199,6 +198,17 @@ Lease::~Lease() {
   thread_->thread.join();
   const auto stored = read_lease(path_);
   if (stored && stored->holder && stored->holder->nonce == holder_.nonce) ::unlink(path_.c_str());
+}
+
+std::optional<LeaseHolder> read_lease_holder(const std::filesystem::path& path) {
+  const auto stored = read_lease(path);
+  return stored ? stored->holder : std::nullopt;
+}
+
+bool is_gone(const LeaseHolder& holder) {
+  const LeaseHolder self = LeaseHolder::self();
+  const bool same_boot = holder.host == self.host && holder.boot_id == self.boot_id;
+  return same_boot && process_start(holder.pid) != holder.pid_start;
 }
 
 void check_lease(const std::filesystem::path& path, const std::string& nonce) {

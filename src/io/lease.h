@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "io/json.h"
@@ -49,6 +50,11 @@ class Lease {
   struct Thread;
   std::unique_ptr<Thread> thread_;
 };
+
+/// Who holds the lease, or held it when killed; empty when there is none, or none that can be read.
+std::optional<LeaseHolder> read_lease_holder(const std::filesystem::path& path);
+/// Whether the holder was a process of this host and boot that is no more.
+bool is_gone(const LeaseHolder& holder);
 
 /// The nonce now in the file; fails (mismatch) unless it is `nonce`. Called by every writer before it publishes.
 void check_lease(const std::filesystem::path& path, const std::string& nonce);

@@ -73,9 +73,7 @@ TEST_F(RunDirectoryTest, AnAttemptIsNamedAfterItsSlurmJobWhoseLogsMayBeThere) {
 
 TEST_F(RunDirectoryTest, AttemptsThatCommitNothingAreCounted) {
   run_.create();
-  const auto add_shard = [&](int chunk) {
-    directory_.write(fmt::format("run/shards/chunk-{:06d}.h5", chunk), "x");
-  };
+  const auto add_shard = [&](int chunk) { directory_.write(fmt::format("run/shards/chunk-{:06d}.h5", chunk), "x"); };
   EXPECT_EQ(fruitless_attempts(run_), 0);
   begin_attempt(run_);
   add_shard(0);

@@ -1,0 +1,105 @@
+#include "jobs/batch/batch_script.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/version.h"
+
+namespace switchyard {
+namespace {
+
+constexpr std::string_view kIndex = "%a";
+
+std::string quoted(std::string_view text) {
+  std::string word = "'";
+  for (const char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
+  return word + "'";
+}
+
+/// A word in which %a becomes the array task's index.
+std::string indexed_word(const std::string& text) {
+  std::string word;
+  size_t begin = 0;
+  for (size_t at = text.find(kIndex); at != std::string::npos; at = text.find(kIndex, begin)) {
+    if (at > begin) word += shell_word(text.substr(begin, at - begin));
+    word += "\"$SLURM_ARRAY_TASK_ID\"";
+    begin = at + kIndex.size();
+  }
+  if (begin < text.size() || word.empty()) word += shell_word(text.substr(begin));
+  return word;
+}
+
+std::string directives(const BatchScript& s) {
+  std::string text = fmt::format("#SBATCH --job-name={}\n#SBATCH --chdir={}\n#SBATCH --output={}\n", shell_word(s.name),
+                                 shell_word(s.directory), shell_word(s.log));
+  text += "#SBATCH --open-mode=append\n";
+  text += s.chained ? "#SBATCH --no-requeue\n" : "#SBATCH --requeue\n";
+  text += fmt::format("#SBATCH --signal=USR1@{}\n", s.signal_seconds);
+  if (!s.array.empty()) text += fmt::format("#SBATCH --array={}\n", s.array);
+  for (const std::string& option : s.sbatch_options) text += fmt::format("#SBATCH {}\n", option);
+  return text;
+}
+
+std::string command(const BatchScript& s) {
+  std::string text = fmt::format("command=(\"$switchyard\" {}", s.job);
+  for (const std::string& argument : s.arguments)
+    text += (argument.starts_with("--") ? " \\\n  " : " ") + indexed_word(argument);
+  return text + ")\n";
+}
+
+}  // namespace
+
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,+@%-";
+  return !text.empty() && text.find_first_not_of(kPlain) == std::string::npos ? text : quoted(text);
+}
+
+std::string render(const BatchScript& s) {
+  std::string text = fmt::format(
+      "#!/bin/bash\n# Written by switchyard {} submit; `sbatch` this file to submit it again.\n", SWITCHYARD_VERSION);
+  text += directives(s);
+  text += fmt::format("set -u\nswitchyard={}\nrun={}\n", shell_word(s.program), indexed_word(s.run));
+  if (!s.modules.empty() || !s.setup.empty()) text += '\n';
+  for (const std::string& module : s.modules) text += fmt::format("module load {}\n", shell_word(module));
+  for (const std::string& line : s.setup) text += line + '\n';
+  if (s.chained) {
+    text += R"sh(
+# A successor: $1 is its predecessor's id. A cancelled job stays cancelled, and what is over is over.
+if [ -n "${1:-}" ] && scontrol show job "$1" | grep -q JobState=CANCELLED; then exit 0; fi
+if [ -e "$run/state.json" ] && [ "$("$switchyard" settle "$run")" = stop ]; then exit 0; fi
+)sh";
+  }
+  text += R"sh(
+# Slurm before 23.02 does not tell the job's end, and its srun does not take sbatch's --cpus-per-task.
+if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
+  end=$(squeue -h -j "$SLURM_JOB_ID" -o %e) && SLURM_JOB_END_TIME=$(date -d "$end" +%s) && export SLURM_JOB_END_TIME
+fi
+if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK; fi
+
+)sh";
+  text += command(s);
+  text += fmt::format(R"sh(
+attempt=$run/attempts/$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}
+mkdir -p "$attempt"
+rc=0
+srun --mpi={} --kill-on-bad-exit=1 --output="$attempt/stdout.log" --error="$attempt/stderr.log"{} \
+  "${{command[@]}}" || rc=$?
+
+# The run directory knows how it ended, whatever srun returns; settle mends its state and decides.
+decision=$("$switchyard" settle "$run" --rc "$rc")
+)sh",
+                      s.mpi, s.srun_flags.empty() ? "" : " " + s.srun_flags);
+  if (s.chained) {
+    text += "if [ \"$decision\" = requeue ] && [ \"$rc\" -eq 0 ]; then rc=75; fi  # or no successor would start\n";
+  } else {
+    text += R"sh(if [ "$decision" = requeue ]; then
+  scontrol requeue incomplete "$SLURM_JOB_ID"
+  sleep 60  # Slurm ends this script
+fi
+)sh";
+  }
+  return text + "exit \"$rc\"\n";
+}
+
+}  // namespace switchyard

@@ -1,0 +1,296 @@
+#include "jobs/batch/doctor.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <set>
+
+#include "base/hash.h"
+#include "base/thread_pool.h"
+#include "io/file.h"
+#include "io/lease.h"
+#include "jobs/job.h"
+#include "jobs/text.h"
+#include "jobs/version_info.h"
+#include "model/memory_plan.h"
+
+namespace switchyard {
+namespace {
+
+constexpr double kMaxClockSkew = 2;  // seconds
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+int64_t variable_as_int(const char* name) {
+  return std::strtoll(variable(name).c_str(), nullptr, 10);
+}
+
+std::string hash_of_file(const std::filesystem::path& path) {
+  const InputFile file(path);
+  std::vector<std::byte> bytes(file.size());
+  file.read(0, bytes);
+  return hash_of(bytes).hex();
+}
+
+/// The cores that this process may run on: "0,1,6".
+std::string affinity() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  ::sched_getaffinity(0, sizeof mask, &mask);
+  std::vector<int> cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core)
+    if (CPU_ISSET(core, &mask)) cores.push_back(core);
+  return fmt::format("{}", fmt::join(cores, ","));
+}
+
+int64_t count_gpus() {
+  int64_t count = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/dev", error)) {
+    const std::string name = entry.path().filename().native();
+    count += name.starts_with("nvidia") && name.size() > 6 && std::isdigit(static_cast<unsigned char>(name[6])) != 0;
+  }
+  return count;
+}
+
+/// Ranks write a file each and look for the others': how many of them this rank sees, and why it cannot write.
+Json probe_directory(Communicator& world, const std::string& directory) {
+  const std::string nonce = world.broadcast_string(LeaseHolder::self().nonce, 0);
+  const auto path_of = [&](int rank) {
+    return std::filesystem::path(directory) / fmt::format(".doctor-{}-{}", nonce, rank);
+  };
+  std::string error;
+  try {
+    write_file_atomically(path_of(world.rank()), "here\n");
+  } catch (const Error& e) {
+    error = e.what();
+  }
+  world.barrier();
+  int64_t seen = 0;
+  for (int rank = 0; rank < world.size(); ++rank) seen += std::filesystem::exists(path_of(rank)) ? 1 : 0;
+  world.barrier();
+  std::error_code ignored;
+  std::filesystem::remove(path_of(world.rank()), ignored);
+  return {{"path", directory}, {"seen", seen}, {"error", error}};
+}
+
+std::string text_of(const Json& rank, const char* field) {
+  return rank.at(field).get<std::string>();
+}
+
+std::string hosts_where(const std::vector<Json>& ranks, const std::function<bool(const Json&)>& matches) {
+  std::set<std::string> hosts;
+  for (const Json& rank : ranks)
+    if (matches(rank)) hosts.insert(text_of(rank, "host"));
+  return fmt::format("{}", fmt::join(hosts, ", "));
+}
+
+/// Ranks by the value of a field.
+std::map<std::string, std::vector<Json>> by_value(const std::vector<Json>& ranks, const char* field) {
+  std::map<std::string, std::vector<Json>> groups;
+  for (const Json& rank : ranks) groups[rank.at(field).dump()].push_back(rank);
+  return groups;
+}
+
+/// "n1, n2 have a; n3 has b"
+std::string by_host(const std::vector<Json>& ranks, const char* field) {
+  std::vector<std::string> parts;
+  for (const auto& [value, group] : by_value(ranks, field))
+    parts.push_back(fmt::format("{}: {}", hosts_where(group, [](const Json&) { return true; }), value));
+  return fmt::format("{}", fmt::join(parts, "; "));
+}
+
+Finding check_world(const std::vector<Json>& ranks) {
+  const Json& r = ranks.front();
+  const auto world = r.at("world_size").get<int64_t>(), tasks = r.at("step_tasks").get<int64_t>();
+  const std::string type = text_of(r, "mpi_type");
+  std::set<std::string> hosts;
+  for (const Json& rank : ranks) hosts.insert(text_of(rank, "host"));
+  if (tasks > 1 && tasks != world && !r.at("mpirun").get<bool>())
+    return {Finding::fault, "world size",
+            fmt::format("srun started {} tasks{}, but MPI finds {} of them", tasks,
+                        type.empty() ? "" : fmt::format(" with --mpi={}", type), world),
+            "every task would do the whole work: start it with srun --mpi=pmix (srun --mpi=list shows what there is), "
+            "or with mpirun inside the allocation"};
+  return {Finding::ok, "world size",
+          fmt::format("{} ranks on {} hosts, {}", world, hosts.size(),
+                      tasks > 1 ? fmt::format("srun --mpi={}", type.empty() ? "(default)" : type)
+                                : (r.at("mpirun").get<bool>() ? "mpirun" : "no launcher")),
+          ""};
+}
+
+Finding check_same(const std::vector<Json>& ranks, const char* field, const std::string& subject,
+                   const std::string& advice, Finding::Level level) {
+  if (by_value(ranks, field).size() == 1) return {Finding::ok, subject, "the same on every rank", ""};
+  return {level, subject, "differs: " + by_host(ranks, field), advice};
+}
+
+Finding check_cores(const std::vector<Json>& ranks) {
+  std::map<std::pair<std::string, std::string>, int64_t> sharing;  // ranks by (host, cores)
+  for (const Json& rank : ranks) ++sharing[{text_of(rank, "host"), text_of(rank, "affinity")}];
+  for (const Json& rank : ranks) {
+    const int64_t ranks_here = sharing[{text_of(rank, "host"), text_of(rank, "affinity")}];
+    const auto cores = rank.at("cores").get<int64_t>();
+    const int64_t threads = std::max<int64_t>(1, rank.at("threads").get<int64_t>());
+    if (threads * ranks_here > cores)
+      return {Finding::fault, "cores",
+              fmt::format("on {} {} rank(s) of {} threads share {} core(s) ({})", text_of(rank, "host"), ranks_here,
+                          threads, cores, text_of(rank, "affinity")),
+              "ask for as many cores as threads (sbatch --cpus-per-task), and pass them on: srun before 23.11 takes "
+              "them from SRUN_CPUS_PER_TASK only; mpirun needs --bind-to none or --map-by slot:PE=N"};
+  }
+  return {Finding::ok, "cores", "enough for the threads of every rank", ""};
+}
+
+Finding check_run_directory(const std::vector<Json>& ranks) {
+  const Json& first = ranks.front().at("run");
+  const std::string path = first.at("path").get<std::string>();
+  for (const Json& rank : ranks)
+    if (const auto error = rank.at("run").at("error").get<std::string>(); !error.empty())
+      return {Finding::fault, "run directory", fmt::format("{}: {}", text_of(rank, "host"), error),
+              "choose a directory that exists and is writable on every node"};
+  const auto blind = [&](const Json& rank) {
+    return rank.at("run").at("seen").get<int64_t>() < static_cast<int64_t>(ranks.size());
+  };
+  if (std::any_of(ranks.begin(), ranks.end(), blind))
+    return {Finding::fault, "run directory",
+            fmt::format("{} is not shared: files of other ranks are missing on {}", path, hosts_where(ranks, blind)),
+            "put run directory, model and input on a file system that all nodes mount (not /tmp)"};
+  return {Finding::ok, "run directory", path + " is shared and writable", ""};
+}
+
+Finding check_clocks(const std::vector<Json>& ranks) {
+  const auto time_of = [](const Json& rank) { return rank.at("clock").get<double>(); };
+  const auto [low, high] = std::ranges::minmax(ranks, {}, time_of);
+  const double skew = time_of(high) - time_of(low);
+  if (skew <= kMaxClockSkew) return {Finding::ok, "clocks", fmt::format("within {:.1f} s", skew), ""};
+  return {Finding::warning, "clocks",
+          fmt::format("{} is {:.1f} s ahead of {}", text_of(high, "host"), skew, text_of(low, "host")),
+          "logs of different nodes will not line up; ask for NTP. Results do not depend on it"};
+}
+
+Finding check_gpus(const std::vector<Json>& ranks, bool cuda_build) {
+  if (by_value(ranks, "gpus").size() > 1)
+    return {Finding::fault, "GPUs", "hosts differ: " + by_host(ranks, "gpus"),
+            "ask for the same number on every node (sbatch --gpus-per-node)"};
+  const auto gpus = ranks.front().at("gpus").get<int64_t>();
+  if (gpus > 0 && !cuda_build)
+    return {Finding::warning, "GPUs", fmt::format("{} per host, but this build has no CUDA", gpus),
+            "build with -DSWITCHYARD_CUDA=ON to use them"};
+  return {Finding::ok, "GPUs", gpus == 0 ? "none" : fmt::format("{} per host", gpus), ""};
+}
+
+Finding check_deadline(const Json& rank) {
+  const bool in_job = !text_of(rank, "job").empty();
+  if (!in_job || rank.at("knows_end").get<bool>())
+    return {Finding::ok, "time limit", in_job ? "known" : "not in a Slurm job", ""};
+  return {Finding::warning, "time limit", "SLURM_JOB_END_TIME is not set (Slurm before 23.02)",
+          "export SLURM_JOB_END_TIME=$(date -d \"$(squeue -h -j $SLURM_JOB_ID -o %e)\" +%s) in the batch script, as "
+          "switchyard submit does"};
+}
+
+}  // namespace
+
+Json examine_rank(Communicator& world, const DoctorOptions& options) {
+  const int64_t cpus_per_task = variable_as_int("SLURM_CPUS_PER_TASK");
+  Json versions = Json::object();
+  std::string isa;
+  for (const auto& [name, value] : version_facts())
+    if (name == "cpu_isa") {
+      isa = value;
+    } else {
+      versions[name] = value;
+    }
+  Json facts = {{"rank", world.rank()},
+                {"host", LeaseHolder::self().host},
+                {"world_size", world.size()},
+                {"step_tasks", variable_as_int("SLURM_STEP_NUM_TASKS")},
+                {"mpirun", !variable("OMPI_COMM_WORLD_SIZE").empty()},
+                {"mpi_type", variable("SLURM_MPI_TYPE")},
+                {"binary", hash_of_file("/proc/self/exe")},
+                {"versions", versions},
+                {"cpu_isa", isa},
+                {"affinity", affinity()},
+                {"cores", available_cores()},
+                {"threads", options.threads > 0 ? options.threads : cpus_per_task},
+                {"memory", available_memory()},
+                {"gpus", count_gpus()},
+                {"job", variable("SLURM_JOB_ID")},
+                {"knows_end", !variable("SLURM_JOB_END_TIME").empty()}};
+  if (!options.run.empty() && !options.dry_run) facts["run"] = probe_directory(world, options.run);
+  world.barrier();
+  facts["clock"] = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return facts;
+}
+
+std::vector<Finding> diagnose(const std::vector<Json>& ranks) {
+  const Json& first = ranks.front();
+  std::vector<Finding> findings;
+  findings.push_back(check_world(ranks));
+  findings.push_back(check_same(ranks, "binary", "program", "install one build on a file system that all nodes mount",
+                                Finding::fault));
+  findings.push_back(check_same(ranks, "versions", "libraries",
+                                "load the same modules on every node: scores depend on the oneDNN version",
+                                Finding::fault));
+  findings.push_back(check_same(ranks, "cpu_isa", "instruction sets",
+                                "pin the least of them with score --cpu-isa, or ask for nodes of one kind "
+                                "(sbatch --constraint)",
+                                Finding::fault));
+  if (first.contains("run")) findings.push_back(check_run_directory(ranks));
+  findings.push_back(check_cores(ranks));
+  findings.push_back(check_gpus(ranks, first.at("versions").at("cuda") != "not in this build"));
+  findings.push_back(check_clocks(ranks));
+  findings.push_back(check_deadline(first));
+  const auto memory = [](const Json& rank) { return rank.at("memory").get<uint64_t>(); };
+  findings.push_back(
+      {Finding::ok, "memory",
+       fmt::format("{} available on the poorest host", bytes_text(memory(std::ranges::min(ranks, {}, memory)))), ""});
+  return findings;
+}
+
+void DoctorOptions::describe(OptionSet& o) {
+  o.group("What");
+  o.add("run", &run, "DIR", "a directory where runs will be: is it shared and writable?");
+  o.add("threads", &threads, "N", "threads per rank that a job would use (0: what Slurm allots to a task)");
+  o.add("json", &json, "", "findings as JSON");
+  o.add("dry-run", &dry_run, "", "write no files into --run");
+}
+
+int run_doctor(Runtime& runtime, std::span<const std::string> args) {
+  DoctorOptions options;
+  OptionSet set;
+  options.describe(set);
+  if (!parse_job_options(set, "doctor", args)) return 0;
+  Communicator& world = runtime.world;
+  std::vector<Json> ranks;
+  for (const std::string& text : world.all_gather_strings(examine_rank(world, options).dump()))
+    ranks.push_back(parse_json(text, "facts"));
+  const std::vector<Finding> findings = diagnose(ranks);
+  const bool faulty = std::ranges::any_of(findings, [](const Finding& f) { return f.level == Finding::fault; });
+  const int code = static_cast<int>(faulty ? ExitCode::environment : ExitCode::complete);
+
+  // Tasks that do not know of each other would all say the same.
+  const bool first_task = world.rank() == 0 && (world.size() > 1 || variable_as_int("SLURM_PROCID") == 0);
+  if (!first_task) return code;
+  constexpr const char* kLevels[] = {"ok", "warning", "FAULT"};
+  Json json = Json::array();
+  for (const Finding& f : findings) {
+    json.push_back({{"level", kLevels[f.level]}, {"subject", f.subject}, {"finding", f.text}, {"advice", f.advice}});
+    if (options.json) continue;
+    std::cout << fmt::format("{:<8} {:<17} {}\n", kLevels[f.level], f.subject, f.text);
+    if (!f.advice.empty()) std::cout << fmt::format("{:<8} {:<17} -> {}\n", "", "", f.advice);
+  }
+  if (options.json) std::cout << json.dump(2) << '\n';
+  std::cout << std::flush;
+  return code;
+}
+
+}  // namespace switchyard

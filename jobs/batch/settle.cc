@@ -1,0 +1,162 @@
+#include "jobs/batch/settle.h"
+
+#include <iostream>
+
+#include "base/log.h"
+#include "io/attempts.h"
+#include "io/file.h"
+#include "io/lease.h"
+#include "jobs/batch/attempt_log.h"
+#include "jobs/job.h"
+#include "jobs/watchdog.h"
+
+namespace switchyard {
+namespace {
+
+/// Codes that this program ends with when trying again is of no use.
+bool is_final(int rc) {
+  switch (static_cast<ExitCode>(rc)) {
+    case ExitCode::usage:
+    case ExitCode::too_many_rejects:
+    case ExitCode::input:
+    case ExitCode::environment:
+    case ExitCode::internal:
+    case ExitCode::output:
+    case ExitCode::mismatch:
+      return true;
+    default:
+      return rc == 126 || rc == 127;  // no such program
+  }
+}
+
+/// Whether the lease's holder is this job, or a process of this host that is gone.
+bool is_ours(const LeaseHolder& holder) {
+  const LeaseHolder self = LeaseHolder::self();
+  if (!holder.job.empty() || !self.job.empty()) return holder.job == self.job && holder.restart <= self.restart;
+  return is_gone(holder);
+}
+
+/// What the run directory and srun say about the attempt that has just ended.
+class Settler {
+ public:
+  Settler(const RunDirectory& run, int rc) : run_(run), rc_(rc) {
+    // Under Slurm the script knows the attempt's name, even if the attempt died before it began.
+    const std::string name = slurm_attempt_name();
+    attempt_ = name.empty() ? last_attempt(run_) : run_.attempts_path() / name;
+    if (run_.has_state()) state_ = run_.read_state();
+    const std::string attempt = attempt_.filename().native();
+    const bool named = state_.attempt == attempt || state_.attempt.starts_with(attempt + ".");
+    wrote_state_ = run_.has_state() && !attempt.empty() && named;
+  }
+
+  Settlement settle() {
+    begin_if_it_never_did();
+    mend();
+    Settlement settlement = decide();
+    run_.write_state(state_);
+    std::error_code ignored;
+    std::filesystem::remove(run_.lease_path(), ignored);
+    const Json end = {
+        {"rc", rc_}, {"exit_code", state_.exit_code}, {"requeue", settlement.requeue}, {"message", state_.message}};
+    if (!attempt_.empty()) write_file_atomically(attempt_ / "end.json", end.dump() + "\n");
+    return settlement;
+  }
+
+ private:
+  /// An attempt that died before it could begin counts as well.
+  void begin_if_it_never_did() {
+    if (attempt_.empty() || std::filesystem::exists(attempt_ / "start.json")) return;
+    begin_attempt(run_);
+  }
+
+  void mend() {
+    const bool over = state_.status == RunStatus::complete || state_.status == RunStatus::failed;
+    if (run_.has_state() && over && (wrote_state_ || state_.status == RunStatus::complete)) return;
+    const std::string verdict = attempt_.empty() ? std::string() : read_verdict(attempt_ / "hang");
+    if (!verdict.empty()) {
+      set(RunStatus::interrupted, ExitCode::timeout, verdict);
+    } else if (wrote_state_ && state_.status == RunStatus::interrupted) {
+      return;  // as it said itself
+    } else if (is_final(rc_) && !is_interrupted_after_all()) {
+      const std::string error = attempt_.empty() ? std::string() : last_error(attempt_);
+      set(RunStatus::failed, static_cast<ExitCode>(rc_), error.empty() ? fmt::format("srun returned {}", rc_) : error);
+    } else {
+      set(RunStatus::interrupted, ExitCode::interrupted,
+          fmt::format("the attempt ended without a word (srun returned {})", rc_));
+    }
+    state_.chunks_done = std::ssize(run_.shards_present());
+  }
+
+  /// An attempt that had begun and did not say that it failed was killed: srun's code is a rank's signal then.
+  bool is_interrupted_after_all() const { return wrote_state_ && rc_ > 128; }
+
+  void set(RunStatus status, ExitCode code, std::string message) {
+    state_.status = status;
+    state_.exit_code = static_cast<int>(code);
+    state_.attempt = attempt_.filename().native();
+    state_.message = std::move(message);
+  }
+
+  Settlement decide() {
+    if (state_.status != RunStatus::interrupted)
+      return {false, fmt::format("the run is {}{}", name_of(state_.status),
+                                 state_.message.empty() ? std::string() : ": " + state_.message)};
+    if (const int64_t fruitless = fruitless_attempts(run_); fruitless >= kMaxFruitlessAttempts) {
+      const std::string why = fmt::format("{} attempts in a row committed no chunk", fruitless);
+      if (!state_.message.starts_with(why)) state_.message = fmt::format("{}; the last: {}", why, state_.message);
+      return {false, state_.message};
+    }
+    return {true, state_.message};
+  }
+
+  const RunDirectory& run_;
+  const int rc_;
+  std::filesystem::path attempt_;
+  RunState state_;
+  bool wrote_state_ = false;  ///< the attempt in question wrote the state that is there
+};
+
+}  // namespace
+
+Settlement settle(const RunDirectory& run, std::optional<int> rc) {
+  const auto holder = read_lease_holder(run.lease_path());
+  if (holder && !is_ours(*holder))
+    return {false, fmt::format("the run directory is in the hands of {}", holder->describe())};
+  // A command that does not fit the run says nothing about the run.
+  if (rc == static_cast<int>(ExitCode::mismatch) && run.has_state()) return {false, last_error(last_attempt(run))};
+  if (rc) return Settler(run, *rc).settle();
+  if (!run.has_state()) return {true, "nothing was done yet"};
+  const RunState state = run.read_state();
+  const bool over = state.status == RunStatus::complete || state.status == RunStatus::failed;
+  if (over) return {false, fmt::format("the run is {}", name_of(state.status))};
+  if (fruitless_attempts(run) >= kMaxFruitlessAttempts) return {false, state.message};
+  return {true, fmt::format("the run is {}", name_of(state.status))};
+}
+
+void SettleOptions::describe(OptionSet& o) {
+  o.group("What");
+  o.add("run", &run, "DIR", "run directory");
+  o.add("rc", &rc, "N", "what srun returned (-1: change nothing, only say what a next attempt would find)");
+  o.add("dry-run", &dry_run, "", "change nothing");
+  o.positional("run");
+  o.require("run");
+}
+
+int run_settle(Runtime&, std::span<const std::string> args) {
+  SettleOptions options;
+  OptionSet set;
+  options.describe(set);
+  if (!parse_job_options(set, "settle", args)) return 0;
+  if (options.rc < -1 || options.rc > 255)
+    fail(ExitCode::usage, "settle: --rc: expected an exit code from 0 to 255, found {}", options.rc);
+  if (!std::filesystem::is_directory(options.run))
+    fail(ExitCode::input, "settle: {}: expected a run directory", options.run);
+  const bool mend = options.rc >= 0 && !options.dry_run;
+  const RunDirectory run(options.run);
+  const Settlement settlement = settle(run, mend ? std::optional(static_cast<int>(options.rc)) : std::nullopt);
+  log::info("{}: {}", settlement.requeue ? "to be continued" : "no further attempt", settlement.why);
+  std::cout << (settlement.requeue ? "requeue" : "stop") << std::endl;
+  return 0;
+}
+
+}  // namespace switchyard

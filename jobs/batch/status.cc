@@ -1,0 +1,164 @@
+#include "jobs/batch/status.h"
+
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+
+#include "io/file.h"
+#include "jobs/batch/attempt_log.h"
+#include "jobs/batch/submissions.h"
+#include "jobs/job.h"
+#include "jobs/text.h"
+
+namespace switchyard {
+namespace {
+
+/// Records per second over the last chunks of metrics.jsonl; 0 when too few are there.
+double recent_rate(const RunDirectory& run) {
+  constexpr size_t kLines = 64;
+  std::ifstream file(run.metrics_path());
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  if (lines.size() > kLines) lines.erase(lines.begin(), lines.end() - kLines);
+  double records = 0, first = 0, last = 0;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const Json line = Json::parse(lines[i], nullptr, false);  // the last may be half written
+    if (!line.is_object() || !line.contains("time") || !line.contains("records")) continue;
+    last = line["time"].get<double>();
+    if (first == 0) {
+      first = last - line.value("seconds", 0.0);
+    }
+    records += line["records"].get<double>() + line.value("rejects", 0.0);
+  }
+  return last > first ? records / (last - first) : 0;
+}
+
+bool is_at_work(const std::string& state) {
+  return state == "running" || state == "merging";
+}
+
+std::string progress(const RunState& s) {
+  return s.chunks_total == 0 ? "-" : fmt::format("{}/{}", s.chunks_done, s.chunks_total);
+}
+
+}  // namespace
+
+std::string joint_state(const std::optional<RunState>& state, bool submitted, const std::optional<SlurmJob>& job) {
+  if (!state) {
+    if (!job) return submitted ? "submitted" : "new";
+    return job->is_pending() ? "queued" : job->is_running() ? "starting" : "lost";
+  }
+  const bool at_work = state->status == RunStatus::running || state->status == RunStatus::merging;
+  if (!at_work && state->status != RunStatus::interrupted) return std::string(name_of(state->status));
+  if (job && job->is_pending()) return job->restarts > 0 ? "requeued" : "queued";
+  // Killed before it could say so.
+  if (at_work && job && job->has_ended()) return std::string(name_of(RunStatus::interrupted));
+  return std::string(name_of(state->status));
+}
+
+RunReport report_on(const RunDirectory& run) {
+  RunReport report;
+  report.run = run.root().native();
+  std::optional<RunState> state;
+  if (run.has_state()) state = run.read_state();
+  const std::vector<std::string> submitted = last_submission(run);
+  if (!std::filesystem::is_directory(run.root()) || (!state && submitted.empty() && !run.has_manifest()))
+    fail(ExitCode::input, "status: {}: expected a run directory", report.run);
+  for (const std::string& job : submitted) {  // the first that has not ended, or the last that Slurm knows
+    if (report.slurm && !report.slurm->has_ended()) break;
+    report.job = job;
+    if (const std::vector<SlurmJob> jobs = find_jobs(job); !jobs.empty()) report.slurm = jobs.front();
+  }
+  report.state = joint_state(state, !submitted.empty(), report.slurm);
+  if (state) {
+    report.counts = *state;
+    report.counts.chunks_done = std::max(state->chunks_done, std::ssize(run.shards_present()));
+    report.message = state->message;
+  }
+  if (report.message.empty() && report.slurm && report.slurm->is_pending()) report.message = report.slurm->reason;
+  if (report.state == "interrupted" && report.slurm && report.slurm->has_ended()) {
+    const std::string ended = fmt::format("job {} is {}", report.job, report.slurm->state);
+    report.message = report.message.empty() ? ended : fmt::format("{}; {}", report.message, ended);
+  }
+  if (is_at_work(report.state)) {
+    report.records_per_second = recent_rate(run);
+    const auto left = static_cast<double>(report.counts.records_total - report.counts.records_done);
+    if (report.records_per_second > 0) report.seconds_left = left / report.records_per_second;
+  }
+  if (report.state == "failed" || report.state == "lost") {
+    const std::filesystem::path attempt = last_attempt(run);
+    if (!attempt.empty()) report.log_lines = last_lines(attempt, 5);
+  }
+  return report;
+}
+
+Json to_json(const RunReport& r) {
+  Json json = {{"run", r.run},
+               {"state", r.state},
+               {"exit_code", r.counts.exit_code},
+               {"message", r.message},
+               {"chunks_done", r.counts.chunks_done},
+               {"chunks_total", r.counts.chunks_total},
+               {"records_done", r.counts.records_done},
+               {"records_total", r.counts.records_total},
+               {"rejects", r.counts.rejects},
+               {"attempt", r.counts.attempt},
+               {"records_per_second", r.records_per_second},
+               {"seconds_left", r.seconds_left < 0 ? Json() : Json(r.seconds_left)},
+               {"job", r.job},
+               {"log", r.log_lines}};
+  if (r.slurm)
+    json["slurm"] = {{"id", r.slurm->id},
+                     {"state", r.slurm->state},
+                     {"reason", r.slurm->reason},
+                     {"nodes", r.slurm->nodes},
+                     {"restarts", r.slurm->restarts},
+                     {"run_time", r.slurm->run_time},
+                     {"time_limit", r.slurm->time_limit}};
+  return json;
+}
+
+std::vector<std::string> status_table(const std::vector<RunReport>& reports) {
+  size_t width = 3;
+  for (const RunReport& r : reports) width = std::max(width, r.run.size());
+  std::vector<std::string> lines = {fmt::format("{:<{}}  {:<11}  {:>11}  {:>9}  {:>8}  {:>8}  {:<11}  {}", "run", width,
+                                                "state", "chunks", "records/s", "left", "job", "slurm", "nodes")};
+  for (const RunReport& r : reports) {
+    lines.push_back(fmt::format("{:<{}}  {:<11}  {:>11}  {:>9}  {:>8}  {:>8}  {:<11}  {}", r.run, width, r.state,
+                                progress(r.counts), r.records_per_second > 0 ? rate_text(r.records_per_second) : "-",
+                                r.seconds_left < 0 ? "-" : duration_text(r.seconds_left), r.job.empty() ? "-" : r.job,
+                                r.slurm ? r.slurm->state : "-",
+                                r.slurm && r.slurm->nodes != "(null)" ? r.slurm->nodes : ""));
+    if (!r.message.empty()) lines.push_back(fmt::format("{:<{}}  {}", "", width, r.message));
+    for (const std::string& line : r.log_lines) lines.push_back(fmt::format("{:<{}}  | {}", "", width, line));
+  }
+  return lines;
+}
+
+void StatusOptions::describe(OptionSet& o) {
+  o.group("What");
+  o.add("run", &run, "DIR ...", "run directories");
+  o.add("json", &json, "", "one JSON document instead of a table");
+  o.add("dry-run", &dry_run, "", "as without: nothing is ever changed");
+  o.positional("run");
+  o.require("run");
+}
+
+int run_status(Runtime&, std::span<const std::string> args) {
+  StatusOptions options;
+  OptionSet set;
+  options.describe(set);
+  if (!parse_job_options(set, "status", args)) return 0;
+  std::vector<RunReport> reports;
+  for (const std::string& run : options.run) reports.push_back(report_on(RunDirectory(run)));
+  if (options.json) {
+    Json json = Json::array();
+    for (const RunReport& report : reports) json.push_back(to_json(report));
+    std::cout << json.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
+  } else {
+    for (const std::string& line : status_table(reports)) std::cout << line << '\n';
+  }
+  return 0;
+}
+
+}  // namespace switchyard

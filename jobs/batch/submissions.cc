@@ -1,0 +1,34 @@
+#include "jobs/batch/submissions.h"
+
+#include <ctime>
+#include <fstream>
+
+#include "io/file.h"
+#include "io/json.h"
+
+namespace switchyard {
+namespace {
+
+std::filesystem::path path_of(const RunDirectory& run) {
+  return run.root() / "jobs.jsonl";
+}
+
+}  // namespace
+
+void record_submission(const RunDirectory& run, const std::vector<std::string>& job_ids) {
+  const Json line = {{"time", static_cast<int64_t>(std::time(nullptr))}, {"jobs", job_ids}};
+  append_line(path_of(run), line.dump());
+}
+
+std::vector<std::string> last_submission(const RunDirectory& run) {
+  std::ifstream file(path_of(run));
+  std::vector<std::string> ids;
+  for (std::string text; std::getline(file, text);) {
+    const Json line = parse_json(text, path_of(run).native());
+    if (const Json* jobs = find_field(line, "jobs"); jobs != nullptr && jobs->is_array())
+      ids = jobs->get<std::vector<std::string>>();
+  }
+  return ids;
+}
+
+}  // namespace switchyard

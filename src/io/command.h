@@ -1,0 +1,25 @@
+// Other programs, run to their end: Slurm's commands.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace switchyard {
+
+struct CommandResult {
+  int exit_code = 0;
+  std::string out, err;
+};
+
+/// The environment without variables whose names start with one of these.
+std::map<std::string, std::string> environment_without(const std::vector<std::string>& prefixes);
+
+/// Runs argv[0], found in PATH, and waits. Empty when there is no such program. `environment`: this process's own
+/// unless given.
+std::optional<CommandResult> run_command(
+    const std::vector<std::string>& argv,
+    const std::optional<std::map<std::string, std::string>>& environment = std::nullopt);
+
+}  // namespace switchyard

@@ -1,0 +1,115 @@
+#include "jobs/batch/batch_script.h"
+
+#include <gtest/gtest.h>
+
+#include "io/command.h"
+#include "tests/support/temporary_directory.h"
+
+namespace switchyard {
+namespace {
+
+BatchScript example() {
+  BatchScript s;
+  s.program = "/opt/switchyard";
+  s.job = "score";
+  s.arguments = {"--model", "/models/a b", "--run", "/runs/it's"};
+  s.run = "/runs/it's";
+  s.log = "/runs/it's/attempts/%j.log";
+  s.directory = "/home/u";
+  s.name = "score-x";
+  s.sbatch_options = {"--nodes=2", "-p batch"};
+  return s;
+}
+
+/// Runs the script with srun, scontrol, squeue and the program replaced by ones that print what they are given.
+class BatchScriptTest : public ::testing::Test {
+ protected:
+  void tool(const std::string& name, const std::string& body) {
+    directory_.write("bin/" + name, "#!/bin/bash\n" + body + "\n");
+    std::filesystem::permissions(directory_ / "bin" / name, std::filesystem::perms::owner_all);
+  }
+  void SetUp() override {
+    std::filesystem::create_directory(directory_ / "bin");
+    tool("srun", R"(printf 'srun'; for w in "$@"; do printf ' <%s>' "$w"; done; echo; exit "${SRUN_RC:-0}")");
+    tool("scontrol", R"(echo "scontrol $*")");
+    tool("squeue", "echo 2030-01-01T00:00:00");
+    tool("sleep", "true");
+    tool("switchyard", R"(echo "${DECISION:-stop}")");
+  }
+  CommandResult run(BatchScript s, std::map<std::string, std::string> variables = {},
+                    const std::string& argument = "") {
+    s.program = directory_ / "bin" / "switchyard";
+    s.run = directory_ / "run's";
+    directory_.write("batch.sh", render(s));
+    variables["PATH"] = (directory_ / "bin").native() + ":/usr/bin:/bin";
+    variables["SLURM_JOB_ID"] = "17";
+    std::vector<std::string> argv = {"bash", directory_ / "batch.sh"};
+    if (!argument.empty()) argv.push_back(argument);
+    return *run_command(argv, variables);
+  }
+
+  test::TemporaryDirectory directory_;
+};
+
+TEST_F(BatchScriptTest, SaysEverythingThatSlurmNeeds) {
+  const std::string text = render(example());
+  for (const char* line : {"#SBATCH --job-name=score-x\n", "#SBATCH --chdir=/home/u\n", "#SBATCH --requeue\n",
+                           "#SBATCH --signal=USR1@180\n", "#SBATCH --nodes=2\n", "#SBATCH -p batch\n",
+                           "#SBATCH --output='/runs/it'\\''s/attempts/%j.log'\n"})
+    EXPECT_NE(text.find(line), std::string::npos) << line << "\n" << text;
+}
+
+TEST_F(BatchScriptTest, PassesArgumentsWithBlanksAndQuotes) {
+  const CommandResult result = run(example());
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("<--mpi=pmix> <--kill-on-bad-exit=1>"), std::string::npos) << result.out;
+  EXPECT_NE(result.out.find("<score> <--model> </models/a b> <--run> </runs/it's>"), std::string::npos) << result.out;
+  EXPECT_TRUE(std::filesystem::is_directory(directory_ / "run's" / "attempts" / "17.0"));
+}
+
+TEST_F(BatchScriptTest, RequeuesIfSettleSaysSoAndKeepsTheExitCode) {
+  const CommandResult again = run(example(), {{"SRUN_RC", "75"}, {"DECISION", "requeue"}});
+  EXPECT_EQ(again.exit_code, 75);
+  EXPECT_NE(again.out.find("scontrol requeue incomplete 17"), std::string::npos);
+  const CommandResult over = run(example(), {{"SRUN_RC", "66"}});
+  EXPECT_EQ(over.exit_code, 66);
+  EXPECT_EQ(over.out.find("scontrol"), std::string::npos);
+}
+
+TEST_F(BatchScriptTest, TellsTheRanksWhenTheJobEnds) {
+  tool("srun", R"(echo "end $SLURM_JOB_END_TIME cpus $SRUN_CPUS_PER_TASK")");
+  EXPECT_NE(run(example(), {{"SLURM_CPUS_PER_TASK", "3"}, {"TZ", "UTC"}}).out.find("end 1893456000 cpus 3"),
+            std::string::npos);
+}
+
+TEST_F(BatchScriptTest, AnArrayTaskHasItsOwnPaths) {
+  BatchScript s = example();
+  s.array = "0-3";
+  s.arguments = {"--input", "/in/part %a.h5", "--run", "/runs/%a"};
+  EXPECT_NE(render(s).find("#SBATCH --array=0-3\n"), std::string::npos);
+  EXPECT_NE(run(s, {{"SLURM_ARRAY_TASK_ID", "3"}}).out.find("<--input> </in/part 3.h5> <--run> </runs/3>"),
+            std::string::npos);
+}
+
+TEST_F(BatchScriptTest, ASuccessorDoesNothingAfterACancelledOrFinishedOne) {
+  BatchScript s = example();
+  s.chained = true;
+  EXPECT_NE(render(s).find("#SBATCH --no-requeue\n"), std::string::npos);
+  tool("scontrol", "echo JobState=CANCELLED");
+  EXPECT_EQ(run(s, {}, "16").out, "");
+  tool("scontrol", "echo JobState=FAILED");
+  EXPECT_NE(run(s, {}, "16").out.find("srun"), std::string::npos);  // nothing is known of the run yet
+  std::filesystem::create_directory(directory_ / "run's");
+  directory_.write("run's/state.json", "{}");
+  EXPECT_EQ(run(s, {{"DECISION", "stop"}}, "16").out, "");
+  EXPECT_NE(run(s, {{"DECISION", "requeue"}}, "16").out.find("srun"), std::string::npos);
+}
+
+TEST_F(BatchScriptTest, AnInterruptedLinkOfAChainEndsBadlySoThatTheNextOneStarts) {
+  BatchScript s = example();
+  s.chained = true;
+  EXPECT_EQ(run(s, {{"SRUN_RC", "0"}, {"DECISION", "requeue"}}).exit_code, 75);
+}
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,88 @@
+#include "jobs/batch/doctor.h"
+
+#include <gtest/gtest.h>
+
+namespace switchyard {
+namespace {
+
+/// A healthy rank on its host.
+Json rank(int index, const std::string& host) {
+  return {{"rank", index},
+          {"host", host},
+          {"world_size", 2},
+          {"step_tasks", 2},
+          {"mpirun", false},
+          {"mpi_type", "pmix"},
+          {"binary", "abc"},
+          {"versions", {{"version", "1"}, {"cuda", "not in this build"}}},
+          {"cpu_isa", "avx512"},
+          {"affinity", std::to_string(2 * index) + "," + std::to_string(2 * index + 1)},
+          {"cores", 2},
+          {"threads", 2},
+          {"memory", int64_t{8} << 30},
+          {"gpus", 0},
+          {"job", "17"},
+          {"knows_end", true},
+          {"clock", 1000.0},
+          {"run", {{"path", "/runs"}, {"seen", 2}, {"error", ""}}}};
+}
+
+std::vector<Json> healthy() {
+  return {rank(0, "n1"), rank(1, "n2")};
+}
+
+/// The one finding that is not ok; fails the test if there is none or more.
+Finding only_finding(const std::vector<Json>& ranks) {
+  std::vector<Finding> bad;
+  for (const Finding& finding : diagnose(ranks))
+    if (finding.level != Finding::ok) bad.push_back(finding);
+  EXPECT_EQ(bad.size(), 1u);
+  return bad.empty() ? Finding{} : bad.front();
+}
+
+TEST(DoctorTest, FindsNothingWhereNothingIs) {
+  for (const Finding& finding : diagnose(healthy())) {
+    EXPECT_EQ(finding.level, Finding::ok) << finding.subject << ": " << finding.text;
+    EXPECT_EQ(finding.advice, "");
+  }
+}
+
+TEST(DoctorTest, FindsEachFaultAndOnlyIt) {
+  struct Case {
+    const char *subject, *named;
+    Finding::Level level;
+    void (*plant)(std::vector<Json>&);
+  };
+  const Case cases[] = {
+      {"world size", "4 tasks", Finding::fault,
+       [](auto& r) {
+         for (Json& one : r) one["step_tasks"] = 4;
+       }},
+      {"program", "n2", Finding::fault, [](auto& r) { r[1]["binary"] = "other"; }},
+      {"libraries", "n2", Finding::fault, [](auto& r) { r[1]["versions"]["version"] = "2"; }},
+      {"instruction sets", "avx2", Finding::fault, [](auto& r) { r[1]["cpu_isa"] = "avx2"; }},
+      {"run directory", "n2", Finding::fault, [](auto& r) { r[1]["run"]["seen"] = 1; }},
+      {"run directory", "read-only", Finding::fault, [](auto& r) { r[0]["run"]["error"] = "read-only"; }},
+      {"cores", "n1", Finding::fault, [](auto& r) { r[0]["threads"] = 4; }},
+      {"cores", "2 rank(s)", Finding::fault,
+       [](auto& r) {
+         r[1]["host"] = "n1";
+         r[1]["affinity"] = r[0]["affinity"];
+       }},
+      {"GPUs", "n1", Finding::fault, [](auto& r) { r[0]["gpus"] = 4; }},
+      {"clocks", "3.0 s", Finding::warning, [](auto& r) { r[1]["clock"] = 1003.0; }},
+      {"time limit", "SLURM_JOB_END_TIME", Finding::warning, [](auto& r) { r[0]["knows_end"] = false; }},
+  };
+  for (const Case& c : cases) {
+    auto ranks = healthy();
+    c.plant(ranks);
+    const Finding finding = only_finding(ranks);
+    EXPECT_EQ(finding.subject, c.subject);
+    EXPECT_EQ(finding.level, c.level) << c.subject;
+    EXPECT_NE(finding.text.find(c.named), std::string::npos) << finding.text;
+    EXPECT_NE(finding.advice, "") << c.subject;
+  }
+}
+
+}  // namespace
+}  // namespace switchyard

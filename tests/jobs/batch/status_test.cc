@@ -1,0 +1,100 @@
+#include "jobs/batch/status.h"
+
+#include <gtest/gtest.h>
+
+#include "jobs/batch/submissions.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/temporary_directory.h"
+
+namespace switchyard {
+namespace {
+
+SlurmJob job(const std::string& state, int restarts = 0) {
+  SlurmJob j;
+  j.id = "17";
+  j.state = state;
+  j.restarts = restarts;
+  return j;
+}
+
+RunState state(RunStatus status) {
+  RunState s;
+  s.status = status;
+  return s;
+}
+
+TEST(JointStateTest, JoinsTheRunsWordWithSlurms) {
+  EXPECT_EQ(joint_state(std::nullopt, false, std::nullopt), "new");
+  EXPECT_EQ(joint_state(std::nullopt, true, std::nullopt), "submitted");
+  EXPECT_EQ(joint_state(std::nullopt, true, job("PENDING")), "queued");
+  EXPECT_EQ(joint_state(std::nullopt, true, job("RUNNING")), "starting");
+  EXPECT_EQ(joint_state(std::nullopt, true, job("FAILED")), "lost");
+  EXPECT_EQ(joint_state(state(RunStatus::running), true, job("RUNNING")), "running");
+  EXPECT_EQ(joint_state(state(RunStatus::running), true, job("CANCELLED")), "interrupted");
+  EXPECT_EQ(joint_state(state(RunStatus::running), true, job("PENDING", 1)), "requeued");
+  EXPECT_EQ(joint_state(state(RunStatus::interrupted), true, job("PENDING", 2)), "requeued");
+  EXPECT_EQ(joint_state(state(RunStatus::interrupted), true, job("PENDING", 0)), "queued");
+  EXPECT_EQ(joint_state(state(RunStatus::complete), true, job("COMPLETED")), "complete");
+  EXPECT_EQ(joint_state(state(RunStatus::failed), true, job("PENDING")), "failed");
+  EXPECT_EQ(joint_state(state(RunStatus::running), false, std::nullopt), "running");
+}
+
+TEST(ParseJobsTest, ReadsScontrolsLines) {
+  const auto jobs = parse_jobs(
+      "JobId=17 JobName=score run Restarts=2 JobState=PENDING Reason=BeginTime RunTime=00:00:00 NodeList= "
+      "TimeLimit=01:00:00 StartTime=2026-01-01T00:00:00\n"
+      "JobId=19 ArrayJobId=18 ArrayTaskId=3 JobState=RUNNING Reason=None Restarts=0 NodeList=n[1-2]\n"
+      "slurm_load_jobs error: something\n");
+  ASSERT_EQ(jobs.size(), 2u);
+  EXPECT_EQ(jobs[0].id, "17");
+  EXPECT_TRUE(jobs[0].is_pending());
+  EXPECT_EQ(jobs[0].restarts, 2);
+  EXPECT_EQ(jobs[0].reason, "BeginTime");
+  EXPECT_EQ(jobs[1].id, "18_3");
+  EXPECT_TRUE(jobs[1].is_running());
+  EXPECT_EQ(jobs[1].nodes, "n[1-2]");
+}
+
+class StatusTest : public ::testing::Test {
+ protected:
+  test::TemporaryDirectory directory_;
+  RunDirectory run_{directory_ / "run"};
+};
+
+TEST_F(StatusTest, RateAndTimeLeftComeFromTheLastChunks) {
+  run_.create();
+  run_.write_state({RunStatus::running, 10, 4, 1000, 400, 0, 0, "local.1", ""});
+  directory_.write("run/metrics.jsonl",
+                   "{\"time\":1000,\"records\":90,\"rejects\":10,\"seconds\":10}\n"
+                   "{\"time\":1030,\"records\":300,\"rejects\":0,\"seconds\":30}\n"
+                   "{\"time\":10");  // being written
+  const RunReport report = report_on(run_);
+  EXPECT_DOUBLE_EQ(report.records_per_second, 10);
+  EXPECT_DOUBLE_EQ(report.seconds_left, 60);
+}
+
+TEST_F(StatusTest, AFailedRunShowsTheFailingRanksLines) {
+  run_.create();
+  run_.write_state({RunStatus::failed, 0, 0, 0, 0, 0, 66, "17.0", "bad"});
+  std::filesystem::create_directory(run_.attempts_path() / "17.0");
+  directory_.write(
+      "run/attempts/17.0/stderr.log",
+      "12:00 [0/2 n1] loading\n12:01 [1/2 n2] warning: slow\n12:02 [1/2 n2] error: bad\n12:03 [0/2 n1] x\n");
+  const RunReport report = report_on(run_);
+  EXPECT_EQ(report.log_lines, (std::vector<std::string>{"12:01 [1/2 n2] warning: slow", "12:02 [1/2 n2] error: bad"}));
+  EXPECT_EQ(to_json(report)["exit_code"], 66);
+}
+
+TEST_F(StatusTest, ASubmittedRunIsKnownBeforeItBegins) {
+  run_.create();
+  record_submission(run_, {"170001", "170002"});
+  EXPECT_EQ(last_submission(run_), (std::vector<std::string>{"170001", "170002"}));
+  EXPECT_EQ(report_on(run_).state, "submitted");  // no Slurm here knows the job
+}
+
+TEST_F(StatusTest, WhatIsNoRunIsRefused) {
+  EXPECT_TRUE(test::fails(ExitCode::input, {"run"}, [&] { report_on(run_); }));
+}
+
+}  // namespace
+}  // namespace switchyard

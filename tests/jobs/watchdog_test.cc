@@ -1,0 +1,141 @@
+#include "jobs/watchdog.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include "comm/watched_communicator.h"
+#include "tests/support/temporary_directory.h"
+
+namespace switchyard {
+namespace {
+
+using std::chrono::milliseconds;
+
+TEST(BlameTest, TheSilentThenThoseWhoHaveComeLeastFar) {
+  using enum RankSign::Kind;
+  EXPECT_EQ(blame({{0, stalled, 9}, {1, silent, 0}, {2, stalled, 8}}), (std::vector<int>{1}));
+  EXPECT_EQ(blame({{0, stalled, 9}, {1, stalled, 8}, {2, stalled, 9}}), (std::vector<int>{1}));
+  EXPECT_EQ(blame({{0, stalled, 9}, {1, stalled, 9}}), (std::vector<int>{0, 1}));
+  EXPECT_TRUE(blame({{0, stalled, 9}, {1, alive, 0}, {2, silent, 0}}).empty());
+  EXPECT_TRUE(blame({}).empty());
+}
+
+/// Ranks of one attempt, each a Pulse and a Watchdog; what they wait for is told to the pulse by hand.
+class WatchdogTest : public ::testing::Test {
+ protected:
+  struct Rank {
+    Pulse pulse;
+    std::promise<std::string> verdict;
+    std::atomic<bool> reported{false};
+    std::unique_ptr<Watchdog> watchdog;
+  };
+
+  std::vector<std::unique_ptr<Rank>> start(int count, milliseconds timeout) {
+    std::vector<std::unique_ptr<Rank>> ranks;
+    for (int r = 0; r < count; ++r) {
+      Rank& rank = *ranks.emplace_back(std::make_unique<Rank>());
+      rank.pulse.members(WaitScope::world, 0, count);
+      rank.pulse.phase("scoring");
+      rank.watchdog = std::make_unique<Watchdog>(
+          rank.pulse, Watchdog::Options{.directory = directory_ / "hang",
+                                        .rank = r,
+                                        .hosts = std::vector<std::string>(static_cast<size_t>(count), "n1"),
+                                        .timeout = timeout,
+                                        .end = [&rank](const std::string& verdict, bool reporter) {
+                                          rank.reported = reporter;
+                                          rank.verdict.set_value(verdict);
+                                        }});
+    }
+    return ranks;
+  }
+  static void wait_in_world(Rank& rank) {
+    rank.pulse.arrive(WaitScope::world);
+    rank.pulse.wait(WaitScope::world);
+  }
+
+  test::TemporaryDirectory directory_;
+};
+
+TEST_F(WatchdogTest, NamesTheRankThatGivesNoSignOfLife) {
+  auto ranks = start(4, milliseconds(800));
+  ranks[2]->watchdog.reset();  // as if stopped
+  ranks[3]->pulse.layer(5);
+  for (const int r : {0, 1, 3}) wait_in_world(*ranks[static_cast<size_t>(r)]);
+  int reporters = 0;
+  for (const int r : {0, 1, 3}) {
+    auto verdict = ranks[static_cast<size_t>(r)]->verdict.get_future();
+    ASSERT_EQ(verdict.wait_for(std::chrono::seconds(5)), std::future_status::ready) << r;
+    EXPECT_NE(verdict.get().find("rank 2 on n1 gives no sign of life"), std::string::npos);
+    reporters += ranks[static_cast<size_t>(r)]->reported ? 1 : 0;
+  }
+  EXPECT_EQ(reporters, 1);
+  EXPECT_NE(read_verdict(directory_ / "hang").find("rank 2"), std::string::npos);
+}
+
+TEST_F(WatchdogTest, NamesTheRankThatHasComeLeastFar) {
+  auto ranks = start(3, milliseconds(800));
+  for (auto& rank : ranks) wait_in_world(*rank);
+  for (const int r : {0, 2}) wait_in_world(*ranks[static_cast<size_t>(r)]);  // 1 hangs in the operation before
+  ranks[1]->pulse.layer(7);
+  auto verdict = ranks[0]->verdict.get_future();
+  ASSERT_EQ(verdict.wait_for(std::chrono::seconds(5)), std::future_status::ready);
+  const std::string text = verdict.get();
+  EXPECT_NE(text.find("rank 1 on n1 is in scoring, layer 7"), std::string::npos) << text;
+  EXPECT_NE(text.find("waiting for it: rank 0, 2"), std::string::npos) << text;
+}
+
+TEST_F(WatchdogTest, ARankThatGetsOnIsWaitedFor) {
+  auto ranks = start(3, milliseconds(400));
+  for (const int r : {1, 2}) wait_in_world(*ranks[static_cast<size_t>(r)]);
+  ranks[0]->pulse.phase("merging");
+  for (int i = 0; i < 25; ++i) {  // five timeouts long
+    std::this_thread::sleep_for(milliseconds(80));
+    ranks[0]->pulse.beat();
+  }
+  wait_in_world(*ranks[0]);
+  for (auto& rank : ranks) {
+    rank->pulse.leave();
+    rank->watchdog.reset();
+  }
+  EXPECT_EQ(read_verdict(directory_ / "hang"), "");
+  EXPECT_TRUE(std::filesystem::is_empty(directory_ / "hang"));  // nobody leaves files behind
+}
+
+TEST_F(WatchdogTest, RanksThatGetOnLeaveNoTrace) {
+  auto ranks = start(2, milliseconds(400));
+  for (int i = 0; i < 12; ++i) {
+    std::this_thread::sleep_for(milliseconds(50));
+    for (auto& rank : ranks) wait_in_world(*rank);
+  }
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "hang"));
+}
+
+TEST(WatchedCommunicatorTest, CountsOperationsOfWorldAndGroup) {
+  std::mutex mutex;
+  std::vector<Pulse::Reading> readings(4);
+  run_thread_ranks(4, [&](Communicator& inner) {
+    // The thread's own communicator outlives the watched one, which only borrows it here.
+    Pulse pulse;
+    const auto world = watch_communicator(inner.split(0, inner.rank()), pulse);
+    world->barrier();
+    const auto group = world->split(world->rank() / 2, world->rank());
+    group->all_reduce_one(int64_t{1}, ReduceOp::sum);
+    group->barrier();
+    const std::lock_guard lock(mutex);
+    readings[static_cast<size_t>(inner.rank())] = pulse.read();
+  });
+  for (int r = 0; r < 4; ++r) {
+    const Pulse::Reading& reading = readings[static_cast<size_t>(r)];
+    EXPECT_EQ(reading.sequence, (std::array<int64_t, 2>{2, 2})) << r;
+    EXPECT_EQ(reading.first_rank, (std::array<int, 2>{0, r / 2 * 2})) << r;
+    EXPECT_EQ(reading.num_ranks, (std::array<int, 2>{4, 2})) << r;
+    EXPECT_EQ(reading.waiting, -1) << r;
+  }
+}
+
+}  // namespace
+}  // namespace switchyard
