@@ -16,7 +16,8 @@ demo: build
 	./demo/run $(BUILD)/src/switchyard
 
 test: build
-	ctest --test-dir $(BUILD) --output-on-failure
+	ctest --test-dir $(BUILD) --output-on-failure --label-exclude slurm
+	ctest --test-dir $(BUILD) --output-on-failure --label-regex slurm --parallel 2
 	$(MAKE) test-asan
 
 # Address and undefined-behaviour sanitizers over the fast tests.

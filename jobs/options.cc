@@ -40,7 +40,7 @@ po::value_semantic* semantic_of(const OptionSet::Option& option) {
       Overloaded{[&](std::string*) { return named(po::value<std::string>()); },
                  [&](int64_t*) { return named(po::value<int64_t>()); },
                  [&](double*) { return named(po::value<double>()); },
-                 [&](bool*) { return named(po::value<bool>()->implicit_value(true, "")); },
+                 [&](bool*) { return named(po::value<bool>()->implicit_value(true, "")->zero_tokens()); },
                  [&](std::vector<std::string>*) { return named(po::value<std::vector<std::string>>()->multitoken()); }},
       option.target);
 }
@@ -100,6 +100,21 @@ po::parsed_options read_environment(const OptionSet& set, const po::options_desc
   return parsed;
 }
 
+/// Takes "--flag=VALUE" out of the words: for boost a flag has no value, or the word behind it would be one.
+po::parsed_options take_flag_values(const OptionSet& set, const po::options_description& description,
+                                    std::vector<std::string>& words) {
+  po::parsed_options parsed(&description);
+  std::erase_if(words, [&](const std::string& word) {
+    const size_t equals = word.find('=');
+    if (!word.starts_with("--") || equals == std::string::npos) return false;
+    const auto found = std::ranges::find(set.options(), word.substr(2, equals - 2), &OptionSet::Option::name);
+    if (found == set.options().end() || !std::holds_alternative<bool*>(found->target)) return false;
+    parsed.options.emplace_back(found->name, std::vector<std::string>{word.substr(equals + 1)});
+    return true;
+  });
+  return parsed;
+}
+
 void assign(const OptionSet::Option& option, const boost::any& value) {
   std::visit([&](auto* target) { *target = boost::any_cast<std::remove_pointer_t<decltype(target)>>(value); },
              option.target);
@@ -119,7 +134,9 @@ bool parse_options(OptionSet& set, std::string_view job, std::span<const std::st
   const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
   po::variables_map values;
   try {
-    po::command_line_parser parser({args.begin(), args.end()});
+    std::vector<std::string> words(args.begin(), args.end());
+    po::store(take_flag_values(set, description, words), values);
+    po::command_line_parser parser(words);
     parser.options(description).style(style);
     if (!set.positional_name().empty()) parser.positional(positional);
     const po::parsed_options line = parser.run();

@@ -20,7 +20,10 @@ std::string trimmed(std::string text) {
 std::string sbatch(const std::vector<std::string>& arguments) {
   std::vector<std::string> argv = {"sbatch", "--parsable"};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
-  const auto result = run_command(argv, environment_without({"SLURM_", "SBATCH_", "SRUN_", "PMIX_", "PMI_", "OMPI_"}));
+  // What a surrounding job left there is not meant for this one; where Slurm's configuration is, is.
+  auto environment = environment_without({"SLURM_", "SBATCH_", "SRUN_", "PMIX_", "PMI_", "OMPI_"});
+  if (const char* configuration = std::getenv("SLURM_CONF")) environment["SLURM_CONF"] = configuration;
+  const auto result = run_command(argv, environment);
   if (!result) fail(ExitCode::environment, "sbatch: no such program in PATH; is Slurm installed on this host?");
   if (result->exit_code != 0)
     fail(ExitCode::environment, "sbatch refused the job (exit code {}): {}", result->exit_code, trimmed(result->err));

@@ -5,11 +5,11 @@
 # Debian keeps daemons and ip out of an ordinary user's path.
 PATH=$PATH:/usr/sbin:/sbin
 
-state=$(realpath -m "${SWITCHYARD_TESTCLUSTER:-/var/tmp/switchyard-testcluster}")
+state=$(realpath -m "${TESTCLUSTER_STATE:-/var/tmp/switchyard-testcluster}")
 # Names this cluster's network namespaces; a hash, because the folder's path is too long and two clusters may be up.
 prefix=switchyard-$(printf %s "$state" | cksum | { read -r sum _; printf %08x "$sum"; })
 # In the environment of every process of the cluster: so they are found when all else is lost.
-member=SWITCHYARD_TESTCLUSTER_MEMBER
+member=TESTCLUSTER_MEMBER
 
 say() { echo "testcluster: $state $*"; }
 
@@ -61,13 +61,14 @@ require_packages() {
 
 # Slurm's configuration does not take every path, and sockets not a long one.
 check_state_folder_name() {
-  [[ $state =~ ^[A-Za-z0-9/._-]{2,70}$ ]] || fail 64 "SWITCHYARD_TESTCLUSTER must be a plain path of at most 70 characters, not '$state'"
+  [[ $state =~ ^[A-Za-z0-9/._-]{2,70}$ ]] ||
+    fail 64 "TESTCLUSTER_STATE must be a path of at most 70 letters, digits, and . _ - /; not '$state'"
 }
 
 # Until this script ends; so that up, down and heal do not meet. The folder itself is the lock: no file is left behind.
 lock_state_folder() {
-  mkdir -p "$state" || fail 73 "cannot make $state; SWITCHYARD_TESTCLUSTER names another folder"
-  [[ -O $state ]] || fail 73 "$state belongs to $(stat -c %U "$state"); SWITCHYARD_TESTCLUSTER names another folder"
+  mkdir -p "$state" || fail 73 "cannot make $state; TESTCLUSTER_STATE names another folder"
+  [[ -O $state ]] || fail 73 "$state belongs to $(stat -c %U "$state"); TESTCLUSTER_STATE names another folder"
   [[ -e $state/.testcluster || -z $(ls -A "$state") ]] || fail 73 "$state is not empty and not a test cluster's"
   exec 9<"$state"
   flock --timeout 60 9 || fail 69 "another testcluster command is busy with $state"
@@ -112,7 +113,7 @@ one_node() {
 }
 
 describe() {
-  echo "$nodes nodes, $cpus CPUs each"
+  echo "nodes $(node_names | xargs), $cpus CPUs each"
   [[ $kind == namespaces ]] || cat <<END
 The nodes are processes on this host, $why_processes.
 This cannot test: cut, heal, limit, and anything that depends on host names or on /tmp and /dev/shm of each node's own.
@@ -122,7 +123,7 @@ END
 # --- the cluster's processes ---
 
 refuse_inside() {
-  [[ ${SWITCHYARD_TESTCLUSTER_MEMBER:-} != "$state" ]] || fail 64 "this process is part of the cluster $state; leave it first"
+  [[ ${TESTCLUSTER_MEMBER:-} != "$state" ]] || fail 64 "this process is part of the cluster $state; leave it first"
 }
 
 # All processes of the cluster, however it came to be: those in its network namespaces; those with its mark, and the step

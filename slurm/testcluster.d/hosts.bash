@@ -10,12 +10,13 @@
 choose_kind() {
   kind=processes
   why_processes=$1
+  local refusal
   if [[ -n $why_processes ]]; then
     return
   elif [[ $(id -u) -ne 0 ]]; then
     why_processes="since only root can make namespaces with networks"
-  elif command -v ip >/dev/null && ! probe_namespaces 2>/dev/null; then
-    why_processes="since namespaces cannot be made here ($(probe_namespaces 2>&1 | tail -n 1))"
+  elif command -v ip >/dev/null && ! refusal=$(probe_namespaces 2>&1); then
+    why_processes="since namespaces cannot be made here (${refusal##*$'\n'})"
   else
     kind=namespaces
   fi
@@ -139,8 +140,8 @@ enter() {
   # With process numbers of its own the command becomes a child of nsenter: it shall end with it.
   [[ $host == login ]] || { into+=(--pid); set -- setpriv --pdeathsig TERM -- "$@"; }
   # shellcheck disable=SC2016  # expands inside
-  exec nsenter --target "$pid" "${into[@]}" -- bash -c \
-    'cd "$1" 2>/dev/null || { cd /tmp; echo "testcluster: $HOSTNAME has no $1; running in /tmp" >&2; }; shift; exec "$@"' - "$PWD" "$@"
+  local go_there='cd "$1" 2>/dev/null || { cd /tmp; echo "testcluster: $HOSTNAME has no $1; this is /tmp" >&2; }; shift; exec "$@"'
+  exec nsenter --target "$pid" "${into[@]}" -- bash -c "$go_there" - "$PWD" "$@"
 }
 
 # --- links ---

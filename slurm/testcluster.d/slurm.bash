@@ -51,8 +51,8 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 
-# A node that is silent for 10 s is down and its jobs are requeued; it is back when it answers. Slurm looks only every few
-# message timeouts, and that often, too, whether a preempted job's GraceTime is over.
+# A node that is silent for 10 s is down, its jobs are requeued, and it is back when it answers. Slurm notices that only after
+# some MessageTimeouts, and the end of a preempted job's GraceTime only after KillWait + MessageTimeout.
 SlurmdTimeout=10
 MessageTimeout=5
 ReturnToService=2
@@ -110,10 +110,11 @@ free_ports() {
 
 # --- what jobs find in their environment ---
 
-# Open MPI between the nodes: TCP, on the one network; no more cores than there are, so ranks that wait give way.
+# Open MPI between the nodes: TCP, on the one network. The machine may have fewer cores than ranks: those that wait give way.
 write_job_environment() {
   local transport=tcp,vader,self interface=eth0
-  [[ $kind == namespaces ]] || transport=tcp,self interface=lo  # shared-memory files of several nodes would collide in one /dev/shm
+  # On one host, the shared-memory files of several nodes would collide.
+  [[ $kind == namespaces ]] || transport=tcp,self interface=lo
   cat <<END
 $member=$state
 OMPI_MCA_btl=$transport
@@ -197,12 +198,14 @@ has_no_steps() { ! compgen -G "$state/spool/$1/$1_*" >/dev/null; }
 
 set_state() { on login scontrol update nodename="$1" state="$2" reason=testcluster; }
 
-# Daemons run and nodes answer.
+# Daemons run, nodes answer, and no link is cut (Slurm notices that only later).
 all_well() {
   local node
   [[ $kind == processes ]] || all_hosts_run || return 1
   daemon_runs munged ctl munged && daemon_runs slurmctld ctl slurmctld || return 1
-  for node in $(node_names); do slurmd_runs "$node" || return 1; done
+  for node in $(node_names); do
+    slurmd_runs "$node" && [[ $(link_state "$node") != cut ]] || return 1
+  done
   all_nodes_answer
 }
 
@@ -216,12 +219,12 @@ show_daemons() {
 }
 
 show_nodes() {
-  local node state_and_cpus
+  local node known
   printf '\n%-5s %-14s %-7s %-5s %-9s %s\n' NODE STATE SLURMD LINK RATE "CPUS (allocated/idle/other/total)"
   for node in $(node_names); do
-    state_and_cpus=$(on login timeout 5 sinfo --noheader --nodes="$node" --partition=batch --format='%T %C' 2>/dev/null || echo '? ?')
-    printf '%-5s %-14s %-7s %-5s %-9s %s\n' "$node" "${state_and_cpus% *}" "$(slurmd_runs "$node" && echo runs || echo dead)" \
-      "$(link_state "$node")" "$(rate_of "$node")" "${state_and_cpus#* }"
+    known=$(on login timeout 5 sinfo --noheader --nodes="$node" --partition=batch --format='%T %C' 2>/dev/null || echo '? ?')
+    printf '%-5s %-14s %-7s %-5s %-9s %s\n' "$node" "${known% *}" "$(slurmd_runs "$node" && echo runs || echo dead)" \
+      "$(link_state "$node")" "$(rate_of "$node")" "${known#* }"
   done
 }
 

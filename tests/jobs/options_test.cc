@@ -66,6 +66,39 @@ TEST_F(OptionsTest, WhatWasResolvedReadsBackTheSame) {
   EXPECT_EQ(resolved_config(second.set), resolved_config(first.set));
 }
 
+TEST_F(OptionsTest, AFlagTakesNoWordBehindIt) {
+  Options plain, off;
+  plain.set.positional("name");
+  plain.parse({"--flag", "value"});
+  EXPECT_TRUE(plain.flag);
+  EXPECT_EQ(plain.name, "value");
+  ::setenv("SWITCHYARD_FLAG", "true", 1);
+  off.parse({"--flag=false"});
+  ::unsetenv("SWITCHYARD_FLAG");
+  EXPECT_FALSE(off.flag);
+}
+
+TEST_F(OptionsTest, DefaultsComeFromTheFirstFileThatIsThere) {
+  const std::string site = (directory_.path() / "site.cfg").string(),
+                    other = (directory_.path() / "other.cfg").string();
+  std::ofstream(site) << "name = site\nitem-count = 8\n";
+  std::ofstream(other) << "name = other\n";
+  Options by_place, by_name, over;
+  const auto with_defaults = [&](Options& o, std::vector<std::string> args) {
+    std::string file;
+    o.set.add("site", &file, "FILE", "defaults");
+    o.set.defaults_from("site", {"/no/such/file", site});
+    o.parse(std::move(args));
+  };
+  with_defaults(by_place, {});
+  EXPECT_EQ(by_place.name, "site");
+  with_defaults(by_name, {"--site", other});
+  EXPECT_EQ(by_name.name, "other");
+  EXPECT_EQ(by_name.count, 3);
+  with_defaults(over, {"--item-count", "9"});
+  EXPECT_EQ(over.count, 9);
+}
+
 TEST_F(OptionsTest, MisspellingsAreErrors) {
   EXPECT_TRUE(test::fails(ExitCode::usage, {"item-cuont"}, [] { Options().parse({"--item-cuont", "1"}); }));
   EXPECT_TRUE(test::fails(ExitCode::usage, {"item-c"}, [] {

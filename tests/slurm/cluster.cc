@@ -1,5 +1,6 @@
 #include "tests/slurm/cluster.h"
 
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -8,7 +9,9 @@
 namespace switchyard::test {
 namespace {
 
-const std::map<std::string, std::string> kEnvironment = {{"TESTCLUSTER_STATE", SWITCHYARD_TESTCLUSTER_STATE}};
+// Tests that run side by side have a cluster each.
+const std::map<std::string, std::string> kEnvironment = {
+    {"TESTCLUSTER_STATE", SWITCHYARD_TESTCLUSTER_STATE "-" + test_part()}};
 
 /// VARIABLE=value of another process; empty if it has none, or is gone.
 std::string variable_of(int pid, const std::string& name) {
@@ -32,7 +35,7 @@ Cluster::Cluster() {
     if (up.exit_code != 69) throw std::runtime_error("testcluster up: " + up.err);
     return;
   }
-  has_namespaces_ = up.out.find("namespaces") != std::string::npos;
+  has_namespaces_ = control({"exec", "--node", "n1", "--", "hostname"}).out == "n1\n";
 }
 
 Cluster::~Cluster() {
@@ -105,6 +108,11 @@ std::string ClusterRun::file(const std::string& name) const {
   std::ostringstream text;
   text << std::ifstream(path_ / name).rdbuf();
   return text.str();
+}
+
+std::string test_part() {
+  const char* part = std::getenv("SLURM_TEST_PART");
+  return part == nullptr ? "all" : part;
 }
 
 bool within(std::chrono::seconds timeout, const std::function<bool()>& condition) {

@@ -60,6 +60,9 @@ class ClusterRun {
   std::filesystem::path path_;
 };
 
+/// Which part of the tests this process runs; it names the cluster and the folder of runs.
+std::string test_part();
+
 /// Polls until `condition` holds; false after `timeout`.
 bool within(std::chrono::seconds timeout, const std::function<bool()>& condition);
 

@@ -1,4 +1,4 @@
-// Preloaded into a program, makes every pread() of rank 0 slow: a file system under load.
+// Preloaded into a program, makes every pread() slow, of all ranks or of one: a file system under load.
 #include <dlfcn.h>
 #include <unistd.h>
 
@@ -9,8 +9,9 @@ namespace {
 
 void delay() {
   const char* milliseconds = std::getenv("SLOW_READ_MILLISECONDS");
-  const char* rank = std::getenv("PMIX_RANK");
-  if (milliseconds != nullptr && rank != nullptr && std::string_view(rank) == "0")
+  const char *rank = std::getenv("PMIX_RANK"), *slow_rank = std::getenv("SLOW_READ_RANK");
+  if (milliseconds == nullptr || rank == nullptr) return;  // not a rank
+  if (slow_rank == nullptr || std::string_view(rank) == slow_rank)
     ::usleep(1000 * static_cast<unsigned>(std::atoi(milliseconds)));
 }
 
