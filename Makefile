@@ -38,7 +38,7 @@ format:
 lint: build
 	clang-format --dry-run --Werror $(SOURCES)
 	clang-tidy -p $(BUILD) --quiet $(shell git ls-files 'src/**/*.cc' 'kernels/*.cc' 'comm/*.cc' 'jobs/*.cc' 'jobs/**/*.cc')
-	shellcheck $$(git grep -lE '^#!.*(ba)?sh' -- . ':!*.md')
+	tests/slurm/shellcheck_test $(BUILD)/src/switchyard
 
 clean:
 	rm -rf build

@@ -1,7 +1,11 @@
 #include "kernels/cpu_isa.h"
 
+#include <cpuid.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -32,6 +36,16 @@ constexpr auto kNames = [] {
   return names;
 }();
 
+// AMX takes the CPU (CPUID 7: tile, int8, bf16), a kernel that saves tiles (XCR0 bits 17 and 18), and its permission.
+bool has_amx() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned kBFloat16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25, kAll = kBFloat16 | kTile | kInt8;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kAll) != kAll) return false;
+  constexpr unsigned long long kTileState = 3ull << 17;
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return (_xgetbv(0) & kTileState) == kTileState && ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
 // Asked of the CPU, not of oneDNN, whose answer would fix its instruction set before set_cpu_isa can.
 size_t detect() {
   __builtin_cpu_init();
@@ -42,9 +56,7 @@ size_t detect() {
   if (!avx512) return 0;
   if (!__builtin_cpu_supports("avx512vnni")) return 1;
   if (!__builtin_cpu_supports("avx512bf16")) return 2;
-  const bool amx =
-      __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-int8") && __builtin_cpu_supports("amx-bf16");
-  return amx ? 4 : 3;
+  return has_amx() ? 4 : 3;
 }
 
 struct Chosen {

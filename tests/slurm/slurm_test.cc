@@ -127,7 +127,7 @@ TEST_F(SlurmTest, TheTimeLimitIsSeenComing) {
   const ClusterRun run = new_run();
   // The limit is a minute, and Slurm looks at limits every half minute: the ranks are told after 5 to 35 s.
   Words words = options({"--time", "1", "--signal-seconds", "55"});
-  const Words slow = slow_reads(25);
+  const Words slow = slow_reads(18);
   words.insert(words.end(), slow.begin(), slow.end());
   const std::string job = run.submit(words);
   ASSERT_TRUE(within(90s, [&] { return restarts(job) >= 1 || run.state() == "complete"; }));
