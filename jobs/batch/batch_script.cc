@@ -73,7 +73,8 @@ if [ -e "$run/state.json" ] && [ "$("$switchyard" settle "$run")" = stop ]; then
   text += R"sh(
 # Slurm before 23.02 does not tell the job's end, and its srun does not take sbatch's --cpus-per-task.
 if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
-  end=$(squeue -h -j "$SLURM_JOB_ID" -o %e) && SLURM_JOB_END_TIME=$(date -d "$end" +%s) && export SLURM_JOB_END_TIME
+  end=$(squeue -h -j "$SLURM_JOB_ID" -o %e)  # NONE: no limit
+  if [ "$end" != NONE ]; then SLURM_JOB_END_TIME=$(date -d "$end" +%s) && export SLURM_JOB_END_TIME; fi
 fi
 if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK; fi
 

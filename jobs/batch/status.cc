@@ -4,7 +4,7 @@
 #include <fstream>
 #include <iostream>
 
-#include "io/file.h"
+#include "io/attempts.h"
 #include "jobs/batch/attempt_log.h"
 #include "jobs/batch/submissions.h"
 #include "jobs/job.h"
@@ -13,21 +13,22 @@
 namespace switchyard {
 namespace {
 
-/// Records per second over the last chunks of metrics.jsonl; 0 when too few are there.
+/// Records per second over the last chunks of this attempt in metrics.jsonl; 0 when there are none.
 double recent_rate(const RunDirectory& run) {
   constexpr size_t kLines = 64;
   std::ifstream file(run.metrics_path());
   std::vector<std::string> lines;
   for (std::string line; std::getline(file, line);) lines.push_back(line);
   if (lines.size() > kLines) lines.erase(lines.begin(), lines.end() - kLines);
+  const std::vector<Attempt> attempts = list_attempts(run);
+  const double began = attempts.empty() ? 0 : static_cast<double>(attempts.back().started);
   double records = 0, first = 0, last = 0;
   for (size_t i = 0; i < lines.size(); ++i) {
     const Json line = Json::parse(lines[i], nullptr, false);  // the last may be half written
     if (!line.is_object() || !line.contains("time") || !line.contains("records")) continue;
+    if (line["time"].get<double>() < began) continue;
     last = line["time"].get<double>();
-    if (first == 0) {
-      first = last - line.value("seconds", 0.0);
-    }
+    if (first == 0) first = last - line.value("seconds", 0.0);
     records += line["records"].get<double>() + line.value("rejects", 0.0);
   }
   return last > first ? records / (last - first) : 0;
@@ -66,8 +67,9 @@ RunReport report_on(const RunDirectory& run) {
     fail(ExitCode::input, "status: {}: expected a run directory", report.run);
   for (const std::string& job : submitted) {  // the first that has not ended, or the last that Slurm knows
     if (report.slurm && !report.slurm->has_ended()) break;
-    report.job = job;
-    if (const std::vector<SlurmJob> jobs = find_jobs(job); !jobs.empty()) report.slurm = jobs.front();
+    const std::vector<SlurmJob> jobs = find_jobs(job);
+    if (!jobs.empty()) report.slurm = jobs.front();
+    if (!jobs.empty() || report.job.empty()) report.job = job;
   }
   report.state = joint_state(state, !submitted.empty(), report.slurm);
   if (state) {

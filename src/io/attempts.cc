@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <ctime>
 #include <limits>
 
 #include "io/file.h"
@@ -24,7 +25,8 @@ Attempt begin_attempt(const RunDirectory& run) {
   Attempt attempt;
   attempt.number = std::ssize(list_attempts(run)) + 1;
   attempt.chunks_at_start = std::ssize(run.shards_present());
-  const Json start = {{"number", attempt.number}, {"chunks", attempt.chunks_at_start}};
+  attempt.started = std::time(nullptr);
+  const Json start = {{"number", attempt.number}, {"chunks", attempt.chunks_at_start}, {"time", attempt.started}};
 
   const std::string name = slurm_attempt_name();
   const std::filesystem::path stem = run.attempts_path() / (name.empty() ? "local" : name);
@@ -45,7 +47,8 @@ std::vector<Attempt> list_attempts(const RunDirectory& run) {
     const Json start = parse_json(read_text_file(path, 1 << 16), path.native());
     constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
     attempts.push_back({entry.path(), require_int(start, "number", path.native(), 0, kMost),
-                        require_int(start, "chunks", path.native(), 0, kMost)});
+                        require_int(start, "chunks", path.native(), 0, kMost),
+                        require_int(start, "time", path.native(), 0, kMost)});
   }
   std::ranges::sort(attempts, {}, [](const Attempt& a) { return std::pair(a.number, a.path); });
   return attempts;

@@ -14,6 +14,7 @@ struct Attempt {
   std::filesystem::path path;
   int64_t number = 0;           ///< in the order of their beginnings, from 1
   int64_t chunks_at_start = 0;  ///< shards that were there
+  int64_t started = 0;          ///< seconds since 1970
 
   std::string name() const { return path.filename().native(); }
 };

@@ -64,7 +64,10 @@ class StatusTest : public ::testing::Test {
 TEST_F(StatusTest, RateAndTimeLeftComeFromTheLastChunks) {
   run_.create();
   run_.write_state({RunStatus::running, 10, 4, 1000, 400, 0, 0, "local.1", ""});
+  std::filesystem::create_directory(run_.attempts_path() / "local.1");
+  directory_.write("run/attempts/local.1/start.json", R"({"number":1,"chunks":1,"time":500})");
   directory_.write("run/metrics.jsonl",
+                   "{\"time\":400,\"records\":90,\"rejects\":10,\"seconds\":10}\n"  // of an earlier attempt
                    "{\"time\":1000,\"records\":90,\"rejects\":10,\"seconds\":10}\n"
                    "{\"time\":1030,\"records\":300,\"rejects\":0,\"seconds\":30}\n"
                    "{\"time\":10");  // being written
