@@ -23,7 +23,8 @@ using Type = dnnl::memory::data_type;
 
 // Large tiles amortise the pass over the weights, small ones waste little on a remainder. AVX-512 kernels agree for any
 // size; AVX2's need multiples of six.
-const std::vector<std::vector<int64_t>> kTileSizes = {{128, 112, 96, 80, 64, 48, 32, 24, 16, 8}, {126, 66, 36, 6}, {120, 72, 48, 24}};
+const std::vector<std::vector<int64_t>> kTileSizes = {
+    {128, 112, 96, 80, 64, 48, 32, 24, 16, 8}, {126, 66, 36, 6}, {120, 72, 48, 24}};
 
 const dnnl::engine& engine() {
   static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
