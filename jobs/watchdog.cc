@@ -85,7 +85,7 @@ class Watchdog::Thread {
 
  private:
   void run() {
-    last_progress_ = Clock::now();
+    last_progress_ = last_look_ = Clock::now();
     std::unique_lock lock(mutex_);
     while (!wake_.wait_for(lock, interval_, [this] { return stop_; })) {
       try {
@@ -99,7 +99,9 @@ class Watchdog::Thread {
 
   void look() {
     const Pulse::Reading now = pulse_.read();
-    if (now.beats != reading_.beats) last_progress_ = Clock::now();
+    // Whoever was stopped itself (a suspended job) starts anew: its clock ran on.
+    const bool slept = Clock::now() - std::exchange(last_look_, Clock::now()) > grace_ / 2 + interval_;
+    if (now.beats != reading_.beats || now.unhurried || slept) last_progress_ = Clock::now();
     reading_ = now;
     const auto stalled_for = Clock::now() - last_progress_;
     if (stalled_for < ask_after_) {
@@ -230,7 +232,7 @@ class Watchdog::Thread {
   const Clock::duration ask_after_, grace_;
   const std::chrono::milliseconds interval_;
   Pulse::Reading reading_;
-  Clock::time_point last_progress_;
+  Clock::time_point last_progress_, last_look_;
   std::optional<Clock::time_point> asked_;
   std::map<int, Seen> seen_;
   int64_t answers_ = 0;

@@ -17,8 +17,9 @@ std::string quoted(std::string_view text) {
   return word + "'";
 }
 
-/// A word in which %a becomes the array task's index.
-std::string indexed_word(const std::string& text) {
+/// A word of an array's script, in which %a becomes the task's index.
+std::string indexed_word(const BatchScript& script, const std::string& text) {
+  if (script.array.empty()) return shell_word(text);
   std::string word;
   size_t begin = 0;
   for (size_t at = text.find(kIndex); at != std::string::npos; at = text.find(kIndex, begin)) {
@@ -44,7 +45,7 @@ std::string directives(const BatchScript& s) {
 std::string command(const BatchScript& s) {
   std::string text = fmt::format("command=(\"$switchyard\" {}", s.job);
   for (const std::string& argument : s.arguments)
-    text += (argument.starts_with("--") ? " \\\n  " : " ") + indexed_word(argument);
+    text += (argument.starts_with("--") ? " \\\n  " : " ") + indexed_word(s, argument);
   return text + ")\n";
 }
 
@@ -59,7 +60,7 @@ std::string render(const BatchScript& s) {
   std::string text = fmt::format(
       "#!/bin/bash\n# Written by switchyard {} submit; `sbatch` this file to submit it again.\n", SWITCHYARD_VERSION);
   text += directives(s);
-  text += fmt::format("set -u\nswitchyard={}\nrun={}\n", shell_word(s.program), indexed_word(s.run));
+  text += fmt::format("switchyard={}\nrun={}\n", shell_word(s.program), indexed_word(s, s.run));
   if (!s.modules.empty() || !s.setup.empty()) text += '\n';
   for (const std::string& module : s.modules) text += fmt::format("module load {}\n", shell_word(module));
   for (const std::string& line : s.setup) text += line + '\n';
@@ -67,13 +68,16 @@ std::string render(const BatchScript& s) {
     text += R"sh(
 # A successor: $1 is its predecessor's id. A cancelled job stays cancelled, and what is over is over.
 if [ -n "${1:-}" ] && scontrol show job "$1" | grep -q JobState=CANCELLED; then exit 0; fi
-if [ -e "$run/state.json" ] && [ "$("$switchyard" settle "$run")" = stop ]; then exit 0; fi
+if [ -n "${1:-}" ] && [ -e "$run/state.json" ] && [ "$("$switchyard" settle "$run")" = stop ]; then exit 0; fi
 )sh";
   }
   text += R"sh(
+set -u
+# A number alone would mean all tasks of an array.
+id=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 # Slurm before 23.02 does not tell the job's end, and its srun does not take sbatch's --cpus-per-task.
 if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
-  end=$(squeue -h -j "$SLURM_JOB_ID" -o %e)  # NONE: no limit
+  end=$(squeue -h -j "$id" -o %e)  # NONE: no limit
   if [ "$end" != NONE ]; then SLURM_JOB_END_TIME=$(date -d "$end" +%s) && export SLURM_JOB_END_TIME; fi
 fi
 if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK; fi
@@ -84,7 +88,7 @@ if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS
 attempt=$run/attempts/$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}
 mkdir -p "$attempt"
 rc=0
-srun --mpi={} --kill-on-bad-exit=1 --output="$attempt/stdout.log" --error="$attempt/stderr.log"{} \
+srun --mpi={} --kill-on-bad-exit=1 --output="${{attempt//%/%%}}/stdout.log" --error="${{attempt//%/%%}}/stderr.log"{} \
   "${{command[@]}}" || rc=$?
 
 # The run directory knows how it ended, whatever srun returns; settle mends its state and decides.
@@ -95,7 +99,7 @@ decision=$("$switchyard" settle "$run" --rc "$rc")
     text += "if [ \"$decision\" = requeue ] && [ \"$rc\" -eq 0 ]; then rc=75; fi  # or no successor would start\n";
   } else {
     text += R"sh(if [ "$decision" = requeue ]; then
-  scontrol requeue incomplete "$SLURM_JOB_ID"
+  scontrol requeue incomplete "$id"
   sleep 60  # Slurm ends this script
 fi
 )sh";

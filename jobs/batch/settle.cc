@@ -43,16 +43,20 @@ class Settler {
     // Under Slurm the script knows the attempt's name, even if the attempt died before it began.
     const std::string name = slurm_attempt_name();
     attempt_ = name.empty() ? last_attempt(run_) : run_.attempts_path() / name;
+    for (const Attempt& attempt : list_attempts(run_))  // a script may start several, the last is meant
+      if (!name.empty() && attempt.name().starts_with(name + ".")) attempt_ = attempt.path;
     if (run_.has_state()) state_ = run_.read_state();
-    const std::string attempt = attempt_.filename().native();
-    const bool named = state_.attempt == attempt || state_.attempt.starts_with(attempt + ".");
-    wrote_state_ = run_.has_state() && !attempt.empty() && named;
+    wrote_state_ = run_.has_state() && !attempt_.empty() && state_.attempt == attempt_.filename();
+    if (const auto holder = read_lease_holder(run_.lease_path())) lease_nonce_ = holder->nonce;
   }
 
   Settlement settle() {
     begin_if_it_never_did();
     mend();
     Settlement settlement = decide();
+    // A successor may have begun meanwhile.
+    const auto holder = read_lease_holder(run_.lease_path());
+    if (holder && holder->nonce != lease_nonce_) return {false, "the run goes on in " + holder->describe()};
     run_.write_state(state_);
     std::error_code ignored;
     std::filesystem::remove(run_.lease_path(), ignored);
@@ -70,12 +74,11 @@ class Settler {
   }
 
   void mend() {
-    const bool over = state_.status == RunStatus::complete || state_.status == RunStatus::failed;
-    if (run_.has_state() && over && (wrote_state_ || state_.status == RunStatus::complete)) return;
+    if (run_.has_state() && state_.status == RunStatus::complete) return;
     const std::string verdict = attempt_.empty() ? std::string() : read_verdict(attempt_ / "hang");
     if (!verdict.empty()) {
       set(RunStatus::interrupted, ExitCode::timeout, verdict);
-    } else if (wrote_state_ && state_.status == RunStatus::interrupted) {
+    } else if (wrote_state_ && (state_.status == RunStatus::interrupted || state_.status == RunStatus::failed)) {
       return;  // as it said itself
     } else if (is_final(rc_) && !is_interrupted_after_all()) {
       const std::string error = attempt_.empty() ? std::string() : last_error(attempt_);
@@ -113,6 +116,7 @@ class Settler {
   const int rc_;
   std::filesystem::path attempt_;
   RunState state_;
+  std::string lease_nonce_;   ///< as it was found
   bool wrote_state_ = false;  ///< the attempt in question wrote the state that is there
 };
 
@@ -120,7 +124,7 @@ class Settler {
 
 Settlement settle(const RunDirectory& run, std::optional<int> rc) {
   const auto holder = read_lease_holder(run.lease_path());
-  if (holder && !is_ours(*holder))
+  if (rc && holder && !is_ours(*holder))  // without a code: whether that one still lives, the next attempt finds out
     return {false, fmt::format("the run directory is in the hands of {}", holder->describe())};
   // A command that does not fit the run says nothing about the run.
   if (rc == static_cast<int>(ExitCode::mismatch) && run.has_state()) return {false, last_error(last_attempt(run))};
@@ -129,7 +133,8 @@ Settlement settle(const RunDirectory& run, std::optional<int> rc) {
   const RunState state = run.read_state();
   const bool over = state.status == RunStatus::complete || state.status == RunStatus::failed;
   if (over) return {false, fmt::format("the run is {}", name_of(state.status))};
-  if (fruitless_attempts(run) >= kMaxFruitlessAttempts) return {false, state.message};
+  const std::vector<Attempt> attempts = list_attempts(run);
+  if (!attempts.empty() && attempts.back().stopped) return {false, state.message};
   return {true, fmt::format("the run is {}", name_of(state.status))};
 }
 

@@ -38,6 +38,32 @@ bool is_at_work(const std::string& state) {
   return state == "running" || state == "merging";
 }
 
+/// Whether attempt "17.0" is of job "17". An array's task has a number of its own besides "17_3": taken to be.
+bool is_of(const std::string& attempt, const std::string& job) {
+  return job.find('_') != std::string::npos || attempt.starts_with(job + ".");
+}
+
+/// The job that is at work; otherwise the first of the last submission that has not ended, or its last that Slurm
+/// knows.
+void find_job(RunReport& report, const std::optional<RunState>& state, const std::vector<std::string>& submitted) {
+  if (state && (state->status == RunStatus::running || state->status == RunStatus::merging) &&
+      !state->attempt.starts_with("local")) {
+    const std::string job = state->attempt.substr(0, state->attempt.find('.'));
+    const std::vector<SlurmJob> jobs = find_jobs(job);
+    if (!jobs.empty() && !jobs.front().has_ended()) {
+      report.job = jobs.front().id;
+      report.slurm = jobs.front();
+      return;
+    }
+  }
+  for (const std::string& job : submitted) {
+    if (report.slurm && !report.slurm->has_ended()) break;
+    const std::vector<SlurmJob> jobs = find_jobs(job);
+    if (!jobs.empty()) report.slurm = jobs.front();
+    if (!jobs.empty() || report.job.empty()) report.job = job;
+  }
+}
+
 std::string progress(const RunState& s) {
   return s.chunks_total == 0 ? "-" : fmt::format("{}/{}", s.chunks_done, s.chunks_total);
 }
@@ -65,12 +91,9 @@ RunReport report_on(const RunDirectory& run) {
   const std::vector<std::string> submitted = last_submission(run);
   if (!std::filesystem::is_directory(run.root()) || (!state && submitted.empty() && !run.has_manifest()))
     fail(ExitCode::input, "status: {}: expected a run directory", report.run);
-  for (const std::string& job : submitted) {  // the first that has not ended, or the last that Slurm knows
-    if (report.slurm && !report.slurm->has_ended()) break;
-    const std::vector<SlurmJob> jobs = find_jobs(job);
-    if (!jobs.empty()) report.slurm = jobs.front();
-    if (!jobs.empty() || report.job.empty()) report.job = job;
-  }
+  find_job(report, state, submitted);
+  // A job that is queued, or loading, for a run that an earlier one left says nothing of its own yet.
+  if (state && report.slurm && !report.slurm->has_ended() && !is_of(state->attempt, report.job)) state.reset();
   report.state = joint_state(state, !submitted.empty(), report.slurm);
   if (state) {
     report.counts = *state;

@@ -28,6 +28,10 @@ struct Submission {
   std::vector<std::string> sbatch_options;  ///< after "--"
 };
 
+std::string absolute(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal().native();
+}
+
 /// "--name=value", or "--name value …" as separate words.
 void append_option(const OptionSet::Option& option, std::vector<std::string>& words) {
   const std::string name = "--" + option.name;
@@ -98,8 +102,12 @@ bool parse(std::span<const std::string> args, Submission& s) {
 
   for (const auto& option : of_job.options()) {
     if (known.contains(option.name) || !set.is_given(option.name)) continue;
-    append_option(option, s.arguments);
-    if (option.name == "run") s.run = option_text(option);
+    if (option.name == "run") {
+      s.run = absolute(option_text(option));  // as settle gets it, wherever the job starts
+      s.arguments.insert(s.arguments.end(), {"--run", s.run});
+    } else {
+      append_option(option, s.arguments);
+    }
   }
   if (separator != args.end()) s.sbatch_options = as_lines({separator + 1, args.end()});
   return true;
@@ -145,10 +153,6 @@ std::string point_path(std::string run, int64_t index) {
   return run;
 }
 
-std::string absolute(const std::string& path) {
-  return std::filesystem::absolute(path).lexically_normal().native();
-}
-
 /// Run directories, one per point. The first has the script.
 std::vector<RunDirectory> run_directories(const Submission& s) {
   if (s.options.array.empty()) return {RunDirectory(absolute(s.run))};
@@ -164,7 +168,9 @@ BatchScript make_script(const Submission& s, const RunDirectory& first) {
   script.job = s.job;
   script.arguments = s.arguments;
   script.run = absolute(s.run);
-  script.log = (first.attempts_path() / (s.options.array.empty() ? "%j.log" : "%A_%a.log")).native();
+  // Slurm's patterns: %j a job, %A and %a an array's task, %% a percent sign.
+  const std::string attempts = std::regex_replace(first.attempts_path().native(), std::regex("%"), "%%");
+  script.log = attempts + (s.options.array.empty() ? "/%j.log" : "/%A_%a.log");
   script.directory = std::filesystem::current_path().native();
   script.name =
       o.name.empty() ? fmt::format("{}-{}", s.job, std::filesystem::path(script.run).filename().native()) : o.name;
@@ -194,23 +200,33 @@ BatchScript make_script(const Submission& s, const RunDirectory& first) {
   return script;
 }
 
-/// Waits until Slurm is done with all of them; the exit code of the run, or of the first point that is not complete.
-int wait_for(const std::vector<std::string>& ids, const Submission& s, const RunDirectory& run) {
-  const std::string& last = ids.back();
-  while (true) {
-    const std::vector<SlurmJob> jobs = find_jobs(last);
-    const bool over = std::ranges::all_of(jobs, [](const SlurmJob& job) { return job.has_ended(); });
-    if (over && !s.options.array.empty())
-      return std::ranges::all_of(jobs, [](const SlurmJob& job) { return job.state == "COMPLETED"; })
-                 ? 0
-                 : static_cast<int>(ExitCode::interrupted);
-    if (over) break;
-    std::this_thread::sleep_for(std::chrono::seconds(2));
+void record(const Submission& s, const std::vector<RunDirectory>& runs, const std::vector<std::string>& ids) {
+  if (s.options.array.empty()) return record_submission(runs.front(), ids);
+  const std::vector<int64_t> indices = array_indices(s.options.array);
+  for (size_t i = 0; i < runs.size(); ++i) record_submission(runs[i], {fmt::format("{}_{}", ids.front(), indices[i])});
+}
+
+bool has_ended(const std::string& job) {
+  const std::vector<SlurmJob> tasks = find_jobs(job);
+  return std::ranges::all_of(tasks, [](const SlurmJob& task) { return task.has_ended(); });
+}
+
+/// Waits until Slurm is done with the last job; the exit code of the first run that is not complete.
+int wait_for(const std::string& last, const std::vector<RunDirectory>& runs) {
+  constexpr int kTimes = 5;  // an answer may fail now and then, and an empty one looks like the end
+  for (int ended = 0; ended < kTimes; ended = has_ended(last) ? ended + 1 : 0)
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+  int code = static_cast<int>(ExitCode::complete);
+  for (const RunDirectory& run : runs) {
+    if (!run.has_state())
+      fail(ExitCode::environment, "job {} ended and left no state in {}", last, run.root().native());
+    const RunState state = run.read_state();
+    const bool over = state.status == RunStatus::complete || state.status == RunStatus::failed;
+    log::info("{} is {}{}", run.root().native(), name_of(state.status),
+              state.message.empty() ? "" : ": " + state.message);
+    if (code == 0) code = over ? state.exit_code : static_cast<int>(ExitCode::interrupted);
   }
-  if (!run.has_state()) fail(ExitCode::environment, "job {} ended and left no state in {}", last, run.root().native());
-  const RunState state = run.read_state();
-  log::info("the run is {}{}", name_of(state.status), state.message.empty() ? "" : ": " + state.message);
-  return state.exit_code;
+  return code;
 }
 
 }  // namespace
@@ -263,20 +279,17 @@ int run_submit(Runtime&, std::span<const std::string> args) {
   write_file_atomically(path, text);
   ::chmod(path.c_str(), 0755);
 
-  std::vector<std::string> ids = {sbatch({path.native()})};
+  std::vector<std::string> ids;
+  const auto queue = [&](const std::vector<std::string>& arguments) {
+    ids.push_back(sbatch(arguments));
+    std::cout << ids.back() << std::endl;
+    record(s, runs, ids);  // each at once: the next may be refused
+  };
+  queue({path.native()});
   for (int64_t i = 0; i < s.options.chain; ++i)
-    ids.push_back(
-        sbatch({"--dependency=afternotok:" + ids.back(), "--kill-on-invalid-dep=yes", path.native(), ids.back()}));
-  if (s.options.array.empty()) {
-    record_submission(first, ids);
-  } else {
-    const std::vector<int64_t> indices = array_indices(s.options.array);
-    for (size_t i = 0; i < runs.size(); ++i)
-      record_submission(runs[i], {fmt::format("{}_{}", ids.front(), indices[i])});
-  }
-  for (const std::string& id : ids) std::cout << id << std::endl;
+    queue({"--dependency=afternotok:" + ids.back(), "--kill-on-invalid-dep=yes", path.native(), ids.back()});
   log::info("submitted: switchyard status {} tells how it stands", first.root().native());
-  return s.options.wait ? wait_for(ids, s, first) : 0;
+  return s.options.wait ? wait_for(ids.back(), runs) : 0;
 }
 
 }  // namespace switchyard

@@ -93,7 +93,8 @@ void ScoreRun::enter_run_directory() {
     remove_temporaries(directory_.root());
     remove_temporaries(directory_.root() / "shards");
     if (directory_.has_manifest()) directory_.check_manifest(fingerprint());  // the model's own hash is not known yet
-    require_disk_space(directory_.root(), plan_.disk_bytes);
+    const uint64_t there = std::min(directory_.shard_bytes(), plan_.disk_bytes);  // of earlier attempts
+    require_disk_space(directory_.root(), plan_.disk_bytes - there);
     attempt_ = begin_attempt(directory_).path;
     write_file_atomically(attempt_ / "config.resolved.cfg", resolved_config_);
     write_file_atomically(directory_.config_path(), resolved_config_);
@@ -144,8 +145,7 @@ void ScoreRun::find_work() {
   collectively(world_, [&] {
     if (!on_root()) return;
     // A finished run has all it needs in its results, and may have dropped its shards.
-    complete_before_ = directory_.has_state() && directory_.read_state().status == RunStatus::complete &&
-                       std::filesystem::exists(directory_.results_path());
+    complete_before_ = is_complete_already();
     if (complete_before_) {
       std::ranges::fill(done, uint8_t{1});
       return;
@@ -225,6 +225,7 @@ ExitCode ScoreRun::finish() {
 
   RunSummary summary =
       gather_summary(world_, phases(), scorer_->counters().tokens, engine_->exchange().counters().tokens_per_expert);
+  world_.barrier();  // who leaves first would be missed by the others' watchdogs
   watchdog_.reset();
   if (!on_root()) return static_cast<ExitCode>(code);
   summary.scoring_seconds = scoring_seconds;
@@ -256,6 +257,7 @@ ExitCode ScoreRun::finish() {
 
 ExitCode ScoreRun::merge() {
   const Stopwatch stopwatch(merge_seconds_);
+  const Pulse::Unhurried unhurried(pulse_);  // closing and syncing a large file takes its time and cannot beat
   if (!complete_before_) {
     write_state(RunStatus::merging, ExitCode::complete, "");
     const ShardSet shards = shard_set();
@@ -297,7 +299,7 @@ void ScoreRun::check_lease_held() const {
 void ScoreRun::record_failure(const Error& error) noexcept {
   if (nonce_.empty() || error.code() == ExitCode::mismatch) return;  // the directory is not ours
   try {
-    check_lease_held();
+    if (is_complete_already()) return;
     const bool interrupted = error.code() == ExitCode::interrupted;
     write_state(interrupted ? RunStatus::interrupted : RunStatus::failed, error.code(), error.what());
   } catch (const std::exception& e) {
@@ -310,9 +312,7 @@ void ScoreRun::end_hung(const std::string& verdict, bool reporter) const noexcep
   if (reporter) {
     log::error("{}", verdict);
     try {
-      check_lease_held();
-      if (!directory_.has_state() || directory_.read_state().status != RunStatus::complete)
-        write_state(RunStatus::interrupted, ExitCode::timeout, verdict);
+      if (!is_complete_already()) write_state(RunStatus::interrupted, ExitCode::timeout, verdict);
     } catch (const std::exception& e) {
       log::warning("state.json could not be written: {}", e.what());
     }
@@ -323,7 +323,14 @@ void ScoreRun::end_hung(const std::string& verdict, bool reporter) const noexcep
   std::_Exit(static_cast<int>(ExitCode::timeout));
 }
 
+/// Results that are complete stay so, whatever happens to a later attempt.
+bool ScoreRun::is_complete_already() const {
+  return directory_.has_state() && directory_.read_state().status == RunStatus::complete &&
+         std::filesystem::exists(directory_.results_path());
+}
+
 void ScoreRun::write_state(RunStatus status, ExitCode code, std::string message) const {
+  check_lease_held();  // the state is the holder's: an orphan that is told to stop has no say
   RunState state;
   state.status = status;
   state.chunks_total = plan_.num_chunks;

@@ -45,6 +45,7 @@ class ScoreRun {
   bool on_root() const { return world_.rank() == 0; }
   void get_on_or_give_up() const;
   void check_lease_held() const;
+  bool is_complete_already() const;
   void write_state(RunStatus status, ExitCode code, std::string message) const;
   void show_progress();
   void write_metrics(const ChunkResult& result, double seconds) const;

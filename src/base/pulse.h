@@ -41,8 +41,25 @@ class Pulse {
     beat();
   }
 
+  /// While one lives, this rank counts as getting on as long as its process runs: for single steps of the operating
+  /// system that may last.
+  class Unhurried {
+   public:
+    explicit Unhurried(Pulse& pulse) : pulse_(pulse) { pulse_.unhurried_ = true; }
+    ~Unhurried() {
+      pulse_.unhurried_ = false;
+      pulse_.beat();
+    }
+    Unhurried(const Unhurried&) = delete;
+    Unhurried& operator=(const Unhurried&) = delete;
+
+   private:
+    Pulse& pulse_;
+  };
+
   struct Reading {
     uint64_t beats = 0;
+    bool unhurried = false;
     const char* phase = "";
     int layer = -1;                        ///< -1: in none
     int waiting = -1;                      ///< a WaitScope, or -1: not waiting for other ranks
@@ -52,6 +69,7 @@ class Pulse {
   Reading read() const {
     Reading r;
     r.beats = beats_;
+    r.unhurried = unhurried_;
     r.phase = phase_;
     r.layer = layer_;
     r.waiting = waiting_;
@@ -71,6 +89,7 @@ class Pulse {
   Scope& at(WaitScope scope) { return scopes_[static_cast<size_t>(scope)]; }
 
   std::atomic<uint64_t> beats_{0};
+  std::atomic<bool> unhurried_{false};
   std::atomic<const char*> phase_{"start"};
   std::atomic<int> layer_{-1}, waiting_{-1};
   std::array<Scope, 2> scopes_;

@@ -12,7 +12,7 @@
 namespace switchyard {
 namespace {
 
-constexpr const char* kStart = "start.json";
+constexpr const char *kStart = "start.json", *kEnd = "end.json";
 
 }  // namespace
 
@@ -46,9 +46,15 @@ std::vector<Attempt> list_attempts(const RunDirectory& run) {
     if (!std::filesystem::exists(path)) continue;
     const Json start = parse_json(read_text_file(path, 1 << 16), path.native());
     constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-    attempts.push_back({entry.path(), require_int(start, "number", path.native(), 0, kMost),
-                        require_int(start, "chunks", path.native(), 0, kMost),
-                        require_int(start, "time", path.native(), 0, kMost)});
+    Attempt& attempt = attempts.emplace_back();
+    attempt.path = entry.path();
+    attempt.number = require_int(start, "number", path.native(), 0, kMost);
+    attempt.chunks_at_start = require_int(start, "chunks", path.native(), 0, kMost);
+    attempt.started = require_int(start, "time", path.native(), 0, kMost);
+    const std::filesystem::path end_path = entry.path() / kEnd;
+    if (!std::filesystem::exists(end_path)) continue;
+    const Json end = parse_json(read_text_file(end_path, 1 << 16), end_path.native());
+    attempt.stopped = !require_bool(end, "requeue", end_path.native());
   }
   std::ranges::sort(attempts, {}, [](const Attempt& a) { return std::pair(a.number, a.path); });
   return attempts;
@@ -57,8 +63,9 @@ std::vector<Attempt> list_attempts(const RunDirectory& run) {
 int64_t fruitless_attempts(const RunDirectory& run) {
   const std::vector<Attempt> attempts = list_attempts(run);
   const int64_t chunks = std::ssize(run.shards_present());
-  const auto fruitful = std::find_if(attempts.rbegin(), attempts.rend(),
-                                     [&](const Attempt& attempt) { return attempt.chunks_at_start != chunks; });
+  const auto fruitful = std::find_if(attempts.rbegin(), attempts.rend(), [&](const Attempt& attempt) {
+    return attempt.stopped || attempt.chunks_at_start != chunks;
+  });
   return fruitful - attempts.rbegin();
 }
 

@@ -15,6 +15,7 @@ struct Attempt {
   int64_t number = 0;           ///< in the order of their beginnings, from 1
   int64_t chunks_at_start = 0;  ///< shards that were there
   int64_t started = 0;          ///< seconds since 1970
+  bool stopped = false;         ///< settled with "stop" (end.json)
 
   std::string name() const { return path.filename().native(); }
 };
@@ -28,7 +29,8 @@ Attempt begin_attempt(const RunDirectory& run);
 
 std::vector<Attempt> list_attempts(const RunDirectory& run);  ///< those that began, in order
 
-/// How many of the last attempts, in a row, began with as many shards as there are now.
+/// How many of the last attempts, in a row, began with as many shards as there are now; none before one that was
+/// settled with "stop": whoever submits after that begins anew.
 int64_t fruitless_attempts(const RunDirectory& run);
 
 }  // namespace switchyard

@@ -212,7 +212,12 @@ bool is_gone(const LeaseHolder& holder) {
 }
 
 void check_lease(const std::filesystem::path& path, const std::string& nonce) {
-  const auto stored = read_lease(path);
+  // Over NFS a file that is being replaced may be missing, or unreadable, for a moment.
+  auto stored = read_lease(path);
+  for (int tries = 0; tries < 5 && !(stored && stored->holder); ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    stored = read_lease(path);
+  }
   if (stored && stored->holder && stored->holder->nonce == nonce) return;
   fail(ExitCode::mismatch, "run directory {} was taken over by {}", path.parent_path().string(),
        stored ? stored->describe() : "an attempt that has ended (its lease is gone)");

@@ -183,4 +183,14 @@ std::vector<int64_t> RunDirectory::shards_present() const {
   return chunks;
 }
 
+uint64_t RunDirectory::shard_bytes() const {
+  uint64_t bytes = 0;
+  for (const int64_t chunk : shards_present()) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(shard_path(chunk), error);
+    if (!error) bytes += size;  // an orphan may replace it this moment
+  }
+  return bytes;
+}
+
 }  // namespace switchyard

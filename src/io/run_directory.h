@@ -64,6 +64,7 @@ class RunDirectory {
 
   /// Shards whose file exists, in order.
   std::vector<int64_t> shards_present() const;
+  uint64_t shard_bytes() const;  ///< of their files
 
  private:
   std::filesystem::path root_;

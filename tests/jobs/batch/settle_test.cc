@@ -91,8 +91,39 @@ TEST_F(SettleTest, ThreeFruitlessAttemptsAreTheLast) {
   }
   EXPECT_NE(run_.read_state().message.find("3 attempts in a row"), std::string::npos);
   EXPECT_EQ(run_.read_state().status, RunStatus::interrupted);
-  shard(1);
+  EXPECT_FALSE(settle(run_, std::nullopt).requeue);  // nor does a successor start
+  // Whoever submits it again begins anew.
+  const test::Variable again("SLURM_JOB_ID", "18");
+  begin_attempt(run_);
+  state(RunStatus::running, 0, "18.0");
+  EXPECT_TRUE(settle(run_, 137).requeue);
+}
+
+TEST_F(SettleTest, AnOrderlyFailureAfterAVerdictIsStillATimeout) {
+  const Attempt attempt = begin_attempt(run_);
+  shard(0);
+  state(RunStatus::failed, 69, "17.0", "MPI error");  // of a rank whose peer had ended by the verdict
+  std::filesystem::create_directory(attempt.path / "hang");
+  directory_.write("run/attempts/17.0/hang/verdict.json", R"({"message":"rank 2","reporter":0})");
+  EXPECT_TRUE(settle(run_, 69).requeue);
+  EXPECT_EQ(run_.read_state().exit_code, 76);
+}
+
+TEST_F(SettleTest, ASuccessorStartsAfterAKilledLinkWhoseLeaseIsThere) {
+  state(RunStatus::running, 0, "16.0");
+  lease("16", 0);
   EXPECT_TRUE(settle(run_, std::nullopt).requeue);
+}
+
+TEST_F(SettleTest, TheLastOfSeveralAttemptsOfAJobIsMeant) {
+  const Attempt first = begin_attempt(run_), second = begin_attempt(run_);
+  std::filesystem::create_directory(first.path / "hang");
+  directory_.write("run/attempts/17.0/hang/verdict.json", R"({"message":"old","reporter":0})");
+  shard(0);
+  state(RunStatus::interrupted, 75, second.name(), "stopped on request");
+  EXPECT_TRUE(settle(run_, 75).requeue);
+  EXPECT_EQ(run_.read_state().exit_code, 75);
+  EXPECT_TRUE(std::filesystem::exists(second.path / "end.json"));
 }
 
 TEST_F(SettleTest, AnotherJobsRunIsLeftAlone) {

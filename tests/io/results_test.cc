@@ -1,0 +1,136 @@
+#include "io/results.h"
+
+#include <gtest/gtest.h>
+
+#include "io/hdf5.h"
+#include "io/lease.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/temporary_directory.h"
+
+namespace switchyard {
+namespace {
+
+using test::bytes_of_file;
+using test::fails;
+
+/// A run of seven records in chunks of three; record 4 is a reject.
+class MergeTest : public ::testing::Test {
+ protected:
+  static constexpr int64_t kRecords = 7, kChunk = 3;
+
+  MergeTest() {
+    ScoringInputWriter writer(directory_ / "input.h5", false);
+    const int32_t tokens[] = {1, 2};
+    for (int64_t r = 0; r < kRecords; ++r) writer.add(tokens, 1, "id-" + std::to_string(r), "");
+    writer.finish();
+    input_.emplace(directory_ / "input.h5");
+  }
+
+  ShardSet make_run(const std::string& name) const {
+    const RunDirectory run(directory_ / name);
+    run.create();
+    return {run, kRecords, kChunk, {true, "none", 0}, "fingerprint"};
+  }
+  static void write(const ShardSet& shards, int64_t chunk) {
+    ChunkResult r;
+    r.chunk = chunk;
+    r.first_record = shards.first(chunk);
+    r.num_records = shards.size(chunk);
+    r.token_offsets = {0};
+    for (int64_t record = r.first_record; record < r.first_record + r.num_records; ++record) {
+      if (record == 4) {
+        r.rejects.push_back({record, "empty record"});
+        continue;
+      }
+      r.record.push_back(record);
+      r.logprob.push_back(-1.5 * static_cast<double>(record));
+      r.tokens.push_back(1);
+      r.greedy.push_back(static_cast<uint8_t>(record % 2));
+      r.token_logprob.push_back(-1.5f * static_cast<float>(record));
+      r.token_offsets.push_back(std::ssize(r.token_logprob));
+    }
+    write_shard(shards.run.shard_path(chunk), r, shards.options, shards.fingerprint);
+  }
+  MergeInput merge_of(const ShardSet& shards) const {
+    return {.shards = shards, .input = *input_, .provenance = {{"model", "m"}}, .lease_nonce = lease_nonce_};
+  }
+  void hold_lease(const ShardSet& shards) {
+    lease_ = Lease::acquire(shards.run.lease_path(), std::chrono::seconds(1));
+    lease_nonce_ = lease_->nonce();
+  }
+  static bool published(const ShardSet& shards) { return std::filesystem::exists(shards.run.results_path()); }
+
+  test::TemporaryDirectory directory_;
+  std::optional<ScoringInput> input_;
+  std::unique_ptr<Lease> lease_;
+  std::string lease_nonce_;
+};
+
+TEST_F(MergeTest, EveryRecordOnceInInputOrder) {
+  const ShardSet shards = make_run("run");
+  hold_lease(shards);
+  for (const int64_t chunk : {2, 0, 1}) write(shards, chunk);
+  ASSERT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
+  const h5::Reader reader(shards.run.results_path());
+  std::vector<int64_t> records(6), offsets(7);
+  reader.open("record").read(0, std::span(records));
+  reader.open("token_logprob/offsets").read(0, std::span(offsets));
+  EXPECT_EQ(records, (std::vector<int64_t>{0, 1, 2, 3, 5, 6}));
+  EXPECT_EQ(offsets, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(bytes_of_file(shards.run.rejects_path()), "{\"record\":4,\"id\":\"id-4\",\"reason\":\"empty record\"}\n");
+  EXPECT_TRUE(verify_results(shards).empty());
+  const ResultTotals totals = read_totals(shards.run);
+  EXPECT_EQ(totals.records, 6);
+  EXPECT_EQ(totals.rejects, 1);
+  EXPECT_DOUBLE_EQ(totals.logprob, -1.5 * (0 + 1 + 2 + 3 + 5 + 6));
+}
+
+TEST_F(MergeTest, StoppedAnywhereItPublishesNothingAndCanBeDoneAgain) {
+  const ShardSet shards = make_run("run");
+  hold_lease(shards);
+  for (const int64_t chunk : {0, 1, 2}) write(shards, chunk);
+  for (int after = 0; after < 6; ++after) {
+    MergeInput merge = merge_of(shards);
+    int asked = 0;
+    merge.stop = [&] { return asked++ == after; };
+    EXPECT_EQ(merge_results(merge), MergeOutcome::interrupted) << after;
+    EXPECT_FALSE(published(shards)) << after;
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(shards.run.root()))
+    EXPECT_EQ(entry.path().native().find(".tmp-"), std::string::npos) << entry.path();
+  EXPECT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
+}
+
+TEST_F(MergeTest, AnotherAttemptsLeaseForbidsPublishing) {
+  const ShardSet shards = make_run("run");
+  hold_lease(shards);
+  for (const int64_t chunk : {0, 1, 2}) write(shards, chunk);
+  MergeInput merge = merge_of(shards);
+  merge.lease_nonce = std::string(32, '0');
+  EXPECT_TRUE(fails(ExitCode::mismatch, {"taken over"}, [&] { merge_results(merge); }));
+  EXPECT_FALSE(published(shards));
+}
+
+TEST_F(MergeTest, ADamagedShardIsSetAsideAndScoredAgain) {
+  const ShardSet shards = make_run("run");
+  hold_lease(shards);
+  for (const int64_t chunk : {0, 1, 2}) write(shards, chunk);
+  const auto path = shards.run.shard_path(1);
+  std::string bytes = bytes_of_file(path);
+  for (size_t i = bytes.size() / 2; i < bytes.size(); ++i) bytes[i] = static_cast<char>(~bytes[i]);
+  std::ofstream(path, std::ios::binary) << bytes;
+  EXPECT_EQ(scan_shards(shards), (std::vector<int64_t>{0, 2}));
+  EXPECT_FALSE(std::filesystem::exists(path));
+  write(shards, 1);
+  EXPECT_EQ(scan_shards(shards), (std::vector<int64_t>{0, 1, 2}));
+  EXPECT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
+}
+
+TEST_F(MergeTest, ShardsBeyondTheInputAreRefused) {
+  const ShardSet shards = make_run("run");
+  std::ofstream(shards.run.shard_path(3)) << "x";
+  EXPECT_TRUE(fails(ExitCode::mismatch, {"chunk-000003", "3 chunks"}, [&] { scan_shards(shards); }));
+}
+
+}  // namespace
+}  // namespace switchyard
