@@ -120,7 +120,7 @@ TEST_F(SlurmTest, AnOperatorsRequeueIsSurvived) {
   ASSERT_TRUE(has_begun(run));
   cluster_->output_of({"scontrol", "requeue", job});
   expect_complete(run);
-  EXPECT_EQ(restarts(job), 1);
+  EXPECT_GE(restarts(job), 1);  // 2 if the script asks for one as well before Slurm ends it
 }
 
 TEST_F(SlurmTest, TheTimeLimitIsSeenComing) {
