@@ -1,5 +1,9 @@
 #include "tests/slurm/cluster.h"
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -10,8 +14,9 @@ namespace switchyard::test {
 namespace {
 
 // Tests that run side by side have a cluster each.
-const std::map<std::string, std::string> kEnvironment = {
-    {"TESTCLUSTER_STATE", SWITCHYARD_TESTCLUSTER_STATE "-" + test_part()}};
+std::map<std::string, std::string> environment() {
+  return {{"TESTCLUSTER_STATE", SWITCHYARD_TESTCLUSTER_STATE "-" + test_part()}};
+}
 
 /// VARIABLE=value of another process; empty if it has none, or is gone.
 std::string variable_of(int pid, const std::string& name) {
@@ -45,7 +50,7 @@ Cluster::~Cluster() {
 ProcessResult Cluster::control(const Words& command) const {
   Words argv = {SWITCHYARD_TESTCLUSTER_PROGRAM};
   argv.insert(argv.end(), command.begin(), command.end());
-  return run(argv, kEnvironment);
+  return run(argv, environment());
 }
 
 ProcessResult Cluster::exec(const Words& command, const std::string& node) const {
@@ -111,8 +116,9 @@ std::string ClusterRun::file(const std::string& name) const {
 }
 
 std::string test_part() {
-  const char* part = std::getenv("SLURM_TEST_PART");
-  return part == nullptr ? "all" : part;
+  std::string part = GTEST_FLAG_GET(filter);
+  std::erase_if(part, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; });
+  return part.substr(part.size() - std::min<size_t>(part.size(), 24));  // Slurm's sockets want short paths
 }
 
 bool within(std::chrono::seconds timeout, const std::function<bool()>& condition) {

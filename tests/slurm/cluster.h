@@ -60,7 +60,7 @@ class ClusterRun {
   std::filesystem::path path_;
 };
 
-/// Which part of the tests this process runs; it names the cluster and the folder of runs.
+/// Which tests this process runs, from --gtest_filter; it names the cluster and the folder of runs.
 std::string test_part();
 
 /// Polls until `condition` holds; false after `timeout`.

@@ -24,17 +24,18 @@ class Ground : public ::testing::Environment {
   void SetUp() override {
     cluster = std::make_unique<test::Cluster>();
     if (!cluster->problem().empty()) return;
-    std::filesystem::remove_all(kRoot);
-    std::filesystem::create_directories(kRoot);
-    test::write_text_input(kRoot / "input.h5", 6000, 60);
+    root = std::filesystem::path(SWITCHYARD_SLURM_RUNS) / test::test_part();
+    std::filesystem::remove_all(root);
+    std::filesystem::create_directories(root);
+    test::write_text_input(root / "input.h5", 6000, 60);
     const auto result =
-        test::score({kRoot / "input.h5", kRoot / "quiet", 0, {"--dtype", "f32", "--chunk-records", "120"}});
+        test::score({root / "input.h5", root / "quiet", 0, {"--dtype", "f32", "--chunk-records", "120"}});
     ASSERT_EQ(result.exit_code, 0) << result.err;
-    expected = datasets(kRoot / "quiet/results.h5");
+    expected = datasets(root / "quiet/results.h5");
   }
   void TearDown() override { cluster.reset(); }
 
-  static inline const std::filesystem::path kRoot = std::filesystem::path(SWITCHYARD_SLURM_RUNS) / test::test_part();
+  static inline std::filesystem::path root;
   static inline std::unique_ptr<test::Cluster> cluster;
   static inline std::map<std::string, std::string> expected;
 };
@@ -91,7 +92,7 @@ class SlurmTest : public ::testing::Test {
   static int restarts(const std::string& job) { return std::atoi(cluster_->job_field(job, "Restarts").c_str()); }
 
   static inline const std::unique_ptr<test::Cluster>& cluster_ = Ground::cluster;
-  static inline const std::filesystem::path& root_ = Ground::kRoot;
+  static inline const std::filesystem::path& root_ = Ground::root;
   static inline const std::map<std::string, std::string>& expected_ = Ground::expected;
 };
 
@@ -168,6 +169,8 @@ TEST_F(SlurmTest, BadInputFailsOnceWithItsMessage) {
 struct Loss {
   const char *name, *command;
   int node;
+
+  friend void PrintTo(const Loss& loss, std::ostream* out) { *out << loss.command << " node " << loss.node; }
 };
 
 class NodeLoss : public SlurmTest, public ::testing::WithParamInterface<Loss> {};
