@@ -2,7 +2,7 @@
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
-find_package(Boost REQUIRED COMPONENTS filesystem program_options)  # Boost.Process needs filesystem
+find_package(Boost REQUIRED COMPONENTS program_options)
 set(MPI_CXX_SKIP_MPICXX ON)
 find_package(MPI REQUIRED COMPONENTS CXX)
 find_package(dnnl REQUIRED)

@@ -1,17 +1,55 @@
 #include "io/command.h"
 
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
-#include <boost/process.hpp>
-#include <future>
-#include <iterator>
+#include <cerrno>
 #include <string_view>
 
-#include "base/error.h"
+#include "io/file.h"
 
 extern char** environ;
 
 namespace switchyard {
-namespace bp = boost::process;
+namespace {
+
+struct SpawnActionsTraits {
+  using type = posix_spawn_file_actions_t*;
+  static type null() { return nullptr; }
+  static void destroy(type actions) noexcept { ::posix_spawn_file_actions_destroy(actions); }
+};
+
+/// What a program writes, in memory: unlike a pipe it never fills up while nobody reads.
+class Captured {
+ public:
+  Captured() : fd_(::memfd_create("switchyard-command", MFD_CLOEXEC)) {
+    if (!fd_) fail_errno(ExitCode::environment, "cannot make", "a file in memory");
+  }
+  int fd() const { return fd_.get(); }
+  std::string text() const {
+    std::string text;
+    char block[4096];
+    for (ssize_t n = 0; (n = ::pread(fd_.get(), block, sizeof block, static_cast<off_t>(text.size()))) > 0;)
+      text.append(block, static_cast<size_t>(n));
+    return text;
+  }
+
+ private:
+  FileDescriptor fd_;
+};
+
+std::vector<char*> pointers_to(std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+}  // namespace
 
 std::map<std::string, std::string> environment_without(const std::vector<std::string>& prefixes) {
   std::map<std::string, std::string> kept;
@@ -27,30 +65,31 @@ std::map<std::string, std::string> environment_without(const std::vector<std::st
 
 std::optional<CommandResult> run_command(const std::vector<std::string>& argv,
                                          const std::optional<std::map<std::string, std::string>>& environment) {
-  const auto program = bp::search_path(argv.front());
-  if (program.empty()) return std::nullopt;
-  bp::environment variables = boost::this_process::environment();
-  if (environment) {
-    variables.clear();
-    for (const auto& [name, value] : *environment) variables[name] = value;
+  std::vector<std::string> words = argv, variables;
+  for (const auto& [name, value] : environment.value_or(environment_without({})))
+    variables.push_back(name + "=" + value);
+
+  const Captured out, err;
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  const Handle<SpawnActionsTraits> owner(&actions);
+  ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  ::posix_spawn_file_actions_adddup2(&actions, out.fd(), STDOUT_FILENO);
+  ::posix_spawn_file_actions_adddup2(&actions, err.fd(), STDERR_FILENO);
+
+  pid_t pid = 0;
+  const int error = ::posix_spawnp(&pid, words.front().c_str(), &actions, nullptr, pointers_to(words).data(),
+                                   pointers_to(variables).data());
+  if (error == ENOENT) return std::nullopt;
+  if (error != 0) {
+    errno = error;
+    fail_errno(ExitCode::environment, "cannot run", argv.front());
   }
-  try {
-    bp::ipstream out, err;
-    bp::child child(program, bp::args(std::vector<std::string>(argv.begin() + 1, argv.end())), variables,
-                    bp::std_in<bp::null, bp::std_out> out, bp::std_err > err);
-    const auto all_of = [](bp::ipstream& stream) {
-      return std::string(std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>());
-    };
-    CommandResult result;
-    auto errors = std::async(std::launch::async, all_of, std::ref(err));  // both at once, or a full pipe blocks it
-    result.out = all_of(out);
-    result.err = errors.get();
-    child.wait();
-    result.exit_code = child.exit_code();
-    return result;
-  } catch (const std::system_error& error) {
-    fail(ExitCode::environment, "{}: cannot be run: {}", argv.front(), error.what());
-  }
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0)
+    if (errno != EINTR) fail_errno(ExitCode::environment, "cannot wait for", argv.front());
+  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return CommandResult{code, out.text(), err.text()};
 }
 
 }  // namespace switchyard

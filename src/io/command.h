@@ -9,7 +9,7 @@
 namespace switchyard {
 
 struct CommandResult {
-  int exit_code = 0;
+  int exit_code = 0;  ///< 128 + signal when killed by one
   std::string out, err;
 };
 
