@@ -40,8 +40,8 @@ int64_t total(std::span<const int64_t> counts) {
 
 size_t RoundLayout::arena_bytes() const {
   const auto num = static_cast<size_t>(num_buffers);
-  return (1 + num) * (Arena::bytes_of(rows(), dtype) + Arena::bytes_of(results(), dtype)) +
-         2 * Arena::bytes_of(metadata(), DType::i32);
+  return (1 + num) * (allocation_bytes(rows(), dtype, Device::cpu) + allocation_bytes(results(), dtype, Device::cpu)) +
+         2 * allocation_bytes(metadata(), DType::i32, Device::cpu);
 }
 
 size_t RoundLayout::host_bytes(int num_local_experts) const {

@@ -13,6 +13,9 @@ using AttentionFn = void(const Stream&, ConstView q, ConstView k, ConstView v, C
 namespace cpu {
 AttentionFn attention;
 }
+namespace cuda {
+AttentionFn attention;
+}
 inline constexpr Op<AttentionFn> attention{"attention", cpu::attention, nullptr};
 
 }  // namespace switchyard

@@ -9,6 +9,9 @@ using CastFn = void(const Stream&, ConstView x, View y);
 namespace cpu {
 CastFn cast;
 }
+namespace cuda {
+CastFn cast;
+}
 inline constexpr Op<CastFn> cast{"cast", cpu::cast, nullptr};
 
 }  // namespace switchyard

@@ -15,6 +15,9 @@ using CrossEntropyFn = void(const Stream&, ConstView x, const PackedMatrix& head
 namespace cpu {
 CrossEntropyFn cross_entropy;
 }
+namespace cuda {
+CrossEntropyFn cross_entropy;
+}
 inline constexpr Op<CrossEntropyFn> cross_entropy{"cross_entropy", cpu::cross_entropy, nullptr};
 
 int64_t cross_entropy_scratch(int64_t rows, int64_t vocab);

@@ -10,6 +10,9 @@ using EmbeddingFn = void(const Stream&, ConstView ids, ConstView table, View y);
 namespace cpu {
 EmbeddingFn embedding;
 }
+namespace cuda {
+EmbeddingFn embedding;
+}
 inline constexpr Op<EmbeddingFn> embedding{"embedding", cpu::embedding, nullptr};
 
 }  // namespace switchyard

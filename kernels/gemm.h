@@ -13,6 +13,9 @@ using GemmFn = void(const Stream&, ConstView x, const PackedMatrix& w, GemmOutpu
 namespace cpu {
 GemmFn gemm;
 }
+namespace cuda {
+GemmFn gemm;
+}
 inline constexpr Op<GemmFn> gemm{"gemm", cpu::gemm, nullptr};
 
 }  // namespace switchyard

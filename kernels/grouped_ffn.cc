@@ -51,11 +51,16 @@ std::vector<Task> make_tasks(const GroupedRows& rows, std::span<const FfnWeights
   return tasks;
 }
 
-void gather(ConstView x, std::span<const int32_t> input_row, size_t row_bytes, std::byte* to) {
-  for (const int32_t row : input_row) {
+/// Entry i's row: the list's, or i itself.
+int64_t row_of(std::span<const int32_t> list, int64_t i) {
+  return list.empty() ? i : list[static_cast<size_t>(i)];
+}
+
+void gather(ConstView x, std::span<const int32_t> input_row, const Task& task, size_t row_bytes, std::byte* to) {
+  for (int64_t i = task.first; i < task.first + task.count; ++i, to += row_bytes) {
+    const int64_t row = row_of(input_row, i);
     SWITCHYARD_CHECK(row >= 0 && row < x.rows(), "grouped_ffn: input row {} of {}", row, x.rows());
     std::memcpy(to, static_cast<const std::byte*>(x.data) + static_cast<size_t>(row) * row_bytes, row_bytes);
-    to += row_bytes;
   }
 }
 
@@ -83,25 +88,29 @@ void activate(const MatrixPanels& gate_up, const float* h, int64_t capacity, int
 }
 
 template <class T>
-void scatter(const float* panel, int64_t columns, std::span<const int32_t> output_row, int64_t first_column, View y) {
+void scatter(const float* panel, int64_t columns, std::span<const int32_t> output_row, const Task& task,
+             int64_t first_column, GemmOutput output, View y) {
   T* out = y.as<T>() + first_column;
-  for (const int32_t row : output_row) {
+  for (int64_t entry = task.first; entry < task.first + task.count; ++entry, panel += columns) {
+    const int64_t row = row_of(output_row, entry);
     SWITCHYARD_CHECK(row >= 0 && row < y.rows(), "grouped_ffn: output row {} of {}", row, y.rows());
     T* to = out + row * y.row_elements();
-    for_lanes(columns, [&](int64_t i, auto read, auto write) { write(to + i, read(panel + i)); });
-    panel += columns;
+    if (output == GemmOutput::store) {
+      for_lanes(columns, [&](int64_t i, auto read, auto write) { write(to + i, read(panel + i)); });
+    } else {
+      for_lanes(columns, [&](int64_t i, auto read, auto write) { write(to + i, read(to + i) + read(panel + i)); });
+    }
   }
 }
 
-void run_task(const Task& task, const GroupedRows& rows, ConstView x, View y) {
+void run_task(const Task& task, const GroupedRows& rows, ConstView x, GemmOutput output, View y) {
   const PackedMatrix::Impl &gate_up = task.weights->gate_up.impl(), &down = task.weights->down.impl();
   const FfnScratch scratch(gate_up.panels, down.panels);
   std::byte* memory = thread_scratch(scratch.layout.bytes());
   std::byte *widened = memory + scratch.widened, *workspace = memory + scratch.workspace;
-  const auto first = static_cast<size_t>(task.first), count = static_cast<size_t>(task.count);
   const int64_t capacity = scratch.rows + kMaxPaddingRows;
 
-  gather(x, rows.input_row.subspan(first, count), gate_up.panels.row_bytes(), memory + scratch.x);
+  gather(x, rows.input_row, task, gate_up.panels.row_bytes(), memory + scratch.x);
   auto* h = reinterpret_cast<float*>(memory + scratch.h);
   for (int64_t p = 0; p < gate_up.panels.count(); ++p)
     gate_up.panels.product(p).run(memory + scratch.x, task.count, gate_up.prepared(p, widened),
@@ -113,22 +122,34 @@ void run_task(const Task& task, const GroupedRows& rows, ConstView x, View y) {
   for (int64_t p = 0; p < down.panels.count(); ++p) {
     down.panels.product(p).run(memory + scratch.act, task.count, down.prepared(p, widened), product, workspace);
     with_float_type(y.dtype, "grouped_ffn", [&](auto element) {
-      scatter<decltype(element)>(product, down.panels.columns(p), rows.output_row.subspan(first, count),
-                                 down.panels.first_column(p), y);
+      scatter<decltype(element)>(product, down.panels.columns(p), rows.output_row, task, down.panels.first_column(p),
+                                 output, y);
     });
   }
 }
 
 }  // namespace
 
+PackedMatrix pack_gate_up(const Stream& stream, ConstView source, DType operand) {
+  return PackedMatrix::pack(stream, source, operand);
+}
+
+size_t packed_gate_up_bytes(int64_t f, int64_t d, DType operand, Device device) {
+  return PackedMatrix::packed_bytes(2 * f, d, operand, device);
+}
+
 namespace cpu {
 
 void grouped_ffn(const Stream& stream, ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights,
-                 View y) {
-  SWITCHYARD_CHECK(rows.offsets.size() == weights.size() + 1 && rows.input_row.size() == rows.output_row.size() &&
-                       rows.offsets.back() <= static_cast<int64_t>(rows.input_row.size()),
+                 GemmOutput output, View y) {
+  const auto covers = [&](std::span<const int32_t> list, int64_t num_rows) {
+    return rows.offsets.back() <= (list.empty() ? num_rows : std::ssize(list));
+  };
+  SWITCHYARD_CHECK(rows.offsets.size() == weights.size() + 1 && covers(rows.input_row, x.rows()) &&
+                       covers(rows.output_row, y.rows()),
                    "grouped_ffn: {} offsets for {} groups, {} input rows, {} output rows", rows.offsets.size(),
                    weights.size(), rows.input_row.size(), rows.output_row.size());
+  SWITCHYARD_CHECK(output == GemmOutput::store || y.dtype == DType::f32, "grouped_ffn adds to {}", name_of(y.dtype));
   const std::vector<Task> tasks = make_tasks(rows, weights);
   for (const Task& task : tasks)
     SWITCHYARD_CHECK(task.weights->gate_up.k() == x.row_elements() && task.weights->gate_up.operand() == x.dtype &&
@@ -136,7 +157,7 @@ void grouped_ffn(const Stream& stream, ConstView x, const GroupedRows& rows, std
                      "grouped_ffn: x {} {}, y {}, gate_up [{}, {}] {}", name_of(x.dtype), x.shape.str(), y.shape.str(),
                      task.weights->gate_up.n(), task.weights->gate_up.k(), name_of(task.weights->gate_up.operand()));
   stream.parallel_for(static_cast<int64_t>(tasks.size()),
-                      [&](int64_t i, int) { run_task(tasks[static_cast<size_t>(i)], rows, x, y); });
+                      [&](int64_t i, int) { run_task(tasks[static_cast<size_t>(i)], rows, x, output, y); });
 }
 
 }  // namespace cpu

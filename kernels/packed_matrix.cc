@@ -54,7 +54,13 @@ PackedMatrix PackedMatrix::pack(ConstView source, DType operand) {
   return PackedMatrix(std::move(impl));
 }
 
-size_t PackedMatrix::packed_bytes(int64_t n, int64_t k, DType operand) {
+PackedMatrix PackedMatrix::pack(const Stream& stream, ConstView source, DType operand) {
+  if (stream.device == Device::cpu) return pack(source, operand);
+  fail(ExitCode::environment, "weights cannot be packed for a GPU in this build");
+}
+
+size_t PackedMatrix::packed_bytes(int64_t n, int64_t k, DType operand, Device device) {
+  SWITCHYARD_CHECK(device == Device::cpu, "packed_bytes of a GPU");
   return MatrixPanels(n, k, operand).bytes();
 }
 

@@ -10,7 +10,12 @@
 
 namespace switchyard {
 
-/// W [n, k] (n outputs, k inputs: the layout of `nn.Linear.weight`) packed for y = x Wᵀ. Move-only; owns its memory.
+namespace cuda {
+struct Matrix;
+}
+
+/// W [n, k] (n outputs, k inputs: the layout of `nn.Linear.weight`) packed for y = x Wᵀ. Move-only; owns its memory, on
+/// the device it was packed for.
 ///
 /// operand: the type in which products take x and W: f32, or bf16 with f32 accumulation. Where the instruction set has
 /// no bf16 products, bf16 weights are kept as bf16 and widened panel by panel.
@@ -24,8 +29,11 @@ class PackedMatrix {
   /// source: [n, k] f32; rounded to bf16 (nearest even) if that is the operand. Safe to call from several threads.
   /// Beside the result it takes, for a moment, at most three f32 copies of 512 rows.
   static PackedMatrix pack(ConstView source, DType operand);
+  /// The same on the stream's device. The source may be changed once this returns; on a CUDA device the matrix is there
+  /// when the stream has come so far.
+  static PackedMatrix pack(const Stream& stream, ConstView source, DType operand);
   /// Bytes that pack() will allocate for this shape, exactly (after CpuIsa is set).
-  static size_t packed_bytes(int64_t n, int64_t k, DType operand);
+  static size_t packed_bytes(int64_t n, int64_t k, DType operand, Device device = Device::cpu);
 
   int64_t n() const;
   int64_t k() const;
@@ -33,11 +41,13 @@ class PackedMatrix {
   size_t bytes() const;
 
   struct Impl;
-  const Impl& impl() const { return *impl_; }
+  const Impl& impl() const { return *impl_; }             ///< on the CPU
+  const cuda::Matrix& on_cuda() const { return *cuda_; }  ///< on a CUDA device
 
  private:
   explicit PackedMatrix(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
+  std::shared_ptr<const cuda::Matrix> cuda_;
 };
 
 }  // namespace switchyard

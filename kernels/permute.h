@@ -17,6 +17,11 @@ GatherRowsFn gather_rows;
 ScatterRowsFn scatter_rows;
 CombineFn combine;
 }  // namespace cpu
+namespace cuda {
+GatherRowsFn gather_rows;
+ScatterRowsFn scatter_rows;
+CombineFn combine;
+}  // namespace cuda
 inline constexpr Op<GatherRowsFn> gather_rows{"gather_rows", cpu::gather_rows, nullptr};
 inline constexpr Op<ScatterRowsFn> scatter_rows{"scatter_rows", cpu::scatter_rows, nullptr};
 inline constexpr Op<CombineFn> combine{"combine", cpu::combine, nullptr};

@@ -10,6 +10,9 @@ using RmsNormFn = void(const Stream&, ConstView x, ConstView weight, float eps, 
 namespace cpu {
 RmsNormFn rms_norm;
 }
-inline constexpr Op<RmsNormFn> rms_norm{"rms_norm", cpu::rms_norm, nullptr};
+namespace cuda {
+RmsNormFn rms_norm;
+}
+inline constexpr Op<RmsNormFn> rms_norm{"rms_norm", cpu::rms_norm, SWITCHYARD_CUDA_IMPL(cuda::rms_norm)};
 
 }  // namespace switchyard

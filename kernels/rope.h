@@ -11,6 +11,9 @@ using RopeFn = void(const Stream&, ConstView positions, ConstView cos_sin, View 
 namespace cpu {
 RopeFn rope;
 }
+namespace cuda {
+RopeFn rope;
+}
 inline constexpr Op<RopeFn> rope{"rope", cpu::rope, nullptr};
 
 /// Fills cos_sin [num_positions, head_dim] for angles p · theta^(−2i/head_dim), computed in double.

@@ -11,6 +11,9 @@ using RouterTopKFn = void(const Stream&, ConstView logits, bool renormalise, Vie
 namespace cpu {
 RouterTopKFn router_top_k;
 }
+namespace cuda {
+RouterTopKFn router_top_k;
+}
 inline constexpr Op<RouterTopKFn> router_top_k{"router_top_k", cpu::router_top_k, nullptr};
 
 }  // namespace switchyard

@@ -10,6 +10,9 @@ using SwigluFn = void(const Stream&, ConstView h, View y);
 namespace cpu {
 SwigluFn swiglu;
 }
+namespace cuda {
+SwigluFn swiglu;
+}
 inline constexpr Op<SwigluFn> swiglu{"swiglu", cpu::swiglu, nullptr};
 
 }  // namespace switchyard

@@ -77,7 +77,7 @@ void measure(Communicator& world, const Setting& s) {
   ExpertExchange exchange(world, ExpertPlacement(static_cast<int>(s.experts), world.size()), s.dim,
                           static_cast<int>(s.top_k), DType::bf16, s.budget);
   std::vector<int32_t> experts = uniform_experts(s, world.rank());
-  Arena tensors(Arena::bytes_of({s.tokens, s.dim}, DType::bf16) * static_cast<size_t>(s.top_k + 1) + 64);
+  Arena tensors(allocation_bytes({s.tokens, s.dim}, DType::bf16, Device::cpu) * static_cast<size_t>(s.top_k + 1) + 64);
   const View x = tensors.alloc({s.tokens, s.dim}, DType::bf16),
              y = tensors.alloc({s.tokens * s.top_k, s.dim}, DType::bf16);
   std::memset(x.data, world.rank(), x.bytes());

@@ -1,14 +1,21 @@
-// Anonymous pages: reserved at once, zero, given physical memory when first touched, 64-byte aligned.
+// Memory of the host (anonymous pages, reserved at once, zero, given physical memory when first touched) or of a
+// device.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace switchyard {
 
+enum class Device : uint8_t { cpu, cuda };
+
+/// At least 64-byte aligned. Device memory is of the calling thread's device (use_device), and undefined at first.
 class Memory {
  public:
   Memory() = default;
-  explicit Memory(size_t bytes);
+  explicit Memory(size_t bytes, Device device = Device::cpu);
+  /// Host memory that a device reads and writes without a detour; plain memory in a build without CUDA.
+  static Memory pinned(size_t bytes);
   Memory(Memory&& other) noexcept;
   Memory& operator=(Memory&& other) noexcept;
   Memory(const Memory&) = delete;
@@ -19,8 +26,12 @@ class Memory {
   size_t size() const { return size_; }
 
  private:
+  using Free = void(std::byte* data, size_t bytes) noexcept;
+  Memory(std::byte* data, size_t bytes, Free* free) : data_(data), size_(bytes), free_(free) {}
+
   std::byte* data_ = nullptr;
   size_t size_ = 0;
+  Free* free_ = nullptr;
 };
 
 }  // namespace switchyard

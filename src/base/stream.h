@@ -1,20 +1,29 @@
 // Where an op runs: a device and what it needs there. One Stream per rank; passed to every op.
 #pragma once
 
+#include <cstddef>
 #include <functional>
+#include <span>
 
 #include "base/pulse.h"
 #include "base/tensor.h"
 #include "base/thread_pool.h"
 
+struct CUstream_st;  // CUDA's: cudaStream_t is a pointer to one
+
 namespace switchyard {
 
 struct Stream {
   Device device = Device::cpu;
-  ThreadPool* pool = nullptr;  ///< CPU: threads of this rank, never null
+  ThreadPool* pool = nullptr;  ///< threads of this rank, never null
   /// Called by the rank's main thread between the tasks of a parallel loop: MPI moves messages only inside its calls.
   std::function<void()> poll;
   Pulse* pulse = nullptr;  ///< of a watched rank
+
+  // On a CUDA device (DeviceStream makes such streams):
+  CUstream_st* cuda = nullptr;          ///< the order of its work
+  int device_index = 0;                 ///< which device
+  std::span<std::byte> workspace = {};  ///< device memory that an op may use while it runs
 
   void parallel_for(int64_t num_tasks, const std::function<void(int64_t task, int worker)>& body) const {
     pool->parallel_for(num_tasks, body, poll);

@@ -5,10 +5,8 @@
 namespace switchyard {
 namespace {
 
-constexpr size_t kAlignment = 64;
-
-size_t aligned(size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+constexpr size_t alignment_of(Device device) {
+  return device == Device::cpu ? 64 : 256;
 }
 
 template <class V>
@@ -80,17 +78,21 @@ View View::reshaped(Shape other) const {
   return with_shape(*this, other);
 }
 
-Arena::Arena(size_t capacity) : memory_(capacity) {}
-
-size_t Arena::bytes_of(const Shape& shape, DType dtype) {
-  return aligned(static_cast<size_t>(shape.elements()) * size_of(dtype));
+size_t allocation_bytes(const Shape& shape, DType dtype, Device device) {
+  int64_t elements = shape.elements();
+  if (device == Device::cuda && shape.rank() > 1 && elements > 0)
+    elements = elements / shape[0] * ((shape[0] + kRowBucket - 1) / kRowBucket * kRowBucket);
+  const size_t alignment = alignment_of(device);
+  return (static_cast<size_t>(elements) * size_of(dtype) + alignment - 1) / alignment * alignment;
 }
 
+Arena::Arena(size_t capacity, Device device) : device_(device), memory_(capacity, device) {}
+
 View Arena::alloc(const Shape& shape, DType dtype) {
-  const size_t bytes = bytes_of(shape, dtype);
+  const size_t bytes = allocation_bytes(shape, dtype, device_);
   SWITCHYARD_CHECK(bytes <= capacity() - used_, "arena of {} bytes, {} used: {} {} does not fit", capacity(), used_,
                    name_of(dtype), shape.str());
-  View view{memory_.data() + used_, shape, dtype, Device::cpu};
+  View view{memory_.data() + used_, shape, dtype, device_};
   used_ += bytes;
   high_water_ = std::max(high_water_, used_);
   return view;

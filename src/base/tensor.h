@@ -13,8 +13,6 @@
 
 namespace switchyard {
 
-enum class Device : uint8_t { cpu, cuda };
-
 /// Up to four extents.
 class Shape {
  public:
@@ -83,23 +81,42 @@ ConstView view_of(std::span<const T> values) {
   return {values.data(), {static_cast<int64_t>(values.size())}, DTypeOf<T>::value, Device::cpu};
 }
 
+/// Bytes to allocate for a tensor, a multiple of the alignment. On a CUDA device a matrix has room for whole blocks of
+/// kRowBucket rows: products run on buckets of rows, and what they read and write beyond the last row is ignored.
+size_t allocation_bytes(const Shape& shape, DType dtype, Device device);
+inline constexpr int64_t kRowBucket = 128;
+
 /// A stack of scratch memory of fixed capacity, reserved at once and touched only as used. Allocation is a pointer
 /// bump, 64-byte aligned; release() returns to a mark. Exceeding the capacity is an internal error: whoever sizes an
 /// arena predicts its use exactly (contract 4).
 class Arena {
  public:
-  explicit Arena(size_t capacity);
+  explicit Arena(size_t capacity, Device device = Device::cpu);
+  Device device() const { return device_; }
   View alloc(const Shape& shape, DType dtype);
   size_t mark() const { return used_; }
   void release(size_t mark) { used_ = mark; }
   size_t capacity() const { return memory_.size(); }
   size_t high_water() const { return high_water_; }
-  /// Bytes that alloc() of this shape takes.
-  static size_t bytes_of(const Shape& shape, DType dtype);
+
+ private:
+  Device device_;
+  Memory memory_;
+  size_t used_ = 0, high_water_ = 0;
+};
+
+/// A tensor that owns its memory.
+class OwnedTensor {
+ public:
+  OwnedTensor() = default;
+  OwnedTensor(const Shape& shape, DType dtype, Device device = Device::cpu)
+      : memory_(allocation_bytes(shape, dtype, device), device), view_{memory_.data(), shape, dtype, device} {}
+  View view() { return view_; }
+  ConstView view() const { return view_; }
 
  private:
   Memory memory_;
-  size_t used_ = 0, high_water_ = 0;
+  View view_;
 };
 
 /// Releases an arena to where it was.

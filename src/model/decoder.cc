@@ -113,13 +113,17 @@ TokenScores Decoder::score(const Stream& stream, Arena& arena, ConstView states,
 
 size_t Decoder::arena_bytes(const ModelConfig& c, DType operand, const DecoderLimits& limits, size_t exchange_bytes) {
   const int64_t t = limits.max_tokens, d = c.hidden_size, hd = c.head_dim;
-  const auto f32 = [](int64_t rows, int64_t columns) { return Arena::bytes_of({rows, columns}, DType::f32); };
-  const auto rounded = [&](int64_t rows, int64_t columns) { return Arena::bytes_of({rows, columns}, operand); };
+  const auto f32 = [](int64_t rows, int64_t columns) {
+    return allocation_bytes({rows, columns}, DType::f32, Device::cpu);
+  };
+  const auto rounded = [&](int64_t rows, int64_t columns) {
+    return allocation_bytes({rows, columns}, operand, Device::cpu);
+  };
 
   const size_t attend =
       rounded(t, d) + f32(t, c.num_heads * hd) + 2 * f32(t, c.num_kv_heads * hd) + rounded(t, c.num_heads * hd);
   const size_t moe = f32(t, d) + moe_layer_bytes(c, operand, t, exchange_bytes);
-  const size_t dense = c.dense_ffn_size > 0 ? rounded(t, d) + add_ffn_bytes(c, t) : 0;
+  const size_t dense = c.dense_ffn_size > 0 ? rounded(t, d) + add_ffn_bytes(Device::cpu) : 0;
   const size_t score =
       f32(t, d) + (operand == DType::f32 ? 0 : rounded(t, d)) + f32(cross_entropy_scratch(t, c.vocab_size), 1);
   return f32(t, d) + std::max({attend, moe, dense, score});

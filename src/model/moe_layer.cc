@@ -1,8 +1,9 @@
 #include "model/moe_layer.h"
 
 #include <algorithm>
-#include <numeric>
+#include <array>
 
+#include "base/device.h"
 #include "kernels/cast.h"
 #include "kernels/gemm.h"
 #include "kernels/permute.h"
@@ -30,7 +31,7 @@ void moe_layer(const Stream& stream, Arena& arena, const ModelConfig& c, const L
   }
   View y = arena.alloc({tokens * k, c.hidden_size}, operand);  // one row per (token, slot)
   const auto experts = [&](const Stream& s, ConstView rows, const GroupedRows& grouped, View out) {
-    grouped_ffn(s, rows, grouped, w.experts, out);
+    grouped_ffn(s, rows, grouped, w.experts, GemmOutput::store, out);
   };
   exchange.run(stream, arena, u, expert, experts, y);
   combine(stream, y.reshaped({tokens, k, c.hidden_size}), weight, x);
@@ -39,31 +40,24 @@ void moe_layer(const Stream& stream, Arena& arena, const ModelConfig& c, const L
 
 void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, ConstView u, View x) {
   const ArenaScope scope(arena);
-  const int64_t tokens = u.rows();
-  View row = arena.alloc({tokens}, DType::i32);
-  View one = arena.alloc({tokens, 1}, DType::f32);
-  View y = arena.alloc(x.shape, DType::f32);
-  const auto rows = row.span<int32_t>();
-  std::iota(rows.begin(), rows.end(), 0);
-  std::ranges::fill(one.span<float>(), 1.0f);
-
-  const int64_t offsets[] = {0, tokens};
-  grouped_ffn(stream, u, GroupedRows{offsets, rows, rows}, w, y);
-  combine(stream, y.reshaped({tokens, 1, x.shape[1]}), one, x);
+  const std::array<int64_t, 2> all = {0, u.rows()};
+  const ConstView offsets = on_device(stream, arena, view_of(std::span<const int64_t>(all)));
+  const GroupedRows rows{{static_cast<const int64_t*>(offsets.data), all.size()}, {}, {}};
+  grouped_ffn(stream, u, rows, w, GemmOutput::add, x);
 }
 
-size_t add_ffn_bytes(const ModelConfig& c, int64_t tokens) {
-  return Arena::bytes_of({tokens}, DType::i32) + Arena::bytes_of({tokens, 1}, DType::f32) +
-         Arena::bytes_of({tokens, c.hidden_size}, DType::f32);
+size_t add_ffn_bytes(Device device) {
+  return device == Device::cpu ? 0 : allocation_bytes({2}, DType::i64, device);
 }
 
 size_t moe_layer_bytes(const ModelConfig& c, DType operand, int64_t tokens, size_t exchange_bytes) {
   const int64_t k = c.experts_per_token;
-  const size_t routed = Arena::bytes_of({tokens, c.num_experts}, DType::f32) +
-                        Arena::bytes_of({tokens, k}, DType::i32) + Arena::bytes_of({tokens, k}, DType::f32);
-  const size_t rounded = operand == DType::f32 ? 0 : Arena::bytes_of({tokens, c.hidden_size}, operand);
-  const size_t results = Arena::bytes_of({tokens * k, c.hidden_size}, operand);
-  const size_t shared = c.shared_ffn_size > 0 ? add_ffn_bytes(c, tokens) : 0;
+  const size_t routed = allocation_bytes({tokens, c.num_experts}, DType::f32, Device::cpu) +
+                        allocation_bytes({tokens, k}, DType::i32, Device::cpu) +
+                        allocation_bytes({tokens, k}, DType::f32, Device::cpu);
+  const size_t rounded = operand == DType::f32 ? 0 : allocation_bytes({tokens, c.hidden_size}, operand, Device::cpu);
+  const size_t results = allocation_bytes({tokens * k, c.hidden_size}, operand, Device::cpu);
+  const size_t shared = c.shared_ffn_size > 0 ? add_ffn_bytes(Device::cpu) : 0;
   return routed + rounded + results + std::max(exchange_bytes, shared);
 }
 

@@ -19,6 +19,6 @@ void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, 
 
 /// Bytes of arena that they use for up to `tokens` tokens, given those of the exchange.
 size_t moe_layer_bytes(const ModelConfig& config, DType operand, int64_t tokens, size_t exchange_bytes);
-size_t add_ffn_bytes(const ModelConfig& config, int64_t tokens);
+size_t add_ffn_bytes(Device device);
 
 }  // namespace switchyard

@@ -16,21 +16,6 @@
 
 namespace switchyard {
 
-/// A tensor that owns its memory (norms, the embedding table).
-class OwnedTensor {
- public:
-  OwnedTensor() = default;
-  OwnedTensor(const Shape& shape, DType dtype)
-      : memory_(static_cast<size_t>(shape.elements()) * size_of(dtype)),
-        view_{memory_.data(), shape, dtype, Device::cpu} {}
-  View view() { return view_; }
-  ConstView view() const { return view_; }
-
- private:
-  Memory memory_;
-  View view_;
-};
-
 struct AttentionWeights {
   std::vector<float> norm, q_norm, k_norm;  ///< [d], [head_dim], [head_dim]; the latter two may be empty
   PackedMatrix q, k, v, o;

@@ -65,7 +65,7 @@ TEST_P(GroupedFfnTest, AgreesWithDoublePrecision) {
   const Routing routing(c.counts, 50);
   Tensor y({routing.offsets.back() + 1, c.d}, c.output);  // one row more than entries: it stays as it is
   CpuStream stream;
-  grouped_ffn(stream, x, routing, experts.packed, y);
+  grouped_ffn(stream, x, routing, experts.packed, GemmOutput::store, y);
 
   std::vector<reference::Bounded> want(static_cast<size_t>(y.size()), reference::Bounded{0, 0});
   for (size_t g = 0; g < c.counts.size(); ++g)
@@ -103,11 +103,11 @@ TEST_P(GroupedFfnRowBits, DependOnTheRowAndItsExpertAlone) {
   const std::vector<int64_t> one_each{0, 1};
   for (int32_t r = 0; r < 400; ++r) {
     row[0] = r;
-    grouped_ffn(one, x, {one_each, row, row}, std::span(experts.packed).first(1), alone);
+    grouped_ffn(one, x, {one_each, row, row}, std::span(experts.packed).first(1), GemmOutput::store, alone);
   }
   const Routing routing(c.counts, 400);
   Tensor together({460, c.d}, c.output);
-  grouped_ffn(three, x, routing, experts.packed, together);
+  grouped_ffn(three, x, routing, experts.packed, GemmOutput::store, together);
   for (size_t i = 0; i < 400; ++i)
     ASSERT_TRUE(same_row_bits(together, routing.output_row[i], alone, routing.input_row[i])) << "entry " << i;
 }
@@ -123,8 +123,8 @@ TEST(GroupedFfn, RowsOutsideTheViewsAreRefused) {
   CpuStream stream;
   const std::vector<int64_t> offsets{0, 2};
   const std::vector<int32_t> good{0, 1}, beyond{0, 3}, negative{-1, 0};
-  EXPECT_THROW(grouped_ffn(stream, x, {offsets, beyond, good}, experts.packed, y), Error);
-  EXPECT_THROW(grouped_ffn(stream, x, {offsets, good, negative}, experts.packed, y), Error);
+  EXPECT_THROW(grouped_ffn(stream, x, {offsets, beyond, good}, experts.packed, GemmOutput::store, y), Error);
+  EXPECT_THROW(grouped_ffn(stream, x, {offsets, good, negative}, experts.packed, GemmOutput::store, y), Error);
 }
 
 }  // namespace

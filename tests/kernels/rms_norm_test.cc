@@ -4,6 +4,7 @@
 
 #include "reference/rms_norm.h"
 #include "support/compare.h"
+#include "support/device.h"
 
 namespace switchyard {
 namespace {
@@ -15,20 +16,24 @@ struct Case {
   int64_t rows, dim;
 };
 
-class RmsNormTest : public testing::TestWithParam<Case> {};
+class RmsNormTest : public testing::TestWithParam<std::tuple<Device, Case>> {};
 
 TEST_P(RmsNormTest, AgreesWithDoublePrecision) {
-  const auto [output, rows, dim] = GetParam();
+  const auto [device, c] = GetParam();
+  const auto [output, rows, dim] = c;
+  if (const std::string why = why_skipped(device); !why.empty()) GTEST_SKIP() << why;
   const Tensor x = random_tensor({rows, dim}, DType::f32, 1, 3), weight = random_tensor({dim}, DType::f32, 2);
   Tensor y({rows, dim}, output);
-  CpuStream stream;
-  rms_norm(stream, x, weight, 1e-5f, y);
+  TestStream stream(device);
+  stream.run(rms_norm, x, weight, 1e-5f, y);
   EXPECT_TRUE(close(y, reference::rms_norm(x, weight, rows, dim, 1e-5)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RmsNormTest,
-                         testing::Values(Case{DType::f32, 1, 1}, Case{DType::f32, 130, 33}, Case{DType::f32, 3, 1024},
-                                         Case{DType::bf16, 65, 64}, Case{DType::bf16, 2, 7}, Case{DType::f32, 0, 8}));
+                         testing::Combine(testing::ValuesIn(kDevices),
+                                          testing::Values(Case{DType::f32, 1, 1}, Case{DType::f32, 130, 33},
+                                                          Case{DType::f32, 3, 1024}, Case{DType::bf16, 65, 64},
+                                                          Case{DType::bf16, 2, 7}, Case{DType::f32, 0, 8})));
 
 TEST(RmsNorm, InPlaceGivesTheSameBits) {
   const Tensor x = random_tensor({20, 45}, DType::f32, 1), weight = random_tensor({45}, DType::f32, 2);

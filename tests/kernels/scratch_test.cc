@@ -35,7 +35,7 @@ TEST_P(ScratchTest, PredictionCoversEveryOp) {
     const std::vector<int64_t> offsets{0, 200};
     std::vector<FfnWeights> ffn(1);
     ffn[0] = {pack(600, 96), pack(96, 300)};
-    grouped_ffn(stream, x, {offsets, rows, rows}, ffn, Tensor({200, 96}, DType::f32));
+    grouped_ffn(stream, x, {offsets, rows, rows}, ffn, GemmOutput::store, Tensor({200, 96}, DType::f32));
     const Tensor q = random_tensor({200, 4, 24}, DType::f32, 3), k = random_tensor({200, 2, 24}, DType::f32, 4);
     attention(stream, q, k, k, view_of(std::span<const int64_t>(offsets)), 0.2f, Tensor({200, 4, 24}, DType::f32));
     cross_entropy(stream, x, pack(1100, 96), i32_tensor(std::vector<int32_t>(200)),

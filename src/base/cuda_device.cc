@@ -1,0 +1,122 @@
+// device.h over the CUDA runtime.
+#include <atomic>
+#include <cstring>
+
+#include "base/cuda_call.h"
+#include "base/device.h"
+#include "base/device_memory.h"
+
+namespace switchyard {
+namespace {
+
+std::byte* as_bytes(void* p) {
+  return static_cast<std::byte*>(p);
+}
+
+}  // namespace
+
+void check_cuda(cudaError_t code, const char* call, const char* file, int line) {
+  if (code == cudaSuccess) return;
+  cudaGetLastError();  // an error that only this call has is not shown again by the next one
+  fail(ExitCode::environment, "CUDA: {} ({}) from {} at {}:{}", cudaGetErrorString(code), cudaGetErrorName(code), call,
+       file, line);
+}
+
+int num_devices() {
+  int count = 0;
+  const cudaError_t code = cudaGetDeviceCount(&count);
+  if (code == cudaSuccess) return count;
+  cudaGetLastError();
+  return 0;
+}
+
+std::string why_no_devices() {
+  int count = 0;
+  const cudaError_t code = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  if (code == cudaSuccess && count > 0) return "";
+  return fmt::format("CUDA finds no device: {}", cudaGetErrorString(code == cudaSuccess ? cudaErrorNoDevice : code));
+}
+
+DeviceInfo device_info(int index) {
+  cudaDeviceProp properties{};
+  SWITCHYARD_CUDA_CALL(cudaGetDeviceProperties(&properties, index));
+  int runtime = 0;
+  SWITCHYARD_CUDA_CALL(cudaRuntimeGetVersion(&runtime));
+  use_device(index);
+  DeviceInfo info{.name = properties.name,
+                  .architecture = fmt::format("sm_{}{}", properties.major, properties.minor),
+                  .runtime = fmt::format("{}.{}", runtime / 1000, runtime % 1000 / 10),
+                  .num_multiprocessors = properties.multiProcessorCount};
+  SWITCHYARD_CUDA_CALL(cudaMemGetInfo(&info.free_bytes, &info.total_bytes));
+  return info;
+}
+
+void use_device(int index) {
+  SWITCHYARD_CUDA_CALL(cudaSetDevice(index));
+}
+
+std::byte* allocate_device_memory(size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t code = cudaMalloc(&memory, bytes);
+  if (code == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    size_t free = 0, total = 0;
+    SWITCHYARD_CUDA_CALL(cudaMemGetInfo(&free, &total));
+    fail(ExitCode::environment, "GPU memory: {} bytes wanted, {} of {} are free", bytes, free, total);
+  }
+  check_cuda(code, "cudaMalloc", __FILE__, __LINE__);
+  return as_bytes(memory);
+}
+
+void free_device_memory(std::byte* data, size_t) noexcept {
+  cudaFree(data);
+}
+
+std::byte* allocate_pinned_memory(size_t bytes) {
+  void* memory = nullptr;
+  SWITCHYARD_CUDA_CALL(cudaMallocHost(&memory, bytes));
+  return as_bytes(memory);
+}
+
+void free_pinned_memory(std::byte* data, size_t) noexcept {
+  cudaFreeHost(data);
+}
+
+DeviceStream::DeviceStream(int device_index, size_t workspace_bytes) : device_index_(device_index) {
+  use_device(device_index);
+  SWITCHYARD_CUDA_CALL(cudaStreamCreateWithFlags(&cuda_, cudaStreamNonBlocking));
+  workspace_ = Memory(workspace_bytes, Device::cuda);
+}
+
+DeviceStream::~DeviceStream() {
+  cudaStreamSynchronize(cuda_);  // nothing may use the workspace after this
+  cudaStreamDestroy(cuda_);
+}
+
+Stream DeviceStream::over(const Stream& host) const {
+  Stream stream = host;
+  stream.device = Device::cuda;
+  stream.cuda = cuda_;
+  stream.device_index = device_index_;
+  stream.workspace = {workspace_.data(), workspace_.size()};
+  return stream;
+}
+
+void copy(const Stream& stream, ConstView from, View to) {
+  SWITCHYARD_CHECK(from.bytes() == to.bytes(), "{} bytes copied to {}", from.bytes(), to.bytes());
+  if (from.bytes() == 0) return;
+  if (from.device == Device::cpu && to.device == Device::cpu) {
+    std::memcpy(to.data, from.data, from.bytes());
+    return;
+  }
+  SWITCHYARD_CHECK(stream.cuda != nullptr, "a copy between devices outside a device's stream");
+  use_device(stream.device_index);
+  SWITCHYARD_CUDA_CALL(cudaMemcpyAsync(to.data, from.data, from.bytes(), cudaMemcpyDefault, stream.cuda));
+}
+
+void synchronize(const Stream& stream) {
+  if (stream.device == Device::cuda) SWITCHYARD_CUDA_CALL(cudaStreamSynchronize(stream.cuda));
+}
+
+}  // namespace switchyard

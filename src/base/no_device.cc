@@ -1,0 +1,52 @@
+// device.h in a build without CUDA.
+#include <cstring>
+
+#include "base/device.h"
+#include "base/device_memory.h"
+
+namespace switchyard {
+namespace {
+
+[[noreturn]] void fail_without_cuda() {
+  fail(ExitCode::environment, "{}", why_no_devices());
+}
+
+}  // namespace
+
+int num_devices() {
+  return 0;
+}
+std::string why_no_devices() {
+  return "this build has no CUDA";
+}
+DeviceInfo device_info(int) {
+  fail_without_cuda();
+}
+void use_device(int) {
+  fail_without_cuda();
+}
+std::byte* allocate_device_memory(size_t) {
+  fail_without_cuda();
+}
+void free_device_memory(std::byte*, size_t) noexcept {}
+std::byte* allocate_pinned_memory(size_t) {
+  return nullptr;
+}
+void free_pinned_memory(std::byte*, size_t) noexcept {}
+
+DeviceStream::DeviceStream(int device_index, size_t) : device_index_(device_index) {
+  fail_without_cuda();
+}
+DeviceStream::~DeviceStream() = default;
+Stream DeviceStream::over(const Stream&) const {
+  fail_without_cuda();
+}
+
+void copy(const Stream&, ConstView from, View to) {
+  SWITCHYARD_CHECK(from.bytes() == to.bytes(), "{} bytes copied to {}", from.bytes(), to.bytes());
+  if (from.bytes() > 0) std::memcpy(to.data, from.data, from.bytes());
+}
+
+void synchronize(const Stream&) {}
+
+}  // namespace switchyard

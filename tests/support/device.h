@@ -1,0 +1,108 @@
+// Ops on any device, called with host tensors: what they need is copied there, what they wrote is copied back.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <optional>
+#include <ostream>
+#include <utility>
+#include <vector>
+
+#include "base/device.h"
+#include "kernels/grouped_ffn.h"
+#include "kernels/op.h"
+
+namespace switchyard {
+
+inline void PrintTo(Device device, std::ostream* out) {
+  *out << (device == Device::cpu ? "cpu" : "cuda");
+}
+
+}  // namespace switchyard
+
+namespace switchyard::test {
+
+inline constexpr Device kDevices[] = {Device::cpu, Device::cuda};
+
+inline const char* name_of(Device device) {
+  return device == Device::cpu ? "cpu" : "cuda";
+}
+
+/// Why tests of this device are skipped; empty when they are not.
+inline std::string why_skipped(Device device) {
+  return device == Device::cpu || num_devices() > 0 ? std::string() : why_no_devices();
+}
+
+class TestStream {
+ public:
+  explicit TestStream(Device device, int num_threads = 2, size_t workspace_bytes = size_t{64} << 20)
+      : pool_(num_threads), stream_{Device::cpu, &pool_, {}} {
+    if (device == Device::cpu) return;
+    device_.emplace(0, workspace_bytes);
+    stream_ = device_->over(stream_);
+  }
+  operator const Stream&() const { return stream_; }
+  const Stream& stream() const { return stream_; }
+
+  /// op(stream, args …) with host tensors for arguments.
+  template <class... P, class... A>
+  void run(const Op<void(const Stream&, P...)>& op, A&&... args) const {
+    if (stream_.device == Device::cpu) return op(stream_, std::forward<A>(args)...);
+    Moved moved(stream_);
+    op(stream_, moved.argument(static_cast<P>(args))...);
+    moved.bring_back();
+  }
+
+ private:
+  /// The arguments of one call on the device. The same host memory is one tensor there, so that in place stays in
+  /// place.
+  class Moved {
+   public:
+    explicit Moved(const Stream& stream) : stream_(stream) {}
+
+    ConstView argument(ConstView host) { return there(host); }
+    View argument(View host) {
+      const View device = there(host);
+      written_.emplace_back(device, host);
+      return device;
+    }
+    GroupedRows argument(const GroupedRows& rows) {
+      return {moved_span(rows.offsets), moved_span(rows.input_row), moved_span(rows.output_row)};
+    }
+    template <class T>
+    T&& argument(T&& other) {
+      return std::forward<T>(other);
+    }
+
+    void bring_back() {
+      for (const auto& [device, host] : written_) copy(stream_, device, host);
+      synchronize(stream_);
+    }
+
+   private:
+    View there(ConstView host) {
+      const auto [entry, is_new] = tensors_.try_emplace(host.data);
+      if (is_new) {
+        entry->second = OwnedTensor(host.shape, host.dtype, Device::cuda);
+        copy(stream_, host, entry->second.view());
+      }
+      return entry->second.view().reshaped(host.shape);
+    }
+    template <class T>
+    std::span<const T> moved_span(std::span<const T> host) {
+      if (host.empty()) return {};
+      return {static_cast<const T*>(there(view_of(host)).data), host.size()};
+    }
+
+    const Stream& stream_;
+    std::map<const void*, OwnedTensor> tensors_;
+    std::vector<std::pair<ConstView, View>> written_;
+  };
+
+  ThreadPool pool_;
+  std::optional<DeviceStream> device_;
+  Stream stream_;
+};
+
+}  // namespace switchyard::test
