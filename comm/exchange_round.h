@@ -23,6 +23,7 @@ struct RoundLayout {
   int top_k;
   int results_per_row;  ///< at most: how many of a token's k experts one rank can host
   DType dtype;
+  Device device;
   int64_t rows_per_pair;  ///< rows from one rank to another in one round, at most
   int num_buffers;        ///< 1 for a single round, else 2
 
@@ -30,8 +31,8 @@ struct RoundLayout {
   int64_t num_results() const { return num_rows() * results_per_row; }
   Shape rows() const { return {num_rows(), dim}; }
   Shape results() const { return {num_results(), dim}; }
-  Shape metadata() const { return {num_rows(), top_k}; }
-  size_t arena_bytes() const;
+  size_t buffer_bytes() const;                     ///< of rows and results: what --exchange-bytes bounds
+  size_t list_bytes(int num_local_experts) const;  ///< of a round's lists, where ops need them on a device
   size_t host_bytes(int num_local_experts) const;
 };
 
@@ -40,7 +41,8 @@ struct ExchangeCall {
   Communicator& group;
   const ExpertPlacement& placement;
   ExchangeCounters& counters;
-  ConstView x, expert_of;
+  ConstView x;
+  ConstView expert_of;  ///< on the host
   View y;
   RoutePlan plan;
   std::vector<int32_t>
@@ -69,17 +71,21 @@ class Dispatch {
   /// Other ranks' rows, by rank, then token.
   ConstView rows() const { return received_rows_; }
   /// Their experts' work: from rows() to results in order of rank, token, slot.
-  GroupedRows work() const { return work_.view(); }
+  const OwnedGroupedRows& work() const { return work_; }
   std::span<const int64_t> results_to() const { return results_to_; }  ///< [ranks]
   int64_t num_results() const { return work_.offsets.back(); }
 
  private:
   int64_t rows_from(int rank, int64_t round) const;
+  View metadata(std::vector<int32_t>& numbers, int64_t rows) const;
+  void group_by_expert();
 
   ExchangeCall& call_;
   const RoundLayout layout_;
-  View send_, send_metadata_, received_metadata_;
-  std::vector<View> received_;  // [num_buffers]
+  Arena& arena_;
+  View send_;
+  std::vector<View> received_;                              // [num_buffers]
+  std::vector<int32_t> send_metadata_, received_metadata_;  // [rows, k]; travel from host to host
   std::vector<int32_t> tokens_;
   std::vector<int64_t> rows_to_, rows_from_, results_to_;  // [ranks]
   ConstView received_rows_;
@@ -102,6 +108,7 @@ class Return {
  private:
   ExchangeCall& call_;
   const RoundLayout layout_;
+  Arena& arena_;
   std::vector<View> results_;  // [num_buffers]
   View returned_;
   std::vector<int32_t> y_rows_;

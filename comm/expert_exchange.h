@@ -37,8 +37,9 @@ struct ExchangeShape {
   ExpertPlacement placement;
   int64_t dim = 0;  ///< elements of a row
   int top_k = 0;
-  DType dtype = DType::f32;    ///< of what travels
-  int64_t exchange_bytes = 0;  ///< budget
+  DType dtype = DType::f32;     ///< of what travels
+  Device device = Device::cpu;  ///< where it lies
+  int64_t exchange_bytes = 0;   ///< budget
 };
 
 /// Bytes that ExpertExchange::run() can take when no rank of the group has more than `max_tokens` tokens: of the arena
@@ -52,9 +53,10 @@ class ExpertExchange {
  public:
   /// dim: elements of a row; dtype: what travels, the operand type of the experts (results are rounded to it, local
   /// ones too). exchange_bytes bounds the buffers, for sending and receiving, rows and results; see budget_too_small().
+  /// device: of the streams and tensors given to run(); the group must be able to send from there.
   /// The same arguments on all ranks of the group.
   ExpertExchange(Communicator& group, ExpertPlacement placement, int64_t dim, int top_k, DType dtype,
-                 int64_t exchange_bytes);
+                 int64_t exchange_bytes, Device device = Device::cpu);
 
   /// Experts on rows: y[output_row] = E_g(x[input_row]) for the local experts g (0-based on this rank). The stream
   /// given is run()'s, and its poll moves what travels meanwhile. Called once for the local rows and once a round, each
@@ -76,9 +78,13 @@ class ExpertExchange {
   bool budget_too_small() const { return shape_.exchange_bytes < least_exchange_bytes(); }
   int64_t least_exchange_bytes() const;
   const ExchangeCounters& counters() const { return counters_; }
+  /// Brings counters() up to date where a device counts (tokens_per_expert of a group of one); waits for the stream.
+  void fetch_counters(const Stream& stream);
   const ExpertPlacement& placement() const { return shape_.placement; }
 
  private:
+  void run_alone(const Stream& stream, Arena& arena, ConstView x, ConstView expert_of, const Experts& experts, View y);
+  View total_per_expert();
   std::vector<int32_t> exchange_counts(const RoutePlan& plan);
   void check_shapes(ConstView x, ConstView expert_of, View y) const;
 
@@ -86,6 +92,7 @@ class ExpertExchange {
   const ExchangeShape shape_;
   int64_t rows_per_round_ = 1;
   ExchangeCounters counters_;
+  OwnedTensor device_counts_;  ///< [experts] i64: of run_alone() on a device, until counters() fetches them
 };
 
 }  // namespace switchyard

@@ -30,6 +30,19 @@ void for_each_assignment(ConstView expert_of, const ExpertPlacement& placement, 
 
 }  // namespace
 
+GroupedRows OwnedGroupedRows::for_ops(const Stream& stream, Arena& arena) const {
+  const auto there = [&]<class T>(const std::vector<T>& list) -> std::span<const T> {
+    return {static_cast<const T*>(on_device(stream, arena, view_of(std::span<const T>(list))).data), list.size()};
+  };
+  return {there(offsets), there(input_row), there(output_row)};
+}
+
+size_t OwnedGroupedRows::device_bytes(int64_t num_groups, int64_t num_entries, Device device) {
+  if (device == Device::cpu) return 0;
+  return allocation_bytes({num_groups + 1}, DType::i64, device) +
+         2 * allocation_bytes({num_entries}, DType::i32, device);
+}
+
 std::span<const int32_t> RoutePlan::tokens_to(int rank, int64_t first, int64_t count) const {
   const int64_t begin = std::min(first, rows_to(rank));
   const int64_t end = std::min(first + count, rows_to(rank));

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "base/tensor.h"
+#include "base/device.h"
 #include "comm/placement.h"
 #include "kernels/grouped_ffn.h"
 
@@ -16,7 +16,9 @@ struct OwnedGroupedRows {
   std::vector<int64_t> offsets;  ///< [groups + 1]
   std::vector<int32_t> input_row, output_row;
 
-  GroupedRows view() const { return {offsets, input_row, output_row}; }
+  /// As ops of the stream take it: itself on the CPU, otherwise a copy in the arena.
+  GroupedRows for_ops(const Stream& stream, Arena& arena) const;
+  static size_t device_bytes(int64_t num_groups, int64_t num_entries, Device device);
 };
 
 struct RoutePlan {

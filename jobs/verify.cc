@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/rng.h"
+#include "comm/device_choice.h"
 #include "io/results.h"
 #include "jobs/job.h"
 #include "jobs/numerics.h"
@@ -22,7 +23,7 @@ namespace {
 /// A run as its manifest describes it.
 struct RecordedRun {
   RunDirectory directory{""};
-  std::string fingerprint, model, input, dtype, cpu_isa, numerics, model_hash, structure_hash;
+  std::string fingerprint, model, input, dtype, cpu_isa, device, numerics, model_hash, structure_hash;
   std::set<std::string> allowed_fields;
   int64_t num_records = 0, chunk_records = 0;
   ResultOptions results;
@@ -52,6 +53,7 @@ RecordedRun read_run(const VerifyOptions& options) {
   run.structure_hash = require_string(fields, "input", subject);
   run.dtype = require_string(info, "dtype", subject);
   run.cpu_isa = require_string(info, "cpu_isa", subject);
+  run.device = info.value("device", std::string("cpu"));
   run.model = options.model.empty() ? require_string(info, "model", subject) : options.model;
   run.input = options.input.empty() ? require_string(info, "input", subject) : options.input;
   for (const Json& name : info.value("allow_config_field", Json::array()))
@@ -140,7 +142,8 @@ class Rescoring {
   std::vector<std::string> run() {
     set_cpu_isa(run_.cpu_isa);
     const DType operand = run_.dtype == "bf16" ? DType::bf16 : DType::f32;
-    if (const std::string now = numerics_id(operand); now != run_.numerics)
+    const DeviceChoice device = choose_device(self_, run_.device, true);
+    if (const std::string now = numerics_id(operand, device.device, device.index); now != run_.numerics)
       fail(ExitCode::mismatch, "the run's numerics are {}, here they are {}: the bits cannot be compared",
            run_.numerics, now);
     if (input_.structure_hash().hex() != run_.structure_hash)
@@ -156,7 +159,7 @@ class Rescoring {
     const ModelConfig config = read_model_config(run_.model, run_.allowed_fields);
     const DecoderLimits limits{kMaxBatch * longest, longest};
     const int threads = options_.threads > 0 ? static_cast<int>(options_.threads) : available_cores();
-    ScoringEngine engine(config, {run_.model, operand, threads, limits, 1 << 20}, self_);
+    ScoringEngine engine(config, {run_.model, operand, threads, limits, 1 << 20, device.device, device.index}, self_);
     if (engine.model_hash(self_).hex() != run_.model_hash)
       fail(ExitCode::mismatch, "{} is not the run's model: its tensors differ", run_.model);
     ChunkScorer scorer(engine.decoder(), input_, self_, self_, engine.stream(), engine.arena(),

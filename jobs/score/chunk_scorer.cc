@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/device.h"
 #include "base/stopwatch.h"
 #include "jobs/score/batch_plan.h"
 #include "jobs/score/input_check.h"
@@ -113,10 +114,15 @@ void ChunkScorer::score_batch(std::span<const ScoringInput::Record> records, Sco
   {
     const Stopwatch stopwatch(counters_.decode);
     states = decoder_.forward(stream_, arena_, prepared.batch);  // also with no records: the exchange is collective
+    synchronize(stream_);                                        // so that the time is told by phase
   }
   const Stopwatch stopwatch(counters_.head);
   const TokenScores scores = decoder_.score(stream_, arena_, states, prepared.row, prepared.target);
-  collect(prepared, states, scores, rows);
+  if (options_.results.embed == "none") {
+    collect(prepared, {}, scores, rows);
+  } else {
+    collect(prepared, HostCopy(stream_, states).view(), scores, rows);
+  }
   counters_.tokens += prepared.batch.tokens();
   counters_.scored_tokens += static_cast<int64_t>(prepared.row.size());
 }

@@ -55,6 +55,7 @@ class ChunkScorer {
   int64_t capacity() const;
   Prepared prepare(std::span<const ScoringInput::Record> records, ScoredRows& rows);
   bool read_tokens(const ScoringInput::Record& record, std::vector<int32_t>& ids, ScoredRows& rows);
+  /// states: on the host; only looked at for embeddings
   void collect(const Prepared& prepared, ConstView states, const TokenScores& scores, ScoredRows& rows) const;
 
   const Decoder& decoder_;

@@ -40,21 +40,26 @@ ScoringEngine::ScoringEngine(const ModelConfig& config, const EngineOptions& opt
                              std::function<void()> poll, Pulse* pulse)
     : pool_(options.threads), stream_{Device::cpu, &pool_, std::move(poll), pulse} {
   const ExpertPlacement placement(static_cast<int>(config.num_experts), group.size());
+  exchange_ =
+      std::make_unique<ExpertExchange>(group, placement, config.hidden_size, static_cast<int>(config.experts_per_token),
+                                       options.operand, options.exchange_bytes, options.device);
+  const size_t exchange_bytes = exchange_->scratch_bytes(options.limits.max_tokens).arena_bytes;
+  if (options.device == Device::cuda) {
+    device_.emplace(options.device_index, device_workspace_bytes(config, options.operand, options.limits));
+    stream_ = device_->over(stream_);
+  }
   {
     const Checkpoint checkpoint(options.model);
     const TensorTable table = make_tensor_table(checkpoint, config, options.model.string());
     loaded_ = load_model(stream_, checkpoint, table, config, options.operand, placement, group.rank());
   }
   stream_.poll = {};
-  exchange_ =
-      std::make_unique<ExpertExchange>(group, placement, config.hidden_size, static_cast<int>(config.experts_per_token),
-                                       options.operand, options.exchange_bytes);
   if (group.size() > 1 && exchange_->budget_too_small())
     log::info("--exchange-bytes {} is below the least of {}: rounds of one row per pair of ranks",
               options.exchange_bytes, exchange_->least_exchange_bytes());
-  decoder_ = std::make_unique<Decoder>(loaded_.weights, *exchange_, options.limits);
-  arena_ = std::make_unique<Arena>(Decoder::arena_bytes(
-      config, options.operand, options.limits, exchange_->scratch_bytes(options.limits.max_tokens).arena_bytes));
+  decoder_ = std::make_unique<Decoder>(stream_, loaded_.weights, *exchange_, options.limits);
+  arena_ = std::make_unique<Arena>(
+      Decoder::arena_bytes(config, options.operand, options.limits, exchange_bytes, options.device), options.device);
 }
 
 Hash128 ScoringEngine::model_hash(Communicator& group) const {

@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 
+#include "base/device.h"
 #include "model/decoder.h"
 
 namespace switchyard {
@@ -15,18 +17,25 @@ struct EngineOptions {
   int threads = 1;
   DecoderLimits limits;
   int64_t exchange_bytes = 0;
+  Device device = Device::cpu;
+  int device_index = 0;
 };
 
 class ScoringEngine {
  public:
-  /// Loads this rank's part of the model. `group`: the ranks that share the experts. `poll` is called now and then
-  /// while loading; it may throw to give up. `pulse`: of a watched rank.
+  /// Loads this rank's part of the model. `group`: the ranks that share the experts; it can send from the device.
+  /// `poll` is called now and then while loading; it may throw to give up. `pulse`: of a watched rank.
   ScoringEngine(const ModelConfig& config, const EngineOptions& options, Communicator& group,
                 std::function<void()> poll = {}, Pulse* pulse = nullptr);
 
   const Stream& stream() const { return stream_; }
   Arena& arena() { return *arena_; }
   const ExpertExchange& exchange() const { return *exchange_; }
+  /// The exchange's counters as they are now; waits for a device that counts.
+  const ExchangeCounters& exchange_counters() {
+    exchange_->fetch_counters(stream_);
+    return exchange_->counters();
+  }
   const Decoder& decoder() const { return *decoder_; }
   /// The identity of the model that the group loaded, the same on all its ranks. Collective over the group.
   Hash128 model_hash(Communicator& group) const;
@@ -34,6 +43,7 @@ class ScoringEngine {
 
  private:
   ThreadPool pool_;
+  std::optional<DeviceStream> device_;
   Stream stream_;
   LoadedModel loaded_;
   std::unique_ptr<ExpertExchange> exchange_;

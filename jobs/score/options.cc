@@ -25,12 +25,16 @@ void ScoreOptions::describe(OptionSet& o) {
         "pin one instruction set for a mixed cluster: avx2, avx512, avx512_vnni, avx512_bf16, amx");
 
   o.group("Parallel layout and memory");
+  o.add("device", &device, "auto|cpu|cuda", "what computes (auto: GPUs if every rank has one of its own)");
+  o.add("share-gpu", &share_gpu, "",
+        "let several ranks use one GPU; their exchange then goes through the host's memory and MPI");
   o.add("ep", &ep, "N", "ranks that share one copy of the experts; divides the world (0: the smallest that fits)");
   o.add("threads", &threads, "N", "threads per rank (0: this rank's share of its cores)");
   o.add("batch-tokens", &batch_tokens, "N", "tokens a rank computes at once");
   o.add("chunk-records", &chunk_records, "N", "records per shard (0: about 2^19 tokens); part of the run's identity");
   o.add("exchange-bytes", &exchange_bytes, "N", "budget per rank for other ranks' rows and their results");
-  o.add("memory-gib", &memory_gib, "X", "memory a rank may use (0: its share of what is available)");
+  o.add("memory-gib", &memory_gib, "X",
+        "memory a rank may use, of its GPU if that computes (0: its share of what is free)");
 
   o.group("As a batch job");
   o.add("lease-timeout", &lease_timeout, "S", "seconds to watch another attempt's lease before taking it over");

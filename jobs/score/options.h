@@ -14,7 +14,8 @@ struct ScoreOptions {
   bool per_token = false;
   std::string embed = "none";
   int64_t max_rejects = 0;
-  std::string dtype = "auto", cpu_isa = "auto";
+  std::string dtype = "auto", cpu_isa = "auto", device = "auto";
+  bool share_gpu = false;
   int64_t threads = 0, ep = 0, batch_tokens = 8192, chunk_records = 0;
   int64_t exchange_bytes = int64_t{256} << 20;
   double memory_gib = 0;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/device.h"
 #include "base/hash.h"
 #include "io/results.h"
 #include "jobs/collectively.h"
@@ -26,15 +27,33 @@ std::vector<int> group_sizes(int world, int ranks_on_host, int64_t num_experts) 
 }
 
 MemoryPlan memory_with(const ScorePlan& plan, const ScoreOptions& options, DType operand, int ep) {
-  return plan_memory(plan.config, {operand, ep, plan.threads, plan.limits, options.exchange_bytes});
+  return plan_memory(plan.config, {operand, ep, plan.threads, plan.limits, options.exchange_bytes, plan.device.device});
+}
+
+bool fits(const ScorePlan& plan, const MemoryPlan& memory) {
+  return memory.peak() <= plan.memory_limit && memory.host_peak() <= plan.host_memory_limit;
 }
 
 /// Chooses --ep for a dtype: what was asked for, or the smallest that fits; 0 when none does.
 int choose_ep(const ScorePlan& plan, const ScoreOptions& options, DType operand) {
   if (options.ep != 0) return static_cast<int>(options.ep);
   for (const int ep : group_sizes(plan.world_size, plan.ranks_on_host, plan.config.num_experts))
-    if (memory_with(plan, options, operand, ep).peak() <= plan.memory_limit) return ep;
+    if (fits(plan, memory_with(plan, options, operand, ep))) return ep;
   return 0;
+}
+
+[[noreturn]] void fail_for_memory(const ScorePlan& plan, int ranks) {
+  const MemoryPlan& m = plan.memory;
+  if (m.peak() <= plan.memory_limit)
+    fail(ExitCode::environment,
+         "memory: loading takes {} of the host per rank, but a rank may use {} (fewer ranks per host or --threads)",
+         bytes_text(m.host_peak()), bytes_text(plan.host_memory_limit));
+  fail(ExitCode::environment,
+       "{}memory: {} {} over {} ranks needs {} per rank (weights {}, activations {}, exchange {}), but a rank may use "
+       "{} "
+       "(more ranks or nodes, a larger --ep, --dtype bf16, a smaller --batch-tokens, or --memory-gib)",
+       m.device == Device::cuda ? "GPU " : "", plan.config.family, name_of(plan.operand), ranks, bytes_text(m.peak()),
+       bytes_text(m.weights), bytes_text(m.activations), bytes_text(m.exchange), bytes_text(plan.memory_limit));
 }
 
 void choose_layout(ScorePlan& plan, const ScoreOptions& options, const RunDirectory& run) {
@@ -48,7 +67,10 @@ void choose_layout(ScorePlan& plan, const ScoreOptions& options, const RunDirect
     dtype = require_string(run.read_manifest()["info"], "dtype", run.manifest_path().string());
     plan.why_operand = "as this run began";
   }
-  if (dtype == "auto") {
+  if (dtype == "auto" && plan.device.device == Device::cuda) {
+    plan.operand = DType::bf16;
+    plan.why_operand = "a GPU's tensor cores";
+  } else if (dtype == "auto") {
     plan.operand = has_native_bf16() ? DType::bf16 : DType::f32;
     plan.why_operand = has_native_bf16() ? "the CPU multiplies bf16 natively" : "the CPU has no native bf16 products";
     if (plan.operand == DType::f32 && choose_ep(plan, options, DType::f32) == 0 &&
@@ -62,14 +84,7 @@ void choose_layout(ScorePlan& plan, const ScoreOptions& options, const RunDirect
   plan.ep = choose_ep(plan, options, plan.operand);
   const int shown = plan.ep == 0 ? static_cast<int>(std::min<int64_t>(world, experts)) : plan.ep;
   plan.memory = memory_with(plan, options, plan.operand, shown);
-  if (plan.ep == 0 || plan.memory.peak() > plan.memory_limit)
-    fail(ExitCode::environment,
-         "memory: {} {} over {} ranks needs {} per rank (weights {}, activations {}, exchange {}), but a rank may use "
-         "{} "
-         "(more ranks or nodes, a larger --ep, --dtype bf16, a smaller --batch-tokens, or --memory-gib)",
-         plan.config.family, name_of(plan.operand), shown, bytes_text(plan.memory.peak()),
-         bytes_text(plan.memory.weights), bytes_text(plan.memory.activations), bytes_text(plan.memory.exchange),
-         bytes_text(plan.memory_limit));
+  if (plan.ep == 0 || !fits(plan, plan.memory)) fail_for_memory(plan, shown);
 }
 
 }  // namespace
@@ -91,12 +106,14 @@ void check_options(const ScoreOptions& o) {
   if (o.batch_tokens > 1 << 24) fail(ExitCode::usage, "--batch-tokens is {}, at most {}", o.batch_tokens, 1 << 24);
   if (o.dtype != "auto" && o.dtype != "f32" && o.dtype != "bf16")
     fail(ExitCode::usage, "--dtype is \"{}\", expected auto, f32 or bf16", o.dtype);
+  if (o.device != "auto" && o.device != "cpu" && o.device != "cuda")
+    fail(ExitCode::usage, "--device is \"{}\", expected auto, cpu or cuda", o.device);
   if (o.embed != "none" && o.embed != "mean" && o.embed != "last")
     fail(ExitCode::usage, "--embed is \"{}\", expected none, mean or last", o.embed);
   if (o.memory_gib < 0) fail(ExitCode::usage, "--memory-gib is {}, at least 0", o.memory_gib);
 }
 
-MachineShare share_machine(Communicator& world) {
+MachineShare share_machine(Communicator& world, const ScoreOptions& options) {
   cpu_set_t mask;
   CPU_ZERO(&mask);
   ::sched_getaffinity(0, sizeof mask, &mask);
@@ -116,6 +133,12 @@ MachineShare share_machine(Communicator& world) {
   share.cores = std::max(1, CPU_COUNT(&mask) / same_mask);
   const auto memory = static_cast<int64_t>(available_memory() / static_cast<size_t>(share.ranks_on_host) / 20 * 19);
   share.memory = static_cast<size_t>(world.all_reduce_one(memory, ReduceOp::min));
+  share.device = choose_device(world, options.device, options.share_gpu);
+  if (share.device.device == Device::cuda) {
+    const size_t free = device_info(share.device.index).free_bytes;
+    const auto mine = static_cast<int64_t>(free / static_cast<size_t>(share.device.ranks_on_device) / 20 * 19);
+    share.device_memory = static_cast<size_t>(world.all_reduce_one(mine, ReduceOp::min));
+  }
   // A group of ranks plans alike only if the hosts look alike to it.
   share.ranks_on_host = static_cast<int>(world.all_reduce_one(int64_t{share.ranks_on_host}, ReduceOp::max));
   return share;
@@ -138,7 +161,12 @@ ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, con
   plan.world_size = machine.world_size;
   plan.ranks_on_host = machine.ranks_on_host;
   plan.threads = options.threads > 0 ? static_cast<int>(options.threads) : machine.cores;
-  plan.memory_limit = options.memory_gib > 0 ? static_cast<size_t>(options.memory_gib * 0x1p30) : machine.memory;
+  plan.device = machine.device;
+  const bool on_gpu = plan.device.device == Device::cuda;
+  plan.host_memory_limit = machine.memory;
+  plan.memory_limit = on_gpu ? machine.device_memory : machine.memory;
+  if (options.memory_gib > 0) plan.memory_limit = static_cast<size_t>(options.memory_gib * 0x1p30);
+  if (!on_gpu) plan.host_memory_limit = plan.memory_limit;
 
   plan.num_records = input.num_records();
   plan.num_tokens = input.num_tokens();
@@ -151,7 +179,7 @@ ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, con
   plan.results = {options.per_token, options.embed, options.embed == "none" ? 0 : config.hidden_size};
 
   choose_layout(plan, options, run);
-  plan.numerics = numerics_id(plan.operand);
+  plan.numerics = numerics_id(plan.operand, plan.device.device, plan.device.index);
   plan.disk_bytes = predicted_results_bytes(plan.num_records, plan.num_tokens, plan.results) +
                     predicted_shard_bytes(plan.num_records, plan.num_tokens, plan.num_chunks, plan.results);
   return plan;
@@ -164,13 +192,14 @@ std::vector<std::string> describe_plan(const ScorePlan& p) {
                   count_text(p.config.total_parameters()), count_text(p.config.active_parameters())),
       fmt::format("input: {} records, {} tokens, longest {}; {} chunks of {} records", p.num_records, p.num_tokens,
                   p.limits.max_record, p.num_chunks, p.chunk_records),
+      fmt::format("device: {}", p.device.why),
       fmt::format("numerics: {}{}", p.numerics, p.why_operand.empty() ? "" : " (" + p.why_operand + ")"),
       fmt::format("layout: {} ranks = {} groups × {} expert ranks, {} threads each, {} ranks on this host",
                   p.world_size, p.num_groups(), p.ep, p.threads, p.ranks_on_host),
-      fmt::format("memory per rank: {} of {} (weights {}, loading {}, activations {}, exchange {}, scratch {})",
-                  bytes_text(p.memory.peak()), bytes_text(p.memory_limit), bytes_text(p.memory.weights),
-                  bytes_text(p.memory.loading), bytes_text(p.memory.activations), bytes_text(p.memory.exchange),
-                  bytes_text(p.memory.scratch)),
+      fmt::format("{}memory per rank: {} of {} (weights {}, loading {}, activations {}, exchange {}, scratch {})",
+                  p.memory.device == Device::cuda ? "GPU " : "", bytes_text(p.memory.peak()),
+                  bytes_text(p.memory_limit), bytes_text(p.memory.weights), bytes_text(p.memory.loading),
+                  bytes_text(p.memory.activations), bytes_text(p.memory.exchange), bytes_text(p.memory.scratch)),
       fmt::format("disk: {} for shards and results", bytes_text(p.disk_bytes)),
   };
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/device_choice.h"
 #include "io/input.h"
 #include "io/run_directory.h"
 #include "jobs/score/options.h"
@@ -18,12 +19,14 @@ struct ScorePlan {
   DType operand = DType::f32;
   std::string why_operand;  ///< for --dtype auto
   std::string numerics;     ///< the numerics id
+  DeviceChoice device;
   int world_size = 1, ep = 1, threads = 1, ranks_on_host = 1;
   int64_t num_records = 0, num_tokens = 0, chunk_records = 0, num_chunks = 0;
   DecoderLimits limits;
   ResultOptions results;
   MemoryPlan memory;
-  size_t memory_limit = 0;
+  size_t memory_limit = 0;  ///< of the device that computes
+  size_t host_memory_limit = 0;
   uint64_t disk_bytes = 0;  ///< shards and results
 
   int num_groups() const { return world_size / ep; }
@@ -37,8 +40,11 @@ struct MachineShare {
   int ranks_on_host = 1;
   int cores = 1;      ///< of its affinity mask, divided by the ranks of the host that have the same mask
   size_t memory = 0;  ///< the least of all ranks
+  DeviceChoice device;
+  size_t device_memory = 0;  ///< of a GPU that computes, divided by the ranks that share it; the least of all ranks
 };
-MachineShare share_machine(Communicator& world);  ///< collective
+/// Collective; chooses devices for `options`. Fails on all ranks alike.
+MachineShare share_machine(Communicator& world, const ScoreOptions& options);
 
 /// What one pass over the input's structure tells.
 struct InputSurvey {

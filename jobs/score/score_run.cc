@@ -80,7 +80,8 @@ void ScoreRun::prepare() {
                        static_cast<int64_t>(survey_.structure_hash.low)};
   world_.broadcast({survey, {3}, DType::i64}, 0);
   survey_ = {survey[0], {static_cast<uint64_t>(survey[1]), static_cast<uint64_t>(survey[2])}};
-  const MachineShare machine = share_machine(world_);
+  MachineShare machine;
+  collectively(world_, [&] { machine = share_machine(world_, options_); });
   collectively(world_, [&] { plan_ = plan_score(options_, config, *input_, survey_, machine, directory_); });
 }
 
@@ -119,7 +120,9 @@ void ScoreRun::load() {
   group_ = world_.split(world_.rank() / plan_.ep, world_.rank());
   collectively(world_, [&] {
     const Stopwatch stopwatch(load_seconds_);
-    const EngineOptions engine{options_.model, plan_.operand, plan_.threads, plan_.limits, options_.exchange_bytes};
+    group_ = connect_devices(std::move(group_), plan_.device);
+    const EngineOptions engine{options_.model,          plan_.operand,       plan_.threads,     plan_.limits,
+                               options_.exchange_bytes, plan_.device.device, plan_.device.index};
     engine_ = std::make_unique<ScoringEngine>(
         plan_.config, engine, *group_, [&] { get_on_or_give_up(); }, &pulse_);
   });
@@ -224,7 +227,7 @@ ExitCode ScoreRun::finish() {
   world_.broadcast({&code, {1}, DType::i64}, 0);
 
   RunSummary summary =
-      gather_summary(world_, phases(), scorer_->counters().tokens, engine_->exchange().counters().tokens_per_expert);
+      gather_summary(world_, phases(), scorer_->counters().tokens, engine_->exchange_counters().tokens_per_expert);
   world_.barrier();  // who leaves first would be missed by the others' watchdogs
   watchdog_.reset();
   if (!on_root()) return static_cast<ExitCode>(code);
@@ -361,7 +364,7 @@ void ScoreRun::show_progress() {
   report.chunks_done = static_cast<int64_t>(directory_.shards_present().size());
   report.chunks_resumed = resumed_chunks_;
   report.tokens_per_second = static_cast<double>(scorer_->counters().group_tokens * plan_.num_groups()) / elapsed;
-  const ExchangeCounters& exchange = engine_->exchange().counters();
+  const ExchangeCounters& exchange = engine_->exchange_counters();
   report.exchange_share = (exchange.wait_seconds + exchange.transfer_seconds) / elapsed;
   const auto& rows = exchange.tokens_per_expert;
   std::vector<int64_t> load(static_cast<size_t>(plan_.ep), 0);
@@ -382,7 +385,7 @@ void ScoreRun::show_progress() {
 }
 
 void ScoreRun::write_metrics(const ChunkResult& result, double seconds) const {
-  const ExchangeCounters& exchange = engine_->exchange().counters();
+  const ExchangeCounters& exchange = engine_->exchange_counters();
   Json line;
   line["time"] = static_cast<int64_t>(std::time(nullptr));
   line["group"] = world_.rank() / plan_.ep;
@@ -419,6 +422,8 @@ Json ScoreRun::manifest_info() const {
   info["git_revision"] = SWITCHYARD_GIT_REVISION;
   info["dtype"] = std::string(name_of(plan_.operand));
   info["cpu_isa"] = std::string(current_cpu_isa());
+  info["device"] = plan_.device.device == Device::cuda ? "cuda" : "cpu";
+  info["exchange"] = std::string(group_->kind());
   info["model"] = absolute(options_.model);
   info["input"] = absolute(options_.input);
   info["input_stamp"] = file_stamp(options_.input);
@@ -431,7 +436,7 @@ Json ScoreRun::manifest_info() const {
 
 PhaseSeconds ScoreRun::phases() const {
   const ScoreCounters& c = scorer_->counters();
-  const ExchangeCounters& exchange = engine_->exchange().counters();
+  const ExchangeCounters& exchange = engine_->exchange_counters();
   return {.load = load_seconds_,
           .read = c.read,
           .decode = c.decode,

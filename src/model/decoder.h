@@ -39,8 +39,9 @@ struct TokenScores {
 
 class Decoder {
  public:
-  /// The ranks of `group` share the experts; all of them call forward() together, with or without tokens.
-  Decoder(const ModelWeights& weights, ExpertExchange& exchange, const DecoderLimits& limits);
+  /// The ranks of the exchange's group share the experts; all of them call forward() together, with or without tokens.
+  /// stream: of the weights' device, which all later streams must be of.
+  Decoder(const Stream& stream, const ModelWeights& weights, ExpertExchange& exchange, const DecoderLimits& limits);
 
   /// Final-norm states [tokens, d] f32, in the arena until its release.
   View forward(const Stream& stream, Arena& arena, const Batch& batch) const;
@@ -51,12 +52,16 @@ class Decoder {
 
   /// Bytes of arena that forward() and score() of such batches use at most, given those of the exchange.
   static size_t arena_bytes(const ModelConfig& config, DType operand, const DecoderLimits& limits,
-                            size_t exchange_bytes);
+                            size_t exchange_bytes, Device device = Device::cpu);
   /// Bytes the decoder holds besides (the rotary table).
   static size_t table_bytes(const ModelConfig& config, const DecoderLimits& limits);
 
  private:
-  void attend(const Stream& stream, Arena& arena, const AttentionWeights& w, const Batch& batch, View x) const;
+  /// A batch where the ops read it.
+  struct Tokens {
+    ConstView ids, positions, record_offsets;
+  };
+  void attend(const Stream& stream, Arena& arena, const AttentionWeights& w, const Tokens& tokens, View x) const;
   void feed_forward(const Stream& stream, Arena& arena, const LayerWeights& w, View x) const;
 
   const ModelWeights& weights_;

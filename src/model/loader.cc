@@ -4,6 +4,7 @@
 #include <functional>
 #include <mutex>
 
+#include "base/device.h"
 #include "kernels/cast.h"
 #include "model/weights.h"
 
@@ -83,13 +84,16 @@ class Loader {
     w.config = config_;
     w.operand = operand_;
     w.layers.resize(table.layers.size());
+    if (stream_.device == Device::cuda) use_device(stream_.device_index);
     add([&](Scratch& s) { w.norm = vector(table.norm, s); });
     for (size_t i = 0; i < table.layers.size(); ++i) plan_layer(table.layers[i], w.layers[i], placement, rank);
     const uint64_t before = checkpoint_.bytes_read();
     load_vocabulary(table, w);  // the largest matrices: one after the other, so that their scratch exists once
     stream_.parallel_for(static_cast<int64_t>(tasks_.size()), [&](int64_t task, int worker) {
+      if (stream_.device == Device::cuda) use_device(stream_.device_index);  // this thread's, for allocations
       tasks_[static_cast<size_t>(task)](scratch_[static_cast<size_t>(worker)]);
     });
+    synchronize(stream_);  // before the scratch goes
     loaded_.bytes_read = checkpoint_.bytes_read() - before;
     return std::move(loaded_);
   }
@@ -125,7 +129,8 @@ class Loader {
     out.resize(parts.size());
     for (size_t i = 0; i < parts.size(); ++i)
       add([this, &part = parts[i], &w = out[i]](Scratch& s) {
-        w.gate_up = part.is_fused() ? matrix(part.gate_up, operand_, s) : stacked(part.gate, part.up, s);
+        w.gate_up =
+            pack_gate_up(stream_, part.is_fused() ? whole(part.gate_up, s) : stacked(part.gate, part.up, s), operand_);
         w.down = matrix(part.down, operand_, s);
       });
   }
@@ -134,12 +139,25 @@ class Loader {
     Scratch s;
     const std::span<const float> values = read(table.embed, operand_, s);
     const Shape shape{config_.vocab_size, config_.hidden_size};
-    w.embed = OwnedTensor(shape, operand_);
-    cast(stream_, {values.data(), shape, DType::f32}, w.embed.view());
-    if (config_.tied_embeddings) {
-      w.head = PackedMatrix::pack({values.data(), shape, DType::f32}, operand_);
-    } else {
-      w.head = matrix(table.head, operand_, s);
+    w.embed = OwnedTensor(shape, operand_, stream_.device);
+    const ConstView table_values{values.data(), shape, DType::f32, Device::cpu};
+    upload_rounded(table_values, w.embed.view());
+    w.head =
+        config_.tied_embeddings ? PackedMatrix::pack(stream_, table_values, operand_) : matrix(table.head, operand_, s);
+  }
+
+  /// to = from, rounded on the host: to another device in pieces.
+  void upload_rounded(ConstView from, View to) {
+    Stream host = stream_;
+    host.device = Device::cpu;
+    if (to.device == Device::cpu) return cast(host, from, to);
+    constexpr int64_t kRows = 4096;
+    const OwnedTensor piece({std::min(kRows, from.rows()), from.row_elements()}, to.dtype);
+    for (int64_t first = 0; first < from.rows(); first += kRows) {
+      const int64_t rows = std::min(kRows, from.rows() - first);
+      View rounded{const_cast<void*>(piece.view().data), {rows, from.row_elements()}, to.dtype, Device::cpu};
+      cast(host, from.slice(first, rows), rounded);
+      copy(stream_, rounded, to.slice(first, rows));
     }
   }
 
@@ -166,25 +184,33 @@ class Loader {
     return std::span(s.turned).first(out.size());
   }
 
-  std::vector<float> vector(const TensorPart& part, Scratch& s) {
-    const auto values = read(part, DType::f32, s);
-    return {values.begin(), values.end()};
+  OwnedTensor vector(const TensorPart& part, Scratch& s) {
+    const std::span<const float> values = read(part, DType::f32, s);
+    OwnedTensor tensor({std::ssize(values)}, DType::f32, stream_.device);
+    copy(stream_, view_of(values), tensor.view());
+    return tensor;
   }
 
-  PackedMatrix matrix(const TensorPart& part, DType operand, Scratch& s) {
+  /// [out, in], valid until the scratch is used again.
+  ConstView whole(const TensorPart& part, Scratch& s, DType operand) {
     const auto values = read(part, operand, s);
     const int64_t out = part.transposed ? part.columns : part.rows, in = part.transposed ? part.rows : part.columns;
-    return PackedMatrix::pack({values.data(), {out, in}, DType::f32}, operand);
+    return {values.data(), {out, in}, DType::f32, Device::cpu};
+  }
+  ConstView whole(const TensorPart& part, Scratch& s) { return whole(part, s, operand_); }
+
+  PackedMatrix matrix(const TensorPart& part, DType operand, Scratch& s) {
+    return PackedMatrix::pack(stream_, whole(part, s, operand), operand);
   }
 
   /// Two matrices [f, d] as one [2f, d].
-  PackedMatrix stacked(const TensorPart& upper, const TensorPart& lower, Scratch& s) {
+  ConstView stacked(const TensorPart& upper, const TensorPart& lower, Scratch& s) {
     const size_t n = elements(upper);
     s.values.resize(std::max(s.values.size(), 2 * n));
     const auto values = std::span(s.values).first(2 * n);
     read_into(upper, operand_, s, values.first(n));
     read_into(lower, operand_, s, values.last(n));
-    return PackedMatrix::pack({values.data(), {upper.rows + lower.rows, upper.columns}, DType::f32}, operand_);
+    return {values.data(), {upper.rows + lower.rows, upper.columns}, DType::f32, Device::cpu};
   }
 
   static size_t elements(const TensorPart& part) { return static_cast<size_t>(part.rows * part.columns); }
@@ -225,28 +251,34 @@ Hash128 combine_hashes(std::vector<PartHash> parts) {
   return hasher.digest();
 }
 
-WeightBytes predict_weight_bytes(const ModelConfig& c, DType operand, int64_t local_experts, int threads) {
+WeightBytes predict_weight_bytes(const ModelConfig& c, DType operand, int64_t local_experts, int threads,
+                                 Device device) {
   const int64_t d = c.hidden_size, q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
-  const auto packed = [&](int64_t n, int64_t k) { return PackedMatrix::packed_bytes(n, k, operand); };
-  const auto ffn = [&](int64_t f) { return f == 0 ? 0 : packed(2 * f, d) + packed(d, f); };
+  const auto packed = [&](int64_t n, int64_t k) { return PackedMatrix::packed_bytes(n, k, operand, device); };
+  const auto ffn = [&](int64_t f) { return f == 0 ? 0 : packed_gate_up_bytes(f, d, operand, device) + packed(d, f); };
+  const auto vector = [&](int64_t n) { return allocation_bytes({n}, DType::f32, device); };
   const auto floats = [](int64_t n) { return static_cast<size_t>(n) * sizeof(float); };
 
   const auto moe = static_cast<size_t>(c.num_moe_layers()), layers = static_cast<size_t>(c.num_layers);
   WeightBytes bytes;
-  bytes.resident =
-      layers * (packed(q, d) + 2 * packed(kv, d) + packed(d, q) + floats(2 * d + (c.qk_norm ? 2 * c.head_dim : 0)));
-  bytes.resident += moe * (PackedMatrix::packed_bytes(c.num_experts, d, DType::f32) + ffn(c.shared_ffn_size));
+  bytes.resident = layers * (packed(q, d) + 2 * packed(kv, d) + packed(d, q) + 2 * vector(d) +
+                             (c.qk_norm ? 2 * vector(c.head_dim) : 0));
+  bytes.resident += moe * (PackedMatrix::packed_bytes(c.num_experts, d, DType::f32, device) + ffn(c.shared_ffn_size));
   bytes.resident +=
       moe * static_cast<size_t>(local_experts) * ffn(c.expert_ffn_size) + (layers - moe) * ffn(c.dense_ffn_size);
-  const size_t vocabulary = packed(c.vocab_size, d) + static_cast<size_t>(c.vocab_size * d) * size_of(operand);
-  bytes.resident += vocabulary + floats(d);
+  const size_t vocabulary = packed(c.vocab_size, d) + allocation_bytes({c.vocab_size, d}, operand, device);
+  bytes.resident += vocabulary + vector(d);
 
   // While reading: stored bytes (at most 4 each) and f32 values of the largest part, one a thread; before that, the
   // same for the vocabulary's matrices, when nothing else is there yet.
   const int64_t f = std::max({c.expert_ffn_size, c.shared_ffn_size, c.dense_ffn_size});
   const int64_t largest = std::max({2 * f * d, q * d, c.num_experts * d});
-  const size_t reading_vocabulary = vocabulary + floats(2 * c.vocab_size * d);
   bytes.scratch = static_cast<size_t>(threads) * floats(2 * largest);
+  if (device != Device::cpu) {
+    bytes.scratch = std::max(bytes.scratch, floats(2 * c.vocab_size * d));
+    return bytes;
+  }
+  const size_t reading_vocabulary = vocabulary + floats(2 * c.vocab_size * d);
   if (reading_vocabulary > bytes.resident) bytes.scratch = std::max(bytes.scratch, reading_vocabulary - bytes.resident);
   return bytes;
 }

@@ -71,22 +71,35 @@ KernelShapes kernel_shapes(const ModelConfig& c, DType operand) {
 }  // namespace
 
 size_t MemoryPlan::peak() const {
-  return weights + std::max(loading, activations + exchange + scratch);
+  const size_t computing = activations + exchange + scratch;
+  return weights + (device == Device::cpu ? std::max(loading, computing) : computing);
+}
+
+size_t MemoryPlan::host_peak() const {
+  return device == Device::cpu ? peak() : std::max(loading, bookkeeping);
 }
 
 MemoryPlan plan_memory(const ModelConfig& c, const MemoryRequest& r) {
   const ExpertPlacement placement(static_cast<int>(c.num_experts), r.num_ranks);
-  const WeightBytes weights = predict_weight_bytes(c, r.operand, placement.count(0), r.threads);
-  const ExchangeShape shape{placement, c.hidden_size, static_cast<int>(c.experts_per_token), r.operand,
-                            r.exchange_bytes};
+  const WeightBytes weights = predict_weight_bytes(c, r.operand, placement.count(0), r.threads, r.device);
+  const ExchangeShape shape{placement, c.hidden_size, static_cast<int>(c.experts_per_token),
+                            r.operand, r.device,      r.exchange_bytes};
   const ExchangeScratch exchange = exchange_scratch(shape, 0, r.limits.max_tokens);
   MemoryPlan plan;
+  plan.device = r.device;
   plan.weights = weights.resident;
   plan.loading = weights.scratch;
-  plan.exchange = exchange.arena_bytes + exchange.host_bytes;
-  plan.activations = Decoder::arena_bytes(c, r.operand, r.limits, exchange.arena_bytes) - exchange.arena_bytes;
-  plan.scratch = Decoder::table_bytes(c, r.limits) +
-                 static_cast<size_t>(r.threads) * thread_scratch_bytes(kernel_shapes(c, r.operand));
+  plan.exchange = exchange.arena_bytes;
+  plan.activations =
+      Decoder::arena_bytes(c, r.operand, r.limits, exchange.arena_bytes, r.device) - exchange.arena_bytes;
+  plan.scratch = Decoder::table_bytes(c, r.limits);
+  if (r.device == Device::cpu) {
+    plan.exchange += exchange.host_bytes;
+    plan.scratch += static_cast<size_t>(r.threads) * thread_scratch_bytes(kernel_shapes(c, r.operand));
+  } else {
+    plan.bookkeeping = exchange.host_bytes;
+    plan.scratch += device_workspace_bytes(c, r.operand, r.limits);
+  }
   return plan;
 }
 

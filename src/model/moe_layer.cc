@@ -50,14 +50,16 @@ size_t add_ffn_bytes(Device device) {
   return device == Device::cpu ? 0 : allocation_bytes({2}, DType::i64, device);
 }
 
-size_t moe_layer_bytes(const ModelConfig& c, DType operand, int64_t tokens, size_t exchange_bytes) {
+size_t moe_layer_bytes(const ModelConfig& c, DType operand, int64_t tokens, size_t exchange_bytes, Device device) {
   const int64_t k = c.experts_per_token;
-  const size_t routed = allocation_bytes({tokens, c.num_experts}, DType::f32, Device::cpu) +
-                        allocation_bytes({tokens, k}, DType::i32, Device::cpu) +
-                        allocation_bytes({tokens, k}, DType::f32, Device::cpu);
-  const size_t rounded = operand == DType::f32 ? 0 : allocation_bytes({tokens, c.hidden_size}, operand, Device::cpu);
-  const size_t results = allocation_bytes({tokens * k, c.hidden_size}, operand, Device::cpu);
-  const size_t shared = c.shared_ffn_size > 0 ? add_ffn_bytes(Device::cpu) : 0;
+  const auto bytes = [&](int64_t rows, int64_t columns, DType dtype) {
+    return allocation_bytes({rows, columns}, dtype, device);
+  };
+  const size_t routed =
+      bytes(tokens, c.num_experts, DType::f32) + bytes(tokens, k, DType::i32) + bytes(tokens, k, DType::f32);
+  const size_t rounded = operand == DType::f32 ? 0 : bytes(tokens, c.hidden_size, operand);
+  const size_t results = bytes(tokens * k, c.hidden_size, operand);
+  const size_t shared = c.shared_ffn_size > 0 ? add_ffn_bytes(device) : 0;
   return routed + rounded + results + std::max(exchange_bytes, shared);
 }
 

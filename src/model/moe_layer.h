@@ -18,7 +18,8 @@ void moe_layer(const Stream& stream, Arena& arena, const ModelConfig& config, co
 void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, ConstView u, View x);
 
 /// Bytes of arena that they use for up to `tokens` tokens, given those of the exchange.
-size_t moe_layer_bytes(const ModelConfig& config, DType operand, int64_t tokens, size_t exchange_bytes);
+size_t moe_layer_bytes(const ModelConfig& config, DType operand, int64_t tokens, size_t exchange_bytes,
+                       Device device = Device::cpu);
 size_t add_ffn_bytes(Device device);
 
 }  // namespace switchyard

@@ -17,13 +17,13 @@
 namespace switchyard {
 
 struct AttentionWeights {
-  std::vector<float> norm, q_norm, k_norm;  ///< [d], [head_dim], [head_dim]; the latter two may be empty
+  OwnedTensor norm, q_norm, k_norm;  ///< [d], [head_dim], [head_dim] f32; the latter two only with qk_norm
   PackedMatrix q, k, v, o;
 };
 
 struct LayerWeights {
   AttentionWeights attention;
-  std::vector<float> ffn_norm;      ///< [d]
+  OwnedTensor ffn_norm;             ///< [d] f32
   PackedMatrix router;              ///< [E, d] f32; moe layers
   std::vector<FfnWeights> experts;  ///< this rank's, in order; moe layers
   std::vector<FfnWeights> shared;   ///< one or none
@@ -35,7 +35,7 @@ struct ModelWeights {
   DType operand = DType::f32;  ///< of products; the router is always f32
   OwnedTensor embed;           ///< [vocab, d] operand
   std::vector<LayerWeights> layers;
-  std::vector<float> norm;
+  OwnedTensor norm;   ///< [d] f32
   PackedMatrix head;  ///< [vocab, d]
 };
 
@@ -51,16 +51,19 @@ struct LoadedModel {
   uint64_t bytes_read = 0;
 };
 
-/// Reads and packs the experts of `rank` and all dense parts, in parallel, each byte once. Weights that are NaN or
-/// infinite (also: that overflow when rounded to the operand) are refused (input) naming the tensor and the index.
+/// Reads and packs the experts of `rank` and all dense parts on the stream's device, in parallel, each byte once.
+/// Weights that are NaN or infinite (also: that overflow when rounded to the operand) are refused (input) naming the
+/// tensor and the index.
 LoadedModel load_model(const Stream& stream, const Checkpoint& checkpoint, const TensorTable& table,
                        const ModelConfig& config, DType operand, const ExpertPlacement& placement, int rank);
 
-/// Bytes that load_model will hold at the end, and at most on top of that while it reads with `threads` threads.
+/// Bytes that load_model will hold on the device at the end, and at most of the host's on top of that while it reads
+/// with `threads` threads.
 struct WeightBytes {
   size_t resident = 0, scratch = 0;
 };
-WeightBytes predict_weight_bytes(const ModelConfig& config, DType operand, int64_t local_experts, int threads);
+WeightBytes predict_weight_bytes(const ModelConfig& config, DType operand, int64_t local_experts, int threads,
+                                 Device device = Device::cpu);
 
 /// The model's identity: all parts' hashes in id order, whoever read them. Collective over nothing: pass every rank's
 /// parts.

@@ -32,7 +32,7 @@ ArenaUse arena_use(const std::filesystem::path& model, DType operand, int num_ra
     ExpertExchange exchange(world, placement, config.hidden_size, static_cast<int>(config.experts_per_token), operand,
                             exchange_bytes);
     const DecoderLimits limits{max_tokens, kRecord};
-    const Decoder decoder(loaded.weights, exchange, limits);
+    const Decoder decoder(stream, loaded.weights, exchange, limits);
     Batch batch;
     for (int64_t left = max_tokens; left > 0; left -= kRecord) {
       std::vector<int32_t> record(static_cast<size_t>(std::min(left, kRecord)));

@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
+#include "base/device.h"
+#include "comm/staged_communicator.h"
 #include "io/input.h"
 #include "model/decoder.h"
+#include "model/memory_plan.h"
 #include "model/tensor_table.h"
 
 namespace switchyard::test {
@@ -51,6 +55,7 @@ void score_share(const Stream& stream, Arena& arena, const Decoder& decoder, con
   }
   const View states = decoder.forward(stream, arena, batch);
   const TokenScores scores = decoder.score(stream, arena, states, row, target);
+  const HostCopy here(stream, states);
   auto logprob = scores.logprob.begin();
   auto argmax = scores.argmax.begin();
   for (size_t r = 0; r < share.count; ++r) {
@@ -61,7 +66,7 @@ void score_share(const Stream& stream, Arena& arena, const Decoder& decoder, con
     result.argmax.assign(argmax, argmax + scored);
     logprob += scored;
     argmax += scored;
-    const auto rows = states.slice(batch.record_offsets[r], std::ssize(record.tokens)).span<float>();
+    const auto rows = here.view().slice(batch.record_offsets[r], std::ssize(record.tokens)).span<float>();
     result.states.assign(rows.begin(), rows.end());
   }
 }
@@ -93,19 +98,25 @@ std::vector<RecordScores> score_records(const std::filesystem::path& model, cons
   const DecoderLimits limits = limits_of(records, run);
   std::vector<RecordScores> results(records.size());
 
-  run_thread_ranks(run.num_ranks, [&](Communicator& world) {
+  run_thread_ranks(run.num_ranks, [&](Communicator& threads) {
+    const auto world = stage_through_host(threads.split(0, threads.rank()));
     ThreadPool pool(run.num_threads);
-    const Stream stream{Device::cpu, &pool, {}};
-    const LoadedModel loaded = load_model(stream, checkpoint, table, config, run.operand, placement, world.rank());
-    ExpertExchange exchange(world, placement, config.hidden_size, static_cast<int>(config.experts_per_token),
-                            run.operand, run.exchange_bytes);
-    const Decoder decoder(loaded.weights, exchange, limits);
-    Arena arena(
-        Decoder::arena_bytes(config, run.operand, limits, exchange.scratch_bytes(limits.max_tokens).arena_bytes));
+    std::optional<DeviceStream> device;
+    Stream stream{Device::cpu, &pool, {}};
+    if (run.device == Device::cuda) {
+      device.emplace(world->rank() % num_devices(), device_workspace_bytes(config, run.operand, limits));
+      stream = device->over(stream);
+    }
+    const LoadedModel loaded = load_model(stream, checkpoint, table, config, run.operand, placement, world->rank());
+    ExpertExchange exchange(*world, placement, config.hidden_size, static_cast<int>(config.experts_per_token),
+                            run.operand, run.exchange_bytes, run.device);
+    const Decoder decoder(stream, loaded.weights, exchange, limits);
+    const size_t exchange_bytes = exchange.scratch_bytes(limits.max_tokens).arena_bytes;
+    Arena arena(Decoder::arena_bytes(config, run.operand, limits, exchange_bytes, run.device), run.device);
     const auto ranks = static_cast<size_t>(run.num_ranks);
     // As many passes on every rank; a rank without records takes part with none.
     for (size_t batch = 0; share_of(batch, records.size(), run).count > 0; batch += ranks) {
-      const Share share = share_of(batch + static_cast<size_t>(world.rank()), records.size(), run);
+      const Share share = share_of(batch + static_cast<size_t>(world->rank()), records.size(), run);
       score_share(stream, arena, decoder, records, share, results);
     }
   });
