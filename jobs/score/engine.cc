@@ -43,7 +43,7 @@ ScoringEngine::ScoringEngine(const ModelConfig& config, const EngineOptions& opt
   exchange_ =
       std::make_unique<ExpertExchange>(group, placement, config.hidden_size, static_cast<int>(config.experts_per_token),
                                        options.operand, options.exchange_bytes, options.device);
-  const size_t exchange_bytes = exchange_->scratch_bytes(options.limits.max_tokens).arena_bytes;
+  const size_t exchange_bytes = exchange_->scratch_bytes(options.limits.part_tokens()).arena_bytes;
   if (options.device == Device::cuda) {
     device_.emplace(options.device_index, device_workspace_bytes(config, options.operand, options.limits));
     stream_ = device_->over(stream_);

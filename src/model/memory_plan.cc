@@ -84,7 +84,7 @@ MemoryPlan plan_memory(const ModelConfig& c, const MemoryRequest& r) {
   const WeightBytes weights = predict_weight_bytes(c, r.operand, placement.count(0), r.threads, r.device);
   const ExchangeShape shape{placement, c.hidden_size, static_cast<int>(c.experts_per_token),
                             r.operand, r.device,      r.exchange_bytes};
-  const ExchangeScratch exchange = exchange_scratch(shape, 0, r.limits.max_tokens);
+  const ExchangeScratch exchange = exchange_scratch(shape, 0, r.limits.part_tokens());
   MemoryPlan plan;
   plan.device = r.device;
   plan.weights = weights.resident;
