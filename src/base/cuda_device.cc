@@ -53,6 +53,14 @@ DeviceInfo device_info(int index) {
   return info;
 }
 
+std::string device_identity(int index) {
+  cudaDeviceProp properties{};
+  SWITCHYARD_CUDA_CALL(cudaGetDeviceProperties(&properties, index));
+  std::string id;
+  for (const char byte : properties.uuid.bytes) id += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return id;
+}
+
 void use_device(int index) {
   SWITCHYARD_CUDA_CALL(cudaSetDevice(index));
 }
