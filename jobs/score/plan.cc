@@ -193,7 +193,7 @@ std::vector<std::string> describe_plan(const ScorePlan& p) {
                   count_text(p.config.total_parameters()), count_text(p.config.active_parameters())),
       fmt::format("input: {} records, {} tokens, longest {}; {} chunks of {} records", p.num_records, p.num_tokens,
                   p.limits.max_record, p.num_chunks, p.chunk_records),
-      fmt::format("device: {}", p.device.why),
+      fmt::format("device: {} ({})", p.device.device == Device::cuda ? "CUDA" : "CPU", p.device.why),
       fmt::format("numerics: {}{}", p.numerics, p.why_operand.empty() ? "" : " (" + p.why_operand + ")"),
       fmt::format("layout: {} ranks = {} groups × {} expert ranks, {} threads each, {} ranks on this host",
                   p.world_size, p.num_groups(), p.ep, p.threads, p.ranks_on_host),
