@@ -207,6 +207,7 @@ class WarpRows {
 
   /// The results replace the warp's own queries, and go to memory from there in long rows.
   __device__ void store(const SharedVectors& q, int head_dim, BFloat16* out) const {
+    __syncwarp();  // no lane reads the queries any more
     SWITCHYARD_UNROLL
     for (int m = 0; m < kTiles; ++m) {
       SWITCHYARD_UNROLL
