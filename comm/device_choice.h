@@ -14,7 +14,7 @@ enum class DeviceRequest : uint8_t { automatic, cpu, cuda };  ///< --device auto
 /// What one rank sees.
 struct RankDevices {
   std::string host;
-  /// By index, what a device is called on all ranks that see it: a launcher may show each rank its own GPU as number 0.
+  /// By index, what all ranks of the host call it: a launcher may show each rank its own GPU as number 0.
   std::vector<std::string> devices;
   std::string why_none;  ///< when there are none
 };

@@ -20,7 +20,7 @@ std::vector<RankDevices> cluster(int num_hosts, int num_ranks, int num_devices_e
   for (int h = 0; h < num_hosts; ++h)
     for (int r = 0; r < num_ranks; ++r) {
       RankDevices& rank = ranks.emplace_back(rank_on(fmt::format("node{}", h), {}));
-      for (int d = 0; d < num_devices_each; ++d) rank.devices.push_back(fmt::format("gpu-{}-{}", h, d));
+      for (int d = 0; d < num_devices_each; ++d) rank.devices.push_back(fmt::format("0000:{:02x}:00.0", d));
     }
   return ranks;
 }
