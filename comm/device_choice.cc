@@ -15,16 +15,16 @@ constexpr int kNone = -1;
 
 /// A device of one rank's after the other, by rank; kNone for a rank that sees none that is free.
 std::vector<int> assign(std::span<const RankDevices> ranks, bool share_gpu) {
-  std::map<std::string, int> num_users;
+  std::map<std::pair<std::string, std::string>, int> num_users;  // by host and device
   std::vector<int> chosen;
   for (const RankDevices& rank : ranks) {
     int best = kNone, fewest = 0;
     for (int i = 0; i < std::ssize(rank.devices); ++i) {
-      const int users = num_users[rank.devices[static_cast<size_t>(i)]];
+      const int users = num_users[{rank.host, rank.devices[static_cast<size_t>(i)]}];
       if (best == kNone || users < fewest) best = i, fewest = users;
     }
     if (best != kNone && fewest > 0 && !share_gpu) best = kNone;
-    if (best != kNone) ++num_users[rank.devices[static_cast<size_t>(best)]];
+    if (best != kNone) ++num_users[{rank.host, rank.devices[static_cast<size_t>(best)]}];
     chosen.push_back(best);
   }
   return chosen;

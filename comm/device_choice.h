@@ -17,7 +17,7 @@ DeviceRequest device_request(std::string_view name);
 /// What one rank sees.
 struct RankDevices {
   std::string host;
-  /// By index, what a device is called on all ranks that see it: a launcher may show each rank its own GPU as number 0.
+  /// By index, what all ranks of the host call it: a launcher may show each rank its own GPU as number 0.
   std::vector<std::string> devices;
   std::string why_none;  ///< when there are none
 };

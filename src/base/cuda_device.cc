@@ -54,10 +54,8 @@ DeviceInfo device_info(int index) {
 }
 
 std::string device_identity(int index) {
-  cudaDeviceProp properties{};
-  SWITCHYARD_CUDA_CALL(cudaGetDeviceProperties(&properties, index));
-  std::string id;
-  for (const char byte : properties.uuid.bytes) id += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  char id[32] = {};
+  SWITCHYARD_CUDA_CALL(cudaDeviceGetPCIBusId(id, sizeof id, index));
   return id;
 }
 

@@ -23,7 +23,7 @@ struct DeviceInfo {
   size_t free_bytes = 0, total_bytes = 0;
 };
 DeviceInfo device_info(int index);
-/// What the device is called by all processes of its host, whatever number each gives it. Does not start to use it.
+/// Its PCI address: what all processes of a host call it, whatever number each gives it. Does not start to use it.
 std::string device_identity(int index);
 
 /// Makes `index` the calling thread's device, for allocations.
