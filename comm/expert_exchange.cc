@@ -64,7 +64,8 @@ int64_t ExpertExchange::least_exchange_bytes() const {
 
 ExchangeScratch exchange_scratch(const ExchangeShape& shape, int rank, int64_t max_tokens) {
   if (shape.placement.num_ranks() == 1)
-    return {group_lists_bytes(shape.placement.num_experts(), max_tokens * shape.top_k, shape.device), 0};
+    return {group_lists_bytes(shape.placement.num_experts(), max_tokens * shape.top_k, shape.device), 0,
+            max_tokens * shape.top_k};
   const int64_t rows_per_round = rows_within(shape.exchange_bytes, layout_of(shape, 1, 2));
   const RoundLayout rounds =
       layout_of(shape, std::min(rows_per_round, max_tokens), max_tokens > rows_per_round ? 2 : 1);
@@ -74,10 +75,10 @@ ExchangeScratch exchange_scratch(const ExchangeShape& shape, int rank, int64_t m
   const size_t plan = route_plan_bytes(max_tokens, shape.top_k, shape.placement, rank);
   const size_t expert_of =
       shape.device == Device::cpu ? 0 : static_cast<size_t>(max_tokens * shape.top_k) * sizeof(int32_t);
-  const size_t local =
-      OwnedGroupedRows::device_bytes(num_local, max_tokens * std::min(shape.top_k, num_local), shape.device);
+  const int64_t local_entries = max_tokens * std::min(shape.top_k, num_local);
+  const size_t local = OwnedGroupedRows::device_bytes(num_local, local_entries, shape.device);
   return {local + rounds.buffer_bytes() + rounds.list_bytes(num_local),
-          expert_of + plan + counts + rounds.host_bytes(num_local)};
+          expert_of + plan + counts + rounds.host_bytes(num_local), std::max(local_entries, rounds.num_results())};
 }
 
 void ExpertExchange::check_shapes(ConstView x, ConstView expert_of, View y) const {

@@ -46,9 +46,11 @@ struct ExchangeShape {
 };
 
 /// Bytes that ExpertExchange::run() can take when no rank of the group has more than `max_tokens` tokens: of the arena
-/// exactly (as soon as one rank sends that many to another), of the host's bookkeeping at most.
+/// exactly (as soon as one rank sends that many to another), of the host's bookkeeping at most. max_entries: of the
+/// GroupedRows that experts are given at once.
 struct ExchangeScratch {
   size_t arena_bytes = 0, host_bytes = 0;
+  int64_t max_entries = 0;
 };
 ExchangeScratch exchange_scratch(const ExchangeShape& shape, int rank, int64_t max_tokens);
 
