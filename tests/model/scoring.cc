@@ -94,6 +94,14 @@ std::vector<RecordScores> score_records(const std::filesystem::path& model, cons
   const ModelConfig config = read_model_config(model);
   const Checkpoint checkpoint(model);
   const TensorTable table = make_tensor_table(checkpoint, config, model.string());
+  const auto load = [&](const Stream& stream, const ExpertPlacement& placement, int rank) {
+    return load_model(stream, checkpoint, table, config, run.operand, placement, rank);
+  };
+  return score_records(config, load, records, run);
+}
+
+std::vector<RecordScores> score_records(const ModelConfig& config, const LoadWeights& load,
+                                        const std::vector<Record>& records, const ScoringRun& run) {
   const ExpertPlacement placement(static_cast<int>(config.num_experts), run.num_ranks);
   const DecoderLimits limits = limits_of(records, run);
   std::vector<RecordScores> results(records.size());
@@ -107,7 +115,7 @@ std::vector<RecordScores> score_records(const std::filesystem::path& model, cons
       device.emplace(world->rank() % num_devices(), device_workspace_bytes(config, run.operand, limits));
       stream = device->over(stream);
     }
-    const LoadedModel loaded = load_model(stream, checkpoint, table, config, run.operand, placement, world->rank());
+    const LoadedModel loaded = load(stream, placement, world->rank());
     ExpertExchange exchange(*world, placement, config.hidden_size, static_cast<int>(config.experts_per_token),
                             run.operand, run.exchange_bytes, run.device);
     const Decoder decoder(stream, loaded.weights, exchange, limits);
