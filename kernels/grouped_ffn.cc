@@ -3,6 +3,7 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/cuda/grouped_ffn.h"
 #include "kernels/packed_matrix_impl.h"
 #include "kernels/row_blocks.h"
 #include "kernels/scratch_layouts.h"
@@ -131,11 +132,16 @@ void run_task(const Task& task, const GroupedRows& rows, ConstView x, GemmOutput
 }  // namespace
 
 PackedMatrix pack_gate_up(const Stream& stream, ConstView source, DType operand) {
-  return PackedMatrix::pack(stream, source, operand);
+  if (stream.device == Device::cpu) return PackedMatrix::pack(source, operand);
+  return pack_on_device(stream, source, operand, cuda::RowOrder::gate_up);
 }
 
 size_t packed_gate_up_bytes(int64_t f, int64_t d, DType operand, Device device) {
   return PackedMatrix::packed_bytes(2 * f, d, operand, device);
+}
+
+size_t grouped_ffn_workspace(int64_t entries, int64_t f, DType operand, int64_t groups) {
+  return cuda::FfnWorkspace(entries, f, operand, groups, cuda::kSmallestTile).bytes;
 }
 
 namespace cpu {

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "base/memory.h"
+#include "kernels/cuda/matrix.h"
 #include "kernels/packed_matrix_impl.h"
 
 namespace switchyard {
@@ -44,6 +45,7 @@ PackedMatrix::PackedMatrix(PackedMatrix&&) noexcept = default;
 PackedMatrix& PackedMatrix::operator=(PackedMatrix&&) noexcept = default;
 PackedMatrix::~PackedMatrix() = default;
 PackedMatrix::PackedMatrix(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+PackedMatrix::PackedMatrix(std::shared_ptr<const cuda::Matrix> matrix) : cuda_(std::move(matrix)) {}
 
 PackedMatrix PackedMatrix::pack(ConstView source, DType operand) {
   const int64_t k = source.row_elements();
@@ -56,24 +58,36 @@ PackedMatrix PackedMatrix::pack(ConstView source, DType operand) {
 
 PackedMatrix PackedMatrix::pack(const Stream& stream, ConstView source, DType operand) {
   if (stream.device == Device::cpu) return pack(source, operand);
-  fail(ExitCode::environment, "weights cannot be packed for a GPU in this build");
+  return pack_on_device(stream, source, operand, cuda::RowOrder::plain);
+}
+
+PackedMatrix pack_on_device([[maybe_unused]] const Stream& stream, [[maybe_unused]] ConstView source,
+                            [[maybe_unused]] DType operand, [[maybe_unused]] cuda::RowOrder order) {
+#if defined(SWITCHYARD_CUDA)
+  return PackedMatrix(cuda::pack_matrix(stream, source, operand, order));
+#else
+  fail(ExitCode::environment, "weights cannot be packed for a GPU: this build has no CUDA");
+#endif
 }
 
 size_t PackedMatrix::packed_bytes(int64_t n, int64_t k, DType operand, Device device) {
-  SWITCHYARD_CHECK(device == Device::cpu, "packed_bytes of a GPU");
-  return MatrixPanels(n, k, operand).bytes();
+  return device == Device::cpu ? MatrixPanels(n, k, operand).bytes() : cuda::matrix_bytes(n, k, operand);
 }
 
 int64_t PackedMatrix::n() const {
+  if (cuda_) return cuda_->n;
   return impl_ ? impl_->panels.n() : 0;
 }
 int64_t PackedMatrix::k() const {
+  if (cuda_) return cuda_->k;
   return impl_ ? impl_->panels.k() : 0;
 }
 DType PackedMatrix::operand() const {
+  if (cuda_) return cuda_->operand;
   return impl_ ? impl_->panels.operand() : DType::f32;
 }
 size_t PackedMatrix::bytes() const {
+  if (cuda_) return cuda_->memory.size();
   return impl_ ? impl_->panels.bytes() : 0;
 }
 

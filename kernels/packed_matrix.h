@@ -22,6 +22,7 @@ struct Matrix;
 class PackedMatrix {
  public:
   PackedMatrix();
+  explicit PackedMatrix(std::shared_ptr<const cuda::Matrix> matrix);  ///< cuda/matrix.h makes them
   PackedMatrix(PackedMatrix&&) noexcept;
   PackedMatrix& operator=(PackedMatrix&&) noexcept;
   ~PackedMatrix();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "kernels/cuda/matrix.h"
 #include "kernels/packed_matrix.h"
 #include "kernels/panel_product.h"
 
@@ -49,5 +50,8 @@ struct PackedMatrix::Impl {
     return panels.product(index).prepare(panel(index), widened);
   }
 };
+
+/// Fails (environment) in a build without CUDA.
+PackedMatrix pack_on_device(const Stream& stream, ConstView source, DType operand, cuda::RowOrder order);
 
 }  // namespace switchyard
