@@ -1,5 +1,6 @@
 // What ranks say to each other: few, coarse operations with real implementations for one process (self), threads of one
-// process (tests), MPI, and later NCCL.
+// process (tests) and MPI. These take host memory. Over each of them a communicator can be made whose all-to-all takes
+// memory of a device too: comm/nccl_communicator.h, comm/staged_communicator.h.
 //
 // Every operation but the notices is collective: all ranks of the communicator call it in the same order.
 #pragma once
@@ -47,7 +48,7 @@ class Communicator {
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  virtual std::string_view kind() const = 0;  ///< "self", "threads", "MPI"
+  virtual std::string_view kind() const = 0;  ///< "self", "threads", "MPI", "NCCL over MPI", …
 
   virtual void barrier() = 0;
   virtual void broadcast(View data, int root) = 0;
@@ -60,6 +61,9 @@ class Communicator {
   /// Uneven all-to-all in rows: send holds send_rows[0] rows for rank 0, then send_rows[1] for rank 1, …; recv
   /// likewise. Both counts are known beforehand (an all_gather tells them). Several may be under way, started in one
   /// order on all ranks. Rows are counted in row-sized types: bytes may pass 2^31.
+  /// Of a device's memory (send and recv alike, on all ranks alike): the transfer takes its place in the stream's
+  /// order, after the work given to it before; once it is complete, work given to the stream later sees the rows, and
+  /// after wait() everybody does. The stream's device order outlives the Pending; the Stream itself need not.
   virtual Pending start_all_to_all_v(const Stream&, ConstView send, std::span<const int64_t> send_rows, View recv,
                                      std::span<const int64_t> recv_rows) = 0;
   /// A communicator of the ranks with the same color (≥ 0), ordered by key, then by rank.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 namespace switchyard {
 namespace {
@@ -49,6 +50,31 @@ void reduce_in_order(std::span<const std::byte* const> parts, ReduceOp op, View 
     default:
       SWITCHYARD_CHECK(false, "all_reduce of {}: expected f32, f64, i32 or i64", name_of(out.dtype));
   }
+}
+
+void check_on_host(ConstView view) {
+  SWITCHYARD_CHECK(view.device == Device::cpu, "{} {} of a device's memory, where host memory is taken",
+                   name_of(view.dtype), view.shape.str());
+}
+
+AllToAllRows all_to_all_rows(int size, ConstView send, std::span<const int64_t> send_rows, ConstView recv,
+                             std::span<const int64_t> recv_rows) {
+  SWITCHYARD_CHECK(std::ssize(send_rows) == size && std::ssize(recv_rows) == size, "{} and {} row counts for {} ranks",
+                   send_rows.size(), recv_rows.size(), size);
+  const auto row_bytes = send.row_elements() * static_cast<int64_t>(size_of(send.dtype));
+  SWITCHYARD_CHECK(row_bytes == recv.row_elements() * static_cast<int64_t>(size_of(recv.dtype)),
+                   "rows {} {} sent, {} {} expected", name_of(send.dtype), send.shape.str(), name_of(recv.dtype),
+                   recv.shape.str());
+  const auto offsets_of = [](std::span<const int64_t> counts) {
+    std::vector<int64_t> offsets(counts.size() + 1);
+    std::partial_sum(counts.begin(), counts.end(), offsets.begin() + 1);
+    return offsets;
+  };
+  AllToAllRows rows{row_bytes, offsets_of(send_rows), offsets_of(recv_rows)};
+  SWITCHYARD_CHECK(rows.from.back() <= send.rows() && rows.to.back() <= recv.rows(),
+                   "{} of {} rows to send, {} of {} to receive", rows.from.back(), send.rows(), rows.to.back(),
+                   recv.rows());
+  return rows;
 }
 
 }  // namespace switchyard

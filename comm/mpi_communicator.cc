@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <numeric>
 
 #include "comm/host_ops.h"
 #include "comm/mpi_call.h"
@@ -211,21 +210,9 @@ std::vector<std::vector<std::byte>> MpiCommunicator::gather_bytes(std::span<cons
 
 Pending MpiCommunicator::start_all_to_all_v(const Stream&, ConstView send, std::span<const int64_t> send_rows,
                                             View recv, std::span<const int64_t> recv_rows) {
-  SWITCHYARD_CHECK(std::ssize(send_rows) == size_ && std::ssize(recv_rows) == size_,
-                   "{} and {} row counts for {} ranks", send_rows.size(), recv_rows.size(), size_);
-  const auto row_bytes = send.row_elements() * static_cast<int64_t>(size_of(send.dtype));
-  SWITCHYARD_CHECK(row_bytes == recv.row_elements() * static_cast<int64_t>(size_of(recv.dtype)),
-                   "rows {} {} sent, {} {} expected", name_of(send.dtype), send.shape.str(), name_of(recv.dtype),
-                   recv.shape.str());
-  const auto offsets_of = [](std::span<const int64_t> counts) {
-    std::vector<int64_t> offsets(counts.size() + 1);
-    std::partial_sum(counts.begin(), counts.end(), offsets.begin() + 1);
-    return offsets;
-  };
-  const std::vector<int64_t> from = offsets_of(send_rows), to = offsets_of(recv_rows);
-  SWITCHYARD_CHECK(from.back() <= send.rows() && to.back() <= recv.rows(), "{} of {} rows to send, {} of {} to receive",
-                   from.back(), send.rows(), to.back(), recv.rows());
-
+  check_on_host(send);
+  check_on_host(recv);
+  const auto [row_bytes, from, to] = all_to_all_rows(size_, send, send_rows, recv, recv_rows);
   auto transfer = std::make_unique<MpiTransfer>(comm_.get(), kAllToAll, row_bytes, max_message_bytes_);
   const auto* send_data = static_cast<const std::byte*>(send.data);
   auto* recv_data = static_cast<std::byte*>(recv.data);

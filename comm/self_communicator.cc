@@ -25,6 +25,8 @@ class SelfCommunicator final : public Communicator {
 
   Pending start_all_to_all_v(const Stream&, ConstView send, std::span<const int64_t> send_rows, View recv,
                              std::span<const int64_t> recv_rows) override {
+    check_on_host(send);
+    check_on_host(recv);
     SWITCHYARD_CHECK(send_rows.size() == 1 && recv_rows.size() == 1 && send_rows[0] == recv_rows[0],
                      "all-to-all of one rank with unequal counts");
     copy_bytes(send.slice(0, send_rows[0]), recv.slice(0, recv_rows[0]));

@@ -198,8 +198,9 @@ class ThreadCommunicator final : public Communicator {
 
   Pending start_all_to_all_v(const Stream&, ConstView send, std::span<const int64_t> send_rows, View recv,
                              std::span<const int64_t> recv_rows) override {
-    SWITCHYARD_CHECK(std::ssize(send_rows) == size() && std::ssize(recv_rows) == size(),
-                     "{} and {} row counts for {} ranks", send_rows.size(), recv_rows.size(), size());
+    check_on_host(send);
+    check_on_host(recv);
+    all_to_all_rows(size(), send, send_rows, recv, recv_rows);
     const Lock lock = group_->world->lock();
     group_->world->check_alive();
     const uint64_t number = num_transfers_++;

@@ -52,6 +52,12 @@ DeviceInfo device_info(int index) {
   return info;
 }
 
+std::string device_identity(int index) {
+  char id[32] = {};
+  SWITCHYARD_CUDA_CALL(cudaDeviceGetPCIBusId(id, sizeof id, index));
+  return id;
+}
+
 void use_device(int index) {
   SWITCHYARD_CUDA_CALL(cudaSetDevice(index));
 }

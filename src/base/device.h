@@ -23,6 +23,8 @@ struct DeviceInfo {
   size_t free_bytes = 0, total_bytes = 0;
 };
 DeviceInfo device_info(int index);
+/// Its PCI address: what all processes of a host call it, whatever number each gives it. Does not start to use it.
+std::string device_identity(int index);
 
 /// Makes `index` the calling thread's device, for allocations.
 void use_device(int index);

@@ -22,6 +22,9 @@ std::string why_no_devices() {
 DeviceInfo device_info(int) {
   fail_without_cuda();
 }
+std::string device_identity(int) {
+  fail_without_cuda();
+}
 void use_device(int) {
   fail_without_cuda();
 }

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <thread>
 
+#include "tests/comm/all_to_all.h"
 #include "tests/comm/checks.h"
 
 namespace switchyard::test {
@@ -110,36 +111,6 @@ void gather_bytes_of_any_size(Communicator& world) {
     for (size_t r = 0; r < gathered.size(); ++r) EXPECT_EQ(gathered[r], bytes_of(static_cast<int>(r)));
   }
 }
-
-/// An all-to-all whose counts and contents are functions of (source, destination, salt); 20-byte rows.
-struct AllToAll {
-  static constexpr int kDim = 5;
-  Communicator& world;
-  int salt;
-  std::vector<int64_t> send_rows, recv_rows;
-  std::vector<int32_t> send, recv;
-
-  int64_t rows(int from, int to) const { return (from * 3 + to * 5 + salt) % 4 * (from + salt); }
-  static int32_t value(int from, int to, int64_t i) { return static_cast<int32_t>((from * 100 + to) * 1000 + i); }
-
-  AllToAll(Communicator& w, int the_salt) : world(w), salt(the_salt) {
-    for (int r = 0; r < world.size(); ++r) {
-      send_rows.push_back(rows(world.rank(), r));
-      recv_rows.push_back(rows(r, world.rank()));
-      for (int64_t i = 0; i < send_rows.back() * kDim; ++i) send.push_back(value(world.rank(), r, i));
-      recv.insert(recv.end(), static_cast<size_t>(recv_rows.back()) * kDim, -1);
-    }
-  }
-  Pending start() {
-    return world.start_all_to_all_v({}, {send.data(), {std::ssize(send) / kDim, kDim}, DType::i32}, send_rows,
-                                    {recv.data(), {std::ssize(recv) / kDim, kDim}, DType::i32}, recv_rows);
-  }
-  void verify() const {
-    size_t at = 0;
-    for (int r = 0; r < world.size(); ++r)
-      for (int64_t i = 0; i < rows(r, world.rank()) * kDim; ++i) EXPECT_EQ(recv[at++], value(r, world.rank(), i));
-  }
-};
 
 void all_to_all_v_uneven(Communicator& world) {
   for (const int salt : {0, 1, 7}) {

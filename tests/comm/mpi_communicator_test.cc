@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/device.h"
+#include "comm/staged_communicator.h"
 #include "tests/comm/checks.h"
 
 namespace switchyard::test {
@@ -21,7 +23,24 @@ TEST_P(MpiRanks, CheckInPieces) {
   GetParam().body(*world);
 }
 
+TEST_P(MpiRanks, CheckPassingThroughStaging) {
+  const auto world = stage_through_host(make_mpi_communicator());
+  GetParam().body(*world);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, MpiRanks, testing::ValuesIn(all_checks()),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+class MpiStagedRanks : public testing::TestWithParam<Check> {};
+
+TEST_P(MpiStagedRanks, Check) {
+  if (num_devices() == 0) GTEST_SKIP() << why_no_devices();
+  const auto world = stage_through_host(make_mpi_communicator());
+  EXPECT_EQ(world->kind(), "MPI staged through host memory");
+  GetParam().body(*world);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, MpiStagedRanks, testing::ValuesIn(device_checks()),
                          [](const auto& test) { return std::string(test.param.name); });
 
 TEST(Mpi, WasLaunched) {
