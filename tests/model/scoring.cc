@@ -8,7 +8,6 @@
 
 #include "base/device.h"
 #include "comm/staged_communicator.h"
-#include "io/input.h"
 #include "model/decoder.h"
 #include "model/memory_plan.h"
 #include "model/tensor_table.h"
@@ -77,17 +76,6 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 }  // namespace
-
-std::vector<Record> read_records(const std::filesystem::path& path) {
-  const ScoringInput input(path);
-  std::vector<Record> records;
-  std::vector<int64_t> tokens;
-  for (const ScoringInput::Record& record : input.records(0, input.num_records())) {
-    input.tokens(record, tokens);
-    records.push_back({{tokens.begin(), tokens.end()}, record.context});
-  }
-  return records;
-}
 
 std::vector<RecordScores> score_records(const std::filesystem::path& model, const std::vector<Record>& records,
                                         const ScoringRun& run) {

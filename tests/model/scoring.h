@@ -10,16 +10,9 @@
 #include "base/dtype.h"
 #include "base/memory.h"
 #include "model/weights.h"
+#include "tests/support/expected_scores.h"
 
 namespace switchyard::test {
-
-struct Record {
-  std::vector<int32_t> tokens;
-  int64_t context = 1;  ///< tokens given, not scored
-};
-
-/// Every record of an input.h5.
-std::vector<Record> read_records(const std::filesystem::path& input);
 
 struct ScoringRun {
   DType operand = DType::f32;
