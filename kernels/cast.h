@@ -12,6 +12,6 @@ CastFn cast;
 namespace cuda {
 CastFn cast;
 }
-inline constexpr Op<CastFn> cast{"cast", cpu::cast, nullptr};
+inline constexpr Op<CastFn> cast{"cast", cpu::cast, SWITCHYARD_CUDA_IMPL(cuda::cast)};
 
 }  // namespace switchyard

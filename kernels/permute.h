@@ -4,6 +4,8 @@
 
 namespace switchyard {
 
+// Rows listed beyond the tensor are refused on the CPU; a device does not check them, and reads or writes elsewhere.
+
 /// y[i,:] = x[row[i],:].   x: [n, dim]; row: [m] i32; y: [m, dim], the dtype of x
 using GatherRowsFn = void(const Stream&, ConstView x, ConstView row, View y);
 /// y[row[i],:] = x[i,:].   x: [m, dim]; row: [m] i32, distinct; y: [n, dim], the dtype of x
@@ -22,8 +24,9 @@ GatherRowsFn gather_rows;
 ScatterRowsFn scatter_rows;
 CombineFn combine;
 }  // namespace cuda
-inline constexpr Op<GatherRowsFn> gather_rows{"gather_rows", cpu::gather_rows, nullptr};
-inline constexpr Op<ScatterRowsFn> scatter_rows{"scatter_rows", cpu::scatter_rows, nullptr};
-inline constexpr Op<CombineFn> combine{"combine", cpu::combine, nullptr};
+inline constexpr Op<GatherRowsFn> gather_rows{"gather_rows", cpu::gather_rows, SWITCHYARD_CUDA_IMPL(cuda::gather_rows)};
+inline constexpr Op<ScatterRowsFn> scatter_rows{"scatter_rows", cpu::scatter_rows,
+                                                SWITCHYARD_CUDA_IMPL(cuda::scatter_rows)};
+inline constexpr Op<CombineFn> combine{"combine", cpu::combine, SWITCHYARD_CUDA_IMPL(cuda::combine)};
 
 }  // namespace switchyard

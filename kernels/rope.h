@@ -5,8 +5,8 @@
 namespace switchyard {
 
 /// Rotary position embedding, half-split pairs (i, i + head_dim/2), in place.   (Su et al. 2021; Hugging Face's layout)
-/// positions: [tokens] i32; cos_sin: [max_position, head_dim] f32, cosines of the head_dim/2 angles, then their sines;
-/// x: [tokens, heads, head_dim] f32
+/// positions: [tokens] i32, each in [0, max_position) (a device does not check it); cos_sin: [max_position, head_dim]
+/// f32, cosines of the head_dim/2 angles, then their sines; x: [tokens, heads, head_dim] f32
 using RopeFn = void(const Stream&, ConstView positions, ConstView cos_sin, View x);
 namespace cpu {
 RopeFn rope;
@@ -14,7 +14,7 @@ RopeFn rope;
 namespace cuda {
 RopeFn rope;
 }
-inline constexpr Op<RopeFn> rope{"rope", cpu::rope, nullptr};
+inline constexpr Op<RopeFn> rope{"rope", cpu::rope, SWITCHYARD_CUDA_IMPL(cuda::rope)};
 
 /// Fills cos_sin [num_positions, head_dim] for angles p · theta^(−2i/head_dim), computed in double.
 void fill_rope_table(double theta, View cos_sin);

@@ -14,6 +14,7 @@ RouterTopKFn router_top_k;
 namespace cuda {
 RouterTopKFn router_top_k;
 }
-inline constexpr Op<RouterTopKFn> router_top_k{"router_top_k", cpu::router_top_k, nullptr};
+inline constexpr Op<RouterTopKFn> router_top_k{"router_top_k", cpu::router_top_k,
+                                               SWITCHYARD_CUDA_IMPL(cuda::router_top_k)};
 
 }  // namespace switchyard

@@ -13,6 +13,6 @@ SwigluFn swiglu;
 namespace cuda {
 SwigluFn swiglu;
 }
-inline constexpr Op<SwigluFn> swiglu{"swiglu", cpu::swiglu, nullptr};
+inline constexpr Op<SwigluFn> swiglu{"swiglu", cpu::swiglu, SWITCHYARD_CUDA_IMPL(cuda::swiglu)};
 
 }  // namespace switchyard

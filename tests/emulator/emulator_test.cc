@@ -41,7 +41,8 @@ TEST_P(EmulatorTest, EveryThreadOfEveryBlockRunsOnce) {
   for (int z = 0, i = 0; z < 3; ++z)
     for (int y = 0; y < 2; ++y)
       for (int x = 0; x < 4; ++x)
-        for (int t = 0; t < 40; ++t, ++i) EXPECT_EQ(out[static_cast<size_t>(i)], t + 1000 * x + 100000 * y + 1000000 * z);
+        for (int t = 0; t < 40; ++t, ++i)
+          EXPECT_EQ(out[static_cast<size_t>(i)], t + 1000 * x + 100000 * y + 1000000 * z);
 }
 
 __global__ void reverse(const int* in, int* out) {

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "kernels/op.h"
+
+namespace switchyard {
+
+/// Sorts a batch's (token, slot) assignments by expert, stably: those of expert e are entries
+/// [offsets[e], offsets[e+1]), in ascending token · k + slot.   (the lists that GroupedRows points to)
+/// expert_of: [tokens, k] i32, each in [0, experts) (a device does not check it), tokens · k < 2^31;
+/// offsets: [experts + 1] i64; input_row: [tokens · k] i32, the token; output_row: [tokens · k] i32, token · k + slot;
+/// total: [experts] i64, to which the counts are added
+using GroupByExpertFn = void(const Stream&, ConstView expert_of, View offsets, View input_row, View output_row,
+                             View total);
+namespace cpu {
+GroupByExpertFn group_by_expert;
+}
+namespace cuda {
+GroupByExpertFn group_by_expert;  ///< at most 1024 experts; needs group_by_expert_workspace()
+}
+inline constexpr Op<GroupByExpertFn> group_by_expert{"group_by_expert", cpu::group_by_expert,
+                                                     SWITCHYARD_CUDA_IMPL(cuda::group_by_expert)};
+
+/// Bytes of Stream::workspace that a device needs; never fewer for more tokens.
+size_t group_by_expert_workspace(int64_t tokens, int64_t k, int64_t experts);
+
+// For the implementations: how many blocks of a device share the assignments, and the check of the shapes.
+int64_t group_by_expert_blocks(int64_t assignments);
+void check_group_by_expert(ConstView expert_of, ConstView offsets, ConstView input_row, ConstView output_row,
+                           ConstView total);
+
+}  // namespace switchyard
