@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/cuda/cross_entropy.h"
 #include "kernels/packed_matrix_impl.h"
 #include "kernels/row_blocks.h"
 #include "kernels/scratch_layouts.h"
@@ -74,6 +75,10 @@ void finish_row(const Partial* partials, int64_t tiles, int32_t target, float& l
 
 int64_t cross_entropy_scratch(int64_t rows, int64_t vocab) {
   return rows * num_tiles(vocab) * static_cast<int64_t>(sizeof(Partial) / sizeof(float));
+}
+
+size_t cross_entropy_workspace(int64_t rows, int64_t vocab) {
+  return cuda::CrossEntropyPlan(rows, vocab).layout.bytes();
 }
 
 namespace cpu {

@@ -6,6 +6,7 @@
 
 #include "reference/ffn.h"
 #include "support/compare.h"
+#include "support/device.h"
 
 namespace switchyard {
 namespace {
@@ -20,6 +21,7 @@ struct FfnCase {
 
 std::ostream& operator<<(std::ostream& os, const FfnCase& c) {
   os << name_of(c.operand) << "_to_" << name_of(c.output) << "_" << c.d << "x" << c.f;
+  if (c.counts.size() > 8) return os << "_groups_" << c.counts.size();
   for (const int64_t n : c.counts) os << "_" << n;
   return os;
 }
@@ -29,16 +31,18 @@ struct Experts {
   std::vector<FfnWeights> packed;
 };
 
-Experts make_experts(const FfnCase& c) {
+Experts make_experts(const Stream& stream, const FfnCase& c) {
   Experts e;
   for (size_t g = 0; g < c.counts.size(); ++g) {
     e.gate_up.push_back(widened(random_tensor({2 * c.f, c.d}, c.operand, 10 + g)));
     e.down.push_back(widened(random_tensor({c.d, c.f}, c.operand, 100 + g)));
     e.packed.emplace_back();
     if (c.counts[g] == 0) continue;  // an empty group's weights are not touched, so they need not exist
-    e.packed.back().gate_up = PackedMatrix::pack(e.gate_up.back(), c.operand);
-    e.packed.back().down = PackedMatrix::pack(e.down.back(), c.operand);
+    e.packed.back().gate_up = pack_gate_up(stream, e.gate_up.back(), c.operand);
+    EXPECT_EQ(e.packed.back().gate_up.bytes(), packed_gate_up_bytes(c.f, c.d, c.operand, stream.device));
+    e.packed.back().down = PackedMatrix::pack(stream, e.down.back(), c.operand);
   }
+  synchronize(stream);
   return e;
 }
 
@@ -56,71 +60,116 @@ struct Routing {
   operator GroupedRows() const { return {offsets, input_row, output_row}; }
 };
 
-class GroupedFfnTest : public testing::TestWithParam<FfnCase> {};
+/// Every row's result by the oracle; rows of y that no entry goes to are zero.
+std::vector<reference::Bounded> expected(const FfnCase& c, const Experts& experts, const Tensor& x,
+                                         const GroupedRows& rows, int64_t num_outputs) {
+  const auto row_of = [](std::span<const int32_t> list, size_t i) {
+    return list.empty() ? static_cast<int64_t>(i) : list[i];
+  };
+  std::vector<reference::Bounded> want(static_cast<size_t>(num_outputs * c.d), reference::Bounded{0, 0});
+  for (size_t g = 0; g < c.counts.size(); ++g)
+    for (auto i = static_cast<size_t>(rows.offsets[g]); i < static_cast<size_t>(rows.offsets[g + 1]); ++i) {
+      const auto row = reference::ffn_row(x, row_of(rows.input_row, i), experts.gate_up[g], experts.down[g], c.d, c.f,
+                                          c.operand == DType::bf16 ? kBFloat16Epsilon : 0);
+      std::copy(row.begin(), row.end(), want.begin() + row_of(rows.output_row, i) * c.d);
+    }
+  return want;
+}
+
+class GroupedFfnTest : public testing::TestWithParam<std::tuple<Device, FfnCase>> {
+  void SetUp() override {
+    if (const std::string why = why_skipped(std::get<Device>(GetParam())); !why.empty()) GTEST_SKIP() << why;
+  }
+};
 
 TEST_P(GroupedFfnTest, AgreesWithDoublePrecision) {
-  const FfnCase c = GetParam();
-  const Experts experts = make_experts(c);
+  const auto& [device, c] = GetParam();
+  const TestStream stream(device);
+  const Experts experts = make_experts(stream, c);
   const Tensor x = random_tensor({50, c.d}, c.operand, 1);
   const Routing routing(c.counts, 50);
   Tensor y({routing.offsets.back() + 1, c.d}, c.output);  // one row more than entries: it stays as it is
-  CpuStream stream;
-  grouped_ffn(stream, x, routing, experts.packed, GemmOutput::store, y);
+  stream.run(grouped_ffn, x, routing, experts.packed, GemmOutput::store, y);
+  EXPECT_TRUE(close(y, expected(c, experts, x, routing, y.view().rows())));
+}
 
-  std::vector<reference::Bounded> want(static_cast<size_t>(y.size()), reference::Bounded{0, 0});
-  for (size_t g = 0; g < c.counts.size(); ++g)
-    for (auto i = static_cast<size_t>(routing.offsets[g]); i < static_cast<size_t>(routing.offsets[g + 1]); ++i) {
-      const auto row = reference::ffn_row(x, routing.input_row[i], experts.gate_up[g], experts.down[g], c.d, c.f,
-                                          c.operand == DType::bf16 ? kBFloat16Epsilon : 0);
-      std::copy(row.begin(), row.end(), want.begin() + routing.output_row[i] * c.d);
-    }
-  EXPECT_TRUE(close(y, want));
+// A dense FFN: one group, entries are rows. Added, as a residual is, to a tensor that has values.
+TEST_P(GroupedFfnTest, EntriesAreRowsWithoutLists) {
+  const auto& [device, c] = GetParam();
+  const TestStream stream(device);
+  const Experts experts = make_experts(stream, c);
+  const std::vector<int64_t> offsets = Routing(c.counts, 1).offsets;
+  const GroupedRows rows{offsets, {}, {}};
+  const Tensor x = random_tensor({offsets.back(), c.d}, c.operand, 1);
+  const Shape shape{offsets.back(), c.d};
+  Tensor y(shape, DType::f32), sum = random_tensor(shape, DType::f32, 3), want = random_tensor(shape, DType::f32, 3);
+  stream.run(grouped_ffn, x, rows, experts.packed, GemmOutput::store, y);
+  EXPECT_TRUE(close(y, expected(c, experts, x, rows, offsets.back())));
+  stream.run(grouped_ffn, x, rows, experts.packed, GemmOutput::add, sum);
+  for (int64_t i = 0; i < want.size(); ++i) want.data<float>()[i] += y.data<float>()[i];
+  EXPECT_TRUE(same_bits(sum, want));
+}
+
+std::string name_of_parameters(const testing::TestParamInfo<std::tuple<Device, FfnCase>>& info) {
+  const auto& [device, c] = info.param;
+  return std::string(name_of(device)) + "_" + testing::PrintToString(c);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, GroupedFfnTest,
-                         testing::Values(FfnCase{DType::f32, DType::f32, 24, 20, {3, 0, 40, 1}},
-                                         FfnCase{DType::f32, DType::bf16, 33, 17, {0, 9}},
-                                         FfnCase{DType::f32, DType::f32, 16, 300, {5, 2}},
-                                         FfnCase{DType::f32, DType::f32, 520, 8, {0, 0, 140}},
-                                         FfnCase{DType::f32, DType::f32, 8, 700, {3}},
-                                         FfnCase{DType::f32, DType::f32, 8, 8, {0, 0}},
-                                         FfnCase{DType::bf16, DType::bf16, 24, 20, {3, 0, 40, 1}},
-                                         FfnCase{DType::bf16, DType::f32, 33, 17, {0, 9}},
-                                         FfnCase{DType::bf16, DType::bf16, 16, 300, {5, 2}},
-                                         FfnCase{DType::bf16, DType::f32, 520, 8, {0, 0, 300}}),
-                         testing::PrintToStringParamName());
+                         testing::Combine(testing::ValuesIn(kDevices),
+                                          testing::Values(FfnCase{DType::f32, DType::f32, 24, 20, {3, 0, 40, 1}},
+                                                          FfnCase{DType::f32, DType::bf16, 33, 17, {0, 9}},
+                                                          FfnCase{DType::f32, DType::f32, 16, 300, {5, 2}},
+                                                          FfnCase{DType::f32, DType::f32, 520, 8, {0, 0, 140}},
+                                                          FfnCase{DType::f32, DType::f32, 8, 700, {3}},
+                                                          FfnCase{DType::f32, DType::f32, 8, 8, {0, 0}},
+                                                          FfnCase{DType::f32, DType::f32, 12, 12,
+                                                                  std::vector<int64_t>(260, 1)},
+                                                          FfnCase{DType::bf16, DType::bf16, 24, 20, {3, 0, 40, 1}},
+                                                          FfnCase{DType::bf16, DType::f32, 33, 17, {0, 9}},
+                                                          FfnCase{DType::bf16, DType::bf16, 16, 300, {5, 2}},
+                                                          FfnCase{DType::bf16, DType::f32, 520, 8, {0, 0, 300}},
+                                                          FfnCase{DType::bf16, DType::f32, 96, 80, {130, 0, 70}})),
+                         name_of_parameters);
 
-class GroupedFfnRowBits : public testing::TestWithParam<DType> {};
+class GroupedFfnRowBits : public GroupedFfnTest {};
 
 // The same row and expert: in a group of any size, at any place, on any number of threads, the same bits.
 TEST_P(GroupedFfnRowBits, DependOnTheRowAndItsExpertAlone) {
-  const FfnCase c{GetParam(), GetParam(), 65, 300, {400, 60}};
-  const Experts experts = make_experts(c);
-  const Tensor x = random_tensor({400, c.d}, c.operand, 1);
-  Tensor alone({400, c.d}, c.output);
-  CpuStream one(1), three(3);
+  const auto& [device, c] = GetParam();
+  const TestStream one(device, 1), three(device, 3);
+  const int64_t num_rows = c.counts[0];
+  const Experts experts = make_experts(one, c);
+  const Tensor x = random_tensor({num_rows, c.d}, c.operand, 1);
+  Tensor alone({num_rows, c.d}, c.output);
   std::vector<int32_t> row(1);
   const std::vector<int64_t> one_each{0, 1};
-  for (int32_t r = 0; r < 400; ++r) {
+  for (int32_t r = 0; r < num_rows; ++r) {
     row[0] = r;
-    grouped_ffn(one, x, {one_each, row, row}, std::span(experts.packed).first(1), GemmOutput::store, alone);
+    one.run(grouped_ffn, x, GroupedRows{one_each, row, row}, std::span(experts.packed).first(1), GemmOutput::store,
+            alone);
   }
-  const Routing routing(c.counts, 400);
-  Tensor together({460, c.d}, c.output);
-  grouped_ffn(three, x, routing, experts.packed, GemmOutput::store, together);
-  for (size_t i = 0; i < 400; ++i)
+  const Routing routing(c.counts, num_rows);
+  Tensor together({routing.offsets.back(), c.d}, c.output);
+  three.run(grouped_ffn, x, routing, experts.packed, GemmOutput::store, together);
+  for (size_t i = 0; i < static_cast<size_t>(num_rows); ++i)
     ASSERT_TRUE(same_row_bits(together, routing.output_row[i], alone, routing.input_row[i])) << "entry " << i;
 }
 
-INSTANTIATE_TEST_SUITE_P(Operands, GroupedFfnRowBits, testing::Values(DType::f32, DType::bf16),
-                         [](const auto& param) { return std::string(name_of(param.param)); });
+INSTANTIATE_TEST_SUITE_P(Operands, GroupedFfnRowBits,
+                         testing::Combine(testing::ValuesIn(kDevices),
+                                          testing::Values(FfnCase{DType::f32, DType::f32, 65, 300, {400, 60}},
+                                                          FfnCase{DType::bf16, DType::bf16, 65, 300, {400, 60}},
+                                                          FfnCase{DType::f32, DType::f32, 64, 40, {139, 60}},
+                                                          FfnCase{DType::bf16, DType::f32, 64, 40, {139, 60}})),
+                         name_of_parameters);
 
 TEST(GroupedFfn, RowsOutsideTheViewsAreRefused) {
   const FfnCase c{DType::f32, DType::f32, 8, 8, {2}};
-  const Experts experts = make_experts(c);
+  CpuStream stream;
+  const Experts experts = make_experts(stream, c);
   const Tensor x = random_tensor({3, 8}, DType::f32, 1);
   Tensor y({3, 8}, DType::f32);
-  CpuStream stream;
   const std::vector<int64_t> offsets{0, 2};
   const std::vector<int32_t> good{0, 1}, beyond{0, 3}, negative{-1, 0};
   EXPECT_THROW(grouped_ffn(stream, x, {offsets, beyond, good}, experts.packed, GemmOutput::store, y), Error);

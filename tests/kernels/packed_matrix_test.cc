@@ -6,45 +6,55 @@
 
 #include "kernels/gemm.h"
 #include "support/compare.h"
+#include "support/device.h"
 
 namespace switchyard {
 namespace {
 
 using namespace test;
 
-class PackedMatrixTest : public testing::TestWithParam<DType> {};
+class PackedMatrixTest : public testing::TestWithParam<std::tuple<Device, DType>> {
+ protected:
+  void SetUp() override {
+    if (const std::string why = why_skipped(device()); !why.empty()) GTEST_SKIP() << why;
+  }
+  static Device device() { return std::get<0>(GetParam()); }
+  static DType operand() { return std::get<1>(GetParam()); }
+};
 
 TEST_P(PackedMatrixTest, BytesArePredictedExactly) {
+  const TestStream stream(device());
   for (const auto& [n, k] : {std::pair{1, 1}, {17, 33}, {512, 64}, {513, 64}, {1030, 100}}) {
-    const PackedMatrix w = PackedMatrix::pack(random_tensor({n, k}, DType::f32, 1), GetParam());
-    EXPECT_EQ(w.bytes(), PackedMatrix::packed_bytes(n, k, GetParam()));
-    EXPECT_GE(w.bytes(), static_cast<size_t>(n * k) * size_of(GetParam()));
+    const PackedMatrix w = PackedMatrix::pack(stream, random_tensor({n, k}, DType::f32, 1), operand());
+    EXPECT_EQ(w.bytes(), PackedMatrix::packed_bytes(n, k, operand(), device()));
+    EXPECT_GE(w.bytes(), static_cast<size_t>(n * k) * size_of(operand()));
     EXPECT_EQ(w.n(), n);
     EXPECT_EQ(w.k(), k);
-    EXPECT_EQ(w.operand(), GetParam());
+    EXPECT_EQ(w.operand(), operand());
   }
 }
 
 TEST_P(PackedMatrixTest, LargeMatricesTakeLittleMoreThanTheirElements) {
-  const double plain = 1024.0 * 1024 * static_cast<double>(size_of(GetParam()));
-  EXPECT_LE(static_cast<double>(PackedMatrix::packed_bytes(1024, 1024, GetParam())), 1.05 * plain);
+  const double plain = 1024.0 * 1024 * static_cast<double>(size_of(operand()));
+  EXPECT_LE(static_cast<double>(PackedMatrix::packed_bytes(1024, 1024, operand(), device())), 1.05 * plain);
 }
 
-// Packing from many threads, as a loader does, gives the matrices of packing one after the other.
+// Packing from many threads, as a loader does, gives the matrices of packing one after the other; the sources go at
+// once.
 TEST_P(PackedMatrixTest, PacksFromSeveralThreads) {
   constexpr int kMatrices = 8;
+  const TestStream stream(device());
   std::vector<PackedMatrix> packed(kMatrices);
   const auto source = [](int i) { return random_tensor({600, 40 + i}, DType::f32, static_cast<uint64_t>(i)); };
   std::vector<std::thread> threads;
   for (int i = 0; i < kMatrices; ++i)
-    threads.emplace_back([&, i] { packed[static_cast<size_t>(i)] = PackedMatrix::pack(source(i), GetParam()); });
+    threads.emplace_back([&, i] { packed[static_cast<size_t>(i)] = PackedMatrix::pack(stream, source(i), operand()); });
   for (auto& thread : threads) thread.join();
-  CpuStream stream;
   for (int i = 0; i < kMatrices; ++i) {
-    const Tensor x = random_tensor({5, 40 + i}, GetParam(), 9);
+    const Tensor x = random_tensor({5, 40 + i}, operand(), 9);
     Tensor got({5, 600}, DType::f32), want({5, 600}, DType::f32);
-    gemm(stream, x, packed[static_cast<size_t>(i)], GemmOutput::store, got);
-    gemm(stream, x, PackedMatrix::pack(source(i), GetParam()), GemmOutput::store, want);
+    stream.run(gemm, x, packed[static_cast<size_t>(i)], GemmOutput::store, got);
+    stream.run(gemm, x, PackedMatrix::pack(stream, source(i), operand()), GemmOutput::store, want);
     EXPECT_TRUE(same_bits(got, want));
   }
 }
@@ -57,8 +67,12 @@ TEST(PackedMatrixMove, EmptyUntilPacked) {
   EXPECT_EQ(a.n(), 3);
 }
 
-INSTANTIATE_TEST_SUITE_P(Operands, PackedMatrixTest, testing::Values(DType::f32, DType::bf16),
-                         [](const auto& param) { return std::string(name_of(param.param)); });
+INSTANTIATE_TEST_SUITE_P(Operands, PackedMatrixTest,
+                         testing::Combine(testing::ValuesIn(kDevices), testing::Values(DType::f32, DType::bf16)),
+                         [](const auto& info) {
+                           return std::string(name_of(std::get<0>(info.param))) + "_" +
+                                  std::string(switchyard::name_of(std::get<1>(info.param)));
+                         });
 
 }  // namespace
 }  // namespace switchyard
