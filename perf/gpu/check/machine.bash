@@ -73,19 +73,20 @@ commit_of_programs() {
   git -C "$root" describe --always --dirty --abbrev=12 2>/dev/null || echo unknown
 }
 
-# Of programs only: the machine's own tools and Python must not see the bundled libraries.
-with_libraries() {
+# What programs are run with, in `environment`. Programs only: the machine's own tools and Python must not see the
+# bundled libraries.
+set_environment() {
   local folders=$stage/lib library folder
   for library in "${cuda_libraries[@]}" libcuda.so.1; do
     folder=$(folder_of "$library") || continue
     [[ -z $folder || :$folders: == *:$folder:* ]] || folders+=:$folder
   done
-  local environment=("LD_LIBRARY_PATH=$folders${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "PATH=$stage/bin:$PATH"
+  environment=("LD_LIBRARY_PATH=$folders${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "PATH=$stage/bin:$PATH"
     OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1)
   if [[ -d $stage/lib/openmpi3 ]]; then  # Open MPI looks for its parts where it was installed, unless told otherwise
     environment+=("OPAL_PREFIX=$stage" "OPAL_BINDIR=$stage/bin" "OPAL_LIBDIR=$stage/lib" "OPAL_PKGLIBDIR=$stage/lib/openmpi3"
       "OPAL_DATADIR=$stage/share" "OPAL_PKGDATADIR=$stage/share/openmpi" "OPAL_SYSCONFDIR=$stage/etc"
       "PMIX_INSTALL_PREFIX=$stage" "PMIX_PREFIX=$stage" "PMIX_LIBDIR=$stage/lib" "PMIX_PKGLIBDIR=$stage/lib/pmix")
   fi
-  (cd "$stage" && exec env "${environment[@]}" "$@")
 }
+with_libraries() { (cd "$stage" && exec env "${environment[@]}" "$@"); }

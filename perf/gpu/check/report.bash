@@ -16,6 +16,7 @@ begin() {
   missing=$(missing_here)
   [[ -z $missing ]] || die 69 $'missing here:\n'"$missing"
   stage_programs || die 69 "the programs could not be built"
+  set_environment
   gpu=$(gpu_name) commit=$(commit_of_programs)
   machine=("gpu|${gpu%%,*}" "driver|$(cut -d, -f2 <<<"$gpu" | tr -d ' ')" "commit|$commit" "date|$(date -u +%FT%TZ)"
     "kernel|$(uname -r)" "glibc|$(own_glibc)" "cores|$(nproc)")
