@@ -63,6 +63,13 @@ RankDevices unpacked(const std::string& text) {
 
 }  // namespace
 
+DeviceRequest device_request(std::string_view name) {
+  if (name == "auto") return DeviceRequest::automatic;
+  if (name == "cpu") return DeviceRequest::cpu;
+  if (name != "cuda") fail(ExitCode::usage, "--device is \"{}\", expected auto, cpu or cuda", name);
+  return DeviceRequest::cuda;
+}
+
 RankDevices visible_devices() {
   char host[256] = {};
   ::gethostname(host, sizeof host - 1);

@@ -3,13 +3,16 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "comm/communicator.h"
 
 namespace switchyard {
 
-enum class DeviceRequest : uint8_t { automatic, cpu, cuda };  ///< --device auto|cpu|cuda
+enum class DeviceRequest : uint8_t { automatic, cpu, cuda };
+/// Of "auto", "cpu" or "cuda", as --device says it; fails (usage) for anything else.
+DeviceRequest device_request(std::string_view name);
 
 /// What one rank sees.
 struct RankDevices {

@@ -71,11 +71,11 @@ Dispatch::Dispatch(ExchangeCall& call, const RoundLayout& layout, Arena& arena)
   tokens_.reserve(static_cast<size_t>(layout.num_rows()));
   work_.input_row.reserve(static_cast<size_t>(layout.num_results()));
   work_.output_row.reserve(static_cast<size_t>(layout.num_results()));
-  work_.offsets.resize(static_cast<size_t>(call.placement.count(call.group.rank())) + 1);
+  work_.offsets.resize(static_cast<size_t>(call.placement->count(call.group->rank())) + 1);
 }
 
 int64_t Dispatch::rows_from(int rank, int64_t round) const {
-  const int64_t left = call_.rows_between(rank, call_.group.rank()) - round * layout_.rows_per_pair;
+  const int64_t left = call_.rows_between(rank, call_.group->rank()) - round * layout_.rows_per_pair;
   return std::clamp<int64_t>(left, 0, layout_.rows_per_pair);
 }
 
@@ -101,13 +101,13 @@ void Dispatch::start(const Stream& stream, int64_t round) {
     gather_rows(stream, call_.x, on_device(stream, arena_, view_of(std::span<const int32_t>(tokens_))), rows);
   }
 
-  pending_metadata_ = call_.group.start_all_to_all_v(stream, metadata(send_metadata_, num_sent), rows_to_,
-                                                     metadata(received_metadata_, num_received), rows_from_);
-  pending_rows_ = call_.group.start_all_to_all_v(stream, rows, rows_to_,
-                                                 buffer_of(received_, round).slice(0, num_received), rows_from_);
+  pending_metadata_ = call_.group->start_all_to_all_v(stream, metadata(send_metadata_, num_sent), rows_to_,
+                                                      metadata(received_metadata_, num_received), rows_from_);
+  pending_rows_ = call_.group->start_all_to_all_v(stream, rows, rows_to_,
+                                                  buffer_of(received_, round).slice(0, num_received), rows_from_);
   const size_t bytes_each =
       static_cast<size_t>(layout_.dim) * size_of(layout_.dtype) + static_cast<size_t>(layout_.top_k) * sizeof(int32_t);
-  count_bytes(rows_to_, bytes_each, call_.counters);
+  count_bytes(rows_to_, bytes_each, *call_.counters);
 }
 
 void Dispatch::poll() {
@@ -116,8 +116,8 @@ void Dispatch::poll() {
 }
 
 void Dispatch::finish(int64_t round) {
-  wait_for(pending_metadata_, call_.counters);
-  wait_for(pending_rows_, call_.counters);
+  wait_for(pending_metadata_, *call_.counters);
+  wait_for(pending_rows_, *call_.counters);
   received_rows_ = buffer_of(received_, round).slice(0, total(rows_from_));
   group_by_expert();
 }
@@ -184,13 +184,13 @@ void Return::start(const Stream& stream, int64_t round, const Dispatch& dispatch
         if (call_.expert_on(r, token, slot) >= 0) y_rows_.push_back(token * layout_.top_k + slot);
     results_from_[static_cast<size_t>(r)] = std::ssize(y_rows_) - before;
   }
-  pending_ = call_.group.start_all_to_all_v(stream, results(round, dispatch.num_results()), dispatch.results_to(),
-                                            returned_.slice(0, std::ssize(y_rows_)), results_from_);
-  count_bytes(dispatch.results_to(), static_cast<size_t>(layout_.dim) * size_of(layout_.dtype), call_.counters);
+  pending_ = call_.group->start_all_to_all_v(stream, results(round, dispatch.num_results()), dispatch.results_to(),
+                                             returned_.slice(0, std::ssize(y_rows_)), results_from_);
+  count_bytes(dispatch.results_to(), static_cast<size_t>(layout_.dim) * size_of(layout_.dtype), *call_.counters);
 }
 
 void Return::finish(const Stream& stream) {
-  wait_for(pending_, call_.counters);
+  wait_for(pending_, *call_.counters);
   if (y_rows_.empty()) return;
   const ArenaScope scope(arena_);
   scatter_rows(stream, returned_.slice(0, std::ssize(y_rows_)),

@@ -38,9 +38,9 @@ struct RoundLayout {
 
 /// What the stages of one call share.
 struct ExchangeCall {
-  Communicator& group;
-  const ExpertPlacement& placement;
-  ExchangeCounters& counters;
+  Communicator* group = nullptr;
+  const ExpertPlacement* placement = nullptr;
+  ExchangeCounters* counters = nullptr;
   ConstView x;
   ConstView expert_of;  ///< on the host
   View y;
@@ -49,12 +49,12 @@ struct ExchangeCall {
       row_counts;  ///< [ranks, ranks]: rows that rank (first) sends to rank (second), all rounds together
 
   int64_t rows_between(int from, int to) const {
-    return row_counts[static_cast<size_t>(from) * static_cast<size_t>(group.size()) + static_cast<size_t>(to)];
+    return row_counts[static_cast<size_t>(from) * static_cast<size_t>(group->size()) + static_cast<size_t>(to)];
   }
   /// The expert of a (token, slot), counted on `rank`; −1 when it lives elsewhere.
   int32_t expert_on(int rank, int32_t token, int slot) const {
     const int expert = expert_of.as<int32_t>()[int64_t{token} * expert_of.shape[1] + slot];
-    return placement.rank_of(expert) == rank ? expert - placement.first(rank) : -1;
+    return placement->rank_of(expert) == rank ? expert - placement->first(rank) : -1;
   }
 };
 

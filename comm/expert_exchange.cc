@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <optional>
 
 #include "comm/exchange_round.h"
 #include "comm/route_plan.h"
@@ -63,7 +64,8 @@ int64_t ExpertExchange::least_exchange_bytes() const {
 
 ExchangeScratch exchange_scratch(const ExchangeShape& shape, int rank, int64_t max_tokens) {
   if (shape.placement.num_ranks() == 1)
-    return {group_lists_bytes(shape.placement.num_experts(), max_tokens * shape.top_k, shape.device), 0};
+    return {group_lists_bytes(shape.placement.num_experts(), max_tokens * shape.top_k, shape.device), 0,
+            max_tokens * shape.top_k};
   const int64_t rows_per_round = rows_within(shape.exchange_bytes, layout_of(shape, 1, 2));
   const RoundLayout rounds =
       layout_of(shape, std::min(rows_per_round, max_tokens), max_tokens > rows_per_round ? 2 : 1);
@@ -73,10 +75,10 @@ ExchangeScratch exchange_scratch(const ExchangeShape& shape, int rank, int64_t m
   const size_t plan = route_plan_bytes(max_tokens, shape.top_k, shape.placement, rank);
   const size_t expert_of =
       shape.device == Device::cpu ? 0 : static_cast<size_t>(max_tokens * shape.top_k) * sizeof(int32_t);
-  const size_t local =
-      OwnedGroupedRows::device_bytes(num_local, max_tokens * std::min(shape.top_k, num_local), shape.device);
+  const int64_t local_entries = max_tokens * std::min(shape.top_k, num_local);
+  const size_t local = OwnedGroupedRows::device_bytes(num_local, local_entries, shape.device);
   return {local + rounds.buffer_bytes() + rounds.list_bytes(num_local),
-          expert_of + plan + counts + rounds.host_bytes(num_local)};
+          expert_of + plan + counts + rounds.host_bytes(num_local), std::max(local_entries, rounds.num_results())};
 }
 
 void ExpertExchange::check_shapes(ConstView x, ConstView expert_of, View y) const {
@@ -103,9 +105,14 @@ std::vector<int32_t> ExpertExchange::exchange_counts(const RoutePlan& plan) {
   return all;
 }
 
-View ExpertExchange::total_per_expert() {
+/// Where the (token, slot) assignments of a group of one are counted: on the stream's device, so that nobody waits.
+View ExpertExchange::total_per_expert(const Stream& stream) {
   const Shape shape{shape_.placement.num_experts()};
   if (shape_.device == Device::cpu) return {counters_.tokens_per_expert.data(), shape, DType::i64, Device::cpu};
+  if (device_counts_.view().data == nullptr) {
+    device_counts_ = OwnedTensor(shape, DType::i64, shape_.device);
+    copy(stream, view_of(std::span<const int64_t>(counters_.tokens_per_expert)), device_counts_.view());
+  }
   return device_counts_.view();
 }
 
@@ -115,79 +122,109 @@ void ExpertExchange::fetch_counters(const Stream& stream) {
   std::ranges::copy(counts.view().span<int64_t>(), counters_.tokens_per_expert.begin());
 }
 
-/// All experts are here: no plan, no exchange, and on a device no waiting for it.
-void ExpertExchange::run_alone(const Stream& stream, Arena& arena, ConstView x, ConstView expert_of,
-                               const Experts& experts, View y) {
-  const ArenaScope scope(arena);
-  const int64_t num_entries = expert_of.elements();
-  if (num_entries == 0) return;
-  if (shape_.device != Device::cpu && device_counts_.view().data == nullptr) {
-    device_counts_ = OwnedTensor({shape_.placement.num_experts()}, DType::i64, shape_.device);
-    copy(stream, view_of(std::span<const int64_t>(counters_.tokens_per_expert)), device_counts_.view());
-  }
-  const View offsets = arena.alloc({shape_.placement.num_experts() + 1}, DType::i64);
-  const View input_row = arena.alloc({num_entries}, DType::i32), output_row = arena.alloc({num_entries}, DType::i32);
-  group_by_expert(stream, expert_of, offsets, input_row, output_row, total_per_expert());
-  const auto list = [](const View& view) {
-    return std::span(static_cast<const int32_t*>(view.data), static_cast<size_t>(view.rows()));
-  };
-  const std::span<const int64_t> ends(static_cast<const int64_t*>(offsets.data), static_cast<size_t>(offsets.rows()));
-  experts(stream, x, {ends, list(input_row), list(output_row)}, y);
-}
-
 void ExpertExchange::run(const Stream& stream, Arena& arena, ConstView x, ConstView expert_of, const Experts& experts,
                          View y) {
-  check_shapes(x, expert_of, y);
-  ++counters_.calls;
-  if (group_.size() == 1) return run_alone(stream, arena, x, expert_of, experts, y);
+  Flight flight(*this, stream, arena, x, expert_of, experts, y);
+  flight.begin();
+  flight.finish();
+}
 
-  const ArenaScope scope(arena);
-  const HostCopy chosen(stream, expert_of);
-  ExchangeCall call{group_,
-                    shape_.placement,
-                    counters_,
-                    x,
-                    chosen.view(),
-                    y,
-                    plan_routes(chosen.view(), shape_.placement, group_.rank()),
-                    {}};
-  for (size_t e = 0; e < call.plan.tokens_per_expert.size(); ++e)
-    counters_.tokens_per_expert[e] += call.plan.tokens_per_expert[e];
-  const GroupedRows local = call.plan.local.for_ops(stream, arena);
-  const auto compute_local = [&](const Stream& s) {
-    if (!local.input_row.empty()) experts(s, x, local, y);
+/// What a flight between ranks has on its way.
+struct ExpertExchange::Flight::Journey {
+  ExchangeCall call;
+  Stream stream;  ///< whose ops poll
+  int64_t num_rounds = 0;
+  std::optional<Dispatch> dispatch;
+  std::optional<Return> results;
+};
+
+ExpertExchange::Flight::Flight(ExpertExchange& exchange, const Stream& stream, Arena& arena, ConstView x,
+                               ConstView expert_of, Experts experts, View y)
+    : exchange_(exchange),
+      stream_(stream),
+      arena_(arena),
+      scope_(arena),
+      x_(x),
+      expert_of_(expert_of),
+      experts_(std::move(experts)),
+      y_(y),
+      chosen_(exchange.chosen_[exchange.num_flights_++ % exchange.chosen_.size()]) {
+  exchange_.check_shapes(x_, expert_of_, y_);
+  ++exchange_.counters_.calls;
+  if (!alone()) chosen_.start(stream_, expert_of_);
+}
+
+ExpertExchange::Flight::~Flight() = default;
+
+/// All experts are here: no plan, no exchange, and on a device no waiting for it.
+void ExpertExchange::Flight::begin_alone() {
+  const int64_t num_entries = expert_of_.elements(), num_experts = exchange_.placement().num_experts();
+  if (num_entries == 0) return;
+  const View offsets = arena_.alloc({num_experts + 1}, DType::i64);
+  const View input_row = arena_.alloc({num_entries}, DType::i32), output_row = arena_.alloc({num_entries}, DType::i32);
+  group_by_expert(stream_, expert_of_, offsets, input_row, output_row, exchange_.total_per_expert(stream_));
+  const auto list = []<class T>(const View& view, T) {
+    return std::span(static_cast<const T*>(view.data), static_cast<size_t>(view.rows()));
   };
+  experts_(stream_, x_, {list(offsets, int64_t{}), list(input_row, int32_t{}), list(output_row, int32_t{})}, y_);
+}
 
-  call.row_counts = exchange_counts(call.plan);
-  const int64_t most_rows = std::ranges::max(call.row_counts);
-  const int64_t num_rounds = (most_rows + rows_per_round_ - 1) / rows_per_round_;
-  counters_.rounds += num_rounds;
-  if (num_rounds == 0) return compute_local(stream);
+void ExpertExchange::Flight::begin() {
+  if (alone()) return begin_alone();
+  ExpertExchange& e = exchange_;
+  const ConstView chosen = chosen_.view();
+  journey_ = std::make_unique<Journey>();
+  Journey& j = *journey_;
+  j.call = {&e.group_,
+            &e.shape_.placement,
+            &e.counters_,
+            x_,
+            chosen,
+            y_,
+            plan_routes(chosen, e.shape_.placement, e.group_.rank()),
+            {}};
+  for (size_t i = 0; i < j.call.plan.tokens_per_expert.size(); ++i)
+    e.counters_.tokens_per_expert[i] += j.call.plan.tokens_per_expert[i];
+  const GroupedRows local = j.call.plan.local.for_ops(stream_, arena_);
 
-  const RoundLayout rounds = layout_of(shape_, std::min(rows_per_round_, most_rows), num_rounds > 1 ? 2 : 1);
-  Dispatch dispatch(call, rounds, arena);
-  Return results(call, rounds, arena);
-  Stream polling = stream;
-  polling.poll = [&] {
-    dispatch.poll();
-    results.poll();
-    if (stream.poll) stream.poll();
-  };
-
-  dispatch.start(polling, 0);
-  compute_local(polling);
-  for (int64_t round = 0; round < num_rounds; ++round) {
-    dispatch.finish(round);
-    if (round + 1 < num_rounds) dispatch.start(polling, round + 1);
-    if (dispatch.num_results() > 0) {
-      const ArenaScope lists(arena);
-      experts(polling, dispatch.rows(), dispatch.work().for_ops(polling, arena),
-              results.results(round, dispatch.num_results()));
-    }
-    results.finish(polling);
-    results.start(polling, round, dispatch);
+  j.call.row_counts = e.exchange_counts(j.call.plan);
+  const int64_t most_rows = std::ranges::max(j.call.row_counts);
+  j.num_rounds = (most_rows + e.rows_per_round_ - 1) / e.rows_per_round_;
+  e.counters_.rounds += j.num_rounds;
+  j.stream = stream_;
+  j.stream.poll = [this] { poll(); };
+  if (j.num_rounds > 0) {
+    const RoundLayout rounds = layout_of(e.shape_, std::min(e.rows_per_round_, most_rows), j.num_rounds > 1 ? 2 : 1);
+    j.dispatch.emplace(j.call, rounds, arena_);
+    j.results.emplace(j.call, rounds, arena_);
+    j.dispatch->start(j.stream, 0);
   }
-  results.finish(polling);
+  if (!local.input_row.empty()) experts_(j.stream, x_, local, y_);
+}
+
+void ExpertExchange::Flight::poll() {
+  if (journey_ && journey_->num_rounds > 0) {
+    journey_->dispatch->poll();
+    journey_->results->poll();
+  }
+  if (stream_.poll) stream_.poll();
+}
+
+void ExpertExchange::Flight::finish() {
+  if (alone() || journey_->num_rounds == 0) return;
+  Journey& j = *journey_;
+  for (int64_t round = 0; round < j.num_rounds; ++round) {
+    j.dispatch->finish(round);
+    if (round + 1 < j.num_rounds) j.dispatch->start(j.stream, round + 1);
+    if (j.dispatch->num_results() > 0) {
+      const ArenaScope lists(arena_);
+      experts_(j.stream, j.dispatch->rows(), j.dispatch->work().for_ops(j.stream, arena_),
+               j.results->results(round, j.dispatch->num_results()));
+    }
+    j.results->finish(j.stream);
+    j.results->start(j.stream, round, *j.dispatch);
+  }
+  j.results->finish(j.stream);
 }
 
 }  // namespace switchyard

@@ -8,11 +8,14 @@
 // computed while the first round travels, each round while the next one does (comm/exchange_round.h).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
+#include "base/device.h"
 #include "comm/communicator.h"
 #include "comm/placement.h"
 #include "kernels/grouped_ffn.h"
@@ -43,9 +46,11 @@ struct ExchangeShape {
 };
 
 /// Bytes that ExpertExchange::run() can take when no rank of the group has more than `max_tokens` tokens: of the arena
-/// exactly (as soon as one rank sends that many to another), of the host's bookkeeping at most.
+/// exactly (as soon as one rank sends that many to another), of the host's bookkeeping at most. max_entries: of the
+/// GroupedRows that experts are given at once.
 struct ExchangeScratch {
   size_t arena_bytes = 0, host_bytes = 0;
+  int64_t max_entries = 0;
 };
 ExchangeScratch exchange_scratch(const ExchangeShape& shape, int rank, int64_t max_tokens);
 
@@ -63,9 +68,14 @@ class ExpertExchange {
   /// time only if there are any.
   using Experts = std::function<void(const Stream&, ConstView x, const GroupedRows& rows, View y)>;
 
-  /// The whole way there and back. All ranks of the group call it together; zero tokens are fine.
+  /// One way there and back, in steps between which other work may be given to the stream. All ranks of the group take
+  /// the same steps in the same order, with or without tokens. From begin() to finish() a flight has the exchange for
+  /// itself.
   /// x: [tokens, dim] dtype; expert_of: [tokens, k] i32, a token's experts distinct; y: [tokens · k, dim] dtype, row
-  /// t·k + j = result of slot j. arena: scratch for the rounds; at most scratch_bytes(max tokens) of it.
+  /// t·k + j = result of slot j. arena: scratch, at most scratch_bytes(max tokens) of it, until the flight's end.
+  class Flight;
+
+  /// A whole flight at once.
   void run(const Stream& stream, Arena& arena, ConstView x, ConstView expert_of, const Experts& experts, View y);
 
   ExchangeScratch scratch_bytes(int64_t max_tokens) const {
@@ -83,8 +93,7 @@ class ExpertExchange {
   const ExpertPlacement& placement() const { return shape_.placement; }
 
  private:
-  void run_alone(const Stream& stream, Arena& arena, ConstView x, ConstView expert_of, const Experts& experts, View y);
-  View total_per_expert();
+  View total_per_expert(const Stream& stream);
   std::vector<int32_t> exchange_counts(const RoutePlan& plan);
   void check_shapes(ConstView x, ConstView expert_of, View y) const;
 
@@ -92,7 +101,41 @@ class ExpertExchange {
   const ExchangeShape shape_;
   int64_t rows_per_round_ = 1;
   ExchangeCounters counters_;
-  OwnedTensor device_counts_;  ///< [experts] i64: of run_alone() on a device, until counters() fetches them
+  OwnedTensor device_counts_;         ///< [experts] i64: of a group of one on a device, until fetch_counters()
+  std::array<HostMirror, 2> chosen_;  ///< expert_of of the flight under way, and of one that has not begun
+  size_t num_flights_ = 0;
+};
+
+class ExpertExchange::Flight {
+ public:
+  /// expert_of is made by the stream, x by the time of begin().
+  Flight(ExpertExchange& exchange, const Stream& stream, Arena& arena, ConstView x, ConstView expert_of,
+         Experts experts, View y);
+  ~Flight();
+  Flight(const Flight&) = delete;
+  Flight& operator=(const Flight&) = delete;
+
+  /// Starts the rows' journey and computes what is local. From here to finish() polling streams move the rows.
+  void begin();
+  /// Moves what travels; for the poll of a stream that other work is given to.
+  void poll();
+  /// Computes for other ranks and waits for this rank's results.
+  void finish();
+
+ private:
+  struct Journey;
+  void begin_alone();
+  bool alone() const { return exchange_.group_.size() == 1; }
+
+  ExpertExchange& exchange_;
+  const Stream stream_;
+  Arena& arena_;
+  const ArenaScope scope_;
+  ConstView x_, expert_of_;
+  const Experts experts_;
+  View y_;
+  HostMirror& chosen_;
+  std::unique_ptr<Journey> journey_;
 };
 
 }  // namespace switchyard

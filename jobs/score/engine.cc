@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "model/memory_plan.h"
 
 namespace switchyard {
 namespace {
@@ -43,9 +44,10 @@ ScoringEngine::ScoringEngine(const ModelConfig& config, const EngineOptions& opt
   exchange_ =
       std::make_unique<ExpertExchange>(group, placement, config.hidden_size, static_cast<int>(config.experts_per_token),
                                        options.operand, options.exchange_bytes, options.device);
-  const size_t exchange_bytes = exchange_->scratch_bytes(options.limits.max_tokens).arena_bytes;
+  const ExchangeScratch exchange = exchange_->scratch_bytes(options.limits.part_tokens());
   if (options.device == Device::cuda) {
-    device_.emplace(options.device_index, device_workspace_bytes(config, options.operand, options.limits));
+    device_.emplace(options.device_index,
+                    device_workspace_bytes(config, options.operand, options.limits, exchange.max_entries));
     stream_ = device_->over(stream_);
   }
   {
@@ -59,7 +61,8 @@ ScoringEngine::ScoringEngine(const ModelConfig& config, const EngineOptions& opt
               options.exchange_bytes, exchange_->least_exchange_bytes());
   decoder_ = std::make_unique<Decoder>(stream_, loaded_.weights, *exchange_, options.limits);
   arena_ = std::make_unique<Arena>(
-      Decoder::arena_bytes(config, options.operand, options.limits, exchange_bytes, options.device), options.device);
+      Decoder::arena_bytes(config, options.operand, options.limits, exchange.arena_bytes, options.device),
+      options.device);
 }
 
 Hash128 ScoringEngine::model_hash(Communicator& group) const {

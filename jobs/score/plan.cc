@@ -106,8 +106,7 @@ void check_options(const ScoreOptions& o) {
   if (o.batch_tokens > 1 << 24) fail(ExitCode::usage, "--batch-tokens is {}, at most {}", o.batch_tokens, 1 << 24);
   if (o.dtype != "auto" && o.dtype != "f32" && o.dtype != "bf16")
     fail(ExitCode::usage, "--dtype is \"{}\", expected auto, f32 or bf16", o.dtype);
-  if (o.device != "auto" && o.device != "cpu" && o.device != "cuda")
-    fail(ExitCode::usage, "--device is \"{}\", expected auto, cpu or cuda", o.device);
+  device_request(o.device);
   if (o.embed != "none" && o.embed != "mean" && o.embed != "last")
     fail(ExitCode::usage, "--embed is \"{}\", expected none, mean or last", o.embed);
   if (o.memory_gib < 0) fail(ExitCode::usage, "--memory-gib is {}, at least 0", o.memory_gib);
@@ -117,9 +116,10 @@ MachineShare share_machine(Communicator& world, const ScoreOptions& options) {
   cpu_set_t mask;
   CPU_ZERO(&mask);
   ::sched_getaffinity(0, sizeof mask, &mask);
-  char host[256] = {};
-  ::gethostname(host, sizeof host - 1);
-  const int64_t mine[2] = {static_cast<int64_t>(hash_of(std::as_bytes(std::span(host))).low),
+  char name[256] = {};
+  ::gethostname(name, sizeof name - 1);
+  const std::string host = name;
+  const int64_t mine[2] = {static_cast<int64_t>(hash_of(std::as_bytes(std::span(name))).low),
                            static_cast<int64_t>(hash_of(std::as_bytes(std::span(&mask, 1))).low)};
   std::vector<int64_t> all(2 * static_cast<size_t>(world.size()));
   world.all_gather({mine, {1, 2}, DType::i64}, {all.data(), {world.size(), 2}, DType::i64});
@@ -133,11 +133,12 @@ MachineShare share_machine(Communicator& world, const ScoreOptions& options) {
   share.cores = std::max(1, CPU_COUNT(&mask) / same_mask);
   const auto memory = static_cast<int64_t>(available_memory() / static_cast<size_t>(share.ranks_on_host) / 20 * 19);
   share.memory = static_cast<size_t>(world.all_reduce_one(memory, ReduceOp::min));
-  share.device = choose_device(world, options.device, options.share_gpu);
+  share.device = choose_device(world, device_request(options.device), options.share_gpu);
   if (share.device.device == Device::cuda) {
-    const size_t free = device_info(share.device.index).free_bytes;
-    const auto mine = static_cast<int64_t>(free / static_cast<size_t>(share.device.ranks_on_device) / 20 * 19);
-    share.device_memory = static_cast<size_t>(world.all_reduce_one(mine, ReduceOp::min));
+    const auto names = world.all_gather_strings(host + device_identity(share.device.index));
+    const auto sharers = std::ranges::count(names, names[static_cast<size_t>(world.rank())]);
+    const auto free = device_info(share.device.index).free_bytes / static_cast<size_t>(sharers) / 20 * 19;
+    share.device_memory = static_cast<size_t>(world.all_reduce_one(static_cast<int64_t>(free), ReduceOp::min));
   }
   // A group of ranks plans alike only if the hosts look alike to it.
   share.ranks_on_host = static_cast<int>(world.all_reduce_one(int64_t{share.ranks_on_host}, ReduceOp::max));
@@ -192,7 +193,7 @@ std::vector<std::string> describe_plan(const ScorePlan& p) {
                   count_text(p.config.total_parameters()), count_text(p.config.active_parameters())),
       fmt::format("input: {} records, {} tokens, longest {}; {} chunks of {} records", p.num_records, p.num_tokens,
                   p.limits.max_record, p.num_chunks, p.chunk_records),
-      fmt::format("device: {}", p.device.why),
+      fmt::format("device: {} ({})", p.device.device == Device::cuda ? "CUDA" : "CPU", p.device.why),
       fmt::format("numerics: {}{}", p.numerics, p.why_operand.empty() ? "" : " (" + p.why_operand + ")"),
       fmt::format("layout: {} ranks = {} groups × {} expert ranks, {} threads each, {} ranks on this host",
                   p.world_size, p.num_groups(), p.ep, p.threads, p.ranks_on_host),

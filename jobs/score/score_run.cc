@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "base/stopwatch.h"
 #include "base/version.h"
+#include "comm/nccl_communicator.h"
+#include "comm/staged_communicator.h"
 #include "io/attempts.h"
 #include "io/file.h"
 #include "io/results.h"
@@ -22,6 +24,12 @@
 
 namespace switchyard {
 namespace {
+
+/// The group with an all-to-all for the memory that its ranks compute in.
+std::unique_ptr<Communicator> connect_devices(std::unique_ptr<Communicator> group, const DeviceChoice& choice) {
+  if (choice.device == Device::cpu || group->size() == 1) return group;
+  return choice.staged ? stage_through_host(std::move(group)) : add_nccl(std::move(group), choice.index);
+}
 
 std::string absolute(const std::string& path) {
   return std::filesystem::absolute(path).lexically_normal().string();

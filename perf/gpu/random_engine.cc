@@ -7,19 +7,35 @@
 
 namespace switchyard::bench {
 
+namespace {
+
+constexpr int64_t kExchangeBytes = 1 << 20;  // nobody to exchange with
+
+ExchangeScratch scratch_alone(const ModelConfig& c, DType operand, const DecoderLimits& limits) {
+  const ExchangeShape shape{ExpertPlacement(static_cast<int>(c.num_experts), 1),
+                            c.hidden_size,
+                            static_cast<int>(c.experts_per_token),
+                            operand,
+                            Device::cuda,
+                            kExchangeBytes};
+  return exchange_scratch(shape, 0, limits.part_tokens());
+}
+
+}  // namespace
+
 RandomEngine::RandomEngine(const ModelConfig& config, DType operand, const DecoderLimits& limits)
     : config_(config),
-      bench_(device_workspace_bytes(config, operand, limits)),
+      bench_(device_workspace_bytes(config, operand, limits, scratch_alone(config, operand, limits).max_entries)),
       alone_(make_self_communicator()),
       exchange_(*alone_, ExpertPlacement(static_cast<int>(config.num_experts), 1), config.hidden_size,
-                static_cast<int>(config.experts_per_token), operand, int64_t{1} << 20, Device::cuda) {
+                static_cast<int>(config.experts_per_token), operand, kExchangeBytes, Device::cuda) {
   bench_.ceilings();  // while there is memory for it
   {
     const Stopwatch watch(seconds_to_make_);
     loaded_ = random_model(stream(), config, operand, exchange_.placement(), 0);
   }
   decoder_ = std::make_unique<Decoder>(stream(), loaded_.weights, exchange_, limits);
-  const size_t exchange_bytes = exchange_.scratch_bytes(limits.max_tokens).arena_bytes;
+  const size_t exchange_bytes = scratch_alone(config, operand, limits).arena_bytes;
   arena_ = std::make_unique<Arena>(Decoder::arena_bytes(config, operand, limits, exchange_bytes, Device::cuda),
                                    Device::cuda);
 }

@@ -1,6 +1,7 @@
 // device.h over the CUDA runtime.
 #include <atomic>
 #include <cstring>
+#include <memory>
 
 #include "base/cuda_call.h"
 #include "base/device.h"
@@ -107,6 +108,35 @@ Stream DeviceStream::over(const Stream& host) const {
   stream.device_index = device_index_;
   stream.workspace = {workspace_.data(), workspace_.size()};
   return stream;
+}
+
+struct HostMirror::Event {
+  cudaEvent_t event = nullptr;
+  Event() { SWITCHYARD_CUDA_CALL(cudaEventCreateWithFlags(&event, cudaEventDisableTiming)); }
+  ~Event() { cudaEventDestroy(event); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+};
+HostMirror::HostMirror() = default;
+HostMirror::~HostMirror() = default;
+HostMirror::HostMirror(HostMirror&&) noexcept = default;
+HostMirror& HostMirror::operator=(HostMirror&&) noexcept = default;
+
+void HostMirror::start(const Stream& stream, ConstView view) {
+  view_ = view;
+  if (view.device == Device::cpu) return;
+  use_device(stream.device_index);
+  if (!event_) event_ = std::make_unique<Event>();
+  if (memory_.size() < view.bytes()) memory_ = Memory::pinned(view.bytes());
+  const View here{memory_.data(), view.shape, view.dtype, Device::cpu};
+  copy(stream, view, here);
+  SWITCHYARD_CUDA_CALL(cudaEventRecord(event_->event, stream.cuda));
+  view_ = here;
+}
+
+ConstView HostMirror::view() {
+  if (event_) SWITCHYARD_CUDA_CALL(cudaEventSynchronize(event_->event));
+  return view_;
 }
 
 void copy(const Stream& stream, ConstView from, View to) {

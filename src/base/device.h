@@ -55,6 +55,27 @@ void synchronize(const Stream& stream);
 
 /// `host` where the stream's ops can read it: itself on the CPU, otherwise a copy in the arena.
 ConstView on_device(const Stream& stream, Arena& arena, ConstView host);
+/// A tensor of a stream's device on the host, as soon as the stream has made it: nothing but the copy is waited for.
+/// Host tensors are passed through. Used again and again, so that pinned memory is allocated once.
+class HostMirror {
+ public:
+  HostMirror();
+  ~HostMirror();
+  HostMirror(HostMirror&&) noexcept;
+  HostMirror& operator=(HostMirror&&) noexcept;
+
+  /// Copies in the stream's order.
+  void start(const Stream& stream, ConstView view);
+  /// Waits for the copy; valid until the next start().
+  ConstView view();
+
+ private:
+  struct Event;
+  std::unique_ptr<Event> event_;
+  Memory memory_;
+  ConstView view_;
+};
+
 /// `view` where this thread can read it: itself when it is there, otherwise a copy (which waits for the stream).
 class HostCopy {
  public:

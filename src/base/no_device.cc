@@ -45,6 +45,19 @@ Stream DeviceStream::over(const Stream&) const {
   fail_without_cuda();
 }
 
+struct HostMirror::Event {};
+HostMirror::HostMirror() = default;
+HostMirror::~HostMirror() = default;
+HostMirror::HostMirror(HostMirror&&) noexcept = default;
+HostMirror& HostMirror::operator=(HostMirror&&) noexcept = default;
+
+void HostMirror::start(const Stream&, ConstView view) {
+  view_ = view;
+}
+ConstView HostMirror::view() {
+  return view_;
+}
+
 void copy(const Stream&, ConstView from, View to) {
   SWITCHYARD_CHECK(from.bytes() == to.bytes(), "{} bytes copied to {}", from.bytes(), to.bytes());
   if (from.bytes() > 0) std::memcpy(to.data, from.data, from.bytes());

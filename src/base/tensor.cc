@@ -86,13 +86,19 @@ size_t allocation_bytes(const Shape& shape, DType dtype, Device device) {
   return (static_cast<size_t>(elements) * size_of(dtype) + alignment - 1) / alignment * alignment;
 }
 
-Arena::Arena(size_t capacity, Device device) : device_(device), memory_(capacity, device) {}
+Arena::Arena(size_t capacity, Device device)
+    : device_(device), memory_(capacity, device), data_(memory_.data()), capacity_(capacity) {}
+
+Arena::Arena(Arena& whole, size_t capacity)
+    : device_(whole.device()),
+      data_(static_cast<std::byte*>(whole.alloc({static_cast<int64_t>(capacity)}, DType::u8).data)),
+      capacity_(capacity) {}
 
 View Arena::alloc(const Shape& shape, DType dtype) {
   const size_t bytes = allocation_bytes(shape, dtype, device_);
   SWITCHYARD_CHECK(bytes <= capacity() - used_, "arena of {} bytes, {} used: {} {} does not fit", capacity(), used_,
                    name_of(dtype), shape.str());
-  View view{memory_.data() + used_, shape, dtype, device_};
+  View view{data_ + used_, shape, dtype, device_};
   used_ += bytes;
   high_water_ = std::max(high_water_, used_);
   return view;

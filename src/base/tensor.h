@@ -92,16 +92,20 @@ inline constexpr int64_t kRowBucket = 128;
 class Arena {
  public:
   explicit Arena(size_t capacity, Device device = Device::cpu);
+  /// A part of another arena, for as long as that keeps it.
+  Arena(Arena& whole, size_t capacity);
   Device device() const { return device_; }
   View alloc(const Shape& shape, DType dtype);
   size_t mark() const { return used_; }
   void release(size_t mark) { used_ = mark; }
-  size_t capacity() const { return memory_.size(); }
+  size_t capacity() const { return capacity_; }
   size_t high_water() const { return high_water_; }
 
  private:
   Device device_;
-  Memory memory_;
+  Memory memory_;  ///< none of a part's own
+  std::byte* data_;
+  size_t capacity_;
   size_t used_ = 0, high_water_ = 0;
 };
 

@@ -9,6 +9,10 @@
 #include <string>
 
 #include "comm/expert_exchange.h"
+#include "kernels/attention.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/gemm.h"
+#include "kernels/group_by_expert.h"
 #include "kernels/scratch.h"
 #include "model/moe_layer.h"
 
@@ -84,7 +88,7 @@ MemoryPlan plan_memory(const ModelConfig& c, const MemoryRequest& r) {
   const WeightBytes weights = predict_weight_bytes(c, r.operand, placement.count(0), r.threads, r.device);
   const ExchangeShape shape{placement, c.hidden_size, static_cast<int>(c.experts_per_token),
                             r.operand, r.device,      r.exchange_bytes};
-  const ExchangeScratch exchange = exchange_scratch(shape, 0, r.limits.max_tokens);
+  const ExchangeScratch exchange = exchange_scratch(shape, 0, r.limits.part_tokens());
   MemoryPlan plan;
   plan.device = r.device;
   plan.weights = weights.resident;
@@ -98,9 +102,29 @@ MemoryPlan plan_memory(const ModelConfig& c, const MemoryRequest& r) {
     plan.scratch += static_cast<size_t>(r.threads) * thread_scratch_bytes(kernel_shapes(c, r.operand));
   } else {
     plan.bookkeeping = exchange.host_bytes;
-    plan.scratch += device_workspace_bytes(c, r.operand, r.limits);
+    plan.scratch += device_workspace_bytes(c, r.operand, r.limits, exchange.max_entries);
   }
   return plan;
+}
+
+size_t device_workspace_bytes(const ModelConfig& c, DType operand, const DecoderLimits& limits, int64_t max_entries) {
+  const int64_t d = c.hidden_size, q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
+  const int64_t tokens = limits.part_tokens();
+  const auto ffn = [&](int64_t entries, int64_t f, int64_t groups) {
+    return f == 0 ? 0 : grouped_ffn_workspace(entries, f, operand, groups);
+  };
+  const AttentionShape heads{.tokens = tokens,
+                                 .records = tokens,
+                                 .heads = c.num_heads,
+                                 .kv_heads = c.num_kv_heads,
+                                 .head_dim = c.head_dim,
+                                 .output = operand};
+  return std::max({attention_workspace(heads), cross_entropy_workspace(limits.max_tokens, c.vocab_size),
+                   group_by_expert_workspace(tokens, c.experts_per_token, c.num_experts),
+                   ffn(max_entries, c.expert_ffn_size, c.num_experts), ffn(tokens, c.shared_ffn_size, 1),
+                   ffn(tokens, c.dense_ffn_size, 1), gemm_workspace(q, d, operand), gemm_workspace(kv, d, operand),
+                   gemm_workspace(d, q, operand), gemm_workspace(c.num_experts, d, DType::f32),
+                   gemm_workspace(c.vocab_size, d, operand)});
 }
 
 size_t available_memory() {

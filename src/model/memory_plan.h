@@ -33,8 +33,9 @@ struct MemoryPlan {
   size_t host_peak() const;  ///< of the host; on the CPU the same
 };
 
-/// Workspace of a CUDA stream that a decoder of these limits runs on.
-size_t device_workspace_bytes(const ModelConfig& config, DType operand, const DecoderLimits& limits);
+/// Workspace of a CUDA stream that a decoder of these limits runs on; max_entries: of the exchange (ExchangeScratch).
+size_t device_workspace_bytes(const ModelConfig& config, DType operand, const DecoderLimits& limits,
+                              int64_t max_entries);
 
 MemoryPlan plan_memory(const ModelConfig& config, const MemoryRequest& request);
 

@@ -11,31 +11,47 @@
 
 namespace switchyard {
 
-void moe_layer(const Stream& stream, Arena& arena, const ModelConfig& c, const LayerWeights& w,
-               ExpertExchange& exchange, ConstView u, View x) {
-  const ArenaScope scope(arena);
+MoeCall::MoeCall(const Stream& stream, Arena& arena, const ModelConfig& c, const LayerWeights& w,
+                 ExpertExchange& exchange, ConstView u, View x)
+    : stream_(stream), arena_(arena), w_(w), u_(u), x_(x) {
   const int64_t tokens = u.rows(), k = c.experts_per_token;
   const DType operand = w.experts.front().gate_up.operand();  // every rank hosts at least one expert
 
   // Route: the router sees the normed states in f32, whatever the experts take.
   View logits = arena.alloc({tokens, c.num_experts}, DType::f32);
   View expert = arena.alloc({tokens, k}, DType::i32);
-  View weight = arena.alloc({tokens, k}, DType::f32);
+  weight_ = arena.alloc({tokens, k}, DType::f32);
   gemm(stream, u, w.router, GemmOutput::store, logits);
-  router_top_k(stream, logits, c.renormalise, expert, weight);
+  router_top_k(stream, logits, c.renormalise, expert, weight_);
 
   if (operand != DType::f32) {
     View rounded = arena.alloc(u.shape, operand);
     cast(stream, u, rounded);
-    u = rounded;
+    u_ = rounded;
   }
-  View y = arena.alloc({tokens * k, c.hidden_size}, operand);  // one row per (token, slot)
-  const auto experts = [&](const Stream& s, ConstView rows, const GroupedRows& grouped, View out) {
+  y_ = arena.alloc({tokens * k, c.hidden_size}, operand);
+  const auto experts = [&w](const Stream& s, ConstView rows, const GroupedRows& grouped, View out) {
     grouped_ffn(s, rows, grouped, w.experts, GemmOutput::store, out);
   };
-  exchange.run(stream, arena, u, expert, experts, y);
-  combine(stream, y.reshaped({tokens, k, c.hidden_size}), weight, x);
-  if (!w.shared.empty()) add_ffn(stream, arena, w.shared, u, x);
+  flight_.emplace(exchange, stream, arena, u_, expert, experts, y_);
+}
+
+void MoeCall::begin() {
+  flight_->begin();
+  if (!w_.shared.empty()) add_ffn(stream_, arena_, w_.shared, u_, x_);
+}
+
+void MoeCall::finish() {
+  flight_->finish();
+  combine(stream_, y_.reshaped({weight_.rows(), weight_.shape[1], x_.shape[1]}), weight_, x_);
+}
+
+void moe_layer(const Stream& stream, Arena& arena, const ModelConfig& c, const LayerWeights& w,
+               ExpertExchange& exchange, ConstView u, View x) {
+  const ArenaScope scope(arena);
+  MoeCall call(stream, arena, c, w, exchange, u, x);
+  call.begin();
+  call.finish();
 }
 
 void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, ConstView u, View x) {
@@ -60,7 +76,7 @@ size_t moe_layer_bytes(const ModelConfig& c, DType operand, int64_t tokens, size
   const size_t rounded = operand == DType::f32 ? 0 : bytes(tokens, c.hidden_size, operand);
   const size_t results = bytes(tokens * k, c.hidden_size, operand);
   const size_t shared = c.shared_ffn_size > 0 ? add_ffn_bytes(device) : 0;
-  return routed + rounded + results + std::max(exchange_bytes, shared);
+  return routed + rounded + results + exchange_bytes + shared;
 }
 
 }  // namespace switchyard

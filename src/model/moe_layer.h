@@ -1,6 +1,7 @@
 // One mixture-of-experts layer: router, exchange, experts, combine.
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "base/stream.h"
@@ -9,8 +10,28 @@
 
 namespace switchyard {
 
-/// x += Σ_j weight_j · expert_j(u) + shared(u).   u: [tokens, d] f32 (normed); x: [tokens, d] f32
-/// Every rank of the exchange's group takes part, with or without tokens.
+/// x += shared(u) + Σ_j weight_j · expert_j(u), in steps between which the stream may get other work. Every rank of the
+/// exchange's group takes the same steps in the same order, with or without tokens.
+/// u: [tokens, d] f32 (normed); x: [tokens, d] f32
+class MoeCall {
+ public:
+  /// Chooses the experts. The arena is used until the end, and nobody else may use it meanwhile.
+  MoeCall(const Stream& stream, Arena& arena, const ModelConfig& config, const LayerWeights& w,
+          ExpertExchange& exchange, ConstView u, View x);
+  void begin();  ///< sends rows out; meanwhile x += shared(u), and the experts that are here
+  void poll() { flight_->poll(); }
+  void finish();  ///< x += Σ_j weight_j · expert_j(u)
+
+ private:
+  const Stream stream_;
+  Arena& arena_;
+  const LayerWeights& w_;
+  ConstView u_;
+  View x_, weight_, y_;  ///< y: one row per (token, slot)
+  std::optional<ExpertExchange::Flight> flight_;
+};
+
+/// All steps at once.
 void moe_layer(const Stream& stream, Arena& arena, const ModelConfig& config, const LayerWeights& w,
                ExpertExchange& exchange, ConstView u, View x);
 

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "base/device.h"
 #include "tests/comm/all_to_all.h"
@@ -55,7 +57,10 @@ TEST(StagedDevice, AFailingRankEndsTheOthers) {
       const DeviceStream device(device_of_rank(world.rank()));
       const Stream stream = device.over(Stream{});
       AllToAll rows(*communicator, 2, stream);
-      if (world.rank() == 1) fail(ExitCode::input, "enough");
+      if (world.rank() == 1) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));  // the others are waiting by then
+        fail(ExitCode::input, "enough");
+      }
       try {
         rows.start().wait();
         ADD_FAILURE() << "rank " << world.rank() << " went on";

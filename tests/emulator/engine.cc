@@ -13,10 +13,21 @@
 
 namespace switchyard::emulator {
 
-Engine& Engine::get() {
+constinit thread_local Engine* Engine::engine_ = nullptr;
+
+Engine& Engine::make() {
   static thread_local Engine engine;
+  engine_ = &engine;
   return engine;
 }
+
+namespace {
+
+bool same(const Place& a, const Place& b) {
+  return a.line() == b.line() && (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
+}
+
+}  // namespace
 
 Engine::Engine() {
   if (const char* seed = std::getenv("SWITCHYARD_EMULATED_SCHEDULE")) seed_ = std::strtoull(seed, nullptr, 10);
@@ -65,7 +76,11 @@ void Engine::run_block(const std::function<void()>& kernel) {
   kernel_ = &kernel;
   std::memset(shared_.get(), 0xff, shared_bytes_);
   if (race_check_) races_.begin_block(num_threads_, shared_bytes_);
-  for (Warp& warp : warps_) warp.ended = warp.waiting = 0;
+  ready_warps_ = 0;
+  for (unsigned w = 0; w < warps_.size(); ++w) {
+    warps_[w].ended = warps_[w].waiting = warps_[w].ready = 0;
+    make_ready(w, warps_[w].members);
+  }
   for (unsigned t = 0; t < num_threads_; ++t) {
     Thread& thread = threads_[t];
     thread.fiber = nullptr;
@@ -77,8 +92,7 @@ void Engine::run_block(const std::function<void()>& kernel) {
   live_ = num_threads_;
   arrived_ = 0;
   true_predicates_ = 0;
-  ready_begin_ = ready_end_ = 0;
-  for (unsigned t = 0; t < num_threads_; ++t) make_ready(t);
+  current_ = 0;
 
   in_kernel_ = true;
   Fiber& first = fiber_of(take_ready());
@@ -132,7 +146,7 @@ void Engine::run_thread() {
 /// The fiber that runs after the current thread's end: this one again when another thread begins.
 Fiber* Engine::next_after_end() {
   if (error_ != nullptr || live_ == 0) return &main_;
-  if (ready_begin_ == ready_end_) {
+  if (ready_warps_ == 0) {
     try {
       fail(describe_stuck());
     } catch (...) {
@@ -150,16 +164,31 @@ Fiber* Engine::next_after_end() {
   return threads_[next].fiber;
 }
 
-void Engine::make_ready(unsigned thread) {
-  ready_[ready_end_++ % kReadyCapacity] = thread;
+void Engine::make_ready(unsigned warp, unsigned lanes) {
+  warps_[warp].ready |= lanes;
+  ready_warps_ |= (lanes != 0 ? 1u : 0u) << warp;
 }
 
+/// In order: the running warp goes on while it can, which also keeps its stacks in the cache.
 unsigned Engine::take_ready() {
+  unsigned w = current_ / 32;
+  unsigned lane = 0;
   if (seed_ != 0) {
-    const unsigned waiting = ready_end_ - ready_begin_;
-    std::swap(ready_[ready_begin_ % kReadyCapacity], ready_[(ready_begin_ + random() % waiting) % kReadyCapacity]);
+    w = random_bit(ready_warps_);
+    lane = random_bit(warps_[w].ready);
+  } else {
+    if (warps_[w].ready == 0) w = static_cast<unsigned>(std::countr_zero(ready_warps_));
+    lane = static_cast<unsigned>(std::countr_zero(warps_[w].ready));
   }
-  return ready_[ready_begin_++ % kReadyCapacity];
+  Warp& warp = warps_[w];
+  warp.ready &= ~(1u << lane);
+  if (warp.ready == 0) ready_warps_ &= ~(1u << w);
+  return w * 32 + lane;
+}
+
+unsigned Engine::random_bit(unsigned bits) {
+  for (uint64_t skip = random() % static_cast<unsigned>(std::popcount(bits)); skip > 0; --skip) bits &= bits - 1;
+  return static_cast<unsigned>(std::countr_zero(bits));
 }
 
 void Engine::make_current(unsigned thread) {
@@ -184,7 +213,7 @@ Fiber& Engine::fiber_of(unsigned thread) {
 
 /// Lets others run until this thread is ready and has its turn.
 void Engine::wait() {
-  if (ready_begin_ == ready_end_) fail(describe_stuck());
+  if (ready_warps_ == 0) fail(describe_stuck());
   const unsigned me = current_;
   Fiber& self = *running_;
   Fiber& next = fiber_of(take_ready());
@@ -199,7 +228,7 @@ void Engine::wait() {
 
 void Engine::yield() {
   require_running("__nanosleep");
-  make_ready(current_);
+  make_ready(current_ / 32, 1u << current_ % 32);
   wait();
 }
 
@@ -219,18 +248,18 @@ int Engine::barrier(Wait kind, bool predicate, const Place& place) {
 
 void Engine::complete_barrier(Wait kind, const Place& place) {
   for (unsigned t = 0; t < num_threads_; ++t) {
-    Thread& thread = threads_[t];
+    const Thread& thread = threads_[t];
     if (thread.ended) continue;
-    const bool same = thread.wait == kind && thread.place.line() == place.line() &&
-                      std::strcmp(thread.place.file_name(), place.file_name()) == 0;
-    if (!same)
+    if (thread.wait != kind || !same(thread.place, place))
       fail(fmt::format("threads of one block meet in different barriers: thread {} {}, but another at {}:{}", t,
                        describe_wait(t), place.file_name(), place.line()));
   }
-  for (unsigned t = 0; t < num_threads_; ++t) {
-    if (threads_[t].ended) continue;
-    threads_[t].wait = Wait::nothing;
-    if (t != current_) make_ready(t);
+  for (unsigned w = 0; w < warps_.size(); ++w) make_ready(w, warps_[w].members & ~warps_[w].ended);
+  // The last to come goes on at once; when it is a thread's end that completes the barrier, that is nobody.
+  if (!threads_[current_].ended) {
+    const unsigned w = current_ / 32;
+    warps_[w].ready &= ~(1u << current_ % 32);
+    if (warps_[w].ready == 0) ready_warps_ &= ~(1u << w);
   }
   barrier_result_ = std::exchange(true_predicates_, 0);
   arrived_ = 0;
@@ -266,11 +295,7 @@ void Engine::warp_operation(Wait kind, unsigned mask, void* arguments, Complete 
   if (complete != nullptr) complete(warp.arguments, mask);
   if (kind == Wait::sync_warp && race_check_) races_.sync_warp(me / 32, mask, mask == warp.members);
   warp.waiting &= ~mask;
-  for (unsigned rest = mask; rest != 0; rest &= rest - 1) {
-    const unsigned t = first + static_cast<unsigned>(std::countr_zero(rest));
-    threads_[t].wait = Wait::nothing;
-    if (t != me) make_ready(t);
-  }
+  make_ready(me / 32, mask & ~bit);
 }
 
 void Engine::end_thread() {

@@ -30,7 +30,8 @@ struct Copies {
 
 class Engine {
  public:
-  static Engine& get();  ///< of this OS thread
+  /// Of this OS thread.
+  static Engine& get() { return engine_ != nullptr ? *engine_ : make(); }
   Engine();
 
   void run(dim3 grid, unsigned threads, size_t shared_bytes, const std::function<void()>& kernel);
@@ -58,11 +59,14 @@ class Engine {
     Copies copies;
   };
   struct Warp {
-    unsigned members = 0, ended = 0, waiting = 0;
+    unsigned members = 0;  ///< lanes, as bits
+    unsigned ended = 0, ready = 0;
+    unsigned waiting = 0;  ///< in a warp operation
     void* arguments[32];
   };
   struct Aborted {};  ///< thrown through the other threads of a block that failed
 
+  static Engine& make();
   static void fiber_entry();
   void live();
   void run_block(const std::function<void()>& kernel);
@@ -70,7 +74,7 @@ class Engine {
   void run_thread();
   Fiber* next_after_end();
 
-  void make_ready(unsigned thread);
+  void make_ready(unsigned warp, unsigned lanes);
   unsigned take_ready();
   Fiber& fiber_of(unsigned thread);
   void make_current(unsigned thread);
@@ -84,6 +88,9 @@ class Engine {
   std::string describe_wait(unsigned thread) const;
 
   uint64_t random();
+  unsigned random_bit(unsigned bits);
+
+  static constinit thread_local Engine* engine_;
 
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<Fiber*> idle_;
@@ -100,9 +107,7 @@ class Engine {
   bool in_kernel_ = false, aborting_ = false;
   std::exception_ptr error_;
 
-  // A queue of threads that can go on. Its capacity exceeds the number of threads of a block.
-  static constexpr unsigned kReadyCapacity = 2048;
-  unsigned ready_[kReadyCapacity], ready_begin_ = 0, ready_end_ = 0;
+  unsigned ready_warps_ = 0;  ///< with a lane that can go on, as bits
 
   struct Free {
     void operator()(std::byte* p) const { std::free(p); }

@@ -1,7 +1,6 @@
-// A flow of control with a stack of its own, over Boost.Context's jump. Fibers stay on the OS thread that made them.
+// A flow of control with a stack of its own. Fibers stay on the OS thread that made them.
 #pragma once
 
-#include <boost/context/detail/fcontext.hpp>
 #include <cstddef>
 
 namespace switchyard::emulator {
@@ -20,10 +19,11 @@ class Fiber {
   void switch_to(Fiber& to);
 
  private:
-  static void begin(boost::context::detail::transfer_t transfer);
-  void arrived(boost::context::detail::transfer_t transfer);
+  static void begin();
+  void arrived();
 
-  boost::context::detail::fcontext_t context_ = nullptr;
+  void* stack_pointer_ = nullptr;  ///< while it does not run
+  Fiber* previous_ = nullptr;      ///< who switched to it last
   void (*entry_)() = nullptr;
   void* mapping_ = nullptr;  ///< a guard page, then the stack
   // For AddressSanitizer, which must know on which stack the program is.

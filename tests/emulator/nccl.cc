@@ -109,7 +109,8 @@ void Clique::progress() {
 
 void Clique::break_for_others(const ncclComm* culprit) {
   for (ncclComm* member : members)
-    if (member != nullptr && member != culprit) member->state = ncclRemoteError;
+    if (member != nullptr && member != culprit && (member->state == ncclSuccess || member->state == ncclInProgress))
+      member->state = ncclRemoteError;
 }
 
 void Clique::check_devices() {
@@ -199,7 +200,8 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm) {
   comm->finalized = true;
   comm->state = ncclInProgress;
   if (++comm->clique->num_finalized == static_cast<int>(comm->clique->members.size()))
-    for (ncclComm* member : comm->clique->members) member->state = ncclSuccess;
+    for (ncclComm* member : comm->clique->members)
+      if (member != nullptr) member->state = ncclSuccess;
   return comm->state;
 }
 

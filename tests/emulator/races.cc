@@ -44,11 +44,12 @@ void Races::sync_warp(unsigned warp, unsigned mask, bool whole) {
     (*order.knows)[static_cast<size_t>(std::countr_zero(rest))] = joined;
 }
 
-Races::Ticket Races::now(unsigned thread) const {
+Races::Actor Races::actor(unsigned thread) const {
   const WarpOrder& order = warps_[thread / 32];
-  const Ticket ticket = std::max(barrier_, order.whole);
+  Ticket now = std::max(barrier_, order.whole);
   // knows[a][a] is the last partial __syncwarp of lane a.
-  return order.knows == nullptr ? ticket : std::max(ticket, (*order.knows)[thread % 32][thread % 32]);
+  if (order.knows != nullptr) now = std::max(now, (*order.knows)[thread % 32][thread % 32]);
+  return {thread, static_cast<uint16_t>(thread / 32), 1u << thread % 32, now};
 }
 
 bool Races::ordered(unsigned thread, unsigned other, Ticket when) const {
@@ -58,70 +59,80 @@ bool Races::ordered(unsigned thread, unsigned other, Ticket when) const {
   return when < order.whole || (order.knows != nullptr && when < (*order.knows)[thread % 32][other % 32]);
 }
 
-std::string Races::conflict_with_readers(const Cell& cell, unsigned thread) const {
-  if (cell.read < barrier_) return {};
-  if (cell.warp == kManyWarps) return "threads of several warps read";
+bool Races::writer_races(const Cell& cell, const Actor& actor, Access access) {
+  const unsigned writer = cell.writer & kThread;
+  const bool copied = (cell.writer & kCopy) != 0;
+  if (!copied && (cell.written < barrier_ || writer == actor.thread)) return false;
+  const char* verb = access == Access::read ? "reads" : "writes";
+  if (copied && cell.written >= begin_) {
+    report_ = fmt::format("{} where an asynchronous copy of thread {} that was not waited for writes", verb, writer);
+    return true;
+  }
+  if (access == Access::atomic && (cell.writer & kAtomic) != 0) return false;
+  if (ordered(actor.thread, writer, cell.written)) return false;
+  report_ = fmt::format("{} what thread {} writes, with no barrier between", verb, writer);
+  return true;
+}
+
+bool Races::readers_race(const Cell& cell, const Actor& actor) {
+  if (cell.read < barrier_ || (cell.warp == actor.warp && cell.readers == actor.lane_bit)) return false;
+  if (cell.warp == kManyWarps) {
+    report_ = "writes what threads of several warps read, with no barrier between";
+    return true;
+  }
   for (unsigned rest = cell.readers; rest != 0; rest &= rest - 1) {
     const unsigned reader = cell.warp * 32u + static_cast<unsigned>(std::countr_zero(rest));
-    if (!ordered(thread, reader, cell.read)) return fmt::format("thread {} reads", reader);
+    if (ordered(actor.thread, reader, cell.read)) continue;
+    report_ = fmt::format("writes what thread {} reads, with no barrier between", reader);
+    return true;
   }
-  return {};
+  return false;
 }
 
-std::string Races::read(Cell& cell, unsigned thread) {
-  const unsigned writer = cell.writer & kThread;
-  if ((cell.writer & kCopy) != 0 && cell.written >= begin_)
-    return fmt::format("reads what an asynchronous copy of thread {} that was not waited for writes", writer);
-  if (!ordered(thread, writer, cell.written))
-    return fmt::format("reads what thread {} writes, with no barrier between", writer);
-  const auto warp = static_cast<uint16_t>(thread / 32);
-  const uint32_t lane = 1u << thread % 32;
-  const Ticket ticket = now(thread);
-  if (cell.read < barrier_ || (cell.warp == warp && cell.read < ticket)) {
-    cell.read = ticket;
-    cell.warp = warp;
-    cell.readers = lane;
-  } else if (cell.warp == warp) {
-    if (cell.read == ticket) cell.readers |= lane;
+bool Races::read_races(Cell& cell, const Actor& actor) {
+  if (writer_races(cell, actor, Access::read)) return true;
+  if (cell.read < barrier_ || (cell.warp == actor.warp && cell.read < actor.now)) {
+    cell.read = actor.now;
+    cell.warp = actor.warp;
+    cell.readers = actor.lane_bit;
+  } else if (cell.warp == actor.warp) {
+    if (cell.read == actor.now) cell.readers |= actor.lane_bit;
   } else {
-    cell.read = std::max(cell.read, ticket);
     cell.warp = kManyWarps;
   }
-  return {};
+  return false;
 }
 
-std::string Races::write(Cell& cell, unsigned thread, Access access) {
-  const unsigned writer = cell.writer & kThread;
-  if ((cell.writer & kCopy) != 0 && cell.written >= begin_)
-    return fmt::format("writes where an asynchronous copy of thread {} that was not waited for writes", writer);
-  const bool both_atomic = access == Access::atomic && (cell.writer & kAtomic) != 0;
-  if (!both_atomic && !ordered(thread, writer, cell.written))
-    return fmt::format("writes what thread {} writes, with no barrier between", writer);
-  if (const std::string readers = conflict_with_readers(cell, thread); !readers.empty())
-    return fmt::format("writes what {}, with no barrier between", readers);
-  cell.written = now(thread);
-  cell.writer = static_cast<uint16_t>(thread | (access == Access::atomic ? kAtomic : 0u));
-  return {};
+bool Races::write_races(Cell& cell, const Actor& actor, Access access) {
+  if (writer_races(cell, actor, access) || readers_race(cell, actor)) return true;
+  cell.written = actor.now;
+  cell.writer = static_cast<uint16_t>(actor.thread | (access == Access::atomic ? kAtomic : 0u));
+  return false;
 }
 
-std::string Races::access(unsigned thread, size_t offset, size_t bytes, Access access) {
-  for (size_t i = offset / kCellBytes; i < (offset + bytes + kCellBytes - 1) / kCellBytes; ++i) {
-    std::string race = access == Access::read ? read(cells_[i], thread) : write(cells_[i], thread, access);
-    if (!race.empty()) return race;
+bool Races::races(unsigned thread, size_t offset, size_t bytes, Access access) {
+  const Actor who = actor(thread);
+  const size_t end = (offset + bytes + kCellBytes - 1) / kCellBytes;
+  bool found = false;
+  if (access == Access::read) {
+    for (size_t i = offset / kCellBytes; i < end && !found; ++i) found = read_races(cells_[i], who);
+  } else {
+    for (size_t i = offset / kCellBytes; i < end && !found; ++i) found = write_races(cells_[i], who, access);
   }
-  return {};
+  return found;
 }
 
-std::string Races::begin_copy(unsigned thread, size_t offset, size_t bytes) {
-  if (std::string race = access(thread, offset, bytes, Access::write); !race.empty()) return race;
+bool Races::begin_copy_races(unsigned thread, size_t offset, size_t bytes) {
+  if (races(thread, offset, bytes, Access::write)) return true;
   for (size_t i = offset / kCellBytes; i < (offset + bytes) / kCellBytes; ++i)
     cells_[i].writer = static_cast<uint16_t>(thread | kCopy);
-  return {};
+  return false;
 }
 
 void Races::end_copy(unsigned thread, size_t offset, size_t bytes) {
+  const Ticket now = actor(thread).now;
   for (size_t i = offset / kCellBytes; i < (offset + bytes) / kCellBytes; ++i) {
-    cells_[i].written = now(thread);
+    cells_[i].written = now;
     cells_[i].writer = static_cast<uint16_t>(thread);
   }
 }

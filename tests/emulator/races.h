@@ -27,11 +27,12 @@ class Races {
   /// `whole`: the mask is all lanes that the warp ever had.
   void sync_warp(unsigned warp, unsigned mask, bool whole);
 
-  /// Describes the race, or returns an empty string.
-  std::string access(unsigned thread, size_t offset, size_t bytes, Access access);
+  /// Whether the access races with another; report() then says how.
+  bool races(unsigned thread, size_t offset, size_t bytes, Access access);
   /// An asynchronous copy of `thread` to here is under way: nobody may touch it before it is complete.
-  std::string begin_copy(unsigned thread, size_t offset, size_t bytes);
+  bool begin_copy_races(unsigned thread, size_t offset, size_t bytes);
   void end_copy(unsigned thread, size_t offset, size_t bytes);
+  const std::string& report() const { return report_; }
 
  private:
   /// Two bytes of shared memory.
@@ -48,15 +49,24 @@ class Races {
     std::unique_ptr<std::array<std::array<Ticket, 32>, 32>> knows;
   };
 
-  Ticket now(unsigned thread) const;
+  /// Who accesses, and since which ticket.
+  struct Actor {
+    unsigned thread;
+    uint16_t warp;
+    uint32_t lane_bit;
+    Ticket now;
+  };
+  Actor actor(unsigned thread) const;
   bool ordered(unsigned thread, unsigned other, Ticket when) const;
-  std::string read(Cell& cell, unsigned thread);
-  std::string write(Cell& cell, unsigned thread, Access access);
-  std::string conflict_with_readers(const Cell& cell, unsigned thread) const;
+  bool writer_races(const Cell& cell, const Actor& actor, Access access);
+  bool readers_race(const Cell& cell, const Actor& actor);
+  bool read_races(Cell& cell, const Actor& actor);
+  bool write_races(Cell& cell, const Actor& actor, Access access);
 
   Ticket last_ = 0, begin_ = 0, barrier_ = 0;
   std::vector<Cell> cells_;
   std::vector<WarpOrder> warps_;
+  std::string report_;
 };
 
 }  // namespace switchyard::emulator

@@ -21,9 +21,8 @@ size_t Engine::shared_offset(const void* p, size_t bytes, size_t alignment, cons
 void Engine::shared_access(const void* p, unsigned bytes, unsigned alignment, Access access) {
   require_running("an access to shared memory");
   const size_t offset = shared_offset(p, bytes, alignment, access == Access::read ? "reads" : "writes");
-  if (!race_check_) return;
-  const std::string race = races_.access(current_, offset, bytes, access);
-  if (!race.empty()) fail(fmt::format("race at byte {} of shared memory: {}", offset, race));
+  if (race_check_ && races_.races(current_, offset, bytes, access))
+    fail(fmt::format("race at byte {} of shared memory: {}", offset, races_.report()));
 }
 
 void Engine::begin_copy(const Copies::Copy& copy) {
@@ -34,10 +33,8 @@ void Engine::begin_copy(const Copies::Copy& copy) {
     fail(fmt::format("an asynchronous copy from {}, which is not aligned to {}", copy.from, bytes));
   if (copy.valid && !is_device_memory(copy.from, bytes))
     fail(fmt::format("an asynchronous copy from {}, which is not in memory of the device", copy.from));
-  if (race_check_) {
-    const std::string race = races_.begin_copy(current_, offset, bytes);
-    if (!race.empty()) fail(fmt::format("race at byte {} of shared memory: an asynchronous copy {}", offset, race));
-  }
+  if (race_check_ && races_.begin_copy_races(current_, offset, bytes))
+    fail(fmt::format("race at byte {} of shared memory: an asynchronous copy {}", offset, races_.report()));
   Copies& copies = threads_[current_].copies;
   copies.under_way.push_back(copy);
   copies.under_way.back().group = copies.groups;

@@ -23,7 +23,7 @@ class DeviceProduct : public testing::TestWithParam<DType> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Operands, DeviceProduct, testing::Values(DType::f32, DType::bf16),
-                         [](const auto& info) { return std::string(switchyard::name_of(info.param)); });
+                         [](const auto& parameters) { return std::string(switchyard::name_of(parameters.param)); });
 
 Tensor storage_of(const TestStream& stream, const cuda::Matrix& matrix) {
   Tensor host(matrix.storage().shape, matrix.operand);

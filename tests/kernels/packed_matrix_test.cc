@@ -69,9 +69,9 @@ TEST(PackedMatrixMove, EmptyUntilPacked) {
 
 INSTANTIATE_TEST_SUITE_P(Operands, PackedMatrixTest,
                          testing::Combine(testing::ValuesIn(kDevices), testing::Values(DType::f32, DType::bf16)),
-                         [](const auto& info) {
-                           return std::string(name_of(std::get<0>(info.param))) + "_" +
-                                  std::string(switchyard::name_of(std::get<1>(info.param)));
+                         [](const auto& parameters) {
+                           return std::string(name_of(std::get<0>(parameters.param))) + "_" +
+                                  std::string(switchyard::name_of(std::get<1>(parameters.param)));
                          });
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "model/config.h"
 #include "tests/model/scoring.h"
+#include "tests/support/device.h"
 
 namespace switchyard::test {
 namespace {
@@ -78,13 +79,17 @@ std::string name_of_case(const std::string& model, DType operand) {
   return name;
 }
 
-class Reference : public ::testing::TestWithParam<std::tuple<const char*, DType, int>> {};
+class Reference : public ::testing::TestWithParam<std::tuple<const char*, DType, int, Device>> {};
 
 TEST_P(Reference, IsMet) {
-  const auto& [name, operand, ranks] = GetParam();
+  const auto& [name, operand, ranks, device] = GetParam();
+  if (const std::string why = why_skipped(device); !why.empty()) GTEST_SKIP() << why;
   const std::vector<Record> input = input_of(name);
   const Expected expected(kData / "references" / name / "expected.h5", input);
-  const auto scores = score_records(model_path(name), input, {.operand = operand, .num_ranks = ranks});
+  const int micro_batches = ranks > 1 ? 2 : 1;
+  const auto scores =
+      score_records(model_path(name), input,
+                    {.operand = operand, .num_ranks = ranks, .micro_batches = micro_batches, .device = device});
 
   const Differences d = compare_tokens(expected, [&](size_t i) { return std::span(scores[i].logprob); });
   ASSERT_GT(d.tokens, 100);
@@ -110,25 +115,30 @@ INSTANTIATE_TEST_SUITE_P(Models, Reference,
                          ::testing::Combine(::testing::Values("qwen3moe-dense", "qwen3moe-fused", "qwen3moe-transposed",
                                                               "mixtral-sharded", "switchyard-shared", "switchyard-tied",
                                                               "tiny-bytes"),
-                                            ::testing::Values(DType::f32, DType::bf16), ::testing::Values(1, 3)),
+                                            ::testing::Values(DType::f32, DType::bf16), ::testing::Values(1, 3),
+                                            ::testing::ValuesIn(kDevices)),
                          [](const auto& each) {
                            return name_of_case(std::get<0>(each.param), std::get<1>(each.param)) + "_" +
-                                  std::to_string(std::get<2>(each.param));
+                                  std::to_string(std::get<2>(each.param)) + "_" + name_of(std::get<3>(each.param));
                          });
 
-class SameBits : public ::testing::TestWithParam<std::tuple<const char*, DType>> {
+class SameBits : public ::testing::TestWithParam<std::tuple<const char*, DType, Device>> {
  protected:
   void SetUp() override {
+    if (const std::string why = why_skipped(device_); !why.empty()) GTEST_SKIP() << why;
     input_ = input_of(name_);
-    alone_ = score_records(model_path(name_), input_, {.operand = operand_, .records_per_batch = 1});
+    alone_ = score({.operand = operand_, .records_per_batch = 1}, input_);
   }
 
-  void expect_same(const ScoringRun& run) const {
-    EXPECT_EQ(first_difference(alone_, score_records(model_path(name_), input_, run)), "");
+  std::vector<RecordScores> score(ScoringRun run, const std::vector<Record>& records) const {
+    run.device = device_;
+    return score_records(model_path(name_), records, run);
   }
+  void expect_same(const ScoringRun& run) const { EXPECT_EQ(first_difference(alone_, score(run, input_)), ""); }
 
   const std::string name_ = std::get<0>(GetParam());
   const DType operand_ = std::get<1>(GetParam());
+  const Device device_ = std::get<2>(GetParam());
   std::vector<Record> input_;
   std::vector<RecordScores> alone_;  ///< by one rank, record after record
 };
@@ -151,8 +161,7 @@ TEST_P(SameBits, InAnyBatch) {
 
 TEST_P(SameBits, BesideOtherNeighbours) {
   std::vector<Record> reversed(input_.rbegin(), input_.rend());
-  auto scores =
-      score_records(model_path(name_), reversed, {.operand = operand_, .num_ranks = 2, .records_per_batch = 3});
+  auto scores = score({.operand = operand_, .num_ranks = 2, .records_per_batch = 3}, reversed);
   std::ranges::reverse(scores);
   EXPECT_EQ(first_difference(alone_, scores), "");
 }
@@ -164,9 +173,22 @@ TEST_P(SameBits, InAnyNumberOfRounds) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Models, SameBits, ::testing::Combine(::testing::ValuesIn(kSmallModels), ::testing::Values(DType::f32, DType::bf16)),
-    [](const auto& each) { return name_of_case(std::get<0>(each.param), std::get<1>(each.param)); });
+TEST_P(SameBits, InMicroBatches) {
+  for (const int ranks : {1, 3}) {
+    SCOPED_TRACE(ranks);
+    expect_same({.operand = operand_, .num_ranks = ranks, .records_per_batch = 4, .micro_batches = 2});
+    expect_same(
+        {.operand = operand_, .num_ranks = ranks, .records_per_batch = 1, .exchange_bytes = 5'000, .micro_batches = 2});
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, SameBits,
+                         ::testing::Combine(::testing::ValuesIn(kSmallModels),
+                                            ::testing::Values(DType::f32, DType::bf16), ::testing::ValuesIn(kDevices)),
+                         [](const auto& each) {
+                           return name_of_case(std::get<0>(each.param), std::get<1>(each.param)) + "_" +
+                                  name_of(std::get<2>(each.param));
+                         });
 
 }  // namespace
 }  // namespace switchyard::test

@@ -27,7 +27,7 @@ Share share_of(size_t batch, size_t num_records, const ScoringRun& run) {
 }
 
 DecoderLimits limits_of(const std::vector<Record>& records, const ScoringRun& run) {
-  DecoderLimits limits;
+  DecoderLimits limits{.micro_batches = run.micro_batches};
   int64_t tokens = 0;
   for (size_t i = 0; i < records.size(); ++i) {
     const auto length = static_cast<int64_t>(records[i].tokens.size());
@@ -99,16 +99,17 @@ std::vector<RecordScores> score_records(const ModelConfig& config, const LoadWei
     ThreadPool pool(run.num_threads);
     std::optional<DeviceStream> device;
     Stream stream{Device::cpu, &pool, {}};
+    ExpertExchange exchange(*world, placement, config.hidden_size, static_cast<int>(config.experts_per_token),
+                            run.operand, run.exchange_bytes, run.device);
+    const ExchangeScratch scratch = exchange.scratch_bytes(limits.part_tokens());
     if (run.device == Device::cuda) {
-      device.emplace(world->rank() % num_devices(), device_workspace_bytes(config, run.operand, limits));
+      device.emplace(world->rank() % num_devices(),
+                     device_workspace_bytes(config, run.operand, limits, scratch.max_entries));
       stream = device->over(stream);
     }
     const LoadedModel loaded = load(stream, placement, world->rank());
-    ExpertExchange exchange(*world, placement, config.hidden_size, static_cast<int>(config.experts_per_token),
-                            run.operand, run.exchange_bytes, run.device);
     const Decoder decoder(stream, loaded.weights, exchange, limits);
-    const size_t exchange_bytes = exchange.scratch_bytes(limits.max_tokens).arena_bytes;
-    Arena arena(Decoder::arena_bytes(config, run.operand, limits, exchange_bytes, run.device), run.device);
+    Arena arena(Decoder::arena_bytes(config, run.operand, limits, scratch.arena_bytes, run.device), run.device);
     const auto ranks = static_cast<size_t>(run.num_ranks);
     // As many passes on every rank; a rank without records takes part with none.
     for (size_t batch = 0; share_of(batch, records.size(), run).count > 0; batch += ranks) {

@@ -20,6 +20,7 @@ struct ScoringRun {
   int num_threads = 1;            ///< of each rank
   int64_t records_per_batch = 4;  ///< consecutive ones; batches go to the ranks in turn
   int64_t exchange_bytes = int64_t{1} << 20;
+  int micro_batches = 1;
   Device device = Device::cpu;  ///< rank r computes on device r, as far as there are so many
 };
 

@@ -1,6 +1,7 @@
 // The block's shared memory. Every access is checked: inside the memory, aligned, and not racing with another thread's.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -43,7 +44,9 @@ struct SharedPointer {
 template <class T>
 class SharedRef {
  public:
-  SharedRef(T* data) : data_(data) {}
+  /// From a T* and nothing that converts to one: 0 assigned to a SharedRef is a value.
+  template <std::same_as<T*> Pointer>
+  SharedRef(Pointer data) : data_(data) {}
   SharedRef(const SharedRef&) = default;
   operator T() const { return shared_load<T>(data_); }
   SharedPointer<T> operator&() const { return {data_}; }
