@@ -1,6 +1,17 @@
 # switchyard_library, switchyard_test, switchyard_mpi_test: the only ways targets are made.
 get_filename_component(SWITCHYARD_ROOT ${CMAKE_CURRENT_LIST_DIR} DIRECTORY)
 
+# Where tests find their data and the program. For tests that are run on another machine (perf/gpu-check): below their working
+# directory, which has tests/data, demo and bin/switchyard.
+option(SWITCHYARD_RELOCATABLE_TESTS "Tests look for data and the program below their working directory" OFF)
+if(SWITCHYARD_RELOCATABLE_TESTS)
+  set(SWITCHYARD_TEST_ROOT ".")
+  set(SWITCHYARD_TEST_PROGRAM "bin/switchyard")
+else()
+  set(SWITCHYARD_TEST_ROOT ${SWITCHYARD_ROOT})
+  set(SWITCHYARD_TEST_PROGRAM "$<TARGET_FILE:switchyard>")
+endif()
+
 add_library(switchyard_options INTERFACE)
 target_compile_features(switchyard_options INTERFACE cxx_std_20)
 target_include_directories(switchyard_options INTERFACE ${SWITCHYARD_ROOT} ${SWITCHYARD_ROOT}/src)
@@ -35,7 +46,7 @@ function(switchyard_test name)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPENDS} GTest::gtest GTest::gtest_main)
-  target_compile_definitions(${name} PRIVATE SWITCHYARD_TEST_DATA="${SWITCHYARD_ROOT}/tests/data")
+  target_compile_definitions(${name} PRIVATE SWITCHYARD_TEST_DATA="${SWITCHYARD_TEST_ROOT}/tests/data")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
 endfunction()

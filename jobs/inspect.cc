@@ -135,7 +135,7 @@ void InspectOptions::describe(OptionSet& o) {
   o.group("What");
   o.add("model", &model, "MODEL", "Hugging Face directory, or a config.json alone");
   o.positional("model");
-  o.add("reference", &reference, "NAME", "a built-in configuration instead: seed-23B, qwen3-30b-a3b");
+  o.add("reference", &reference, "NAME", "a built-in configuration instead: seed-23B, qwen3-30b-a3b, gpt-oss-120b (sizes only)");
   o.add("allow-config-field", &allow_config_field, "NAME ...",
         "accept these unknown fields of config.json as harmless");
   o.add("json", &json, "", "print JSON");

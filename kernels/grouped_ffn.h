@@ -14,7 +14,7 @@ struct FfnWeights {
   PackedMatrix down;     ///< [d, f]
 };
 
-/// Packs gate_up for grouped_ffn on the stream's device. source: [2f, d] f32
+/// Packs gate_up for grouped_ffn on the stream's device. source: [2f, d] f32, on the host or on that device
 PackedMatrix pack_gate_up(const Stream& stream, ConstView source, DType operand);
 size_t packed_gate_up_bytes(int64_t f, int64_t d, DType operand, Device device);
 

@@ -92,6 +92,11 @@ std::shared_ptr<Matrix> zero_matrix(const Stream& stream, int64_t n, int64_t k, 
 }
 
 std::shared_ptr<const Matrix> pack_matrix(const Stream& stream, ConstView source, DType operand, RowOrder order) {
+  if (source.device == Device::cuda) {
+    auto matrix = zero_matrix(stream, source.rows(), source.row_elements(), operand, order);
+    fill_matrix(stream, source, *matrix);
+    return matrix;
+  }
   thread_local Staging staging;
   const auto* values = source.as<float>();
   auto matrix = new_matrix(stream, source.rows(), source.row_elements(), operand, order);

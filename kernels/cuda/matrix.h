@@ -50,7 +50,11 @@ constexpr size_t matrix_bytes(int64_t n, int64_t k, DType operand) {
 /// A matrix of zeros. Its memory may be filled where source_row has a row, and nowhere else.
 std::shared_ptr<Matrix> zero_matrix(const Stream& stream, int64_t n, int64_t k, DType operand, RowOrder order);
 
-/// source: [n, k] f32 on the host, which may be changed once this returns. From any thread.
+/// source: [n, k] f32. On the host it may be changed once this returns; on the device, by later work of the stream.
+/// From any thread.
 std::shared_ptr<const Matrix> pack_matrix(const Stream& stream, ConstView source, DType operand, RowOrder order);
+
+/// Fills a zero_matrix() from a source on the device, rounding to the nearest even.   (pack.cu)
+void fill_matrix(const Stream& stream, ConstView source, const Matrix& matrix);
 
 }  // namespace switchyard::cuda

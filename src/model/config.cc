@@ -48,11 +48,35 @@ ModelConfig qwen3_30b_a3b() {
   return c;
 }
 
+/// The sizes of gpt-oss-120b (its config.json), computed as the family `switchyard` computes: what it has
+/// besides (attention sinks, 128-token windows, biases, YaRN, a clamped activation) is not part of it. For memory and
+/// speed, not for its checkpoint.
+ModelConfig gpt_oss_120b() {
+  ModelConfig c;
+  c.family = "switchyard";
+  c.vocab_size = 201'088;
+  c.hidden_size = 2880;
+  c.num_layers = 36;
+  c.num_heads = 64;
+  c.num_kv_heads = 8;
+  c.head_dim = 64;
+  c.num_experts = 128;
+  c.experts_per_token = 4;
+  c.expert_ffn_size = 2880;
+  c.renormalise = true;
+  c.rms_norm_eps = 1e-5;
+  c.rope_theta = 150'000;
+  c.max_positions = 131'072;
+  c.moe_layer.assign(36, true);
+  return c;
+}
+
 struct Reference {
   std::string_view name;
   ModelConfig (*make)();
 };
-constexpr std::array<Reference, 2> kReferences = {{{"seed-23B", seed_23b}, {"qwen3-30b-a3b", qwen3_30b_a3b}}};
+constexpr std::array<Reference, 3> kReferences = {
+    {{"seed-23B", seed_23b}, {"qwen3-30b-a3b", qwen3_30b_a3b}, {"gpt-oss-120b", gpt_oss_120b}}};
 
 struct Counts {
   int64_t attention, norms, router, expert, shared, dense;

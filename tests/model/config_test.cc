@@ -125,6 +125,21 @@ TEST(Config, SeedModelHasThePublishedNumbers) {  // MATH §1
   EXPECT_EQ(c.kv_bytes_per_token(2), 114'688);
 }
 
+TEST(Config, ReferenceShapesHaveThePublishedNumbersOfParameters) {
+  const ModelConfig qwen = reference_config("qwen3-30b-a3b");
+  EXPECT_NEAR(static_cast<double>(qwen.total_parameters()), 30.53e9, 0.01e9);
+  EXPECT_NEAR(static_cast<double>(qwen.active_parameters()), 3.04e9, 0.01e9);  // without the embedding table
+  // Biases and sinks, which are not part of the shape, are 0.04 B of its 116.83 B.
+  const ModelConfig gpt_oss = reference_config("gpt-oss-120b");
+  EXPECT_NEAR(static_cast<double>(gpt_oss.total_parameters()), 116.79e9, 0.02e9);
+  EXPECT_NEAR(static_cast<double>(gpt_oss.active_parameters()), 5.13e9, 0.01e9);
+}
+
+TEST(Config, AnUnknownReferenceIsRefusedNamingThoseKnown) {
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"\"seed-24B\"", "seed-23B, qwen3-30b-a3b, gpt-oss-120b"},
+                          [] { reference_config("seed-24B"); }));
+}
+
 TEST(Config, HugeModelsAreRefusedBeforeTheirSizesOverflow) {
   Json json = qwen3();
   json["hidden_size"] = 1 << 20;

@@ -4,12 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <ostream>
 #include <string>
 #include <tuple>
 
-#include "io/hdf5.h"
 #include "model/config.h"
 #include "tests/model/scoring.h"
 #include "tests/support/device.h"
@@ -29,93 +27,6 @@ fs::path model_path(const std::string& name) {
 
 std::vector<Record> input_of(const std::string& name) {
   return read_records(kData / "references" / name / "input.h5");
-}
-
-template <class T>
-std::vector<T> read_values(const h5::Reader& file, const std::string& name) {
-  const h5::Dataset dataset = file.open(name);
-  const int64_t columns = dataset.shape().size() == 2 ? dataset.shape()[1] : 1;
-  std::vector<T> values(static_cast<size_t>(dataset.rows() * columns));
-  dataset.read<T>(0, std::span(values));
-  return values;
-}
-
-double attribute_or_zero(const h5::Reader& file, std::string_view name) {
-  const auto text = file.attribute(name);
-  return text ? std::stod(*text) : 0;
-}
-
-/// What is true of one record.
-struct ExpectedRecord {
-  std::vector<double> logprob, top_gap;  ///< [scored]
-  std::vector<bool> sure;                ///< [scored] no router had to choose between near equals up to this prediction
-  bool sure_throughout = true;           ///< nor anywhere else in the record
-  bool greedy = false;
-  std::vector<double> last, mean;  ///< [hidden]
-};
-
-struct Expected {
-  std::vector<ExpectedRecord> records;
-  double f32_max_difference = 0, bf16_mean_difference = 0;  ///< of the software that made it, in these types
-
-  explicit Expected(const fs::path& path, const std::vector<Record>& input) {
-    constexpr double kSureMargin = 2e-5;
-    const h5::Reader file(path);
-    f32_max_difference = attribute_or_zero(file, "f32_max_abs_difference");
-    bf16_mean_difference = attribute_or_zero(file, "bf16_mean_abs_difference");
-    const auto logprob = read_values<double>(file, "token_logprob/values"),
-               gap = read_values<double>(file, "top_gap/values");
-    const auto margin = read_values<double>(file, "router_margin/values");
-    const auto greedy = read_values<int32_t>(file, "greedy");
-    const auto last = read_values<double>(file, "embedding/last"), mean = read_values<double>(file, "embedding/mean");
-    const size_t hidden = last.size() / input.size();
-    auto next_margin = margin.begin();
-    size_t scored = 0;
-    for (size_t i = 0; i < input.size(); ++i) {
-      ExpectedRecord record;
-      double least = std::numeric_limits<double>::infinity();  // margin so far
-      const auto length = std::ssize(input[i].tokens);
-      for (int64_t t = 0; t < length; ++t) {
-        least = std::min(least, *next_margin++);
-        if (t + 1 < input[i].context || t + 1 == length) continue;  // the token after it is not scored, or is none
-        record.sure.push_back(least >= kSureMargin);
-        record.logprob.push_back(logprob.at(scored));
-        record.top_gap.push_back(gap.at(scored++));
-      }
-      record.sure_throughout = least >= kSureMargin;
-      record.greedy = greedy.at(i) != 0;
-      const auto row = static_cast<ptrdiff_t>(i * hidden), end = static_cast<ptrdiff_t>((i + 1) * hidden);
-      record.last.assign(last.begin() + row, last.begin() + end);
-      record.mean.assign(mean.begin() + row, mean.begin() + end);
-      records.push_back(record);
-    }
-    EXPECT_EQ(scored, logprob.size());
-    EXPECT_EQ(next_margin, margin.end());
-  }
-};
-
-/// |token log-probability − truth| over all records.
-struct Differences {
-  double max_sure = 0, mean = 0;
-  int64_t tokens = 0, sure = 0;
-};
-
-Differences compare_tokens(const Expected& expected, const std::vector<RecordScores>& scores) {
-  Differences d;
-  for (size_t i = 0; i < scores.size(); ++i) {
-    const ExpectedRecord& want = expected.records[i];
-    for (size_t t = 0; t < want.logprob.size(); ++t) {
-      const double difference = std::abs(static_cast<double>(scores[i].logprob.at(t)) - want.logprob[t]);
-      EXPECT_TRUE(std::isfinite(difference)) << "record " << i << ", scored token " << t;
-      d.mean += difference;
-      ++d.tokens;
-      if (!want.sure[t]) continue;
-      ++d.sure;
-      d.max_sure = std::max(d.max_sure, difference);
-    }
-  }
-  d.mean /= static_cast<double>(d.tokens);
-  return d;
 }
 
 bool is_greedy(const RecordScores& scores, const Record& record) {
@@ -180,15 +91,15 @@ TEST_P(Reference, IsMet) {
       score_records(model_path(name), input,
                     {.operand = operand, .num_ranks = ranks, .micro_batches = micro_batches, .device = device});
 
-  const Differences d = compare_tokens(expected, scores);
+  const Differences d = compare_tokens(expected, [&](size_t i) { return std::span(scores[i].logprob); });
   ASSERT_GT(d.tokens, 100);
   EXPECT_GT(static_cast<double>(d.sure), 0.9 * static_cast<double>(d.tokens))
       << "too few tokens with a clear choice of experts";
   if (operand == DType::bf16) {
-    EXPECT_LE(d.mean, std::max(0.02, 1.2 * expected.bf16_mean_difference));
+    EXPECT_LE(d.mean, expected.bf16_limit());
     return;
   }
-  const double limit = std::max(2e-4, 3 * expected.f32_max_difference);
+  const double limit = expected.f32_limit();
   EXPECT_LE(d.max_sure, limit);
   if (d.sure == d.tokens) {
     EXPECT_LE(d.mean, 1e-4);

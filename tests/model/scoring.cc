@@ -8,7 +8,6 @@
 
 #include "base/device.h"
 #include "comm/staged_communicator.h"
-#include "io/input.h"
 #include "model/decoder.h"
 #include "model/memory_plan.h"
 #include "model/tensor_table.h"
@@ -78,22 +77,19 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 
 }  // namespace
 
-std::vector<Record> read_records(const std::filesystem::path& path) {
-  const ScoringInput input(path);
-  std::vector<Record> records;
-  std::vector<int64_t> tokens;
-  for (const ScoringInput::Record& record : input.records(0, input.num_records())) {
-    input.tokens(record, tokens);
-    records.push_back({{tokens.begin(), tokens.end()}, record.context});
-  }
-  return records;
-}
-
 std::vector<RecordScores> score_records(const std::filesystem::path& model, const std::vector<Record>& records,
                                         const ScoringRun& run) {
   const ModelConfig config = read_model_config(model);
   const Checkpoint checkpoint(model);
   const TensorTable table = make_tensor_table(checkpoint, config, model.string());
+  const auto load = [&](const Stream& stream, const ExpertPlacement& placement, int rank) {
+    return load_model(stream, checkpoint, table, config, run.operand, placement, rank);
+  };
+  return score_records(config, load, records, run);
+}
+
+std::vector<RecordScores> score_records(const ModelConfig& config, const LoadWeights& load,
+                                        const std::vector<Record>& records, const ScoringRun& run) {
   const ExpertPlacement placement(static_cast<int>(config.num_experts), run.num_ranks);
   const DecoderLimits limits = limits_of(records, run);
   std::vector<RecordScores> results(records.size());
@@ -111,7 +107,7 @@ std::vector<RecordScores> score_records(const std::filesystem::path& model, cons
                      device_workspace_bytes(config, run.operand, limits, scratch.max_entries));
       stream = device->over(stream);
     }
-    const LoadedModel loaded = load_model(stream, checkpoint, table, config, run.operand, placement, world->rank());
+    const LoadedModel loaded = load(stream, placement, world->rank());
     const Decoder decoder(stream, loaded.weights, exchange, limits);
     Arena arena(Decoder::arena_bytes(config, run.operand, limits, scratch.arena_bytes, run.device), run.device);
     const auto ranks = static_cast<size_t>(run.num_ranks);

@@ -3,21 +3,16 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/dtype.h"
 #include "base/memory.h"
+#include "model/weights.h"
+#include "tests/support/expected_scores.h"
 
 namespace switchyard::test {
-
-struct Record {
-  std::vector<int32_t> tokens;
-  int64_t context = 1;  ///< tokens given, not scored
-};
-
-/// Every record of an input.h5.
-std::vector<Record> read_records(const std::filesystem::path& input);
 
 struct ScoringRun {
   DType operand = DType::f32;
@@ -37,6 +32,11 @@ struct RecordScores {
 
 std::vector<RecordScores> score_records(const std::filesystem::path& model, const std::vector<Record>& records,
                                         const ScoringRun& run);
+
+/// The same with a rank's weights from elsewhere, of the run's operand.
+using LoadWeights = std::function<LoadedModel(const Stream&, const ExpertPlacement&, int rank)>;
+std::vector<RecordScores> score_records(const ModelConfig& config, const LoadWeights& load,
+                                        const std::vector<Record>& records, const ScoringRun& run);
 
 /// The first record and field in which the bits differ, or "".
 std::string first_difference(const std::vector<RecordScores>& a, const std::vector<RecordScores>& b);

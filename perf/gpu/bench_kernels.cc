@@ -1,0 +1,160 @@
+// Every op at the shapes of qwen3-30b-a3b, 16 records of 1024 tokens.
+#include <cmath>
+
+#include "kernels/attention.h"
+#include "kernels/cast.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/embedding.h"
+#include "kernels/gemm.h"
+#include "kernels/group_by_expert.h"
+#include "kernels/grouped_ffn.h"
+#include "kernels/permute.h"
+#include "kernels/rms_norm.h"
+#include "kernels/rope.h"
+#include "kernels/router.h"
+#include "measure.h"
+#include "model/memory_plan.h"
+#include "random_engine.h"
+
+namespace switchyard::bench {
+namespace {
+
+constexpr int64_t kRecords = 16, kLength = 1024, kTokens = kRecords * kLength;
+
+class Ops {
+ public:
+  Ops() : engine_(layer(), DType::bf16, {kTokens, kLength}) {}
+
+  void run() {
+    rows();
+    projections();
+    attention_and_rope();
+    experts();
+    vocabulary();
+  }
+
+ private:
+  /// One layer and the whole vocabulary.
+  static ModelConfig layer() {
+    ModelConfig c = reference_config("qwen3-30b-a3b");
+    c.num_layers = 1;
+    c.moe_layer = {true};
+    return c;
+  }
+  static double f(int64_t x) { return static_cast<double>(x); }
+  Bench& bench() { return engine_.bench(); }
+  const Stream& stream() { return engine_.stream(); }
+  OwnedTensor random(const Shape& shape, DType dtype = DType::f32) { return bench().random(shape, dtype, ++seed_, 1); }
+  static OwnedTensor empty(const Shape& shape, DType dtype) { return OwnedTensor(shape, dtype, Device::cuda); }
+
+  template <class Work>
+  void bytes(const std::string& what, double amount, const Work& work) {
+    bench().report_bytes("kernels", what, time_on_device(stream(), work), amount);
+  }
+  template <class Work>
+  void flops(const std::string& what, double amount, const Work& work) {
+    bench().report_flops("kernels", what, time_on_device(stream(), work), amount);
+  }
+
+  void rows() {
+    const OwnedTensor x = random({kTokens, d_}), weight = random({d_});
+    OwnedTensor rounded = empty({kTokens, d_}, DType::bf16), y = empty({kTokens, d_}, DType::f32);
+    bytes("rms_norm [16384, 2048] to bf16", f(kTokens * d_) * 6,
+          [&] { rms_norm(stream(), x.view(), weight.view(), 1e-6f, rounded.view()); });
+    bytes("cast [16384, 2048] to bf16", f(kTokens * d_) * 6, [&] { cast(stream(), x.view(), rounded.view()); });
+    const Batch batch = random_batch(c_, kRecords, kLength);
+    OwnedTensor ids = empty({kTokens}, DType::i32);
+    copy(stream(), view_of<int32_t>(batch.ids), ids.view());
+    bytes("embedding [16384, 2048]", f(kTokens * d_) * 6,
+          [&] { embedding(stream(), ids.view(), engine_.weights().embed.view(), y.view()); });
+  }
+
+  void projections() {
+    const AttentionWeights& w = engine_.weights().layers[0].attention;
+    const OwnedTensor x = random({kTokens, d_}, DType::bf16), wide = random({kTokens, q_}, DType::bf16);
+    OwnedTensor y = empty({kTokens, q_}, DType::f32), narrow = empty({kTokens, kv_}, DType::f32),
+                sum = random({kTokens, d_});
+    const auto product = [](int64_t n, int64_t k) { return 2 * f(kTokens) * f(n) * f(k); };
+    flops("gemm q [16384, 2048] [4096, 2048]^T", product(q_, d_),
+          [&] { gemm(stream(), x.view(), w.q, GemmOutput::store, y.view()); });
+    flops("gemm k [16384, 2048] [512, 2048]^T", product(kv_, d_),
+          [&] { gemm(stream(), x.view(), w.k, GemmOutput::store, narrow.view()); });
+    flops("gemm o, added [16384, 4096] [2048, 4096]^T", product(d_, q_),
+          [&] { gemm(stream(), wide.view(), w.o, GemmOutput::add, sum.view()); });
+  }
+
+  void attention_and_rope() {
+    const Shape heads{kTokens, c_.num_heads, c_.head_dim}, kv_heads{kTokens, c_.num_kv_heads, c_.head_dim};
+    OwnedTensor q = random(heads), cos_sin = random({kLength, c_.head_dim});
+    const OwnedTensor k = random(kv_heads), v = random(kv_heads), weight = random({c_.head_dim});
+    OwnedTensor out = empty(heads, DType::bf16), positions = empty({kTokens}, DType::i32),
+                offsets = empty({kRecords + 1}, DType::i64);
+    const Batch batch = random_batch(c_, kRecords, kLength);
+    copy(stream(), view_of<int32_t>(batch.positions), positions.view());
+    copy(stream(), view_of<int64_t>(batch.record_offsets), offsets.view());
+    const View flat = q.view().reshaped({kTokens * c_.num_heads, c_.head_dim});
+    bytes("rms_norm of q's heads, in place", f(kTokens * q_) * 8,
+          [&] { rms_norm(stream(), flat, weight.view(), 1e-6f, flat); });
+    bytes("rope of q, in place", f(kTokens * q_) * 8,
+          [&] { rope(stream(), positions.view(), cos_sin.view(), q.view()); });
+    const auto scale = static_cast<float>(1 / std::sqrt(f(c_.head_dim)));
+    flops("attention, 16 records of 1024", 4 * f(q_) * f(kTokens) * f(kLength + 1) / 2,
+          [&] { attention(stream(), q.view(), k.view(), v.view(), offsets.view(), scale, out.view()); });
+  }
+
+  void experts() {
+    const LayerWeights& w = engine_.weights().layers[0];
+    const int64_t k = c_.experts_per_token, experts = c_.num_experts, pairs = kTokens * k;
+    const OwnedTensor u = random({kTokens, d_}), x = random({kTokens, d_}, DType::bf16);
+    OwnedTensor logits = empty({kTokens, experts}, DType::f32), expert = empty({kTokens, k}, DType::i32),
+                weight = empty({kTokens, k}, DType::f32);
+    flops("gemm router f32 [16384, 2048] [128, 2048]^T", 2 * f(kTokens) * f(d_) * f(experts),
+          [&] { gemm(stream(), u.view(), w.router, GemmOutput::store, logits.view()); });
+    bytes("router_top_k [16384, 128], 8", f(kTokens) * f(experts * 4 + k * 8),
+          [&] { router_top_k(stream(), logits.view(), true, expert.view(), weight.view()); });
+    OwnedTensor offsets = empty({experts + 1}, DType::i64), input = empty({pairs}, DType::i32),
+                output = empty({pairs}, DType::i32), total = empty({experts}, DType::i64);
+    bench().report_time("kernels", "group_by_expert [16384, 8]", time_on_device(stream(), [&] {
+                          group_by_expert(stream(), expert.view(), offsets.view(), input.view(), output.view(),
+                                          total.view());
+                        }));
+    const auto list = [](const OwnedTensor& t) {
+      return std::span(static_cast<const int32_t*>(t.view().data), static_cast<size_t>(t.view().rows()));
+    };
+    const GroupedRows rows{{static_cast<const int64_t*>(offsets.view().data), static_cast<size_t>(experts + 1)},
+                           list(input),
+                           list(output)};
+    OwnedTensor y = empty({pairs, d_}, DType::bf16), sum = random({kTokens, d_});
+    flops("grouped_ffn, 131072 rows over 128 experts, f 768", f(pairs) * 6 * f(d_ * c_.expert_ffn_size),
+          [&] { grouped_ffn(stream(), x.view(), rows, w.experts, GemmOutput::store, y.view()); });
+    bytes("combine [16384, 8, 2048] bf16", f(kTokens) * (f(k * d_) * 2 + f(d_) * 8 + f(k) * 4), [&] {
+      combine(stream(), y.view().reshaped({kTokens, k, d_}), weight.view(), sum.view());
+    });
+  }
+
+  void vocabulary() {
+    const OwnedTensor x = random({kTokens, d_}, DType::bf16);
+    const Batch batch = random_batch(c_, kRecords, kLength);
+    OwnedTensor target = empty({kTokens}, DType::i32), logprob = empty({kTokens}, DType::f32),
+                argmax = empty({kTokens}, DType::i32),
+                scratch = empty({cross_entropy_scratch(kTokens, c_.vocab_size)}, DType::f32);
+    copy(stream(), view_of<int32_t>(batch.ids), target.view());
+    flops("cross_entropy, 16384 rows, vocabulary 151936", 2 * f(kTokens) * f(d_) * f(c_.vocab_size), [&] {
+      cross_entropy(stream(), x.view(), engine_.weights().head, target.view(), scratch.view(), logprob.view(),
+                    argmax.view());
+    });
+  }
+
+  RandomEngine engine_;
+  const ModelConfig& c_ = engine_.weights().config;
+  const int64_t d_ = c_.hidden_size, q_ = c_.num_heads * c_.head_dim, kv_ = c_.num_kv_heads * c_.head_dim;
+  uint64_t seed_ = 0;
+};
+
+}  // namespace
+
+void bench_kernels() {
+  Ops().run();
+}
+
+}  // namespace switchyard::bench

@@ -1,0 +1,53 @@
+// A matrix packed from values on a device is the one packed from the host's, padding included.
+#include <gtest/gtest.h>
+
+#include "kernels/cuda/matrix.h"
+#include "kernels/grouped_ffn.h"
+#include "kernels/packed_matrix.h"
+#include "support/compare.h"
+#include "support/device.h"
+
+namespace switchyard {
+namespace {
+
+using namespace test;
+
+Tensor storage_of(const Stream& stream, const PackedMatrix& matrix) {
+  const View storage = matrix.on_cuda().storage();
+  Tensor here(storage.shape, storage.dtype);
+  copy(stream, storage, here.view());
+  synchronize(stream);
+  return here;
+}
+
+struct Case {
+  bool gate_up;
+  int64_t n, k;
+};
+
+class DevicePack : public testing::TestWithParam<std::tuple<DType, Case>> {};
+
+TEST_P(DevicePack, EqualsTheHosts) {
+  const auto [operand, c] = GetParam();
+  if (const std::string why = why_skipped(Device::cuda); !why.empty()) GTEST_SKIP() << why;
+  const TestStream stream(Device::cuda);
+  const auto pack = [&](ConstView source) {
+    return c.gate_up ? pack_gate_up(stream, source, operand) : PackedMatrix::pack(stream, source, operand);
+  };
+  const Tensor source = random_tensor({c.n, c.k}, DType::f32, 1);
+  OwnedTensor there(source.view().shape, DType::f32, Device::cuda);
+  copy(stream, source.view(), there.view());
+  const PackedMatrix from_host = pack(source), from_device = pack(there.view());
+  EXPECT_EQ(from_device.n(), c.n);
+  EXPECT_EQ(from_device.k(), c.k);
+  EXPECT_EQ(from_device.bytes(), from_host.bytes());
+  EXPECT_TRUE(same_bits(storage_of(stream, from_device), storage_of(stream, from_host)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, DevicePack,
+                         testing::Combine(testing::Values(DType::f32, DType::bf16),
+                                          testing::Values(Case{false, 1, 1}, Case{false, 130, 65}, Case{false, 3, 300},
+                                                          Case{true, 2, 5}, Case{true, 34, 64}, Case{true, 270, 7})));
+
+}  // namespace
+}  // namespace switchyard

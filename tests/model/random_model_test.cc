@@ -1,0 +1,170 @@
+// Random weights are the same for any number of ranks and on every device.
+#include "model/random_model.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "base/device.h"
+#include "base/rng.h"
+#include "kernels/gemm.h"
+#include "model/memory_plan.h"
+#include "tests/model/scoring.h"
+#include "tests/support/compare.h"
+#include "tests/support/device.h"
+
+namespace switchyard::test {
+namespace {
+
+ModelConfig small_config() {
+  ModelConfig c;
+  c.family = "switchyard";
+  c.vocab_size = 83;
+  c.hidden_size = 48;
+  c.num_layers = 3;
+  c.num_heads = 4;
+  c.num_kv_heads = 2;
+  c.head_dim = 16;
+  c.num_experts = 7;
+  c.experts_per_token = 3;
+  c.expert_ffn_size = 24;
+  c.shared_ffn_size = 40;
+  c.dense_ffn_size = 56;
+  c.moe_layer = {false, true, true};
+  c.renormalise = c.qk_norm = true;
+  c.rms_norm_eps = 1e-6;
+  c.rope_theta = 10'000;
+  c.max_positions = 64;
+  return c;
+}
+
+std::vector<Record> random_records(const ModelConfig& c) {
+  std::vector<Record> records(9);
+  for (size_t r = 0; r < records.size(); ++r)
+    for (size_t i = 0; i < 1 + 5 * r; ++i)
+      records[r].tokens.push_back(static_cast<int32_t>(random_bits(r, i) % static_cast<uint64_t>(c.vocab_size)));
+  return records;
+}
+
+class RandomModel : public ::testing::TestWithParam<std::tuple<Device, DType>> {
+ protected:
+  void SetUp() override {
+    if (const std::string why = why_skipped(device_); !why.empty()) GTEST_SKIP() << why;
+  }
+  const Device device_ = std::get<0>(GetParam());
+  const DType operand_ = std::get<1>(GetParam());
+};
+
+TEST_P(RandomModel, GivesTheSameBitsOnAnyNumberOfRanks) {
+  const ModelConfig config = small_config();
+  const std::vector<Record> records = random_records(config);
+  const auto load = [&](const Stream& stream, const ExpertPlacement& placement, int rank) {
+    return random_model(stream, config, operand_, placement, rank);
+  };
+  const auto alone = score_records(config, load, records, {.operand = operand_, .device = device_});
+  for (const int ranks : {2, 3}) {
+    const ScoringRun run{.operand = operand_, .num_ranks = ranks, .num_threads = 2, .device = device_};
+    EXPECT_EQ(first_difference(alone, score_records(config, load, records, run)), "") << ranks << " ranks";
+  }
+  // Not a degenerate model: predictions differ from token to token.
+  const std::vector<float>& scores = alone.back().logprob;
+  EXPECT_GT(std::ranges::max(scores) - std::ranges::min(scores), 0.01f);
+}
+
+/// W, whatever its layout: the product with the identity is exact.
+Tensor unpacked(const Stream& stream, const PackedMatrix& w) {
+  const Tensor identity({w.k(), w.k()}, w.operand());
+  for (int64_t i = 0; i < w.k(); ++i) identity.set(i * w.k() + i, 1);
+  Tensor transposed({w.k(), w.n()}, DType::f32);
+  if (stream.device == Device::cpu) {
+    gemm(stream, identity, w, GemmOutput::store, transposed);
+    return transposed;
+  }
+  OwnedTensor x(identity.view().shape, w.operand(), stream.device),
+      y(transposed.view().shape, DType::f32, stream.device);
+  copy(stream, identity.view(), x.view());
+  gemm(stream, x.view(), w, GemmOutput::store, y.view());
+  copy(stream, y.view(), transposed.view());
+  synchronize(stream);
+  return transposed;
+}
+
+Tensor on_host(const Stream& stream, const OwnedTensor& tensor) {
+  Tensor here(tensor.view().shape, tensor.view().dtype);
+  copy(stream, tensor.view(), here.view());
+  synchronize(stream);
+  return here;
+}
+
+/// uniform in offset ± scale, by the name of the tensor
+Tensor expected(const std::string& name, const Shape& shape, DType dtype, float scale, float offset = 0) {
+  Tensor t(shape, dtype);
+  const uint64_t seed = hash_of(std::as_bytes(std::span(name))).low;
+  for (int64_t i = 0; i < t.size(); ++i)
+    t.set(i, scale * (2 * random_uniform(seed, static_cast<uint64_t>(i)) - 1) + offset);
+  return t;
+}
+
+Tensor transposed(const Tensor& w) {
+  const int64_t n = w.view().shape[0], k = w.view().shape[1];
+  Tensor t({k, n}, DType::f32);
+  for (int64_t i = 0; i < n * k; ++i) t.set(i % k * n + i / k, static_cast<float>(w.at(i)));
+  return t;
+}
+
+TEST_P(RandomModel, IsAFunctionOfTheTensorsNames) {
+  const ModelConfig c = small_config();
+  const TestStream stream(device_);
+  const LoadedModel model = random_model(stream, c, operand_, ExpertPlacement(7, 2), 1);  // experts 4, 5, 6
+  const ModelWeights& w = model.weights;
+  const LayerWeights& layer = w.layers[2];
+  const auto matrix = [&](const std::string& name, int64_t n, int64_t k, DType dtype) {
+    return transposed(expected(name, {n, k}, dtype, 0.035f));
+  };
+  ASSERT_EQ(layer.experts.size(), 3u);
+  EXPECT_TRUE(same_bits(on_host(stream, w.embed), expected("model.embed_tokens.weight", {83, 48}, operand_, 0.035f)));
+  EXPECT_TRUE(same_bits(on_host(stream, w.norm), expected("model.norm.weight", {48}, DType::f32, 0.1f, 1)));
+  EXPECT_TRUE(same_bits(unpacked(stream, w.head), matrix("lm_head.weight", 83, 48, operand_)));
+  EXPECT_TRUE(same_bits(unpacked(stream, layer.router), matrix("model.layers.2.mlp.gate.weight", 7, 48, DType::f32)));
+  EXPECT_TRUE(same_bits(unpacked(stream, layer.attention.k),
+                        matrix("model.layers.2.self_attn.k_proj.weight", 32, 48, operand_)));
+  EXPECT_TRUE(same_bits(unpacked(stream, layer.experts[1].down),
+                        matrix("model.layers.2.mlp.experts.5.down_proj.weight", 48, 24, operand_)));
+  EXPECT_EQ(layer.experts[1].gate_up.n(), 48);
+  EXPECT_TRUE(layer.dense.empty() && w.layers[0].experts.empty());
+  EXPECT_EQ(w.layers[0].dense.size() + layer.shared.size(), 2u);
+}
+
+/// The memory that plan_memory() counts with.
+TEST_P(RandomModel, TakesWhatIsPredicted) {
+  const ModelConfig c = small_config();
+  const TestStream stream(device_);
+  const LoadedModel model = random_model(stream, c, operand_, ExpertPlacement(7, 1), 0);
+  size_t bytes = 0;
+  const auto vector = [&](const OwnedTensor& t) {
+    if (t.view().data != nullptr) bytes += allocation_bytes(t.view().shape, t.view().dtype, device_);
+  };
+  const auto ffns = [&](const std::vector<FfnWeights>& all) {
+    for (const FfnWeights& w : all) bytes += w.gate_up.bytes() + w.down.bytes();
+  };
+  vector(model.weights.embed);
+  vector(model.weights.norm);
+  bytes += model.weights.head.bytes();
+  for (const LayerWeights& w : model.weights.layers) {
+    for (const OwnedTensor* t : {&w.attention.norm, &w.attention.q_norm, &w.attention.k_norm, &w.ffn_norm}) vector(*t);
+    for (const PackedMatrix* m : {&w.attention.q, &w.attention.k, &w.attention.v, &w.attention.o, &w.router})
+      bytes += m->bytes();
+    for (const auto* group : {&w.experts, &w.shared, &w.dense}) ffns(*group);
+  }
+  EXPECT_EQ(bytes, predict_weight_bytes(c, operand_, 7, 1, device_).resident);
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, RandomModel,
+                         ::testing::Combine(::testing::ValuesIn(kDevices), ::testing::Values(DType::f32, DType::bf16)),
+                         [](const auto& each) {
+                           return std::string(name_of(std::get<0>(each.param))) + "_" +
+                                  std::string(switchyard::name_of(std::get<1>(each.param)));
+                         });
+
+}  // namespace
+}  // namespace switchyard::test
