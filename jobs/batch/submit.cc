@@ -28,10 +28,6 @@ struct Submission {
   std::vector<std::string> sbatch_options;  ///< after "--"
 };
 
-std::string absolute(const std::string& path) {
-  return std::filesystem::absolute(path).lexically_normal().native();
-}
-
 /// "--name=value", or "--name value …" as separate words.
 void append_option(const OptionSet::Option& option, std::vector<std::string>& words) {
   const std::string name = "--" + option.name;
@@ -103,7 +99,7 @@ bool parse(std::span<const std::string> args, Submission& s) {
   for (const auto& option : of_job.options()) {
     if (known.contains(option.name) || !set.is_given(option.name)) continue;
     if (option.name == "run") {
-      s.run = absolute(option_text(option));  // as settle gets it, wherever the job starts
+      s.run = absolute_path(option_text(option));  // as settle gets it, wherever the job starts
       s.arguments.insert(s.arguments.end(), {"--run", s.run});
     } else {
       append_option(option, s.arguments);
@@ -155,9 +151,9 @@ std::string point_path(std::string run, int64_t index) {
 
 /// Run directories, one per point. The first has the script.
 std::vector<RunDirectory> run_directories(const Submission& s) {
-  if (s.options.array.empty()) return {RunDirectory(absolute(s.run))};
+  if (s.options.array.empty()) return {RunDirectory(absolute_path(s.run))};
   std::vector<RunDirectory> runs;
-  for (const int64_t index : array_indices(s.options.array)) runs.emplace_back(absolute(point_path(s.run, index)));
+  for (const int64_t index : array_indices(s.options.array)) runs.emplace_back(absolute_path(point_path(s.run, index)));
   return runs;
 }
 
@@ -167,7 +163,7 @@ BatchScript make_script(const Submission& s, const RunDirectory& first) {
   script.program = std::filesystem::read_symlink("/proc/self/exe").native();
   script.job = s.job;
   script.arguments = s.arguments;
-  script.run = absolute(s.run);
+  script.run = absolute_path(s.run);
   // Slurm's patterns: %j a job, %A and %a an array's task, %% a percent sign.
   const std::string attempts = std::regex_replace(first.attempts_path().native(), std::regex("%"), "%%");
   script.log = attempts + (s.options.array.empty() ? "/%j.log" : "/%A_%a.log");
