@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
+#include <optional>
 #include <regex>
 #include <sstream>
 #include <thread>
@@ -109,6 +110,18 @@ bool parse(std::span<const std::string> args, Submission& s) {
   return true;
 }
 
+/// Of a time limit as sbatch takes it: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S. Empty for anything else.
+std::optional<int64_t> limit_seconds(const std::string& text) {
+  std::smatch m;
+  static const std::regex kDays("([0-9]{1,6})-([0-9]{1,6})(?::([0-9]{1,6})(?::([0-9]{1,6}))?)?");
+  static const std::regex kTime("(?:([0-9]{1,6}):)?([0-9]{1,6})(?::([0-9]{1,6}))?");
+  const auto number = [&](size_t i) { return m[i].matched ? int64_t{std::stol(m[i])} : int64_t{0}; };
+  if (std::regex_match(text, m, kDays)) return ((number(1) * 24 + number(2)) * 60 + number(3)) * 60 + number(4);
+  if (!std::regex_match(text, m, kTime)) return std::nullopt;
+  if (m[1].matched && !m[3].matched) return number(1) * 60 + number(2);  // M:S, not H:M
+  return (number(1) * 60 + number(2)) * 60 + number(3);
+}
+
 void check(const Submission& s) {
   const SubmitOptions& o = s.options;
   const auto at_least = [](std::string_view name, int64_t value, int64_t least) {
@@ -120,6 +133,10 @@ void check(const Submission& s) {
   at_least("gpus-per-node", o.gpus_per_node, 0);
   at_least("signal-seconds", o.signal_seconds, 1);
   at_least("chain", o.chain, 0);
+  if (const auto limit = limit_seconds(o.time); limit && *limit <= o.signal_seconds)
+    fail(ExitCode::usage,
+         "submit: --time {} is no longer than --signal-seconds {}: the job would be told to stop when it starts",
+         o.time, o.signal_seconds);
   if (!o.array.empty() &&
       !std::regex_match(o.array, std::regex("[0-9]+(-[0-9]+(:[0-9]+)?)?(,[0-9]+(-[0-9]+(:[0-9]+)?)?)*(%[0-9]+)?")))
     fail(ExitCode::usage, "submit: --array: expected indices such as 0-9, 1,5,7 or 0-99%4, found {}", o.array);

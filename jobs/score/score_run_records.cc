@@ -77,8 +77,13 @@ void ScoreRun::record_failure(const Error& error) noexcept {
   if (nonce_.empty() || error.code() == ExitCode::mismatch) return;  // the directory is not ours
   try {
     if (is_complete_already()) return;
-    const bool interrupted = error.code() == ExitCode::interrupted;
-    write_state(interrupted ? RunStatus::interrupted : RunStatus::failed, error.code(), error.what());
+    // Once scoring has begun the environment was good enough: a peer, or the network, is gone, and may come again.
+    const bool lost_peer = error.code() == ExitCode::environment && scorer_ != nullptr;
+    if (lost_peer || error.code() == ExitCode::interrupted) {
+      write_state(RunStatus::interrupted, ExitCode::interrupted, error.what());
+    } else {
+      write_state(RunStatus::failed, error.code(), error.what());
+    }
   } catch (const std::exception& e) {
     log::warning("state.json could not be written: {}", e.what());
   }

@@ -1,6 +1,9 @@
 #include "jobs/watchdog.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <mutex>
 #include <thread>
@@ -67,6 +70,25 @@ TEST_F(WatchdogTest, ARankThatGetsOnIsWaitedFor) {
   }
   EXPECT_EQ(read_verdict(hang_directory()), "");
   EXPECT_TRUE(std::filesystem::is_empty(hang_directory()));  // nobody leaves files behind
+}
+
+TEST_F(WatchdogTest, WhoWasStoppedItselfStartsAnew) {
+  const pid_t child = ::fork();
+  if (child == 0) {  // two ranks on the way through a long operation, suspended with their job
+    auto ranks = start(2, milliseconds(1000));
+    for (auto& rank : ranks) wait_in_world(*rank);
+    std::this_thread::sleep_for(milliseconds(500));  // the suspension falls into this
+    for (auto& rank : ranks) rank->pulse.leave();
+    for (auto& rank : ranks) rank->watchdog.reset();
+    ::_exit(read_verdict(hang_directory()).empty() ? 0 : 1);
+  }
+  std::this_thread::sleep_for(milliseconds(100));
+  ::kill(child, SIGSTOP);
+  std::this_thread::sleep_for(milliseconds(3000));
+  ::kill(child, SIGCONT);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(WatchdogTest, RanksThatGetOnLeaveNoTrace) {

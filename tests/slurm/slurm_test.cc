@@ -229,6 +229,25 @@ TEST_P(StoppedRank, IsNamed) {
 }
 INSTANTIATE_TEST_SUITE_P(Ranks, StoppedRank, ::testing::Values(0, 3));
 
+class KilledRank : public SlurmTest, public ::testing::WithParamInterface<int> {};
+
+TEST_P(KilledRank, IsReplaced) {
+  const int rank = GetParam();
+  const ClusterRun run(*cluster_, root_ / ("killed-" + std::to_string(rank)));
+  const std::string job = run.submit(slow_options());
+  ASSERT_TRUE(has_begun(run));
+  const int pid = cluster_->rank_pids(job, 4).at(static_cast<size_t>(rank));
+  ASSERT_GT(pid, 0);
+  ::kill(pid, SIGKILL);
+  const std::string end = "attempts/" + job + ".0/end.json";
+  ASSERT_TRUE(within(60s, [&] { return !run.file(end).empty(); })) << run.status().dump(2);
+  const Json ended = parse_json(run.file(end), "end");
+  EXPECT_EQ(ended.at("exit_code"), 75) << ended.dump() << run.file("attempts/" + job + ".0/stderr.log");
+  EXPECT_EQ(ended.at("requeue"), true) << ended.dump();
+  expect_complete(run);
+}
+INSTANTIATE_TEST_SUITE_P(Ranks, KilledRank, ::testing::Values(0, 3));
+
 /// A hundred records: with a slow, or hung, disk.
 class SlowDisk : public SlurmTest {
  protected:
