@@ -3,8 +3,6 @@
 //   scan:  from that, the experts' offsets, and where in an expert's part each block begins
 //   place: the same for the block's warps; then each warp puts its assignments there, 32 at a time
 // Integers only, each written by one thread: there is one result. Atomics would lose the order.
-#include <bit>
-
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/warp.h"
 #include "kernels/group_by_expert.h"
@@ -29,17 +27,6 @@ __device__ int warp_index() {
   return static_cast<int>(threadIdx.x) / kWarp;
 }
 
-/// The valid lanes with this lane's expert. (A ballot for each bit: no more than ten.)
-__device__ unsigned lanes_with_same(int expert, int experts, bool valid) {
-  unsigned same = __ballot_sync(kAllLanes, valid);
-  for (int bit = 1; bit < experts; bit *= 2) {
-    const bool set = (expert & bit) != 0;
-    const unsigned have = __ballot_sync(kAllLanes, set);
-    same &= set ? have : ~have;
-  }
-  return same;
-}
-
 /// Goes through the warp's share in order; next[e], the warp's own, counts those of expert e on. visit(assignment,
 /// next[e] as it came to this one).
 template <class Visit>
@@ -49,10 +36,10 @@ __device__ void walk(const Batch& batch, const SharedArray<int>& next, const Vis
   for (int64_t piece = pieces * share / shares; piece < pieces * (share + 1) / shares; ++piece) {
     const int64_t i = piece * kWarp + lane_index();
     const bool valid = i < batch.assignments;
-    const int expert = valid ? batch.expert_of[i] : 0;
-    const unsigned same = lanes_with_same(expert, batch.experts, valid);
+    const int expert = valid ? batch.expert_of[i] : -1;
+    const unsigned same = __match_any_sync(kAllLanes, expert);  // the lanes with this lane's expert
     const int before = __popc(same & ((1u << lane_index()) - 1));
-    const int begin = valid ? next[expert] : 0;
+    const int begin = valid ? int{next[expert]} : 0;
     __syncwarp();
     if (valid && before == 0) next[expert] = begin + __popc(same);
     __syncwarp();
@@ -62,7 +49,7 @@ __device__ void walk(const Batch& batch, const SharedArray<int>& next, const Vis
 
 /// Every warp's table of its assignments' numbers, of which the block has all when this returns.
 __device__ void count_by_warp(const Batch& batch, const SharedArray<int>& tables) {
-  for (int i = static_cast<int>(threadIdx.x); i < tables.size(); i += kThreads) tables[i] = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < tables.size(); i += kThreads) tables.store(i, 0);
   __syncthreads();
   walk(batch, tables.part(warp_index() * batch.experts, batch.experts), [](int64_t, int) {});
   __syncthreads();
@@ -108,7 +95,7 @@ __global__ void scan_kernel(Batch batch, int32_t* counts, int64_t* offsets, int6
   }
   __syncthreads();
   const int e = static_cast<int>(threadIdx.x);
-  const int count = e < batch.experts ? sums[e] : 0;
+  const int count = e < batch.experts ? int{sums[e]} : 0;
   int up_to = sum_up_to_lane(count);
   if (lane_index() == kWarp - 1) warp_sums[warp_index()] = up_to;
   __syncthreads();

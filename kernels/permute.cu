@@ -16,7 +16,7 @@ __global__ void move_rows_kernel(const Unit* source, const int32_t* from, Unit* 
   const Unit* src = source + (from != nullptr ? int64_t{from[share.row]} : share.row) * units;
   Unit* dst = target + (to != nullptr ? int64_t{to[share.row]} : share.row) * units;
   for (int64_t first = share.first; first < units; first += kUnitsInFlight * share.step) {
-    Unit moved[kUnitsInFlight];
+    Unit moved[kUnitsInFlight] = {};
     for (int j = 0; j < kUnitsInFlight; ++j)
       if (first + j * share.step < units) moved[j] = src[first + j * share.step];
     for (int j = 0; j < kUnitsInFlight; ++j)

@@ -112,7 +112,7 @@ std::vector<cublasLtMatmulAlgo_t> proposals(cublasLtHandle_t handle, const Matri
   return algorithms;
 }
 
-/// Whether `algorithm`, kept from splitting k, takes this many rows.
+/// Whether `algorithm` takes this many rows, and without a workspace.
 bool fits(cublasLtHandle_t handle, const cublasLtMatmulAlgo_t& algorithm, const Matrices& m) {
   cublasLtMatmulHeuristicResult_t result{};
   return cublasLtMatmulAlgoCheck(handle, m.desc(), m.w(), m.x(), m.y(), m.y(), &algorithm, &result) ==
@@ -120,14 +120,21 @@ bool fits(cublasLtHandle_t handle, const cublasLtMatmulAlgo_t& algorithm, const 
          result.workspaceSize == 0;
 }
 
+/// Makes `attribute` have this value, where it has not; some algorithms cannot be told.
+template <class T>
+bool configure(cublasLtMatmulAlgo_t& algorithm, cublasLtMatmulAlgoConfigAttributes_t attribute, T value) {
+  T now{};
+  size_t written = 0;
+  if (cublasLtMatmulAlgoConfigGetAttribute(&algorithm, attribute, &now, sizeof now, &written) ==
+          CUBLAS_STATUS_SUCCESS &&
+      now == value)
+    return true;
+  return cublasLtMatmulAlgoConfigSetAttribute(&algorithm, attribute, &value, sizeof value) == CUBLAS_STATUS_SUCCESS;
+}
+
 bool keep_from_splitting(cublasLtMatmulAlgo_t& algorithm) {
-  const int32_t splits = 1;
-  const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_NONE;
-  const auto configured = [&](cublasLtMatmulAlgoConfigAttributes_t attribute, const auto& value) {
-    return cublasLtMatmulAlgoConfigSetAttribute(&algorithm, attribute, &value, sizeof value) == CUBLAS_STATUS_SUCCESS;
-  };
-  return configured(CUBLASLT_ALGO_CONFIG_SPLITK_NUM, splits) &&
-         configured(CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, reduction);
+  return configure<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, 1) &&
+         configure<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, CUBLASLT_REDUCTION_SCHEME_NONE);
 }
 
 class PinnedAlgorithm : public CublasProduct {

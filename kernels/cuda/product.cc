@@ -25,16 +25,18 @@ std::span<const int32_t> tile_shapes(DType operand, int64_t k) {
                                 : std::span<const int32_t>(kUnalignedF32Rows);
 }
 
-// The largest tiles that most groups fill and that give every multiprocessor something to do. A group that has a few
-// more rows than a tile reads its weights twice, from the cache the second time.
+// A group with more rows than a tile brings its weights to shared memory twice. While weights bound the time, that is
+// dear and empty rows are not, so tiles have some room beyond the mean; in the largest, products bound it, and it must
+// be nearly full. Every multiprocessor is to have something to do.
 int32_t tile_rows_for(DType operand, int64_t k, int64_t entries, int64_t groups, int64_t n) {
   constexpr int64_t kEnoughBlocks = 256, kMostColumns = 128;
+  const auto least_mean = [](int32_t tile_rows) { return tile_rows == 128 ? 96 : tile_rows == 64 ? 25 : 11; };
   const std::span<const int32_t> shapes = tile_shapes(operand, k);
   const int64_t mean = entries / std::max<int64_t>(1, groups);
   for (size_t i = shapes.size() - 1; i > 0; --i) {
-    const bool filled = mean * 4 >= shapes[i] * 3;
-    const int64_t blocks = (entries + shapes[i] - 1) / shapes[i] * ((n + kMostColumns - 1) / kMostColumns);
-    if (filled && blocks >= kEnoughBlocks) return shapes[i];
+    const int64_t tiles = std::max((entries + shapes[i] - 1) / shapes[i], std::min(entries, groups));
+    const int64_t blocks = tiles * ((n + kMostColumns - 1) / kMostColumns);
+    if (mean >= least_mean(shapes[i]) && blocks >= kEnoughBlocks) return shapes[i];
   }
   return shapes[0];
 }

@@ -61,10 +61,8 @@ bool Races::ordered(unsigned thread, unsigned other, Ticket when) const {
 
 bool Races::writer_races(const Cell& cell, const Actor& actor, Access access) {
   const unsigned writer = cell.writer & kThread;
-  const bool copied = (cell.writer & kCopy) != 0;
-  if (!copied && (cell.written < barrier_ || writer == actor.thread)) return false;
   const char* verb = access == Access::read ? "reads" : "writes";
-  if (copied && cell.written >= begin_) {
+  if ((cell.writer & kCopy) != 0 && cell.written >= begin_) {
     report_ = fmt::format("{} where an asynchronous copy of thread {} that was not waited for writes", verb, writer);
     return true;
   }
@@ -75,7 +73,6 @@ bool Races::writer_races(const Cell& cell, const Actor& actor, Access access) {
 }
 
 bool Races::readers_race(const Cell& cell, const Actor& actor) {
-  if (cell.read < barrier_ || (cell.warp == actor.warp && cell.readers == actor.lane_bit)) return false;
   if (cell.warp == kManyWarps) {
     report_ = "writes what threads of several warps read, with no barrier between";
     return true;
@@ -89,37 +86,43 @@ bool Races::readers_race(const Cell& cell, const Actor& actor) {
   return false;
 }
 
-bool Races::read_races(Cell& cell, const Actor& actor) {
-  if (writer_races(cell, actor, Access::read)) return true;
-  if (cell.read < barrier_ || (cell.warp == actor.warp && cell.read < actor.now)) {
-    cell.read = actor.now;
-    cell.warp = actor.warp;
-    cell.readers = actor.lane_bit;
-  } else if (cell.warp == actor.warp) {
-    if (cell.read == actor.now) cell.readers |= actor.lane_bit;
-  } else {
+/// Others read the cell since the barrier.
+void Races::add_reader(Cell& cell, const Actor& actor) {
+  if (cell.warp != actor.warp) {
     cell.warp = kManyWarps;
+  } else if (cell.read < actor.now) {
+    cell.read = actor.now;
+    cell.readers = actor.lane_bit;
+  } else if (cell.read == actor.now) {
+    cell.readers |= actor.lane_bit;
   }
-  return false;
-}
-
-bool Races::write_races(Cell& cell, const Actor& actor, Access access) {
-  if (writer_races(cell, actor, access) || readers_race(cell, actor)) return true;
-  cell.written = actor.now;
-  cell.writer = static_cast<uint16_t>(actor.thread | (access == Access::atomic ? kAtomic : 0u));
-  return false;
 }
 
 bool Races::races(unsigned thread, size_t offset, size_t bytes, Access access) {
   const Actor who = actor(thread);
-  const size_t end = (offset + bytes + kCellBytes - 1) / kCellBytes;
-  bool found = false;
-  if (access == Access::read) {
-    for (size_t i = offset / kCellBytes; i < end && !found; ++i) found = read_races(cells_[i], who);
-  } else {
-    for (size_t i = offset / kCellBytes; i < end && !found; ++i) found = write_races(cells_[i], who, access);
+  const Ticket barrier = barrier_;
+  Cell* const end = cells_.data() + (offset + bytes + kCellBytes - 1) / kCellBytes;
+  for (Cell* cell = cells_.data() + offset / kCellBytes; cell != end; ++cell) {
+    // Nearly always: nobody else wrote here since the barrier, and nobody else read what is written now.
+    const bool alone = (cell->writer & kCopy) == 0 && (cell->written < barrier || (cell->writer & kThread) == thread);
+    const bool unread = cell->read < barrier || (cell->warp == who.warp && cell->readers == who.lane_bit);
+    if (access == Access::read) {
+      if (!alone && writer_races(*cell, who, access)) return true;
+      if (unread) {
+        cell->read = who.now;
+        cell->warp = who.warp;
+        cell->readers = who.lane_bit;
+      } else {
+        add_reader(*cell, who);
+      }
+    } else {
+      if (!alone && writer_races(*cell, who, access)) return true;
+      if (!unread && readers_race(*cell, who)) return true;
+      cell->written = who.now;
+      cell->writer = static_cast<uint16_t>(thread | (access == Access::atomic ? kAtomic : 0u));
+    }
   }
-  return found;
+  return false;
 }
 
 bool Races::begin_copy_races(unsigned thread, size_t offset, size_t bytes) {

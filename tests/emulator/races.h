@@ -60,8 +60,7 @@ class Races {
   bool ordered(unsigned thread, unsigned other, Ticket when) const;
   bool writer_races(const Cell& cell, const Actor& actor, Access access);
   bool readers_race(const Cell& cell, const Actor& actor);
-  bool read_races(Cell& cell, const Actor& actor);
-  bool write_races(Cell& cell, const Actor& actor, Access access);
+  static void add_reader(Cell& cell, const Actor& actor);
 
   Ticket last_ = 0, begin_ = 0, barrier_ = 0;
   std::vector<Cell> cells_;

@@ -1,6 +1,7 @@
 #include "emulator/tensor_core.h"
 
-#include <cmath>
+#include <immintrin.h>
+
 #include <cstring>
 
 #include "engine.h"
@@ -22,7 +23,7 @@ float high(uint32_t pair) {
 
 /// Fragments to matrices, the product, and back. Lane 4·g + t; see kernels/cuda/tensor_core.h for the layouts.
 void complete_product(void* const* lanes, unsigned) {
-  float a[16][16], b[16][8], d[16][8];
+  alignas(32) float a[16][16], b[16][8], d[16][8];
   for (int lane = 0; lane < 32; ++lane) {
     const auto& mine = *static_cast<const Product*>(lanes[lane]);
     const int g = lane / 4, t = lane % 4;
@@ -38,9 +39,11 @@ void complete_product(void* const* lanes, unsigned) {
     }
     for (int i = 0; i < 4; ++i) d[g + (i / 2) * 8][2 * t + i % 2] = mine.d[i];
   }
-  for (int row = 0; row < 16; ++row)
-    for (int k = 0; k < 16; ++k)
-      for (int column = 0; column < 8; ++column) d[row][column] = std::fma(a[row][k], b[k][column], d[row][column]);
+  for (int row = 0; row < 16; ++row) {
+    __m256 sums = _mm256_load_ps(d[row]);
+    for (int k = 0; k < 16; ++k) sums = _mm256_fmadd_ps(_mm256_set1_ps(a[row][k]), _mm256_load_ps(b[k]), sums);
+    _mm256_store_ps(d[row], sums);
+  }
   for (int lane = 0; lane < 32; ++lane) {
     const int g = lane / 4, t = lane % 4;
     for (int i = 0; i < 4; ++i) static_cast<Product*>(lanes[lane])->d[i] = d[g + (i / 2) * 8][2 * t + i % 2];

@@ -121,6 +121,8 @@ TEST_P(DeviceProduct, TilesGrowWithTheRowsOfAGroup) {
   EXPECT_EQ(rows(64 * 8, 128), 16);
   EXPECT_EQ(rows(16384 * 8, 128), GetParam() == DType::bf16 ? 128 : 64);
   EXPECT_EQ(rows(0, 128), 16);
+  EXPECT_EQ(rows(30 * 128, 128), 64);
+  EXPECT_EQ(rows(64, 1), 16);  // tiles of 64 would occupy 16 multiprocessors
   for (int64_t entries = 1, before = 0; entries < 40000; entries *= 2) {
     EXPECT_GE(rows(entries, 16), before);
     before = rows(entries, 16);

@@ -7,6 +7,7 @@
 
 #include "reference/softmax.h"
 #include "support/compare.h"
+#include "support/device.h"
 
 namespace switchyard {
 namespace {
@@ -17,11 +18,10 @@ struct Routed {
   Tensor expert, weight;
 };
 
-Routed route(const Tensor& logits, int64_t k, bool renormalise) {
-  const int64_t tokens = logits.view().rows();
+Routed route(const TestStream& stream, ConstView logits, int64_t k, bool renormalise, int64_t displacement = 0) {
+  const int64_t tokens = logits.rows();
   Routed r{Tensor({tokens, k}, DType::i32), Tensor({tokens, k}, DType::f32)};
-  CpuStream stream;
-  router_top_k(stream, logits, renormalise, r.expert, r.weight);
+  stream.run_displaced(displacement, router_top_k, logits, renormalise, r.expert, r.weight);
   return r;
 }
 
@@ -30,13 +30,15 @@ struct Case {
   bool renormalise;
 };
 
-class RouterTest : public testing::TestWithParam<Case> {};
+class RouterTest : public testing::TestWithParam<std::tuple<Device, Case>> {};
 
 TEST_P(RouterTest, AgreesWithSortingAndDoublePrecision) {
-  const auto [tokens, experts, k, renormalise] = GetParam();
+  const auto [device, c] = GetParam();
+  const auto [tokens, experts, k, renormalise] = c;
+  if (const std::string why = why_skipped(device); !why.empty()) GTEST_SKIP() << why;
   Tensor logits = random_tensor({tokens, experts}, DType::f32, 1, 6);
   for (int64_t i = 0; i < logits.size(); i += 3) logits.set(i, std::round(static_cast<float>(logits.at(i))));  // ties
-  const Routed got = route(logits, k, renormalise);
+  const Routed got = route(TestStream(device), logits, k, renormalise);
   std::vector<reference::Bounded> want;
   for (int64_t t = 0; t < tokens; ++t) {
     std::vector<double> row, chosen;
@@ -59,10 +61,44 @@ TEST_P(RouterTest, AgreesWithSortingAndDoublePrecision) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RouterTest,
-                         testing::Values(Case{100, 128, 4, true}, Case{100, 128, 8, false}, Case{3, 5, 5, false},
-                                         Case{7, 9, 1, true}, Case{1, 1, 1, false}, Case{0, 8, 2, true}));
+                         testing::Combine(testing::ValuesIn(kDevices),
+                                          testing::Values(Case{100, 128, 4, true}, Case{100, 128, 8, false},
+                                                          Case{3, 5, 5, false}, Case{7, 9, 1, true},
+                                                          Case{1, 1, 1, false}, Case{0, 8, 2, true},
+                                                          Case{5, 70, 40, true}, Case{6, 129, 8, false},
+                                                          Case{5, 512, 10, true}, Case{5, 1000, 8, false})));
 
-TEST(Router, NaNNeverGivesInvalidOrRepeatedExpertsAndShowsInTheWeights) {
+class RouterOnDeviceTest : public testing::TestWithParam<Device> {
+ protected:
+  void SetUp() override {
+    if (const std::string why = why_skipped(GetParam()); !why.empty()) GTEST_SKIP() << why;
+  }
+};
+
+TEST_P(RouterOnDeviceTest, ATokensBitsDependOnItAlone) {
+  const TestStream stream(GetParam());
+  for (const int64_t experts : {128, 300, 520})
+    for (const bool renormalise : {false, true}) {
+      const Tensor logits = random_tensor({13, experts}, DType::f32, 1, 6);
+      const Routed together = route(stream, logits, 8, renormalise);
+      for (int64_t t = 0; t < 13; ++t) {
+        const Routed one = route(stream, logits.view().slice(t, 1), 8, renormalise, t % 2);
+        ASSERT_TRUE(same_row_bits(one.weight, 0, together.weight, t));
+        ASSERT_EQ(std::memcmp(one.expert.row(0), together.expert.row(t), one.expert.row_bytes()), 0);
+      }
+    }
+}
+
+TEST_P(RouterOnDeviceTest, ChoosesWhatTheCpuChooses) {
+  Tensor logits = random_tensor({40, 96}, DType::f32, 3, 4);
+  for (int64_t i = 0; i < logits.size(); i += 5) logits.set(i, i % 3 == 0 ? NAN : i % 2 == 0 ? INFINITY : -INFINITY);
+  const Routed got = route(TestStream(GetParam()), logits, 12, true);
+  const Routed want = route(TestStream(Device::cpu), logits, 12, true);
+  for (int64_t i = 0; i < got.expert.size(); ++i)
+    ASSERT_EQ(got.expert.data<int32_t>()[i], want.expert.data<int32_t>()[i]) << "token " << i / 12;
+}
+
+TEST_P(RouterOnDeviceTest, NaNNeverGivesInvalidOrRepeatedExpertsAndShowsInTheWeights) {
   for (const int pattern : {0, 1, 2, 3}) {
     Tensor logits = random_tensor({1, 12}, DType::f32, 2);
     for (int64_t e = 0; e < 12; ++e) {
@@ -70,7 +106,7 @@ TEST(Router, NaNNeverGivesInvalidOrRepeatedExpertsAndShowsInTheWeights) {
       if (pattern == 3) logits.set(e, e % 3 == 0 ? INFINITY : -INFINITY);
     }
     for (const bool renormalise : {false, true}) {
-      const Routed got = route(logits, 6, renormalise);
+      const Routed got = route(TestStream(GetParam()), logits, 6, renormalise);
       std::set<int32_t> experts(got.expert.data<int32_t>(), got.expert.data<int32_t>() + 6);
       EXPECT_EQ(experts.size(), 6u);
       EXPECT_GE(*experts.begin(), 0);
@@ -80,13 +116,15 @@ TEST(Router, NaNNeverGivesInvalidOrRepeatedExpertsAndShowsInTheWeights) {
   }
 }
 
-TEST(Router, EqualLogitsTakeTheFirstExperts) {
-  const Routed got = route(Tensor({1, 16}, DType::f32), 4, true);
+TEST_P(RouterOnDeviceTest, EqualLogitsTakeTheFirstExperts) {
+  const Routed got = route(TestStream(GetParam()), Tensor({1, 16}, DType::f32), 4, true);
   for (int j = 0; j < 4; ++j) {
     EXPECT_EQ(got.expert.data<int32_t>()[j], j);
     EXPECT_EQ(got.weight.at(j), 0.25);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Devices, RouterOnDeviceTest, testing::ValuesIn(kDevices), testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace switchyard

@@ -48,8 +48,13 @@ class TestStream {
   /// op(stream, args …) with host tensors for arguments.
   template <class... P, class... A>
   void run(const Op<void(const Stream&, P...)>& op, A&&... args) const {
+    run_displaced(0, op, std::forward<A>(args)...);
+  }
+  /// The same with every tensor `displacement` elements beyond an aligned address of the device.
+  template <class... P, class... A>
+  void run_displaced(int64_t displacement, const Op<void(const Stream&, P...)>& op, A&&... args) const {
     if (stream_.device == Device::cpu) return op(stream_, std::forward<A>(args)...);
-    Moved moved(stream_);
+    Moved moved(stream_, displacement);
     op(stream_, moved.argument(static_cast<P>(args))...);
     moved.bring_back();
   }
@@ -59,7 +64,7 @@ class TestStream {
   /// place.
   class Moved {
    public:
-    explicit Moved(const Stream& stream) : stream_(stream) {}
+    Moved(const Stream& stream, int64_t displacement) : stream_(stream), displacement_(displacement) {}
 
     ConstView argument(ConstView host) { return there(host); }
     View argument(View host) {
@@ -82,12 +87,19 @@ class TestStream {
 
    private:
     View there(ConstView host) {
+      if (host.elements() == 0) return {nullptr, host.shape, host.dtype, Device::cuda};
       const auto [entry, is_new] = tensors_.try_emplace(host.data);
+      OwnedTensor& tensor = entry->second;
       if (is_new) {
-        entry->second = OwnedTensor(host.shape, host.dtype, Device::cuda);
-        copy(stream_, host, entry->second.view());
+        tensor = OwnedTensor(displacement_ == 0 ? host.shape : Shape{displacement_ + host.elements()}, host.dtype,
+                             Device::cuda);
+        copy(stream_, host, placed(tensor, host.shape));
       }
-      return entry->second.view().reshaped(host.shape);
+      return placed(tensor, host.shape);
+    }
+    View placed(OwnedTensor& tensor, const Shape& shape) const {
+      if (displacement_ == 0) return tensor.view().reshaped(shape);
+      return tensor.view().slice(displacement_, shape.elements()).reshaped(shape);
     }
     template <class T>
     std::span<const T> moved_span(std::span<const T> host) {
@@ -96,6 +108,7 @@ class TestStream {
     }
 
     const Stream& stream_;
+    int64_t displacement_;
     std::map<const void*, OwnedTensor> tensors_;
     std::vector<std::pair<ConstView, View>> written_;
   };
