@@ -11,7 +11,7 @@ std::string numerics_id(DType operand, Device device, int device_index) {
   constexpr int kRevision = 1;
   if (device == Device::cuda)
     return fmt::format("r{}/{}/{}/cublas-{}", kRevision, name_of(operand), device_info(device_index).architecture,
-                       cublas_version());
+                       cuda::cublas_version());
   return fmt::format("r{}/{}/{}/onednn-{}", kRevision, name_of(operand), current_cpu_isa(), onednn_version());
 }
 

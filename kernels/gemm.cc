@@ -53,4 +53,11 @@ void gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput o
 }
 
 }  // namespace cpu
+
+#if !defined(SWITCHYARD_CUDA)
+std::string cuda::cublas_version() {
+  return {};
+}
+#endif
+
 }  // namespace switchyard

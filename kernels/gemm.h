@@ -20,7 +20,7 @@ GemmFn gemm;
 }
 namespace cuda {
 GemmFn gemm;
-std::string cublas_version();  ///< "13.0.2", part of the numerics id
+std::string cublas_version();  ///< "13.0.2", part of the numerics id; empty in a build without CUDA
 }  // namespace cuda
 inline constexpr Op<GemmFn> gemm{"gemm", cpu::gemm, SWITCHYARD_CUDA_IMPL(cuda::gemm)};
 

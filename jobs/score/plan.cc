@@ -26,8 +26,17 @@ std::vector<int> group_sizes(int world, int ranks_on_host, int64_t num_experts) 
   return sizes;
 }
 
+/// For a group of `ep` ranks: between GPUs one half of a batch computes while the other half's rows travel.
+DecoderLimits limits_with(const ScorePlan& plan, const ScoreOptions& options, int ep) {
+  DecoderLimits limits = plan.limits;
+  const bool overlap = plan.device.device == Device::cuda && ep > 1;
+  limits.micro_batches = options.micro_batches > 0 ? static_cast<int>(options.micro_batches) : overlap ? 2 : 1;
+  return limits;
+}
+
 MemoryPlan memory_with(const ScorePlan& plan, const ScoreOptions& options, DType operand, int ep) {
-  return plan_memory(plan.config, {operand, ep, plan.threads, plan.limits, options.exchange_bytes, plan.device.device});
+  return plan_memory(plan.config, {operand, ep, plan.threads, limits_with(plan, options, ep), options.exchange_bytes,
+                                   plan.device.device});
 }
 
 bool fits(const ScorePlan& plan, const MemoryPlan& memory) {
@@ -132,7 +141,9 @@ MachineShare share_machine(Communicator& world, DeviceRequest request, bool shar
   std::vector<int64_t> all(2 * static_cast<size_t>(world.size()));
   world.all_gather({mine, {1, 2}, DType::i64}, {all.data(), {world.size(), 2}, DType::i64});
 
-  MachineShare share{.world_size = world.size(), .ranks_on_host = 0};
+  MachineShare share;
+  share.world_size = world.size();
+  share.ranks_on_host = 0;
   int same_mask = 0;
   for (size_t i = 0; i < all.size(); i += 2) {
     share.ranks_on_host += all[i] == mine[0];

@@ -21,15 +21,18 @@ class SharedArray {
 
 #if defined(SWITCHYARD_EMULATED_GPU)
   emulator::SharedRef<T> operator[](int i) const {
+    emulator::check_range(i, 1, size_);
     return {data_ + i};
   }
   /// A vector of consecutive elements, aligned to its size: load<float4>(i) is elements i … i+3.
   template <class V>
   V load(int i) const {
+    emulator::check_range(i, sizeof(V) / sizeof(T), size_);
     return emulator::shared_load<V>(data_ + i);
   }
   template <class V>
   void store(int i, const V& value) const {
+    emulator::check_range(i, sizeof(V) / sizeof(T), size_);
     emulator::shared_store<V>(data_ + i, value);
   }
 #else
@@ -47,9 +50,15 @@ class SharedArray {
 #endif
   /// For the instructions of tensor_core.h; not to be read or written through.
   __device__ T* address(int i) const {
+#if defined(SWITCHYARD_EMULATED_GPU)
+    emulator::check_range(i, 1, size_);
+#endif
     return data_ + i;
   }
   __device__ SharedArray part(int first, int size) const {
+#if defined(SWITCHYARD_EMULATED_GPU)
+    emulator::check_range(first, size, size_);
+#endif
     return {data_ + first, size};
   }
 

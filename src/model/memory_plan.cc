@@ -114,17 +114,16 @@ size_t device_workspace_bytes(const ModelConfig& c, DType operand, const Decoder
     return f == 0 ? 0 : grouped_ffn_workspace(entries, f, operand, groups);
   };
   const AttentionShape heads{.tokens = tokens,
-                                 .records = tokens,
-                                 .heads = c.num_heads,
-                                 .kv_heads = c.num_kv_heads,
-                                 .head_dim = c.head_dim,
-                                 .output = operand};
+                             .records = tokens,
+                             .heads = c.num_heads,
+                             .kv_heads = c.num_kv_heads,
+                             .head_dim = c.head_dim,
+                             .output = operand};
   return std::max({attention_workspace(heads), cross_entropy_workspace(limits.max_tokens, c.vocab_size),
                    group_by_expert_workspace(tokens, c.experts_per_token, c.num_experts),
                    ffn(max_entries, c.expert_ffn_size, c.num_experts), ffn(tokens, c.shared_ffn_size, 1),
                    ffn(tokens, c.dense_ffn_size, 1), gemm_workspace(q, d, operand), gemm_workspace(kv, d, operand),
-                   gemm_workspace(d, q, operand), gemm_workspace(c.num_experts, d, DType::f32),
-                   gemm_workspace(c.vocab_size, d, operand)});
+                   gemm_workspace(d, q, operand), gemm_workspace(c.num_experts, d, DType::f32)});
 }
 
 size_t available_memory() {

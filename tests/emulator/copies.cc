@@ -31,7 +31,7 @@ cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, 
   if (!fits(source, kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice, any) ||
       !fits(target, kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice, any))
     return cudaErrorInvalidValue;
-  if (source == Side::pageable) {  // may be changed once this returns
+  if (source == Side::pageable && deferred()) {  // may be changed once this returns
     const auto* bytes_from = static_cast<const std::byte*>(from);
     enqueue(stream, [to, staged = std::vector<std::byte>(bytes_from, bytes_from + bytes)] {
       std::memcpy(to, staged.data(), staged.size());

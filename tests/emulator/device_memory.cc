@@ -17,6 +17,8 @@ namespace {
 
 constexpr size_t kPage = 4096;
 constexpr size_t kAlignment = 256;
+// Of addresses that nobody may touch, behind every allocation and so before nearly every other.
+constexpr size_t kGuardBytes = 16 << 20;
 
 struct Block {
   Allocation allocation;
@@ -40,13 +42,13 @@ class Table {
     const std::lock_guard lock(mutex_);
     if (kind == MemoryKind::device && bytes > memory_of_device() - std::min(used_[device], memory_of_device()))
       return cudaErrorMemoryAllocation;
-    // The end of the memory meets a page that nobody may touch.
+    // The end of the memory meets the guard.
     const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
     const size_t pages = (rounded + kPage - 1) / kPage * kPage;
     void* mapping = map(pages, kind);
     if (mapping == nullptr) return cudaErrorMemoryAllocation;
     const uintptr_t begin = reinterpret_cast<uintptr_t>(mapping) + pages - rounded;
-    blocks_[begin] = {{begin, begin + bytes, kind, device}, mapping, pages + kPage};
+    blocks_[begin] = {{begin, begin + bytes, kind, device}, mapping, pages + kGuardBytes};
     if (kind == MemoryKind::device) used_[device] += bytes;
     *p = reinterpret_cast<void*>(begin);
     return cudaSuccess;
@@ -86,19 +88,19 @@ class Table {
     if (ones_ < 0 || write(ones_, ones.data(), kOnes) != static_cast<ssize_t>(kOnes)) std::abort();
   }
 
-  /// `pages` bytes, of ones for a device, and a page without access.
+  /// `pages` bytes, of ones for a device, and the guard.
   void* map(size_t pages, MemoryKind kind) const {
     void* mapping =
-        mmap(nullptr, pages + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        mmap(nullptr, pages + kGuardBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapping == MAP_FAILED) return nullptr;
     auto* memory = static_cast<std::byte*>(mapping);
-    bool ok = mprotect(memory + pages, kPage, PROT_NONE) == 0;
+    bool ok = mprotect(memory + pages, kGuardBytes, PROT_NONE) == 0;
     // Copies on write of the same few ones: what is never written costs nothing.
     for (size_t at = 0; kind == MemoryKind::device && at < pages; at += kOnes)
       ok &= mmap(memory + at, std::min(kOnes, pages - at), PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, ones_, 0) != MAP_FAILED;
     if (ok) return mapping;
-    munmap(mapping, pages + kPage);
+    munmap(mapping, pages + kGuardBytes);
     return nullptr;
   }
 
@@ -149,16 +151,14 @@ cudaError_t cudaMalloc(void** p, size_t bytes) {
   return report(Table::get().allocate(p, bytes, MemoryKind::device));
 }
 cudaError_t cudaFree(void* p) {
-  if (p != nullptr)
-    if (const auto allocation = find_allocation(p)) finish_device(allocation->device);
+  if (p != nullptr) finish_all();
   return report(Table::get().free(p, MemoryKind::device));
 }
 cudaError_t cudaMallocHost(void** p, size_t bytes) {
   return report(Table::get().allocate(p, bytes, MemoryKind::pinned));
 }
 cudaError_t cudaFreeHost(void* p) {
-  if (p != nullptr)
-    for (int device = 0; device < num_devices(); ++device) finish_device(device);
+  if (p != nullptr) finish_all();
   return report(Table::get().free(p, MemoryKind::pinned));
 }
 

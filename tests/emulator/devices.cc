@@ -157,9 +157,3 @@ cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
   std::snprintf(id, static_cast<size_t>(length), "0000:%02x:00.0", static_cast<unsigned>(device) + 1);
   return cudaSuccess;
 }
-
-cudaError_t cudaDeviceSynchronize() {
-  if (const cudaError_t code = check_device(device_of_thread); code != cudaSuccess) return report(code);
-  finish_device(device_of_thread);
-  return cudaSuccess;
-}

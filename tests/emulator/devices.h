@@ -29,7 +29,8 @@ bool is_device_memory(const void* p, size_t bytes);
 
 /// Does the work in the stream's order: now, or in deferred mode later.
 void enqueue(cudaStream_t stream, std::function<void()> work);
-/// In deferred mode: the work of all the device's streams is done.
-void finish_device(int device);
+bool deferred();
+/// In deferred mode: does all work.
+void finish_all();
 
 }  // namespace switchyard::emulator

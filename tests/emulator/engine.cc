@@ -29,7 +29,7 @@ bool same(const Place& a, const Place& b) {
 
 }  // namespace
 
-Engine::Engine() {
+Engine::Engine() : crash_report_(*this) {
   if (const char* seed = std::getenv("SWITCHYARD_EMULATED_SCHEDULE")) seed_ = std::strtoull(seed, nullptr, 10);
   if (const char* check = std::getenv("SWITCHYARD_EMULATED_RACE_CHECK")) race_check_ = std::strcmp(check, "0") != 0;
 }

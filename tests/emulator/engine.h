@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "crash.h"
 #include "emulator/block.h"
 #include "emulator/shared.h"
 #include "fiber.h"
@@ -35,6 +36,8 @@ class Engine {
   Engine();
 
   void run(dim3 grid, unsigned threads, size_t shared_bytes, const std::function<void()>& kernel);
+  /// What a fault at this address means; empty outside kernels.
+  std::string describe_fault(const void* address) const;
   void set_schedule(uint64_t seed) { seed_ = seed; }
   void set_race_check(bool on) { race_check_ = on; }
 
@@ -117,6 +120,7 @@ class Engine {
   bool race_check_ = true;
   Races races_;
   uint64_t seed_ = 0, random_ = 0;
+  CrashReport crash_report_;
 };
 
 }  // namespace switchyard::emulator

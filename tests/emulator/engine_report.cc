@@ -67,6 +67,13 @@ std::string Engine::describe_wait(unsigned thread) const {
   return fmt::format("waits in {}{} ({}:{})", name_of(t.wait), mask, t.place.file_name(), t.place.line());
 }
 
+std::string Engine::describe_fault(const void* address) const {
+  if (!in_kernel_) return {};
+  const char* what = running_->guards(address) ? "its stack overflows" : "touches memory that is not there";
+  return fmt::format("emulated GPU: block ({}, {}, {}), thread {}: {}, at {}\n", blockIdx.x, blockIdx.y, blockIdx.z,
+                     current_, what, address);
+}
+
 /// Nobody can go on: for the first thread that waits in a barrier, and the first in a warp operation, who is missing.
 std::string Engine::describe_stuck() const {
   std::string text = "no thread can go on";

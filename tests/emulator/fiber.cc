@@ -70,6 +70,11 @@ Fiber::~Fiber() {
   if (mapping_ != nullptr) munmap(mapping_, kGuardBytes + kStackBytes);
 }
 
+bool Fiber::guards(const void* address) const {
+  const auto* guard = static_cast<const std::byte*>(mapping_);
+  return guard != nullptr && address >= guard && address < guard + kGuardBytes;
+}
+
 void Fiber::switch_to(Fiber& to) {
   to.previous_ = this;
   beginning = &to;

@@ -15,6 +15,9 @@ class Fiber {
   Fiber& operator=(const Fiber&) = delete;
   ~Fiber();
 
+  /// Whether the address is in the page that ends the stack.
+  bool guards(const void* address) const;
+
   /// Goes on in `to`; returns when somebody switches to this fiber, which must be the running one.
   void switch_to(Fiber& to);
 

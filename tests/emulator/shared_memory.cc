@@ -64,6 +64,10 @@ void Engine::wait_for_copies(int groups) {
   copies.first = 0;
 }
 
+void fail_range(int64_t first, int64_t count, int64_t size) {
+  Engine::get().fail(fmt::format("elements {} to {} of a shared array of {}", first, first + count, size));
+}
+
 std::byte* shared_memory() {
   return Engine::get().shared_memory();
 }

@@ -1,7 +1,7 @@
-// Streams, events, copies and launches. In immediate mode (the default) work is done when it is given. In deferred mode
-// (SWITCHYARD_EMULATED_DEFER=seed) it waits until somebody asks for it, and streams take turns in an order drawn from
-// the seed, so that a missing wait between two streams shows.
+// Streams, events and launches. In immediate mode work is done when it is given, in deferred mode (set_deferred) when
+// somebody asks for it.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -53,6 +53,11 @@ class Scheduler {
   }
 
   bool deferred() const { return deferred_; }
+  void set_deferred(uint64_t seed) {
+    const std::lock_guard lock(mutex_);
+    deferred_ = seed != 0;
+    random_ = seed;
+  }
   std::recursive_mutex& mutex() { return mutex_; }
 
   void add(cudaStream_t stream) {
@@ -115,13 +120,10 @@ class Scheduler {
 
  private:
   Scheduler() {
-    if (const char* seed = std::getenv("SWITCHYARD_EMULATED_DEFER")) {
-      deferred_ = true;
-      random_ = std::strtoull(seed, nullptr, 10);
-    }
+    if (const char* seed = std::getenv("SWITCHYARD_EMULATED_DEFER")) set_deferred(std::strtoull(seed, nullptr, 10));
   }
 
-  bool deferred_ = false;
+  std::atomic<bool> deferred_ = false;
   uint64_t random_ = 0;
   std::recursive_mutex mutex_;
   std::vector<cudaStream_t> streams_;
@@ -138,7 +140,15 @@ void enqueue(cudaStream_t stream, std::function<void()> work) {
   Scheduler::get().give(stream, {std::move(work), nullptr});
 }
 
-void finish_device(int) {
+bool deferred() {
+  return Scheduler::get().deferred();
+}
+
+void set_deferred(uint64_t seed) {
+  Scheduler::get().set_deferred(seed);
+}
+
+void finish_all() {
   Scheduler::get().run_until([] { return false; });
 }
 
@@ -186,6 +196,12 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (stream == nullptr) return cudaDeviceSynchronize();
   if (!Scheduler::get().knows(stream)) return report(cudaErrorInvalidResourceHandle);
   finish_stream(stream);
+  Scheduler::get().rethrow();
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() {
+  if (num_devices() == 0) return report(cudaErrorNoDevice);
+  finish_all();
   Scheduler::get().rethrow();
   return cudaSuccess;
 }

@@ -30,6 +30,11 @@ void launch(CUstream_st* stream, dim3 grid, unsigned threads, size_t shared_byte
 /// SWITCHYARD_EMULATED_SCHEDULE says it. For launches of the calling OS thread.
 void set_schedule(uint64_t seed);
 
+/// Deferred mode: work waits until somebody asks for its results, and streams take turns in an order drawn from the
+/// seed, so that a missing wait between two streams shows. 0: work is done when it is given. At first
+/// SWITCHYARD_EMULATED_DEFER says it. For the whole process; no work may be under way.
+void set_deferred(uint64_t seed);
+
 /// What threads wait for.
 enum class Wait : uint8_t {
   nothing,

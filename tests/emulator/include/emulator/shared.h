@@ -19,6 +19,12 @@ void shared_access(const void* p, unsigned bytes, unsigned alignment, Access acc
 /// Races on shared memory are errors, unless SWITCHYARD_EMULATED_RACE_CHECK=0. For launches of the calling OS thread.
 void set_race_check(bool on);
 
+[[noreturn]] void fail_range(int64_t first, int64_t count, int64_t size);
+/// Fails unless elements first … first + count - 1 are in an array of `size`.
+inline void check_range(int64_t first, int64_t count, int64_t size) {
+  if (first < 0 || first + count > size) fail_range(first, count, size);
+}
+
 template <class V>
 V shared_load(const void* p) {
   static_assert(std::is_trivially_copyable_v<V> && sizeof(V) >= 2, "races are watched in units of two bytes");
