@@ -17,9 +17,8 @@ demo: build
 
 test: build
 	ctest --test-dir $(BUILD) --output-on-failure --label-exclude slurm
-	# Real time limits, signals and daemons on a machine that may be busy: what fails is tried once more, and both are shown.
-	ctest --test-dir $(BUILD) --output-on-failure --label-regex slurm --parallel 2 --repeat until-pass:2
 	$(MAKE) test-asan
+	tests/slurm/run $(BUILD)
 
 # Address and undefined-behaviour sanitizers over the fast tests.
 test-asan: install-packages

@@ -7,6 +7,8 @@
 #include <set>
 
 #include "base/device.h"
+#include "comm/nccl_communicator.h"
+#include "comm/staged_communicator.h"
 
 namespace switchyard {
 namespace {
@@ -99,6 +101,11 @@ DeviceChoice choose_device(Communicator& world, DeviceRequest request, bool shar
   std::vector<RankDevices> ranks;
   for (const std::string& text : world.all_gather_strings(packed(mine))) ranks.push_back(unpacked(text));
   return choose_device(ranks, world.rank(), request, share_gpu);
+}
+
+std::unique_ptr<Communicator> connect_devices(std::unique_ptr<Communicator> group, const DeviceChoice& choice) {
+  if (choice.device == Device::cpu || group->size() == 1) return group;
+  return choice.staged ? stage_through_host(std::move(group)) : add_nccl(std::move(group), choice.index);
 }
 
 }  // namespace switchyard

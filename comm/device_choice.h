@@ -1,6 +1,7 @@
 // Which device each rank computes on.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,5 +38,8 @@ DeviceChoice choose_device(std::span<const RankDevices> ranks, int rank, DeviceR
 /// Collective.
 DeviceChoice choose_device(Communicator& world, DeviceRequest request, bool share_gpu,
                            const RankDevices& mine = visible_devices());
+
+/// `group` with an all-to-all for the memory that its ranks compute in. Collective over it.
+std::unique_ptr<Communicator> connect_devices(std::unique_ptr<Communicator> group, const DeviceChoice& choice);
 
 }  // namespace switchyard

@@ -85,7 +85,7 @@ class Watchdog::Thread {
 
  private:
   void run() {
-    last_progress_ = last_look_ = Clock::now();
+    last_progress_ = last_look_ = unhurried_since_ = Clock::now();
     std::unique_lock lock(mutex_);
     while (!wake_.wait_for(lock, interval_, [this] { return stop_; })) {
       try {
@@ -101,7 +101,10 @@ class Watchdog::Thread {
     const Pulse::Reading now = pulse_.read();
     // Whoever was stopped itself (a suspended job) starts anew: its clock ran on.
     const bool slept = Clock::now() - std::exchange(last_look_, Clock::now()) > grace_ / 2 + interval_;
-    if (now.beats != reading_.beats || now.unhurried || slept) last_progress_ = Clock::now();
+    const bool got_on = now.beats != reading_.beats || slept;
+    if (got_on || !now.unhurried) unhurried_since_ = Clock::now();
+    const bool patient = now.unhurried && Clock::now() - unhurried_since_ < options_.patience * options_.timeout;
+    if (got_on || patient) last_progress_ = Clock::now();
     reading_ = now;
     const auto stalled_for = Clock::now() - last_progress_;
     if (stalled_for < ask_after_) {
@@ -232,7 +235,7 @@ class Watchdog::Thread {
   const Clock::duration ask_after_, grace_;
   const std::chrono::milliseconds interval_;
   Pulse::Reading reading_;
-  Clock::time_point last_progress_, last_look_;
+  Clock::time_point last_progress_, last_look_, unhurried_since_;
   std::optional<Clock::time_point> asked_;
   std::map<int, Seen> seen_;
   int64_t answers_ = 0;

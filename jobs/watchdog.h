@@ -35,6 +35,8 @@ class Watchdog {
     std::vector<std::string> hosts;  ///< by rank
     /// From the last progress to the verdict. The others are asked after three quarters of it.
     std::chrono::milliseconds timeout = std::chrono::seconds(120);
+    /// A step that is known to last (Pulse::Unhurried) may take that many timeouts more.
+    int patience = 10;
     /// Called once, from the watchdog's thread, on every rank that learns of the verdict; `reporter`: this rank found
     /// it. Ends the process.
     std::function<void(const std::string& verdict, bool reporter)> end;

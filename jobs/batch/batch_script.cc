@@ -77,8 +77,8 @@ set -u
 id=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 # Slurm before 23.02 does not tell the job's end, and its srun does not take sbatch's --cpus-per-task.
 if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
-  end=$(squeue -h -j "$id" -o %e)  # NONE: no limit
-  if [ "$end" != NONE ]; then SLURM_JOB_END_TIME=$(date -d "$end" +%s) && export SLURM_JOB_END_TIME; fi
+  end=$(squeue -h -j "$id" -o %e)  # NONE: no limit; or no answer
+  if [ -n "$end" ] && [ "$end" != NONE ]; then SLURM_JOB_END_TIME=$(date -d "$end" +%s) && export SLURM_JOB_END_TIME; fi
 fi
 if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK; fi
 

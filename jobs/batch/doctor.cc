@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 
+#include "base/device.h"
 #include "base/hash.h"
 #include "base/thread_pool.h"
 #include "io/file.h"
@@ -185,6 +186,23 @@ Finding check_gpus(const std::vector<Json>& ranks, bool cuda_build) {
   if (gpus > 0 && !cuda_build)
     return {Finding::warning, "GPUs", fmt::format("{} per host, but this build has no CUDA", gpus),
             "build with -DSWITCHYARD_CUDA=ON to use them"};
+  std::map<std::string, int64_t> ranks_on;
+  for (const Json& rank : ranks) ++ranks_on[text_of(rank, "host")];
+  for (const Json& rank : ranks) {
+    const std::string host = text_of(rank, "host");
+    const auto usable = rank.at("usable_gpus").get<int64_t>();
+    if (gpus > 0 && usable == 0)
+      return {rank.at("allotted_gpus").get<int64_t>() > 0 ? Finding::fault : Finding::warning, "GPUs",
+              fmt::format("{} has {}, but: {}", host, gpus, text_of(rank, "why_no_gpus")),
+              "nvidia-smi on that node; CUDA_VISIBLE_DEVICES must not hide them; was the job given any "
+              "(sbatch --gpus-per-node)?"};
+    if (gpus > 0 && usable < ranks_on[host])
+      return {Finding::warning, "GPUs",
+              fmt::format("{} ranks on {} see {} of its {}, and a rank needs one of its own", ranks_on[host], host,
+                          usable, gpus),
+              "ask for --gpus-per-node = --ntasks-per-node, without --gpus-per-task or --gpu-bind, which hide GPUs; "
+              "score --share-gpu lets ranks share; --device cpu does without"};
+  }
   return {Finding::ok, "GPUs", gpus == 0 ? "none" : fmt::format("{} per host", gpus), ""};
 }
 
@@ -223,6 +241,9 @@ Json examine_rank(Communicator& world, const DoctorOptions& options) {
                 {"threads", options.threads > 0 ? options.threads : cpus_per_task},
                 {"memory", available_memory()},
                 {"gpus", count_gpus()},
+                {"allotted_gpus", variable_as_int("SLURM_GPUS_ON_NODE")},
+                {"usable_gpus", num_devices()},
+                {"why_no_gpus", num_devices() > 0 ? "" : why_no_devices()},
                 {"job", variable("SLURM_JOB_ID")},
                 {"knows_end", !variable("SLURM_JOB_END_TIME").empty()}};
   if (!options.run.empty() && !options.dry_run) facts["run"] = probe_directory(world, options.run);

@@ -57,6 +57,11 @@ std::vector<SlurmJob> parse_jobs(const std::string& text) {
   return jobs;
 }
 
+bool slurm_answers() {
+  const auto result = run_command({"scontrol", "ping"});
+  return result && result->exit_code == 0;
+}
+
 std::vector<SlurmJob> find_jobs(const std::string& id) {
   const auto result = run_command({"scontrol", "show", "job", id, "--oneliner"});
   if (!result || result->exit_code != 0) return {};

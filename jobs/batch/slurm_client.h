@@ -26,6 +26,9 @@ std::string sbatch(const std::vector<std::string>& arguments);
 /// A job, or all tasks of an array. Empty when Slurm does not know it (any more) or there is no Slurm here.
 std::vector<SlurmJob> find_jobs(const std::string& id);
 
+/// Whether Slurm's controller answers: then a job that find_jobs() does not know has ended.
+bool slurm_answers();
+
 /// The lines of `scontrol show job --oneliner`.
 std::vector<SlurmJob> parse_jobs(const std::string& text);
 

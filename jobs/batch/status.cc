@@ -1,10 +1,12 @@
 #include "jobs/batch/status.h"
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <iostream>
 
 #include "io/attempts.h"
+#include "io/lease.h"
 #include "jobs/batch/attempt_log.h"
 #include "jobs/batch/submissions.h"
 #include "jobs/job.h"
@@ -64,6 +66,23 @@ void find_job(RunReport& report, const std::optional<RunState>& state, const std
   }
 }
 
+/// A minute without renewing it, or none at all. Another host's clock may differ: this alone proves nothing.
+bool lease_is_old(const RunDirectory& run) {
+  std::error_code error;
+  const auto renewed = std::filesystem::last_write_time(run.lease_path(), error);
+  return error || std::filesystem::file_time_type::clock::now() - renewed > std::chrono::minutes(1);
+}
+
+/// Why a run whose state says that it is at work is not, though it could not say so; empty: it may well be.
+std::string why_gone(const RunDirectory& run, const RunState& state, const RunReport& report) {
+  if (const auto holder = read_lease_holder(run.lease_path()); holder && is_gone(*holder))
+    return fmt::format("{} was killed", holder->describe());
+  if (!report.slurm && !state.attempt.starts_with("local") && lease_is_old(run) && slurm_answers())
+    return fmt::format("job {} is gone, and Slurm remembers it no more",
+                       state.attempt.substr(0, state.attempt.find('.')));
+  return {};
+}
+
 std::string progress(const RunState& s) {
   return s.chunks_total == 0 ? "-" : fmt::format("{}/{}", s.chunks_done, s.chunks_total);
 }
@@ -104,6 +123,12 @@ RunReport report_on(const RunDirectory& run) {
   if (report.state == "interrupted" && report.slurm && report.slurm->has_ended()) {
     const std::string ended = fmt::format("job {} is {}", report.job, report.slurm->state);
     report.message = report.message.empty() ? ended : fmt::format("{}; {}", report.message, ended);
+  }
+  if (state && is_at_work(report.state)) {
+    if (const std::string why = why_gone(run, *state, report); !why.empty()) {
+      report.state = name_of(RunStatus::interrupted);
+      report.message = why;
+    }
   }
   if (is_at_work(report.state)) {
     report.records_per_second = recent_rate(run);

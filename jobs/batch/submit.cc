@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
+#include <optional>
 #include <regex>
 #include <sstream>
 #include <thread>
@@ -27,10 +28,6 @@ struct Submission {
   std::vector<std::string> arguments;       ///< of the job, all values resolved
   std::vector<std::string> sbatch_options;  ///< after "--"
 };
-
-std::string absolute(const std::string& path) {
-  return std::filesystem::absolute(path).lexically_normal().native();
-}
 
 /// "--name=value", or "--name value …" as separate words.
 void append_option(const OptionSet::Option& option, std::vector<std::string>& words) {
@@ -103,7 +100,7 @@ bool parse(std::span<const std::string> args, Submission& s) {
   for (const auto& option : of_job.options()) {
     if (known.contains(option.name) || !set.is_given(option.name)) continue;
     if (option.name == "run") {
-      s.run = absolute(option_text(option));  // as settle gets it, wherever the job starts
+      s.run = absolute_path(option_text(option));  // as settle gets it, wherever the job starts
       s.arguments.insert(s.arguments.end(), {"--run", s.run});
     } else {
       append_option(option, s.arguments);
@@ -111,6 +108,18 @@ bool parse(std::span<const std::string> args, Submission& s) {
   }
   if (separator != args.end()) s.sbatch_options = as_lines({separator + 1, args.end()});
   return true;
+}
+
+/// Of a time limit as sbatch takes it: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S. Empty for anything else.
+std::optional<int64_t> limit_seconds(const std::string& text) {
+  std::smatch m;
+  static const std::regex kDays("([0-9]{1,6})-([0-9]{1,6})(?::([0-9]{1,6})(?::([0-9]{1,6}))?)?");
+  static const std::regex kTime("(?:([0-9]{1,6}):)?([0-9]{1,6})(?::([0-9]{1,6}))?");
+  const auto number = [&](size_t i) { return m[i].matched ? int64_t{std::stol(m[i])} : int64_t{0}; };
+  if (std::regex_match(text, m, kDays)) return ((number(1) * 24 + number(2)) * 60 + number(3)) * 60 + number(4);
+  if (!std::regex_match(text, m, kTime)) return std::nullopt;
+  if (m[1].matched && !m[3].matched) return number(1) * 60 + number(2);  // M:S, not H:M
+  return (number(1) * 60 + number(2)) * 60 + number(3);
 }
 
 void check(const Submission& s) {
@@ -124,6 +133,10 @@ void check(const Submission& s) {
   at_least("gpus-per-node", o.gpus_per_node, 0);
   at_least("signal-seconds", o.signal_seconds, 1);
   at_least("chain", o.chain, 0);
+  if (const auto limit = limit_seconds(o.time); limit && *limit <= o.signal_seconds)
+    fail(ExitCode::usage,
+         "submit: --time {} is no longer than --signal-seconds {}: the job would be told to stop when it starts",
+         o.time, o.signal_seconds);
   if (!o.array.empty() &&
       !std::regex_match(o.array, std::regex("[0-9]+(-[0-9]+(:[0-9]+)?)?(,[0-9]+(-[0-9]+(:[0-9]+)?)?)*(%[0-9]+)?")))
     fail(ExitCode::usage, "submit: --array: expected indices such as 0-9, 1,5,7 or 0-99%4, found {}", o.array);
@@ -155,9 +168,9 @@ std::string point_path(std::string run, int64_t index) {
 
 /// Run directories, one per point. The first has the script.
 std::vector<RunDirectory> run_directories(const Submission& s) {
-  if (s.options.array.empty()) return {RunDirectory(absolute(s.run))};
+  if (s.options.array.empty()) return {RunDirectory(absolute_path(s.run))};
   std::vector<RunDirectory> runs;
-  for (const int64_t index : array_indices(s.options.array)) runs.emplace_back(absolute(point_path(s.run, index)));
+  for (const int64_t index : array_indices(s.options.array)) runs.emplace_back(absolute_path(point_path(s.run, index)));
   return runs;
 }
 
@@ -167,7 +180,7 @@ BatchScript make_script(const Submission& s, const RunDirectory& first) {
   script.program = std::filesystem::read_symlink("/proc/self/exe").native();
   script.job = s.job;
   script.arguments = s.arguments;
-  script.run = absolute(s.run);
+  script.run = absolute_path(s.run);
   // Slurm's patterns: %j a job, %A and %a an array's task, %% a percent sign.
   const std::string attempts = std::regex_replace(first.attempts_path().native(), std::regex("%"), "%%");
   script.log = attempts + (s.options.array.empty() ? "/%j.log" : "/%A_%a.log");

@@ -38,11 +38,11 @@ void compare_with_shards(const ScoringInput& input, const RunDirectory& run, int
                          int64_t max_positions, const std::function<void()>& poll) {
   std::vector<int64_t> tokens;
   for (const int64_t chunk : run.shards_present()) {
-    if (poll) poll();
     const int64_t first = chunk * chunk_records;
     if (first >= num_records) continue;
     Hasher hasher;
     for (const auto& record : input.records(first, std::min(chunk_records, num_records - first))) {
+      if (poll) poll();
       if (!reject_reason(record, max_positions).empty()) continue;
       input.tokens(record, tokens);
       const Hash128 hash = hash_record(record, tokens);

@@ -20,7 +20,7 @@ std::string reject_reason(const ScoringInput::Record& record, int64_t max_positi
 Json file_stamp(const std::filesystem::path& path);
 
 /// Reads every chunk that has a shard again and compares it with the hash in there. Fails (mismatch) naming the chunk.
-/// `poll` is called between chunks.
+/// `poll` is called between records.
 void compare_with_shards(const ScoringInput& input, const RunDirectory& run, int64_t num_records, int64_t chunk_records,
                          int64_t max_positions, const std::function<void()>& poll = {});
 

@@ -31,6 +31,8 @@ void ScoreOptions::describe(OptionSet& o) {
   o.add("ep", &ep, "N", "ranks that share one copy of the experts; divides the world (0: the smallest that fits)");
   o.add("threads", &threads, "N", "threads per rank (0: this rank's share of its cores)");
   o.add("batch-tokens", &batch_tokens, "N", "tokens a rank computes at once");
+  o.add("micro-batches", &micro_batches, "N",
+        "1, or 2: one half of a batch computes while the other half's rows travel (0: 2 between GPUs)");
   o.add("chunk-records", &chunk_records, "N", "records per shard (0: about 2^19 tokens); part of the run's identity");
   o.add("exchange-bytes", &exchange_bytes, "N", "budget per rank for other ranks' rows and their results");
   o.add("memory-gib", &memory_gib, "X",

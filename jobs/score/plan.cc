@@ -85,6 +85,7 @@ void choose_layout(ScorePlan& plan, const ScoreOptions& options, const RunDirect
   const int shown = plan.ep == 0 ? static_cast<int>(std::min<int64_t>(world, experts)) : plan.ep;
   plan.memory = memory_with(plan, options, plan.operand, shown);
   if (plan.ep == 0 || !fits(plan, plan.memory)) fail_for_memory(plan, shown);
+  plan.limits = limits_with(plan, options, plan.ep);
 }
 
 }  // namespace
@@ -98,6 +99,8 @@ void check_options(const ScoreOptions& o) {
   at_least("exchange-bytes", o.exchange_bytes, 1);
   at_least("threads", o.threads, 0);
   at_least("ep", o.ep, 0);
+  at_least("micro-batches", o.micro_batches, 0);
+  if (o.micro_batches > 2) fail(ExitCode::usage, "--micro-batches is {}, at most 2", o.micro_batches);
   at_least("max-rejects", o.max_rejects, 0);
   at_least("lease-timeout", o.lease_timeout, 1);
   at_least("comm-timeout", o.comm_timeout, 0);
@@ -112,7 +115,12 @@ void check_options(const ScoreOptions& o) {
   if (o.memory_gib < 0) fail(ExitCode::usage, "--memory-gib is {}, at least 0", o.memory_gib);
 }
 
-MachineShare share_machine(Communicator& world, const ScoreOptions& options) {
+DeviceRequest requested_device(const ScoreOptions& options, const RunDirectory& run) {
+  if (options.device != "auto" || !run.has_manifest()) return device_request(options.device);
+  return device_request(run.read_manifest()["info"].value("device", "cpu"));
+}
+
+MachineShare share_machine(Communicator& world, DeviceRequest request, bool share_gpu) {
   cpu_set_t mask;
   CPU_ZERO(&mask);
   ::sched_getaffinity(0, sizeof mask, &mask);
@@ -133,7 +141,7 @@ MachineShare share_machine(Communicator& world, const ScoreOptions& options) {
   share.cores = std::max(1, CPU_COUNT(&mask) / same_mask);
   const auto memory = static_cast<int64_t>(available_memory() / static_cast<size_t>(share.ranks_on_host) / 20 * 19);
   share.memory = static_cast<size_t>(world.all_reduce_one(memory, ReduceOp::min));
-  share.device = choose_device(world, device_request(options.device), options.share_gpu);
+  share.device = choose_device(world, request, share_gpu);
   if (share.device.device == Device::cuda) {
     const auto names = world.all_gather_strings(host + device_identity(share.device.index));
     const auto sharers = std::ranges::count(names, names[static_cast<size_t>(world.rank())]);

@@ -43,8 +43,10 @@ struct MachineShare {
   DeviceChoice device;
   size_t device_memory = 0;  ///< of a GPU that computes, divided by the ranks that share it; the least of all ranks
 };
-/// Collective; chooses devices for `options`. Fails on all ranks alike.
-MachineShare share_machine(Communicator& world, const ScoreOptions& options);
+/// What --device asks for; "auto" is what a run there began with.
+DeviceRequest requested_device(const ScoreOptions& options, const RunDirectory& run);
+/// Collective; chooses devices. Fails on all ranks alike.
+MachineShare share_machine(Communicator& world, DeviceRequest request, bool share_gpu);
 
 /// What one pass over the input's structure tells.
 struct InputSurvey {

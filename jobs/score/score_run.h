@@ -1,4 +1,5 @@
-// One attempt at a scoring run, from the options to the exit code. The phases in their order are the member functions.
+// One attempt at a scoring run, from the options to the exit code. The phases in their order are the member functions:
+// score_run.cc has them up to the last chunk, score_run_finish.cc the end, score_run_records.cc what they write down.
 #pragma once
 
 #include <filesystem>
@@ -38,6 +39,8 @@ class ScoreRun {
   bool score_chunk(int64_t chunk);  ///< false: stopped
   ExitCode finish();                ///< the world meets; rank 0 merges
   ExitCode merge();
+  void drop_shards() const;
+  void report(RunSummary& summary) const;
   void check_input_unchanged() const;
   void record_failure(const Error& error) noexcept;
   void end_hung(const std::string& verdict, bool reporter) const noexcept;
@@ -75,6 +78,7 @@ class ScoreRun {
   std::unique_ptr<ChunkScorer> scorer_;
   std::vector<int64_t> pending_;
   bool complete_before_ = false;                  ///< rank 0: an earlier attempt left complete results
+  std::optional<ResultTotals> totals_;            ///< rank 0: of complete results
   int64_t resumed_chunks_ = 0, chunks_done_ = 0;  ///< done: by this group in this attempt
   double load_seconds_ = 0, write_seconds_ = 0, wait_seconds_ = 0, merge_seconds_ = 0, score_start_ = 0;
   std::optional<Progress> progress_;

@@ -52,13 +52,12 @@ double seconds(int64_t ns) {
   return static_cast<double>(ns) * 1e-9;
 }
 
-/// Seconds until Slurm ends the job; negative when it does not say.
+}  // namespace
+
 double seconds_to_job_end() {
   const char* end = std::getenv("SLURM_JOB_END_TIME");
   return end == nullptr ? -1 : static_cast<double>(std::atoll(end) - static_cast<long long>(std::time(nullptr)));
 }
-
-}  // namespace
 
 SignalWatch::SignalWatch(std::chrono::seconds term_grace, std::chrono::seconds limit_grace)
     : term_grace_(term_grace), limit_grace_(limit_grace) {

@@ -31,6 +31,9 @@ class SignalWatch {
   std::chrono::seconds term_grace_, limit_grace_;
 };
 
+/// Seconds until Slurm ends the job; negative when it does not say.
+double seconds_to_job_end();
+
 /// What the ranks of a group do next. The same on all of them.
 struct StopDecision {
   bool stop = false;  ///< start no further chunk

@@ -41,8 +41,8 @@ class Pulse {
     beat();
   }
 
-  /// While one lives, this rank counts as getting on as long as its process runs: for single steps of the operating
-  /// system that may last.
+  /// While one lives, the rank has more patience with itself (see Watchdog): for single steps of the operating system
+  /// that may last, such as syncing a large file. A beat begins the next step.
   class Unhurried {
    public:
     explicit Unhurried(Pulse& pulse) : pulse_(pulse) { pulse_.unhurried_ = true; }

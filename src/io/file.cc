@@ -42,7 +42,7 @@ void close_written(FileDescriptor fd, const std::filesystem::path& path) {
   if (::close(fd.release()) != 0) fail_errno(ExitCode::output, "cannot close", path.native());
 }
 
-void sync_file(int fd, const std::filesystem::path& path) {
+void sync_open_file(int fd, const std::filesystem::path& path) {
   if (::fsync(fd) != 0) fail_errno(ExitCode::output, "cannot sync", path.native());
 }
 
@@ -68,7 +68,7 @@ void write_new_file(const std::filesystem::path& path, std::string_view content)
   FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
   if (!fd) fail_errno(ExitCode::output, "cannot create", path.native());
   write_all(fd.get(), content, path);
-  sync_file(fd.get(), path);
+  sync_open_file(fd.get(), path);
   close_written(std::move(fd), path);
 }
 
@@ -149,11 +149,15 @@ bool write_file_once(const std::filesystem::path& path, std::string_view content
   return false;
 }
 
+void sync_file(const std::filesystem::path& path) {
+  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) fail_errno(ExitCode::output, "cannot open", path.native());
+  sync_open_file(fd.get(), path);
+  close_written(std::move(fd), path);
+}
+
 void publish_file(const std::filesystem::path& from, const std::filesystem::path& to) {
-  FileDescriptor fd(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) fail_errno(ExitCode::output, "cannot open", from.native());
-  sync_file(fd.get(), from);
-  close_written(std::move(fd), from);
+  sync_file(from);
   rename_durably(from, to);
 }
 
@@ -169,6 +173,12 @@ void append_line(const std::filesystem::path& path, std::string_view line) {
   if (static_cast<size_t>(n) != bytes.size())
     fail(ExitCode::output, "{}: expected to append {} bytes, only {} fitted", path.native(), bytes.size(), n);
   close_written(std::move(fd), path);
+}
+
+std::string absolute_path(const std::string& path) {
+  std::filesystem::path absolute = std::filesystem::absolute(path).lexically_normal();
+  if (!absolute.has_filename() && absolute.has_relative_path()) absolute = absolute.parent_path();  // "runs/first/"
+  return absolute.native();
 }
 
 void make_directories(const std::filesystem::path& path) {

@@ -50,12 +50,16 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 /// The same under a name that must not exist: false, and nothing changed, if it does. Fails (output).
 bool write_file_once(const std::filesystem::path& path, std::string_view content);
 
+/// Has the disk take what was written to a file so far, by whatever descriptor. Fails (output).
+void sync_file(const std::filesystem::path& path);
+
 /// Renames a complete, closed file into place: fsync(from), rename, fsync(directory). Fails (output).
 void publish_file(const std::filesystem::path& from, const std::filesystem::path& to);
 
 /// Appends one line (`line` and a line feed) in a single write. Fails (output).
 void append_line(const std::filesystem::path& path, std::string_view line);
 
+std::string absolute_path(const std::string& path);                         ///< and without "." or ".."
 void make_directories(const std::filesystem::path& path);                   ///< fails (output)
 uint64_t free_disk_bytes(const std::filesystem::path& existing_directory);  ///< for this user; fails (output)
 

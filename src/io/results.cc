@@ -13,19 +13,21 @@
 namespace switchyard {
 namespace {
 
-constexpr int64_t kBlock = 1 << 16;  // records of one read
+constexpr int64_t kBlock = 1 << 16;       // records of one read
+constexpr int64_t kPieceBytes = 8 << 20;  // of one write
+constexpr int64_t kSyncBytes = 64 << 20;  // written between two syncs
 
 template <class T>
 ConstView column_view(const std::vector<T>& values) {
   return view_of(std::span<const T>(values));
 }
 
-/// The streams of a results file that grow together, row by row.
+/// The streams of a results file that grow together, row by row. The pulse beats with every step that may last.
 class ResultsWriter {
  public:
   ResultsWriter(const std::filesystem::path& path, const ResultOptions& options, const ScoringInput& input,
-                int64_t rows, int64_t token_values)
-      : options_(options), input_(input), writer_(path) {
+                int64_t rows, int64_t token_values, Pulse& pulse)
+      : path_(path), options_(options), input_(input), pulse_(pulse), writer_(path) {
     record_ = writer_.create("record", DType::i64, rows);
     logprob_ = writer_.create("logprob", DType::f64, rows);
     tokens_ = writer_.create("tokens", DType::i32, rows);
@@ -42,21 +44,21 @@ class ResultsWriter {
   }
 
   void append(const ChunkResult& r) {
-    record_.append(column_view(r.record));
-    logprob_.append(column_view(r.logprob));
-    tokens_.append(column_view(r.tokens));
-    greedy_.append(column_view(r.greedy));
+    append(record_, column_view(r.record));
+    append(logprob_, column_view(r.logprob));
+    append(tokens_, column_view(r.tokens));
+    append(greedy_, column_view(r.greedy));
     if (input_.has_ids()) append_ids(r);
     if (options_.per_token) {
-      values_.append(column_view(r.token_logprob));
+      append(values_, column_view(r.token_logprob));
       std::vector<int64_t> ends(r.token_offsets.begin() + 1, r.token_offsets.end());
       for (int64_t& end : ends) end += token_values_;
-      offsets_.append(column_view(ends));
+      append(offsets_, column_view(ends));
       token_values_ += r.token_offsets.back();
     }
     if (options_.embedding_dim > 0)
-      embedding_.append(
-          column_view(r.embedding).reshaped({static_cast<int64_t>(r.record.size()), options_.embedding_dim}));
+      append(embedding_,
+             column_view(r.embedding).reshaped({static_cast<int64_t>(r.record.size()), options_.embedding_dim}));
   }
 
   void close(const std::map<std::string, std::string>& provenance) {
@@ -67,6 +69,25 @@ class ResultsWriter {
   }
 
  private:
+  void append(h5::Writer::Stream& stream, const ConstView& rows) {
+    const int64_t row_bytes = std::max<int64_t>(1, rows.row_elements() * static_cast<int64_t>(size_of(rows.dtype)));
+    const int64_t piece = std::max<int64_t>(1, kPieceBytes / row_bytes);
+    for (int64_t first = 0; first < rows.rows(); first += piece) {
+      const ConstView part = rows.slice(first, std::min(piece, rows.rows() - first));
+      stream.append(part);
+      has_written(static_cast<int64_t>(part.bytes()));
+    }
+  }
+
+  void has_written(int64_t bytes) {
+    pulse_.beat();
+    unsynced_bytes_ += bytes;
+    if (unsynced_bytes_ < kSyncBytes) return;
+    sync_file(path_);
+    unsynced_bytes_ = 0;
+    pulse_.beat();
+  }
+
   /// The ids of the chunk's accepted records, read block by block.
   void append_ids(const ChunkResult& r) {
     size_t row = 0;
@@ -79,18 +100,24 @@ class ResultsWriter {
         return picked;
       };
       if (input_.ids_are_strings()) {
-        ids_.append_strings(pick(input_.string_ids(first, count)));
+        const std::vector<std::string> ids = pick(input_.string_ids(first, count));
+        int64_t bytes = 0;
+        for (const std::string& id : ids) bytes += std::ssize(id);
+        ids_.append_strings(ids);
+        has_written(bytes);
       } else {
-        ids_.append(column_view(pick(input_.integer_ids(first, count))));
+        append(ids_, column_view(pick(input_.integer_ids(first, count))));
       }
     }
   }
 
+  const std::filesystem::path path_;
   const ResultOptions& options_;
   const ScoringInput& input_;
+  Pulse& pulse_;
   h5::Writer writer_;
   h5::Writer::Stream record_, logprob_, tokens_, greedy_, ids_, values_, offsets_, embedding_;
-  int64_t token_values_ = 0;
+  int64_t token_values_ = 0, unsynced_bytes_ = 0;
 };
 
 Json reject_line(const Reject& reject, const ScoringInput& input) {
@@ -112,9 +139,9 @@ void append_text(std::ofstream& file, const std::string& text, const std::filesy
 }
 
 /// Empty when the shard was bad and now stands aside.
-std::optional<ChunkResult> read_or_set_aside(const ShardSet& shards, int64_t chunk) {
+std::optional<ChunkResult> read_or_set_aside(const ShardSet& shards, int64_t chunk, const std::function<void()>& poll) {
   try {
-    return shards.read(chunk);
+    return shards.read(chunk, poll);
   } catch (const Error& error) {
     if (error.code() != ExitCode::input) throw;
     log::warning("setting a bad shard aside, its records are scored again: {}", error.what());
@@ -126,8 +153,8 @@ std::optional<ChunkResult> read_or_set_aside(const ShardSet& shards, int64_t chu
 
 }  // namespace
 
-ChunkResult ShardSet::read(int64_t chunk) const {
-  return read_shard(run.shard_path(chunk), chunk, first(chunk), size(chunk), options, fingerprint);
+ChunkResult ShardSet::read(int64_t chunk, const std::function<void()>& poll) const {
+  return read_shard(run.shard_path(chunk), chunk, first(chunk), size(chunk), options, fingerprint, poll);
 }
 
 std::vector<int64_t> scan_shards(const ShardSet& shards, const std::function<void()>& poll) {
@@ -137,45 +164,56 @@ std::vector<int64_t> scan_shards(const ShardSet& shards, const std::function<voi
     if (chunk >= shards.num_chunks())
       fail(ExitCode::mismatch, "{}: the input has {} chunks only", shards.run.shard_path(chunk).string(),
            shards.num_chunks());
-    if (read_or_set_aside(shards, chunk)) good.push_back(chunk);
+    if (read_or_set_aside(shards, chunk, poll)) good.push_back(chunk);
   }
   return good;
 }
 
 MergeOutcome merge_results(const MergeInput& merge) {
   const ShardSet& shards = merge.shards;
+  Pulse unwatched;
+  Pulse& pulse = merge.pulse == nullptr ? unwatched : *merge.pulse;
+  const auto stopped = [&] {
+    pulse.beat();
+    return merge.stop && merge.stop();
+  };
   int64_t rows = 0, token_values = 0;
   for (int64_t chunk = 0; chunk < shards.num_chunks(); ++chunk) {
-    if (merge.stop && merge.stop()) return MergeOutcome::interrupted;
+    if (stopped()) return MergeOutcome::interrupted;
     const ShardSummary summary = read_shard_summary(shards.run.shard_path(chunk));
     rows += summary.accepted;
     token_values += summary.token_values;
   }
 
   const TemporaryFile results(shards.run.results_path()), rejects(shards.run.rejects_path());
-  ResultsWriter writer(results.path(), shards.options, merge.input, rows, token_values);
+  ResultsWriter writer(results.path(), shards.options, merge.input, rows, token_values, pulse);
   std::ofstream reject_file(rejects.path(), std::ios::binary);
   for (int64_t chunk = 0; chunk < shards.num_chunks(); ++chunk) {
-    if (merge.stop && merge.stop()) return MergeOutcome::interrupted;
-    const auto result = read_or_set_aside(shards, chunk);
+    if (stopped()) return MergeOutcome::interrupted;
+    const auto result = read_or_set_aside(shards, chunk, [&] { pulse.beat(); });
     if (!result) fail(ExitCode::interrupted, "chunk {} must be scored again: run the same command again", chunk);
     writer.append(*result);
-    for (const Reject& reject : result->rejects)
+    for (const Reject& reject : result->rejects) {
       append_text(reject_file,
                   reject_line(reject, merge.input).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n",
                   rejects.path());
+      pulse.beat();
+    }
   }
+
+  const Pulse::Unhurried unhurried(pulse);  // single steps of the operating system, which cannot beat
   writer.close(merge.provenance);
   reject_file.close();
   if (!reject_file) fail_errno(ExitCode::output, "cannot write", rejects.path().string());
-  check_lease(shards.run.lease_path(), merge.lease_nonce);
-  rejects.publish();
-  check_lease(shards.run.lease_path(), merge.lease_nonce);
-  results.publish();
+  for (const TemporaryFile* file : {&rejects, &results}) {  // a run whose results are there is complete
+    pulse.beat();
+    check_lease(shards.run.lease_path(), merge.lease_nonce);
+    file->publish();
+  }
   return MergeOutcome::complete;
 }
 
-ResultTotals read_totals(const RunDirectory& run) {
+ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& poll) {
   const h5::Reader reader(run.results_path(), h5::Trust::verified);
   const h5::Dataset logprob = reader.open("logprob"), tokens = reader.open("tokens");
   ResultTotals totals;
@@ -188,10 +226,13 @@ ResultTotals read_totals(const RunDirectory& run) {
     tokens.read(first, std::span(counts));
     for (const double sum : sums) totals.logprob += sum;
     for (const int32_t n : counts) totals.tokens += n;
+    if (poll) poll();
   }
   std::ifstream rejects(run.rejects_path());
-  for (std::string line; std::getline(rejects, line); ++totals.rejects)
+  for (std::string line; std::getline(rejects, line); ++totals.rejects) {
     if (totals.rejects == 0) totals.first_reject = line;
+    if (poll) poll();
+  }
   return totals;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/pulse.h"
 #include "io/input.h"
 #include "io/run_directory.h"
 #include "io/shard.h"
@@ -24,11 +25,12 @@ struct ShardSet {
   int64_t num_chunks() const { return (num_records + chunk_records - 1) / chunk_records; }
   int64_t first(int64_t chunk) const { return chunk * chunk_records; }
   int64_t size(int64_t chunk) const { return std::min(chunk_records, num_records - first(chunk)); }
-  ChunkResult read(int64_t chunk) const;  ///< validated, see read_shard
+  ChunkResult read(int64_t chunk, const std::function<void()>& poll = {}) const;  ///< validated, see read_shard
 };
 
 /// The chunks whose shard is there and valid. A bad one is set aside (chunk-NNNNNN.h5.corrupt) with a warning that says
-/// why, so that it is scored again; shards beyond the input are an error (mismatch). `poll` is called between shards.
+/// why, so that it is scored again; shards beyond the input are an error (mismatch). `poll` is called
+/// at every step of reading.
 std::vector<int64_t> scan_shards(const ShardSet& shards, const std::function<void()>& poll = {});
 
 struct MergeInput {
@@ -37,12 +39,14 @@ struct MergeInput {
   std::map<std::string, std::string> provenance = {};  ///< attributes of the root group
   std::string lease_nonce = {};                        ///< checked before anything is published
   std::function<bool()> stop = {};                     ///< asked between shards
+  Pulse* pulse = nullptr;                              ///< of a watched rank: beats with every step
 };
 enum class MergeOutcome : uint8_t { complete, interrupted };
 
 /// Writes rejects.jsonl, then results.h5, each complete under another name before it is published. Datasets are sized
 /// beforehand; one shard at a time is in memory. All shards must be there; one that is found damaged is set aside, and
-/// the merge fails (interrupted): the next attempt scores it again. The datasets depend on the shards alone.
+/// the merge fails (interrupted): the next attempt scores it again. The datasets depend on the shards alone. What was
+/// written is synced in pieces, so that closing and publishing, which cannot beat, have little left to do.
 MergeOutcome merge_results(const MergeInput& merge);
 
 /// Sums over a finished run's results.
@@ -51,7 +55,7 @@ struct ResultTotals {
   double logprob = 0;
   std::string first_reject;  ///< the first line of rejects.jsonl
 };
-ResultTotals read_totals(const RunDirectory& run);
+ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& poll = {});
 
 /// Bytes that all shards, and the results, take at most.
 uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t num_chunks,

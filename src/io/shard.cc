@@ -8,6 +8,7 @@ namespace switchyard {
 namespace {
 
 constexpr std::string_view kFormat = "switchyard-shard-1";
+constexpr int64_t kPieceBytes = 8 << 20;  // of one read
 
 /// Of every column, in a fixed order, with its length.
 std::string checksum(const ChunkResult& r) {
@@ -39,7 +40,8 @@ ConstView column_view(const std::vector<T>& values) {
 /// Reads one shard; every error names its file.
 class ShardReader {
  public:
-  explicit ShardReader(const std::filesystem::path& path) : reader_(path, h5::Trust::verified) {
+  explicit ShardReader(const std::filesystem::path& path, std::function<void()> poll = {})
+      : reader_(path, h5::Trust::verified), poll_(std::move(poll)) {
     if (text("format") != kFormat) refuse("format", std::string(kFormat), text("format"));
   }
 
@@ -74,10 +76,18 @@ class ShardReader {
   template <class T>
   void column(std::string_view name, std::vector<T>& out) const {
     const h5::Dataset dataset = reader_.open(name);
-    int64_t elements = 1;
-    for (const int64_t extent : dataset.shape()) elements *= extent;
-    out.resize(static_cast<size_t>(elements));
-    dataset.read(0, std::span(out));
+    const int64_t rows = dataset.rows(), width = dataset.shape().size() == 2 ? dataset.shape()[1] : 1;
+    out.resize(static_cast<size_t>(rows * width));
+    const int64_t piece =
+        std::max<int64_t>(1, kPieceBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, width));
+    int64_t first = 0;
+    do {  // an empty column is read too: so its type is checked
+      const int64_t count = std::min(piece, rows - first);
+      dataset.read(first,
+                   std::span(out).subspan(static_cast<size_t>(first * width), static_cast<size_t>(count * width)));
+      first += count;
+      if (poll_) poll_();
+    } while (first < rows);
   }
 
   std::vector<std::string> strings(std::string_view name) const {
@@ -91,6 +101,7 @@ class ShardReader {
 
  private:
   h5::Reader reader_;
+  std::function<void()> poll_;
 };
 
 /// Every record of the chunk once, as a row or as a reject, both in order.
@@ -149,8 +160,9 @@ void write_shard(const std::filesystem::path& path, const ChunkResult& r, const 
 }
 
 ChunkResult read_shard(const std::filesystem::path& path, int64_t chunk, int64_t first_record, int64_t num_records,
-                       const ResultOptions& options, const std::string& fingerprint) {
-  const ShardReader reader(path);
+                       const ResultOptions& options, const std::string& fingerprint,
+                       const std::function<void()>& poll) {
+  const ShardReader reader(path, poll);
   reader.expect("fingerprint", fingerprint);
   reader.expect("chunk", std::to_string(chunk));
   reader.expect("first_record", std::to_string(first_record));

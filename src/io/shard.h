@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -47,9 +48,11 @@ void write_shard(const std::filesystem::path& path, const ChunkResult& result, c
                  const std::string& fingerprint);
 
 /// Reads a shard and checks it: its checksum, fingerprint and chunk as expected, every record of the chunk exactly once
-/// as a row or a reject, columns of equal length. Fails (input) naming the file and what is wrong.
+/// as a row or a reject, columns of equal length. Fails (input) naming the file and what is wrong. `poll` is called
+/// between pieces of a column.
 ChunkResult read_shard(const std::filesystem::path& path, int64_t chunk, int64_t first_record, int64_t num_records,
-                       const ResultOptions& options, const std::string& fingerprint);
+                       const ResultOptions& options, const std::string& fingerprint,
+                       const std::function<void()>& poll = {});
 
 /// A shard's own word about itself, without reading its rows.
 struct ShardSummary {

@@ -101,6 +101,18 @@ TEST_F(LeaseTest, AHolderRenewsAndNoticesThatItLostIt) {
   EXPECT_TRUE(lease->lost());
 }
 
+TEST_F(LeaseTest, MissingForAMomentItIsStillHeld) {
+  const auto lease = Lease::acquire(path(), 100ms);
+  const std::string text = read_text_file(path());
+  std::filesystem::remove(path());  // as NFS may show a file that is being replaced
+  std::thread renewal([&] {
+    std::this_thread::sleep_for(300ms);
+    write_file_atomically(path(), text);
+  });
+  EXPECT_NO_THROW(check_lease(path(), lease->nonce()));
+  renewal.join();
+}
+
 TEST_F(LeaseTest, WaitingCanBeGivenUp) {
   write_foreign(0);
   EXPECT_TRUE(fails(ExitCode::interrupted, {"enough"},

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "io/attempts.h"
+#include "io/file.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temporary_directory.h"
 
@@ -49,6 +50,15 @@ TEST_F(RunDirectoryTest, OnlyPublishedShardsArePresent) {
        {"chunk-000002.h5", "chunk-000000.h5", "chunk-000001.h5.tmp-00", "chunk-000003.h5.corrupt", "notes"})
     directory_.write(std::string("run/shards/") + name, "x");
   EXPECT_EQ(run_.shards_present(), (std::vector<int64_t>{0, 2}));
+}
+
+TEST_F(RunDirectoryTest, TheBytesOfShardsAreThoseOfPublishedOnes) {
+  EXPECT_EQ(run_.shard_bytes(), 0u);
+  run_.create();
+  write_file_atomically(run_.shard_path(0), "12345");
+  write_file_atomically(run_.shard_path(7), "123");
+  write_file_atomically(temporary_path(run_.shard_path(8)), "1");
+  EXPECT_EQ(run_.shard_bytes(), 8u);
 }
 
 TEST_F(RunDirectoryTest, AttemptsNeverShareAFolder) {

@@ -6,6 +6,7 @@
 #include <set>
 #include <thread>
 
+#include "io/file.h"
 #include "tests/support/score_case.h"
 #include "tests/support/temporary_directory.h"
 
@@ -99,6 +100,24 @@ TEST_F(KilledRuns, KilledWhileMerging) {
   const auto last = test::score(at("merged", 2));
   ASSERT_EQ(last.exit_code, 0) << last.err;
   expect_same_results("merged");
+}
+
+TEST_F(KilledRuns, AnOrphanHasNoSay) {
+  const auto run = directory_ / "orphan";
+  test::Process process(at("orphan", 2).command(), test::mpi_environment());
+  while (process.running() && !std::filesystem::exists(run / "shards/chunk-000002.h5"))
+    std::this_thread::sleep_for(5ms);
+  const std::string lease =
+      R"({"job":"18","restart":0,"host":"n9","boot_id":"b","pid":1,"pid_start":2,"nonce":"00","renewal":3})";
+  write_file_atomically(run / "lease.json", lease);  // of a successor, on another node
+  const std::string state = test::bytes_of_file(run / "state.json");
+  const auto ranks = test::descendants(process.pid(), "switchyard");
+  if (!ranks.empty()) ::kill(ranks[0], SIGTERM);
+  const auto result = process.wait(30s);
+  EXPECT_EQ(result.exit_code, 78) << result.err;
+  EXPECT_NE(result.err.find("taken over by job 18"), std::string::npos) << result.err;
+  EXPECT_EQ(test::bytes_of_file(run / "state.json"), state);
+  EXPECT_EQ(test::bytes_of_file(run / "lease.json"), lease);
 }
 
 TEST_F(KilledRuns, TermOnOneRankStopsAllInOrder) {

@@ -1,14 +1,15 @@
 #include "jobs/watchdog.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include <atomic>
-#include <future>
 #include <mutex>
 #include <thread>
 
 #include "comm/watched_communicator.h"
-#include "tests/support/temporary_directory.h"
+#include "tests/jobs/watched_ranks.h"
 
 namespace switchyard {
 namespace {
@@ -24,41 +25,7 @@ TEST(BlameTest, TheSilentThenThoseWhoHaveComeLeastFar) {
   EXPECT_TRUE(blame({}).empty());
 }
 
-/// Ranks of one attempt, each a Pulse and a Watchdog; what they wait for is told to the pulse by hand.
-class WatchdogTest : public ::testing::Test {
- protected:
-  struct Rank {
-    Pulse pulse;
-    std::promise<std::string> verdict;
-    std::atomic<bool> reported{false};
-    std::unique_ptr<Watchdog> watchdog;
-  };
-
-  std::vector<std::unique_ptr<Rank>> start(int count, milliseconds timeout) {
-    std::vector<std::unique_ptr<Rank>> ranks;
-    for (int r = 0; r < count; ++r) {
-      Rank& rank = *ranks.emplace_back(std::make_unique<Rank>());
-      rank.pulse.members(WaitScope::world, 0, count);
-      rank.pulse.phase("scoring");
-      rank.watchdog = std::make_unique<Watchdog>(
-          rank.pulse, Watchdog::Options{.directory = directory_ / "hang",
-                                        .rank = r,
-                                        .hosts = std::vector<std::string>(static_cast<size_t>(count), "n1"),
-                                        .timeout = timeout,
-                                        .end = [&rank](const std::string& verdict, bool reporter) {
-                                          rank.reported = reporter;
-                                          rank.verdict.set_value(verdict);
-                                        }});
-    }
-    return ranks;
-  }
-  static void wait_in_world(Rank& rank) {
-    rank.pulse.arrive(WaitScope::world);
-    rank.pulse.wait(WaitScope::world);
-  }
-
-  test::TemporaryDirectory directory_;
-};
+class WatchdogTest : public ::testing::Test, protected test::WatchedRanks {};
 
 TEST_F(WatchdogTest, NamesTheRankThatGivesNoSignOfLife) {
   auto ranks = start(4, milliseconds(800));
@@ -73,7 +40,7 @@ TEST_F(WatchdogTest, NamesTheRankThatGivesNoSignOfLife) {
     reporters += ranks[static_cast<size_t>(r)]->reported ? 1 : 0;
   }
   EXPECT_EQ(reporters, 1);
-  EXPECT_NE(read_verdict(directory_ / "hang").find("rank 2"), std::string::npos);
+  EXPECT_NE(read_verdict(hang_directory()).find("rank 2"), std::string::npos);
 }
 
 TEST_F(WatchdogTest, NamesTheRankThatHasComeLeastFar) {
@@ -101,8 +68,27 @@ TEST_F(WatchdogTest, ARankThatGetsOnIsWaitedFor) {
     rank->pulse.leave();
     rank->watchdog.reset();
   }
-  EXPECT_EQ(read_verdict(directory_ / "hang"), "");
-  EXPECT_TRUE(std::filesystem::is_empty(directory_ / "hang"));  // nobody leaves files behind
+  EXPECT_EQ(read_verdict(hang_directory()), "");
+  EXPECT_TRUE(std::filesystem::is_empty(hang_directory()));  // nobody leaves files behind
+}
+
+TEST_F(WatchdogTest, WhoWasStoppedItselfStartsAnew) {
+  const pid_t child = ::fork();
+  if (child == 0) {  // two ranks on the way through a long operation, suspended with their job
+    auto ranks = start(2, milliseconds(1000));
+    for (auto& rank : ranks) wait_in_world(*rank);
+    for (int i = 0; i < 60; ++i) std::this_thread::sleep_for(milliseconds(10));  // not counting the suspension
+    for (auto& rank : ranks) rank->pulse.leave();
+    for (auto& rank : ranks) rank->watchdog.reset();
+    ::_exit(read_verdict(hang_directory()).empty() ? 0 : 1);
+  }
+  std::this_thread::sleep_for(milliseconds(100));
+  ::kill(child, SIGSTOP);
+  std::this_thread::sleep_for(milliseconds(3000));
+  ::kill(child, SIGCONT);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(WatchdogTest, RanksThatGetOnLeaveNoTrace) {
@@ -111,7 +97,7 @@ TEST_F(WatchdogTest, RanksThatGetOnLeaveNoTrace) {
     std::this_thread::sleep_for(milliseconds(50));
     for (auto& rank : ranks) wait_in_world(*rank);
   }
-  EXPECT_FALSE(std::filesystem::exists(directory_ / "hang"));
+  EXPECT_FALSE(std::filesystem::exists(hang_directory()));
 }
 
 TEST(WatchedCommunicatorTest, CountsOperationsOfWorldAndGroup) {

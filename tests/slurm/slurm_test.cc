@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <thread>
 
 #include "tests/slurm/cluster.h"
@@ -53,13 +54,14 @@ class SlurmTest : public ::testing::Test {
   ClusterRun new_run() const {
     return {*cluster_, root_ / ::testing::UnitTest::GetInstance()->current_test_info()->name()};
   }
-  /// Slow reads make a run last without much computing: about 20 s at 5 ms.
-  static Words slow_reads(int milliseconds, const std::string& rank = "") {
-    Words words = {"--setup", std::string("export LD_PRELOAD=") + SWITCHYARD_SLOW_READ, "--setup",
-                   "export SLOW_READ_MILLISECONDS=" + std::to_string(milliseconds)};
-    if (!rank.empty()) words.insert(words.end(), {"--setup", "export SLOW_READ_RANK=" + rank});
+  /// What slow_disk.cc is told: {"READ_RANK=0", …}
+  static Words slow_disk(const Words& settings) {
+    Words words = {"--setup", std::string("export LD_PRELOAD=") + SWITCHYARD_SLOW_DISK};
+    for (const std::string& setting : settings) words.insert(words.end(), {"--setup", "export SLOW_" + setting});
     return words;
   }
+  /// Slow reads make a run last without much computing: about 20 s at 5 ms.
+  static Words slow_reads(int milliseconds) { return slow_disk({"READ_MILLISECONDS=" + std::to_string(milliseconds)}); }
   static Words slow_options(const Words& more = {}) {
     Words words = options(more);
     const Words slow = slow_reads(5);
@@ -68,12 +70,13 @@ class SlurmTest : public ::testing::Test {
   }
   /// What all jobs here have in common; `more` comes behind.
   static Words options(const Words& more = {}) {
-    Words words = {"--dtype", "f32", "--chunk-records", "120", "--cpus-per-task", "1", "--term-grace", "4"};
+    Words words = {"--dtype", "f32", "--cpus-per-task", "1", "--term-grace", "4"};
     words.insert(words.end(), more.begin(), more.end());
     const auto add = [&](const std::string& name, const std::string& value) {
       if (std::ranges::find(more, name) == more.end()) words.insert(words.end(), {name, value});
     };
     add("--input", root_ / "input.h5");
+    add("--chunk-records", "120");
     add("--nodes", "2");
     add("--tasks-per-node", "2");
     add("--ep", "4");
@@ -226,20 +229,97 @@ TEST_P(StoppedRank, IsNamed) {
 }
 INSTANTIATE_TEST_SUITE_P(Ranks, StoppedRank, ::testing::Values(0, 3));
 
-TEST_F(SlurmTest, ASlowLoadIsNoHang) {
-  const ClusterRun run = new_run();
-  // Rank 0 reads everything slowly: each read takes 20 ms, and it has hundreds of tensors to load.
-  test::write_text_input(root_ / "small.h5", 100, 60);
-  Words words = options({"--comm-timeout", "3", "--input", root_ / "small.h5"});
-  const Words slow = slow_reads(20, "0");
-  words.insert(words.end(), slow.begin(), slow.end());
-  const std::string job = run.submit(words);
-  ASSERT_TRUE(within(60s, [&] { return run.state() == "complete"; })) << run.status().dump(2);
+class KilledRank : public SlurmTest, public ::testing::WithParamInterface<int> {};
+
+TEST_P(KilledRank, IsReplaced) {
+  const int rank = GetParam();
+  const ClusterRun run(*cluster_, root_ / ("killed-" + std::to_string(rank)));
+  const std::string job = run.submit(slow_options());
+  ASSERT_TRUE(has_begun(run));
+  const int pid = cluster_->rank_pids(job, 4).at(static_cast<size_t>(rank));
+  ASSERT_GT(pid, 0);
+  ::kill(pid, SIGKILL);
+  const std::string end = "attempts/" + job + ".0/end.json";
+  ASSERT_TRUE(within(60s, [&] { return !run.file(end).empty(); })) << run.status().dump(2);
+  const Json ended = parse_json(run.file(end), "end");
+  EXPECT_EQ(ended.at("exit_code"), 75) << ended.dump() << run.file("attempts/" + job + ".0/stderr.log");
+  EXPECT_EQ(ended.at("requeue"), true) << ended.dump();
+  expect_complete(run);
+}
+INSTANTIATE_TEST_SUITE_P(Ranks, KilledRank, ::testing::Values(0, 3));
+
+/// A hundred records: with a slow, or hung, disk.
+class SlowDisk : public SlurmTest {
+ protected:
+  std::string submit(const Words& more, const Words& settings) {
+    test::write_text_input(root_ / "small.h5", 100, 60);
+    Words words = more;
+    words.insert(words.end(), {"--input", root_ / "small.h5"});
+    words = options(words);
+    const Words slow = slow_disk(settings);
+    words.insert(words.end(), slow.begin(), slow.end());
+    return run_.submit(words);
+  }
+  void expect_to_complete(std::chrono::seconds timeout) {
+    ASSERT_TRUE(within(timeout, [&] { return run_.state() == "complete"; })) << run_.status().dump(2);
+    const auto verified = test::run({SWITCHYARD_PROGRAM, "verify", run_.path()});
+    EXPECT_EQ(verified.exit_code, 0) << verified.out;
+  }
+  /// Seconds, from the phase table: "merge  min  average  max".
+  static double longest_merge(const std::string& log) {
+    const size_t at = log.find("] merge ");
+    double least = 0, average = 0, most = 0;
+    if (at == std::string::npos || std::sscanf(log.c_str() + at, "] merge %lf %lf %lf", &least, &average, &most) != 3)
+      ADD_FAILURE() << "no merge in the phase table:\n" << log;
+    return most;
+  }
+  /// The number behind `words` in the log of the job's first run.
+  double number_in_log(const std::string& job, const std::string& words) {
+    const std::string log = run_.file("attempts/" + job + ".0/stderr.log");
+    const size_t at = log.find(words);
+    EXPECT_NE(at, std::string::npos) << log;
+    return at == std::string::npos ? 0 : std::atof(log.c_str() + at + words.size());
+  }
+
+  ClusterRun run_ = new_run();
+};
+
+TEST_F(SlowDisk, ALoadIsNoHang) {
+  // Rank 0 reads everything slowly, and it has hundreds of tensors to load.
+  const std::string job = submit({"--comm-timeout", "3"}, {"READ_MILLISECONDS=20", "READ_RANK=0"});
+  expect_to_complete(60s);
   EXPECT_EQ(restarts(job), 0);
-  const std::string log = run.file("attempts/" + job + ".0/stderr.log");
-  const size_t at = log.find(" read in ");
-  ASSERT_NE(at, std::string::npos) << log;
-  EXPECT_GT(std::atof(log.c_str() + at + 9), 3.0) << "the load was too fast to prove anything";
+  EXPECT_GT(number_in_log(job, " read in "), 3.0) << "the load was too fast to prove anything";
+}
+
+TEST_F(SlowDisk, AMergeIsNoHang) {
+  // Twenty shards of about thirty reads, and then a sync that lasts more than two timeouts.
+  const std::string job = submit(
+      {"--comm-timeout", "3", "--chunk-records", "5"},
+      {"READ_MILLISECONDS=15", "READ_FILES=/shards/chunk-", "SYNC_MILLISECONDS=7000", "SYNC_FILES=/results.h5.tmp-"});
+  expect_to_complete(90s);
+  EXPECT_EQ(restarts(job), 0);
+  const std::string log = run_.file("attempts/" + job + ".0/stderr.log");
+  EXPECT_GT(longest_merge(log), 7.0 + 4.0) << "too fast to prove anything\n" << log;
+}
+
+TEST_F(SlowDisk, AMergeThatHangsIsFound) {
+  constexpr int kTimeout = 5;
+  // The first run of the job only: the disk is well again afterwards.
+  const std::string job =
+      submit({"--comm-timeout", std::to_string(kTimeout), "--chunk-records", "5"},
+             {"READ_FILES=/shards/chunk-000007", "READ_MILLISECONDS=$((SLURM_RESTART_COUNT > 0 ? 0 : 600000))"});
+  ASSERT_TRUE(within(60s, [&] { return run_.state() == "merging"; })) << run_.status().dump(2);
+  const std::string end = "attempts/" + job + ".0/end.json";
+  ASSERT_TRUE(within(std::chrono::seconds(kTimeout + 10), [&] { return !run_.file(end).empty(); }))
+      << run_.status().dump(2);
+  const Json ended = parse_json(run_.file(end), "end");
+  EXPECT_EQ(ended.at("exit_code"), 76) << ended.dump();
+  EXPECT_EQ(ended.at("requeue"), true);
+  const auto message = ended.at("message").get<std::string>();
+  EXPECT_NE(message.find("rank 0 on n"), std::string::npos) << message;
+  EXPECT_NE(message.find("is in merging"), std::string::npos) << message;
+  expect_to_complete(60s);
 }
 
 TEST_F(SlurmTest, TenAtOnceOfWhichTwoWantTheSameRun) {

@@ -39,7 +39,7 @@ class BatchScriptTest : public ::testing::Test {
   CommandResult run(BatchScript s, std::map<std::string, std::string> variables = {},
                     const std::string& argument = "") {
     s.program = directory_ / "bin" / "switchyard";
-    s.run = directory_ / "run's";
+    s.run = directory_ / run_;
     directory_.write("batch.sh", render(s));
     variables["PATH"] = (directory_ / "bin").native() + ":/usr/bin:/bin";
     variables["SLURM_JOB_ID"] = "17";
@@ -49,6 +49,7 @@ class BatchScriptTest : public ::testing::Test {
   }
 
   test::TemporaryDirectory directory_;
+  std::string run_ = "run's";
 };
 
 TEST_F(BatchScriptTest, SaysEverythingThatSlurmNeeds) {
@@ -89,6 +90,53 @@ TEST_F(BatchScriptTest, AnArrayTaskHasItsOwnPaths) {
   EXPECT_NE(render(s).find("#SBATCH --array=0-3\n"), std::string::npos);
   EXPECT_NE(run(s, {{"SLURM_ARRAY_TASK_ID", "3"}}).out.find("<--input> </in/part 3.h5> <--run> </runs/3>"),
             std::string::npos);
+}
+
+TEST_F(BatchScriptTest, AnArrayTaskIsRequeuedAlone) {
+  tool("squeue", R"(echo "squeue $*" >&2; echo NONE)");
+  BatchScript s = example();
+  s.array = "0-3";
+  const CommandResult again =
+      run(s, {{"SLURM_ARRAY_JOB_ID", "15"}, {"SLURM_ARRAY_TASK_ID", "3"}, {"SRUN_RC", "75"}, {"DECISION", "requeue"}});
+  EXPECT_NE(again.out.find("scontrol requeue incomplete 15_3\n"), std::string::npos) << again.out;
+  EXPECT_NE(again.err.find("squeue -h -j 15_3 "), std::string::npos) << again.err;
+}
+
+TEST_F(BatchScriptTest, OutsideAnArrayPercentAIsNothingSpecial) {
+  BatchScript s = example();
+  s.arguments = {"--input", "/in/100%a.h5", "--run", "/runs/%a"};
+  EXPECT_NE(run(s).out.find("<--input> </in/100%a.h5> <--run> </runs/%a>"), std::string::npos);
+}
+
+TEST_F(BatchScriptTest, APercentSignInTheRunIsNoPatternOfSrun) {
+  run_ = "50%j";
+  const CommandResult result = run(example());
+  const std::string attempt = (directory_ / "50%%j").native() + "/attempts/17.0/";
+  EXPECT_NE(result.out.find("<--error=" + attempt + "stderr.log>"), std::string::npos) << result.out;
+  EXPECT_TRUE(std::filesystem::is_directory(directory_ / "50%j" / "attempts" / "17.0"));
+}
+
+TEST_F(BatchScriptTest, SetupLinesMayUseVariablesThatAreNotSet) {
+  BatchScript s = example();
+  s.setup = {"export SEEN=\"[$NOT_SET_ANYWHERE]\""};
+  tool("srun", "echo \"$SEEN\"");
+  EXPECT_EQ(run(s).out, "[]\n");
+}
+
+TEST_F(BatchScriptTest, WithoutAnAnswerOfSqueueTheRanksKnowNoEnd) {
+  tool("srun", R"(echo "end ${SLURM_JOB_END_TIME:-unknown}")");
+  for (const char* answer : {"echo NONE", "echo N/A", "exit 1"}) {
+    tool("squeue", answer);
+    EXPECT_EQ(run(example()).out, "end unknown\n") << answer;
+  }
+}
+
+TEST_F(BatchScriptTest, TheFirstLinkOfAChainStartsWhateverTheRunLooksLike) {
+  BatchScript s = example();
+  s.chained = true;
+  std::filesystem::create_directory(directory_ / run_);
+  directory_.write("run's/state.json", "{}");
+  EXPECT_NE(run(s, {{"DECISION", "stop"}}).out.find("srun"), std::string::npos);
 }
 
 TEST_F(BatchScriptTest, ASuccessorDoesNothingAfterACancelledOrFinishedOne) {

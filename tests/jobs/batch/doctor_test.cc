@@ -21,6 +21,9 @@ Json rank(int index, const std::string& host) {
           {"threads", 2},
           {"memory", int64_t{8} << 30},
           {"gpus", 0},
+          {"allotted_gpus", 0},
+          {"usable_gpus", 0},
+          {"why_no_gpus", "this build has no CUDA"},
           {"job", "17"},
           {"knows_end", true},
           {"clock", 1000.0},
@@ -29,6 +32,16 @@ Json rank(int index, const std::string& host) {
 
 std::vector<Json> healthy() {
   return {rank(0, "n1"), rank(1, "n2")};
+}
+
+void with_gpus(std::vector<Json>& ranks, int there, int usable, const std::string& cuda) {
+  for (Json& rank : ranks) {
+    rank["gpus"] = there;
+    rank["allotted_gpus"] = there;
+    rank["usable_gpus"] = usable;
+    rank["why_no_gpus"] = "no CUDA driver";
+    rank["versions"]["cuda"] = cuda;
+  }
 }
 
 /// The one finding that is not ok; fails the test if there is none or more.
@@ -70,6 +83,13 @@ TEST(DoctorTest, FindsEachFaultAndOnlyIt) {
          r[1]["affinity"] = r[0]["affinity"];
        }},
       {"GPUs", "n1", Finding::fault, [](auto& r) { r[0]["gpus"] = 4; }},
+      {"GPUs", "no CUDA", Finding::warning, [](auto& r) { with_gpus(r, 4, 0, "not in this build"); }},
+      {"GPUs", "driver", Finding::fault, [](auto& r) { with_gpus(r, 4, 0, "13.0"); }},
+      {"GPUs", "2 ranks on n1 see 1 of its 4", Finding::warning,
+       [](auto& r) {
+         with_gpus(r, 4, 1, "13.0");
+         r[1]["host"] = "n1";
+       }},
       {"clocks", "3.0 s", Finding::warning, [](auto& r) { r[1]["clock"] = 1003.0; }},
       {"time limit", "SLURM_JOB_END_TIME", Finding::warning, [](auto& r) { r[0]["knows_end"] = false; }},
   };

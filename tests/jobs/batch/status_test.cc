@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "io/lease.h"
 #include "jobs/batch/submissions.h"
+#include "tests/support/environment.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temporary_directory.h"
 
@@ -57,7 +59,16 @@ TEST(ParseJobsTest, ReadsScontrolsLines) {
 
 class StatusTest : public ::testing::Test {
  protected:
+  /// Slurm as an scontrol that runs `body` with what it is asked for, "show job 17 --oneliner" or "ping".
+  void slurm(const std::string& body) {
+    std::filesystem::create_directories(directory_ / "bin");
+    directory_.write("bin/scontrol", "#!/bin/bash\n" + body + "\n");
+    std::filesystem::permissions(directory_ / "bin" / "scontrol", std::filesystem::perms::owner_all);
+    path_.emplace("PATH", (directory_ / "bin").native() + ":/usr/bin:/bin");
+  }
+
   test::TemporaryDirectory directory_;
+  std::optional<test::Variable> path_;
   RunDirectory run_{directory_ / "run"};
 };
 
@@ -93,6 +104,84 @@ TEST_F(StatusTest, ASubmittedRunIsKnownBeforeItBegins) {
   record_submission(run_, {"170001", "170002"});
   EXPECT_EQ(last_submission(run_), (std::vector<std::string>{"170001", "170002"}));
   EXPECT_EQ(report_on(run_).state, "submitted");  // no Slurm here knows the job
+}
+
+TEST_F(StatusTest, AJobThatIsQueuedForAnOldRunIsWhatCounts) {
+  run_.create();
+  run_.write_state({RunStatus::failed, 9, 4, 90, 40, 0, 66, "16.0", "bad input"});
+  record_submission(run_, {"17"});
+  slurm(R"([ "$3" = 17 ] && echo "JobId=17 JobState=PENDING Reason=Priority Restarts=0")");
+  RunReport report = report_on(run_);
+  EXPECT_EQ(report.state, "queued");
+  EXPECT_EQ(report.message, "Priority");
+  slurm(R"([ "$3" = 17 ] && echo "JobId=17 JobState=RUNNING Reason=None Restarts=0")");
+  EXPECT_EQ(report_on(run_).state, "starting");
+  slurm(R"([ "$3" = 17 ] && echo "JobId=17 JobState=FAILED Reason=None Restarts=0")");
+  report = report_on(run_);
+  EXPECT_EQ(report.state, "failed");
+  EXPECT_EQ(report.message, "bad input");
+}
+
+TEST_F(StatusTest, OfAChainTheLivingLinkIsShown) {
+  run_.create();
+  run_.write_state({RunStatus::running, 9, 4, 90, 40, 0, 0, "18.0", ""});
+  record_submission(run_, {"17", "18", "19"});
+  slurm(R"(
+case $3 in
+  17) echo "JobId=17 JobState=TIMEOUT Reason=None Restarts=0" ;;
+  18) echo "JobId=18 JobState=RUNNING Reason=None Restarts=0" ;;
+  19) echo "JobId=19 JobState=PENDING Reason=Dependency Restarts=0" ;;
+esac)");
+  RunReport report = report_on(run_);
+  EXPECT_EQ(report.state, "running");
+  EXPECT_EQ(report.job, "18");
+  // Between two links.
+  run_.write_state({RunStatus::interrupted, 9, 4, 90, 40, 0, 75, "17.0", "stopped on request"});
+  slurm(R"(
+case $3 in
+  17) echo "JobId=17 JobState=TIMEOUT Reason=None Restarts=0" ;;
+  *) echo "JobId=$3 JobState=PENDING Reason=Dependency Restarts=0" ;;
+esac)");
+  report = report_on(run_);
+  EXPECT_EQ(report.state, "queued");
+  EXPECT_EQ(report.job, "18");
+}
+
+TEST_F(StatusTest, ARunIsNotAtWorkWhenItsJobIsGone) {
+  run_.create();
+  run_.write_state({RunStatus::running, 9, 4, 90, 40, 0, 0, "17.0", ""});
+  record_submission(run_, {"17"});
+  slurm(R"([ "$1" = ping ])");  // answers, and does not know the job
+  EXPECT_EQ(report_on(run_).state, "interrupted");
+  EXPECT_NE(report_on(run_).message.find("job 17 is gone"), std::string::npos);
+  slurm("exit 1");  // no answer: who knows
+  EXPECT_EQ(report_on(run_).state, "running");
+  slurm(R"([ "$1" = ping ])");
+  directory_.write("run/lease.json", "renewed");  // by a job of another cluster, say
+  EXPECT_EQ(report_on(run_).state, "running");
+}
+
+TEST_F(StatusTest, ALocalRunIsNotAtWorkWhenItsProcessIsGone) {
+  run_.create();
+  run_.write_state({RunStatus::running, 9, 4, 90, 40, 0, 0, "local.1", ""});
+  LeaseHolder holder = LeaseHolder::self();
+  const auto write = [&] {
+    directory_.write("run/lease.json", fmt::format(R"({{"job":"","restart":0,"host":"{}","boot_id":"{}","pid":{},)"
+                                                   R"("pid_start":{},"nonce":"00","renewal":3}})",
+                                                   holder.host, holder.boot_id, holder.pid, holder.pid_start));
+  };
+  write();
+  EXPECT_EQ(report_on(run_).state, "running");
+  ++holder.pid_start;  // its number is another process's now
+  write();
+  EXPECT_EQ(report_on(run_).state, "interrupted");
+}
+
+TEST_F(StatusTest, ASubmissionCutOffByAFullDiskIsPassedOver) {
+  run_.create();
+  record_submission(run_, {"17"});
+  std::ofstream(run_.root() / "jobs.jsonl", std::ios::app) << "{\"time\":17,\"jo";
+  EXPECT_EQ(last_submission(run_), (std::vector<std::string>{"17"}));
 }
 
 TEST_F(StatusTest, WhatIsNoRunIsRefused) {

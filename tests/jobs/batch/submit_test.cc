@@ -1,5 +1,8 @@
 // `switchyard submit` as a user calls it, with an sbatch that records what it is given.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <regex>
 
 #include "tests/support/process.h"
 #include "tests/support/temporary_directory.h"
@@ -81,6 +84,61 @@ TEST_F(SubmitTest, AChainIsQueuedBehindItself) {
   const std::string calls = bytes_of_file(directory_ / "calls");
   EXPECT_NE(calls.find("--dependency=afternotok:101 --kill-on-invalid-dep=yes"), std::string::npos) << calls;
   EXPECT_NE(calls.find("afternotok:102"), std::string::npos);
+}
+
+TEST_F(SubmitTest, OfAChainThatIsRefusedHalfwayTheFirstJobIsKnown) {
+  const std::string calls = directory_ / "calls";
+  tool("sbatch", "echo x >> " + calls + "\n[ $(wc -l < " + calls + ") -lt 2 ] && echo 101 || exit 1\n");
+  auto args = score(directory_ / "run");
+  args.insert(args.end(), {"--chain", "2"});
+  EXPECT_EQ(submit(args).exit_code, 69);
+  EXPECT_NE(bytes_of_file(directory_ / "run" / "jobs.jsonl").find("\"101\""), std::string::npos);
+}
+
+TEST_F(SubmitTest, PathsHoldWhereverTheJobStarts) {
+  auto args = score("runs/50%/first/");  // relative, with Slurm's pattern sign, and a slash at its end
+  args.push_back("--dry-run");
+  const std::string script = submit(args).out;
+  const std::string run = (std::filesystem::current_path() / "runs/50%/first").native();
+  for (const std::string& part : {"\nrun=" + run + "\n", "--run " + run + ")", std::string("--job-name=score-first\n"),
+                                  "--output=" + std::regex_replace(run, std::regex("%"), "%%") + "/attempts/%j.log\n"})
+    EXPECT_NE(script.find(part), std::string::npos) << part << script;
+}
+
+TEST_F(SubmitTest, GpusAreAskedForByTheNode) {
+  auto args = score(directory_ / "run");
+  args.insert(args.end(), {"--gpus-per-node", "4", "--tasks-per-node", "4", "--cpus-per-task", "8", "--dry-run"});
+  const std::string script = submit(args).out;
+  for (const char* part :
+       {"#SBATCH --gpus-per-node=4\n", "#SBATCH --ntasks-per-node=4\n", "#SBATCH --cpus-per-task=8\n"})
+    EXPECT_NE(script.find(part), std::string::npos) << part << script;
+}
+
+TEST_F(SubmitTest, WaitReturnsTheRunsExitCode) {
+  const std::string run = directory_ / "run";
+  // The job ends at once: an array's second task with too many rejects.
+  tool("scontrol", "exit 1\n");
+  for (const auto& [point, code] : {std::pair("0", 0), std::pair("1", 65)}) {
+    std::filesystem::create_directory(run + point);
+    directory_.write(std::string("run") + point + "/state.json",
+                     fmt::format(R"({{"status":"complete","chunks_total":1,"chunks_done":1,"records_total":1,)"
+                                 R"("records_done":1,"rejects":1,"exit_code":{},"attempt":"a","message":""}})",
+                                 code));
+  }
+  auto args = score(run + "%a");
+  args.insert(args.end(), {"--array", "0-1", "--wait"});
+  EXPECT_EQ(submit(args).exit_code, 65);
+}
+
+TEST_F(SubmitTest, ATimeLimitBelowTheWarningIsRefused) {
+  const auto code = [&](const std::string& time) {
+    auto args = score(directory_ / "run");
+    args.insert(args.end(), {"--dry-run", "--signal-seconds", "180", "--time", time});
+    return submit(args).exit_code;
+  };
+  for (const char* time : {"3", "3:00", "0:03:00", "0-0:3", "0-0:2:59"}) EXPECT_EQ(code(time), 64) << time;
+  for (const char* time : {"4", "3:01", "01:00:00", "1-0", "0-1", "1-00:00:00", "UNLIMITED"})
+    EXPECT_EQ(code(time), 0) << time;
 }
 
 TEST_F(SubmitTest, AnArrayHasARunPerPoint) {

@@ -1,0 +1,153 @@
+// What an attempt says of itself in the run directory and the log: manifest, state, metrics, progress.
+#include <algorithm>
+#include <cstdlib>
+#include <ctime>
+#include <thread>
+
+#include "base/log.h"
+#include "base/stopwatch.h"
+#include "base/version.h"
+#include "io/file.h"
+#include "jobs/score/input_check.h"
+#include "jobs/score/score_run.h"
+#include "kernels/cpu_isa.h"
+
+namespace switchyard {
+
+Fingerprint ScoreRun::fingerprint() const {
+  Fingerprint f;
+  f["config"] = config_hash(plan_.config).hex();
+  f["input"] = survey_.structure_hash.hex();
+  f["numerics"] = plan_.numerics;
+  f["chunk_records"] = std::to_string(plan_.chunk_records);
+  f["per_token"] = plan_.results.per_token ? "true" : "false";
+  f["embed"] = plan_.results.embed;
+  if (!model_hash_.empty()) f["model"] = model_hash_;
+  return f;
+}
+
+Json ScoreRun::manifest_info() const {
+  Json info;
+  info["job"] = "score";
+  info["switchyard"] = SWITCHYARD_VERSION;
+  info["git_revision"] = SWITCHYARD_GIT_REVISION;
+  info["dtype"] = std::string(name_of(plan_.operand));
+  info["cpu_isa"] = std::string(current_cpu_isa());
+  info["device"] = plan_.device.device == Device::cuda ? "cuda" : "cpu";
+  info["exchange"] = std::string(group_->kind());
+  info["model"] = absolute_path(options_.model);
+  info["input"] = absolute_path(options_.input);
+  info["input_stamp"] = file_stamp(options_.input);
+  info["allow_config_field"] = options_.allow_config_field;
+  info["embedding_dim"] = plan_.results.embedding_dim;
+  info["num_records"] = plan_.num_records;
+  info["num_chunks"] = plan_.num_chunks;
+  return info;
+}
+
+/// Results that are complete stay so, whatever happens to a later attempt.
+bool ScoreRun::is_complete_already() const {
+  return directory_.has_state() && directory_.read_state().status == RunStatus::complete &&
+         std::filesystem::exists(directory_.results_path());
+}
+
+void ScoreRun::write_state(RunStatus status, ExitCode code, std::string message) const {
+  check_lease_held();  // the state is the holder's: an orphan that is told to stop has no say
+  RunState state;
+  state.status = status;
+  state.chunks_total = plan_.num_chunks;
+  state.records_total = plan_.num_records;
+  const bool all = status == RunStatus::merging || status == RunStatus::complete;
+  if (all) {
+    state.chunks_done = plan_.num_chunks;
+    state.records_done = plan_.num_records;
+  } else {
+    for (const int64_t chunk : directory_.shards_present()) {
+      if (chunk >= plan_.num_chunks) continue;
+      ++state.chunks_done;
+      state.records_done += plan_.chunk_size(chunk);
+    }
+  }
+  if (totals_) state.rejects = totals_->rejects;
+  state.exit_code = static_cast<int>(code);
+  state.attempt = attempt_.filename().native();
+  state.message = std::move(message);
+  directory_.write_state(state);
+}
+
+void ScoreRun::record_failure(const Error& error) noexcept {
+  if (nonce_.empty() || error.code() == ExitCode::mismatch) return;  // the directory is not ours
+  try {
+    if (is_complete_already()) return;
+    // Once scoring has begun the environment was good enough: a peer, or the network, is gone, and may come again.
+    const bool lost_peer = error.code() == ExitCode::environment && scorer_ != nullptr;
+    if (lost_peer || error.code() == ExitCode::interrupted) {
+      write_state(RunStatus::interrupted, ExitCode::interrupted, error.what());
+    } else {
+      write_state(RunStatus::failed, error.code(), error.what());
+    }
+  } catch (const std::exception& e) {
+    log::warning("state.json could not be written: {}", e.what());
+  }
+}
+
+/// From the watchdog's thread, while the main thread may hang in MPI.
+void ScoreRun::end_hung(const std::string& verdict, bool reporter) const noexcept {
+  if (reporter) {
+    log::error("{}", verdict);
+    try {
+      if (!is_complete_already()) write_state(RunStatus::interrupted, ExitCode::timeout, verdict);
+    } catch (const std::exception& e) {
+      log::warning("state.json could not be written: {}", e.what());
+    }
+  } else {
+    // The first rank to end ends the step: let it be the one that reports.
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+  }
+  std::_Exit(static_cast<int>(ExitCode::timeout));
+}
+
+void ScoreRun::write_metrics(const ChunkResult& result, double seconds) const {
+  const ExchangeCounters& exchange = engine_->exchange_counters();
+  Json line;
+  line["time"] = static_cast<int64_t>(std::time(nullptr));
+  line["group"] = world_.rank() / plan_.ep;
+  line["chunk"] = result.chunk;
+  line["records"] = result.record.size();
+  line["rejects"] = result.rejects.size();
+  line["seconds"] = seconds;
+  line["group_tokens"] = scorer_->counters().group_tokens;
+  line["exchange_wait"] = exchange.wait_seconds;
+  line["exchange_transfer"] = exchange.transfer_seconds;
+  append_line(directory_.metrics_path(), line.dump());
+}
+
+void ScoreRun::show_progress() {
+  write_state(RunStatus::running, ExitCode::complete, "");
+  const double elapsed = std::max(1e-9, seconds_now() - score_start_);
+  ProgressReport report;
+  report.chunks_total = plan_.num_chunks;
+  report.chunks_done = static_cast<int64_t>(directory_.shards_present().size());
+  report.chunks_resumed = resumed_chunks_;
+  report.tokens_per_second = static_cast<double>(scorer_->counters().group_tokens * plan_.num_groups()) / elapsed;
+  const ExchangeCounters& exchange = engine_->exchange_counters();
+  report.exchange_share = (exchange.wait_seconds + exchange.transfer_seconds) / elapsed;
+  const auto& rows = exchange.tokens_per_expert;
+  std::vector<int64_t> load(static_cast<size_t>(plan_.ep), 0);
+  for (size_t expert = 0; expert < rows.size(); ++expert)
+    load[static_cast<size_t>(engine_->exchange().placement().rank_of(static_cast<int>(expert)))] += rows[expert];
+  int64_t total = 0, most = 0;
+  for (const int64_t l : load) {
+    total += l;
+    most = std::max(most, l);
+  }
+  if (total > 0) report.imbalance = static_cast<double>(most * plan_.ep) / static_cast<double>(total);
+  const auto fresh = report.chunks_done - resumed_chunks_;
+  if (fresh > 0)
+    report.seconds_left =
+        elapsed / static_cast<double>(fresh) * static_cast<double>(report.chunks_total - report.chunks_done);
+  report.seconds_to_limit = seconds_to_job_end();
+  progress_->show(report);
+}
+
+}  // namespace switchyard

@@ -1,0 +1,66 @@
+// Preloaded into a program, makes its ranks' disk slow: a file system under load, or one that hangs.
+//   SLOW_READ_MILLISECONDS  what every pread() takes longer
+//   SLOW_READ_RANK          of this rank only
+//   SLOW_READ_FILES         of files only whose path has this in it
+//   SLOW_SYNC_…             the same of fsync() and fdatasync()
+#include <dlfcn.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <string>
+
+namespace {
+
+bool is_of(int fd, const char* files) {
+  char path[4096];
+  const ssize_t length = ::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), path, sizeof path);
+  return length > 0 && std::string(path, static_cast<size_t>(length)).find(files) != std::string::npos;
+}
+
+void delay(const std::string& what, int fd) {
+  const auto variable = [&](const char* name) { return std::getenv((what + name).c_str()); };
+  const char *milliseconds = variable("_MILLISECONDS"), *slow_rank = variable("_RANK"), *files = variable("_FILES");
+  const char* rank = std::getenv("PMIX_RANK");
+  if (milliseconds == nullptr || rank == nullptr) return;  // not a rank
+  if (slow_rank != nullptr && std::string(rank) != slow_rank) return;
+  if (files != nullptr && !is_of(fd, files)) return;
+  const int total = std::atoi(milliseconds);
+  timespec left{total / 1000, total % 1000 * 1'000'000};
+  while (::nanosleep(&left, &left) != 0 && errno == EINTR) {  // a disk knows no signals
+  }
+}
+
+template <class F>
+F* real(const char* name) {
+  return reinterpret_cast<F*>(::dlsym(RTLD_NEXT, name));
+}
+
+}  // namespace
+
+extern "C" {
+
+ssize_t pread64(int fd, void* buffer, size_t bytes, off64_t offset) {
+  static auto* const next = real<ssize_t(int, void*, size_t, off64_t)>("pread64");
+  delay("SLOW_READ", fd);
+  return next(fd, buffer, bytes, offset);
+}
+
+ssize_t pread(int fd, void* buffer, size_t bytes, off_t offset) {
+  return pread64(fd, buffer, bytes, offset);
+}
+
+int fsync(int fd) {
+  static auto* const next = real<int(int)>("fsync");
+  delay("SLOW_SYNC", fd);
+  return next(fd);
+}
+
+int fdatasync(int fd) {
+  static auto* const next = real<int(int)>("fdatasync");
+  delay("SLOW_SYNC", fd);
+  return next(fd);
+}
+
+}  // extern "C"

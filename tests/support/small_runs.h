@@ -1,0 +1,66 @@
+// Runs of a few records whose shards are there, for tests of merging.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "io/lease.h"
+#include "io/results.h"
+#include "tests/support/temporary_directory.h"
+
+namespace switchyard::test {
+
+/// Seven records in chunks of three; record 4 is a reject.
+class SmallRuns {
+ protected:
+  static constexpr int64_t kRecords = 7, kChunk = 3;
+
+  SmallRuns() {
+    ScoringInputWriter writer(directory_ / "input.h5", false);
+    const int32_t tokens[] = {1, 2};
+    for (int64_t r = 0; r < kRecords; ++r) writer.add(tokens, 1, "id-" + std::to_string(r), "");
+    writer.finish();
+    input_.emplace(directory_ / "input.h5");
+  }
+
+  ShardSet make_run(const std::string& name) const {
+    const RunDirectory run(directory_ / name);
+    run.create();
+    return {run, kRecords, kChunk, {true, "none", 0}, "fingerprint"};
+  }
+  static void write(const ShardSet& shards, int64_t chunk) {
+    ChunkResult r;
+    r.chunk = chunk;
+    r.first_record = shards.first(chunk);
+    r.num_records = shards.size(chunk);
+    r.token_offsets = {0};
+    for (int64_t record = r.first_record; record < r.first_record + r.num_records; ++record) {
+      if (record == 4) {
+        r.rejects.push_back({record, "empty record"});
+        continue;
+      }
+      r.record.push_back(record);
+      r.logprob.push_back(-1.5 * static_cast<double>(record));
+      r.tokens.push_back(1);
+      r.greedy.push_back(static_cast<uint8_t>(record % 2));
+      r.token_logprob.push_back(-1.5f * static_cast<float>(record));
+      r.token_offsets.push_back(std::ssize(r.token_logprob));
+    }
+    write_shard(shards.run.shard_path(chunk), r, shards.options, shards.fingerprint);
+  }
+  MergeInput merge_of(const ShardSet& shards) const {
+    return {.shards = shards, .input = *input_, .provenance = {{"model", "m"}}, .lease_nonce = lease_nonce_};
+  }
+  void hold_lease(const ShardSet& shards) {
+    lease_ = Lease::acquire(shards.run.lease_path(), std::chrono::seconds(1));
+    lease_nonce_ = lease_->nonce();
+  }
+  static bool published(const ShardSet& shards) { return std::filesystem::exists(shards.run.results_path()); }
+
+  TemporaryDirectory directory_;
+  std::optional<ScoringInput> input_;
+  std::unique_ptr<Lease> lease_;
+  std::string lease_nonce_;
+};
+
+}  // namespace switchyard::test
