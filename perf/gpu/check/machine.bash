@@ -82,7 +82,7 @@ set_environment() {
     [[ -z $folder || :$folders: == *:$folder:* ]] || folders+=:$folder
   done
   environment=("LD_LIBRARY_PATH=$folders${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "PATH=$stage/bin:$PATH"
-    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1)
+    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 GTEST_COLOR=no)
   if [[ -d $stage/lib/openmpi3 ]]; then  # Open MPI looks for its parts where it was installed, unless told otherwise
     environment+=("OPAL_PREFIX=$stage" "OPAL_BINDIR=$stage/bin" "OPAL_LIBDIR=$stage/lib" "OPAL_PKGLIBDIR=$stage/lib/openmpi3"
       "OPAL_DATADIR=$stage/share" "OPAL_PKGDATADIR=$stage/share/openmpi" "OPAL_SYSCONFDIR=$stage/etc"

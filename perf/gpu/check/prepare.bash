@@ -7,8 +7,8 @@ programs=(switchyard kernels_test comm_test comm_mpi_test model_test score_gpu_t
 
 # What the GPU machine has itself: its C library, and CUDA.
 not_bundled='^(linux-vdso|ld-linux|libc\.|libm\.|libpthread|libdl\.|librt\.|libresolv|libcuda|libcublas|libcudart|libnccl|libnvidia)'
-# Parts of Open MPI for networks and launchers that are not there; they would bring their libraries.
-not_needed='ucx|_ofi|_psm|openib|verbs|flux|slurm|gridengine|memheap|sshmem|scoll|spml|atomic_|monitoring|romio|libompi_dbg'
+# Parts of Open MPI for networks and launchers that are not there: they would bring their libraries, or fail (no ssh).
+not_needed='plm_rsh|ucx|_ofi|_psm|openib|verbs|flux|slurm|gridengine|memheap|sshmem|scoll|spml|atomic_|monitoring|romio|libompi_dbg'
 
 build() {
   (cd "$root" && cmake --preset gpu-check && cmake --build --preset gpu-check --target "${programs[@]}")
