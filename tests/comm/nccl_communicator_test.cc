@@ -92,7 +92,7 @@ TEST(Nccl, SaysWhenTheBuildHasNone) {
   EXPECT_TRUE(fails(ExitCode::environment, {"no NCCL"}, [] { add_nccl(make_self_communicator(), 0); }));
 }
 
-/// NCCL takes a version of itself apart without a driver; the rest needs one.
+/// Without a driver too.
 TEST(Nccl, TellsItsVersion) {
   if (nccl_library_version().empty()) GTEST_SKIP() << "this build has no NCCL";
   EXPECT_EQ(nccl_library_version().substr(0, 2), "2.") << nccl_library_version();
