@@ -183,6 +183,12 @@ Finding check_gpus(const std::vector<Json>& ranks, bool cuda_build) {
     return {Finding::fault, "GPUs", "hosts differ: " + by_host(ranks, "gpus"),
             "ask for the same number on every node (sbatch --gpus-per-node)"};
   const auto gpus = ranks.front().at("gpus").get<int64_t>();
+  for (const Json& rank : ranks)
+    if (const auto allotted = rank.at("allotted_gpus").get<int64_t>(); allotted > gpus)
+      return {Finding::fault, "GPUs",
+              fmt::format("Slurm allotted {} on {}, but the system shows {} (/dev/nvidia*)", allotted,
+                          text_of(rank, "host"), gpus),
+              "is the driver loaded there? (nvidia-smi)"};
   if (gpus > 0 && !cuda_build)
     return {Finding::warning, "GPUs", fmt::format("{} per host, but this build has no CUDA", gpus),
             "build with -DSWITCHYARD_CUDA=ON to use them"};

@@ -11,6 +11,8 @@ write_configuration() {
   { write_common_part; "write_part_for_$kind" "$base"; write_partitions; } >"$state/conf/slurm.conf"
   # Nothing here uses cgroups, but slurmd insists on a plugin; the one for v2 would ask systemd, which a container lacks.
   echo "CgroupPlugin=cgroup/v1" >"$state/conf/cgroup.conf"
+  # Four GPUs for each node, so that jobs can ask for them. Slurm wants device files, whatever they are; no GPU is behind.
+  printf 'Name=gpu File=/dev/%s\n' null zero full random >"$state/conf/gres.conf"
   write_job_environment >"$state/conf/job.env"
   write_task_prolog >"$state/conf/task-prolog"
   chmod +x "$state/conf/task-prolog"
@@ -42,6 +44,7 @@ MailProg=/bin/true
 MpiDefault=pmix
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
+GresTypes=gpu
 TaskProlog=$state/conf/task-prolog
 # The submitter's limit would not do for MPI's pinned memory; slurmd's own is raised.
 PropagateResourceLimitsExcept=MEMLOCK
@@ -87,7 +90,7 @@ write_part_for_processes() {
   done
 }
 
-node_resources() { echo "CPUs=$cpus RealMemory=$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo) State=UNKNOWN"; }
+node_resources() { echo "CPUs=$cpus RealMemory=$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo) Gres=gpu:4 State=UNKNOWN"; }
 
 # A preempted job's steps get CONT and TERM; after GraceTime it is ended and requeued.
 write_partitions() {

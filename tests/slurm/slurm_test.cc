@@ -108,6 +108,13 @@ TEST_F(SlurmTest, ASubmittedJobCompletes) {
   EXPECT_EQ(parse_json(run.file("attempts/" + job + ".0/end.json"), "end").at("requeue"), false);
 }
 
+TEST_F(SlurmTest, GpusAreAskedForByTheNode) {
+  const ClusterRun run = new_run();
+  const std::string job = run.submit(options({"--gpus-per-node", "4"}));
+  expect_complete(run);
+  EXPECT_EQ(cluster_->job_field(job, "TresPerNode"), "gres:gpu:4");
+}
+
 TEST_F(SlurmTest, APreemptedJobGoesOn) {
   const ClusterRun run = new_run();
   const std::string job = run.submit(slow_options({"--nodes", "4", "--tasks-per-node", "1"}), {"--exclusive"});
@@ -229,14 +236,11 @@ TEST_P(StoppedRank, IsNamed) {
 }
 INSTANTIATE_TEST_SUITE_P(Ranks, StoppedRank, ::testing::Values(0, 3));
 
-class KilledRank : public SlurmTest, public ::testing::WithParamInterface<int> {};
-
-TEST_P(KilledRank, IsReplaced) {
-  const int rank = GetParam();
-  const ClusterRun run(*cluster_, root_ / ("killed-" + std::to_string(rank)));
+TEST_F(SlurmTest, AKilledRankIsReplaced) {
+  const ClusterRun run = new_run();
   const std::string job = run.submit(slow_options());
   ASSERT_TRUE(has_begun(run));
-  const int pid = cluster_->rank_pids(job, 4).at(static_cast<size_t>(rank));
+  const int pid = cluster_->rank_pids(job, 4).at(0);  // the holder of the lease
   ASSERT_GT(pid, 0);
   ::kill(pid, SIGKILL);
   const std::string end = "attempts/" + job + ".0/end.json";
@@ -246,7 +250,6 @@ TEST_P(KilledRank, IsReplaced) {
   EXPECT_EQ(ended.at("requeue"), true) << ended.dump();
   expect_complete(run);
 }
-INSTANTIATE_TEST_SUITE_P(Ranks, KilledRank, ::testing::Values(0, 3));
 
 /// A hundred records: with a slow, or hung, disk.
 class SlowDisk : public SlurmTest {
@@ -366,6 +369,8 @@ TEST_F(SlurmTest, DoctorFindsPlantedFaults) {
   finds("world size", doctor({"-N1", "-n4", "--mpi=pmi2", program}, {"doctor"}));
   finds("run directory", doctor({"-N2", "-n2", "--mpi=pmix", program}, {"doctor", "--run", "/tmp"}));
   finds("cores", doctor({"-N1", "-n1", "--mpi=pmix", "taskset", "-c", "0", program}, {"doctor", "--threads", "4"}));
+  // The test cluster's GPUs are names only.
+  finds("GPUs", doctor({"-N2", "--ntasks-per-node=2", "--gpus-per-node=4", "--mpi=pmix", program}, {"doctor"}));
   // Another build on one node: the same program with a byte behind it.
   test::run({"sh", "-c", "cp " + program + " " + shared + "/other && echo >> " + shared + "/other"});
   finds("program",

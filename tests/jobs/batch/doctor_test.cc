@@ -84,6 +84,7 @@ TEST(DoctorTest, FindsEachFaultAndOnlyIt) {
        }},
       {"GPUs", "n1", Finding::fault, [](auto& r) { r[0]["gpus"] = 4; }},
       {"GPUs", "no CUDA", Finding::warning, [](auto& r) { with_gpus(r, 4, 0, "not in this build"); }},
+      {"GPUs", "allotted 4 on n1", Finding::fault, [](auto& r) { r[0]["allotted_gpus"] = 4; }},
       {"GPUs", "driver", Finding::fault, [](auto& r) { with_gpus(r, 4, 0, "13.0"); }},
       {"GPUs", "2 ranks on n1 see 1 of its 4", Finding::warning,
        [](auto& r) {
