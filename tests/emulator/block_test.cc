@@ -1,5 +1,6 @@
 // Threads, barriers and warps: the emulator does what CUDA defines, and says no to what CUDA leaves undefined.
 #include <numeric>
+#include <thread>
 
 #include "fixture.h"
 #include "kernels/cuda/warp.h"
@@ -158,6 +159,26 @@ TEST_P(EmulatedBlockTest, Atomics) {
   EXPECT_EQ(sum, 198ull << 40);
   EXPECT_EQ(largest, 65);
   EXPECT_EQ(out, (std::vector<int>{17, 17, 16, 16, 1, 1}));
+}
+
+TEST(EmulatedBlocks, OsThreadsLaunchSideBySide) {
+  std::vector<std::thread> ranks;
+  std::vector<int> counters(4, 0);
+  for (int rank = 0; rank < 4; ++rank)
+    ranks.emplace_back([&, rank] {
+      use_device(rank);
+      const DeviceStream device(rank);
+      ThreadPool pool(1);
+      const Stream stream = device.over({Device::cpu, &pool, {}});
+      std::vector<int> in(128), out(128);
+      std::iota(in.begin(), in.end(), rank);
+      for (int i = 0; i < 50; ++i) {
+        cuda::launch(stream, {2, 128, 512}, reverse, static_cast<const int*>(in.data()), out.data());
+        counters[static_cast<size_t>(rank)] += out[0];
+      }
+    });
+  for (std::thread& rank : ranks) rank.join();
+  for (int rank = 0; rank < 4; ++rank) EXPECT_EQ(counters[static_cast<size_t>(rank)], 50 * (127 + rank));
 }
 
 // What is wrong, and how it is said.

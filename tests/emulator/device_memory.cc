@@ -104,7 +104,7 @@ class Table {
     return nullptr;
   }
 
-  static constexpr size_t kOnes = 1 << 20;
+  static constexpr size_t kOnes = 4 << 20;
   int ones_;
   std::mutex mutex_;
   std::map<uintptr_t, Block> blocks_;

@@ -43,7 +43,6 @@ uint64_t Engine::random() {  // xorshift64*
 
 void Engine::run(dim3 grid, unsigned threads, size_t shared_bytes, const std::function<void()>& kernel) {
   SWITCHYARD_CHECK(!in_kernel_, "a launch inside a kernel");
-  kernel_ = &kernel;
   num_threads_ = threads;
   if (threads_.size() < threads) threads_.resize(threads);
   warps_.assign((threads + 31) / 32, {});
@@ -53,7 +52,7 @@ void Engine::run(dim3 grid, unsigned threads, size_t shared_bytes, const std::fu
   void* memory = nullptr;
   if (posix_memalign(&memory, 128, std::max<size_t>(shared_bytes, 1)) != 0) throw std::bad_alloc();
   shared_.reset(static_cast<std::byte*>(memory));
-  random_ = seed_ * 0x9e3779b97f4a7c15ULL;
+  random_ = seed_ * 0x9e3779b97f4a7c15ULL;  // a launch's order does not depend on the launches before
   gridDim = grid;
   blockDim = dim3(threads);
 

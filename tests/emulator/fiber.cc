@@ -5,6 +5,7 @@
 #include "base/error.h"
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -67,7 +68,12 @@ Fiber::Fiber(void (*entry)(), unsigned number) : entry_(entry) {
 }
 
 Fiber::~Fiber() {
-  if (mapping_ != nullptr) munmap(mapping_, kGuardBytes + kStackBytes);
+  if (mapping_ == nullptr) return;
+#if defined(__SANITIZE_ADDRESS__)
+  // The frames that the fiber never left would stay marked in whatever is mapped here next.
+  __asan_unpoison_memory_region(mapping_, kGuardBytes + kStackBytes);
+#endif
+  munmap(mapping_, kGuardBytes + kStackBytes);
 }
 
 bool Fiber::guards(const void* address) const {
