@@ -64,8 +64,8 @@ int64_t ExpertExchange::least_exchange_bytes() const {
 
 ExchangeScratch exchange_scratch(const ExchangeShape& shape, int rank, int64_t max_tokens) {
   if (shape.placement.num_ranks() == 1)
-    return {group_lists_bytes(shape.placement.num_experts(), max_tokens * shape.top_k, shape.device), 0,
-            max_tokens * shape.top_k};
+    return {group_lists_bytes(shape.placement.num_experts(), max_tokens * shape.top_k, shape.device),
+            static_cast<size_t>(shape.placement.num_experts()) * sizeof(int64_t), max_tokens * shape.top_k};
   const int64_t rows_per_round = rows_within(shape.exchange_bytes, layout_of(shape, 1, 2));
   const RoundLayout rounds =
       layout_of(shape, std::min(rows_per_round, max_tokens), max_tokens > rows_per_round ? 2 : 1);

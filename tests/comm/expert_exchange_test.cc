@@ -14,10 +14,9 @@ TEST(ExpertExchange, OneRankCopiesNothing) {
   const auto self = make_self_communicator();
   ExpertExchange exchange(*self, ExpertPlacement(4, 1), 8, 2, DType::f32, 0);
   EXPECT_FALSE(exchange.budget_too_small());
-  EXPECT_EQ(exchange.scratch_bytes(1000).arena_bytes, 0u);
   std::vector<float> x(3 * 8), y(6 * 8);
   const std::vector<int32_t> expert_of{3, 0, 1, 0, 0, 2};
-  Arena arena(0);
+  Arena arena(exchange.scratch_bytes(3).arena_bytes);  // lists, no rows
   ThreadPool pool(1);
   Stream stream;
   stream.pool = &pool;
@@ -35,6 +34,7 @@ TEST(ExpertExchange, OneRankCopiesNothing) {
       },
       {y.data(), {6, 8}, DType::f32});
   EXPECT_EQ(num_calls, 1);
+  EXPECT_EQ(arena.high_water(), arena.capacity());
   EXPECT_EQ(exchange.counters().bytes_to, std::vector<int64_t>{0});
   EXPECT_EQ(exchange.counters().tokens_per_expert, (std::vector<int64_t>{3, 1, 1, 1}));
   EXPECT_EQ(exchange.counters().rounds, 0);
@@ -110,9 +110,11 @@ TEST(ExpertExchange, WrongShapesAreInternalErrors) {
   ExpertExchange exchange(*self, ExpertPlacement(4, 1), 2, 2, DType::f32, 0);
   std::vector<float> x(6), y(12);
   const std::vector<int32_t> expert_of{0, 1, 2, 3, 0, 1};
-  Arena arena(0);
+  Arena arena(exchange.scratch_bytes(3).arena_bytes);
+  ThreadPool pool(1);
+  const Stream stream{Device::cpu, &pool, {}};
   const auto run = [&](Shape x_shape, Shape route_shape, Shape y_shape) {
-    exchange.run({}, arena, {x.data(), x_shape, DType::f32}, {expert_of.data(), route_shape, DType::i32},
+    exchange.run(stream, arena, {x.data(), x_shape, DType::f32}, {expert_of.data(), route_shape, DType::i32},
                  [](const Stream&, ConstView, const GroupedRows&, View) {}, {y.data(), y_shape, DType::f32});
   };
   EXPECT_NO_THROW(run({3, 2}, {3, 2}, {6, 2}));
