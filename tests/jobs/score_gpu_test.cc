@@ -2,11 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-<<<<<<< Updated upstream
 #include <stdexcept>
 #include <tuple>
-=======
->>>>>>> Stashed changes
 
 #include "base/device.h"
 #include "io/hdf5.h"
