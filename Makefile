@@ -2,7 +2,7 @@
 PRESET ?= release
 BUILD := build/$(PRESET)
 
-.PHONY: build demo test test-asan fuzz format lint install-packages clean
+.PHONY: build demo test test-emulated test-asan fuzz format lint install-packages clean
 
 # Asks for root only when something is missing.
 install-packages:
@@ -17,10 +17,17 @@ demo: build
 
 test: build
 	ctest --test-dir $(BUILD) --output-on-failure --label-exclude slurm
+	$(MAKE) test-emulated
 	$(MAKE) test-asan
 	tests/slurm/run $(BUILD)
 
-# Address and undefined-behaviour sanitizers over the fast tests.
+# The CUDA half on an emulated GPU (tests/emulator).
+test-emulated: install-packages
+	cmake --preset emulated
+	cmake --build --preset emulated
+	ctest --test-dir build/emulated --output-on-failure --label-regex gpu
+
+# Address and undefined-behaviour sanitizers over the fast tests, with an emulated GPU.
 test-asan: install-packages
 	cmake --preset asan
 	cmake --build --preset asan
