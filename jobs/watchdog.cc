@@ -116,7 +116,7 @@ class Watchdog::Thread {
     if (!asked_) {
       remove(alive_path());
       make_directories(options_.directory);
-      write_file_atomically(json_path(), report().dump() + "\n");
+      replace_file(json_path(), report().dump() + "\n");
       asked_ = Clock::now();
       seen_.clear();
     }
@@ -132,7 +132,7 @@ class Watchdog::Thread {
     });
     if (!asked) return remove(alive_path());
     obey_verdict();
-    write_file_atomically(alive_path(), fmt::format("{}\n", ++answers_));
+    replace_file(alive_path(), fmt::format("{}\n", ++answers_));
   }
 
   void obey_verdict() {

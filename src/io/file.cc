@@ -58,17 +58,23 @@ void sync_directory_of(const std::filesystem::path& path) {
   if (::fsync(fd.get()) != 0 && errno != EINVAL) fail_errno(ExitCode::output, "cannot sync", directory.native());
 }
 
-void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
+void rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0)
     fail_errno(ExitCode::output, fmt::format("cannot rename {} to", from.native()), to.native());
+}
+
+void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
+  rename_file(from, to);
   sync_directory_of(to);
 }
 
-void write_new_file(const std::filesystem::path& path, std::string_view content) {
+enum class Sync : uint8_t { no, yes };
+
+void write_new_file(const std::filesystem::path& path, std::string_view content, Sync sync) {
   FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
   if (!fd) fail_errno(ExitCode::output, "cannot create", path.native());
   write_all(fd.get(), content, path);
-  sync_open_file(fd.get(), path);
+  if (sync == Sync::yes) sync_open_file(fd.get(), path);
   close_written(std::move(fd), path);
 }
 
@@ -137,13 +143,19 @@ void remove_temporaries(const std::filesystem::path& directory) noexcept {
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
   const TemporaryFile file(path);
-  write_new_file(file.path(), content);
+  write_new_file(file.path(), content, Sync::yes);
   rename_durably(file.path(), path);
+}
+
+void replace_file(const std::filesystem::path& path, std::string_view content) {
+  const TemporaryFile file(path);
+  write_new_file(file.path(), content, Sync::no);
+  rename_file(file.path(), path);
 }
 
 bool write_file_once(const std::filesystem::path& path, std::string_view content) {
   const TemporaryFile file(path);
-  write_new_file(file.path(), content);
+  write_new_file(file.path(), content, Sync::yes);
   if (::link(file.path().c_str(), path.c_str()) == 0) return true;  // unlike a rename, never replaces
   if (errno != EEXIST) fail_errno(ExitCode::output, "cannot create", path.native());
   return false;

@@ -47,7 +47,10 @@ void remove_temporaries(const std::filesystem::path& directory) noexcept;
 /// A reader sees the old content or the new, whenever the writer is killed. Fails (output).
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
-/// The same under a name that must not exist: false, and nothing changed, if it does. Fails (output).
+/// The same without syncing: for what is of no use after a crash, and must not wait for a busy disk. Fails (output).
+void replace_file(const std::filesystem::path& path, std::string_view content);
+
+/// As write_file_atomically, under a name that must not exist: false, and nothing changed, if it does. Fails (output).
 bool write_file_once(const std::filesystem::path& path, std::string_view content);
 
 /// Has the disk take what was written to a file so far, by whatever descriptor. Fails (output).

@@ -178,7 +178,7 @@ void Lease::renew_loop() {
   while (!thread_->wake.wait_for(lock, renew_every_, [this] { return thread_->stopping; })) {
     try {
       check_lease(path_, holder_.nonce);
-      write_file_atomically(path_, to_text(holder_, ++renewal));
+      replace_file(path_, to_text(holder_, ++renewal));  // a busy disk must not make us look dead
     } catch (const Error& error) {
       if (error.code() == ExitCode::mismatch) {
         lost_ = true;

@@ -83,9 +83,12 @@ TEST_F(FileTest, AtomicWritesReplaceAndLeaveNothingBehind) {
   write_file_atomically(directory_ / "a", "old");
   write_file_atomically(directory_ / "a", "new");
   EXPECT_EQ(read_text_file(directory_ / "a"), "new");
+  replace_file(directory_ / "a", "newer");
+  EXPECT_EQ(read_text_file(directory_ / "a"), "newer");
   EXPECT_EQ(num_entries(), 1u);
   fs::create_directory(directory_ / "taken");
   EXPECT_EQ(code_of([&] { write_file_atomically(directory_ / "taken", "x"); }), ExitCode::output);
+  EXPECT_EQ(code_of([&] { replace_file(directory_ / "taken", "x"); }), ExitCode::output);
   EXPECT_EQ(code_of([&] { write_file_atomically(directory_ / "none" / "a", "x"); }), ExitCode::output);
   EXPECT_EQ(num_entries(), 2u);
 }

@@ -70,7 +70,7 @@ class MergeWatchTest : public ::testing::Test, protected test::WatchedRanks, pro
 };
 
 TEST_F(MergeWatchTest, OneThatHangsBetweenShardsIsFound) {
-  begin(milliseconds(400), 10);
+  begin(milliseconds(800), 10);
   std::promise<void> hang;
   int asked = 0;
   MergeInput merge = watched_merge();
@@ -96,17 +96,17 @@ TEST_F(MergeWatchTest, OneWithSlowShardsIsWaitedFor) {
 }
 
 TEST_F(MergeWatchTest, OneWhoseSyncLastsSeveralTimeoutsIsWaitedFor) {
-  begin(milliseconds(400), 10);
-  sync_milliseconds = 2000;
+  begin(milliseconds(800), 10);
+  sync_milliseconds = 3000;
   EXPECT_EQ(merge_results(watched_merge()), MergeOutcome::complete);
   expect_no_verdict();
 }
 
 TEST_F(MergeWatchTest, OneWhoseSyncNeverEndsIsFoundInTheEnd) {
-  begin(milliseconds(400), 3);
+  begin(milliseconds(800), 3);
   sync_milliseconds = 60000;
   std::thread rank_0([&] { merge_results(watched_merge()); });
-  EXPECT_EQ(verdict_of(*ranks_[0], milliseconds(1000)), std::nullopt);  // patience lasts
+  EXPECT_EQ(verdict_of(*ranks_[0], milliseconds(2000)), std::nullopt);  // patience lasts
   expect_rank_0_named();
   sync_ends = true;
   rank_0.join();
