@@ -42,6 +42,8 @@ Inspection inspect(const InspectOptions& o) {
     result.source = o.reference;
     result.config = reference_config(o.reference);
   }
+  if (o.device != "cpu" && o.device != "cuda")
+    fail(ExitCode::usage, "--device is \"{}\", expected cpu or cuda", o.device);
   const ModelConfig& c = result.config;
   const auto in_range = [](std::string_view name, int64_t value, int64_t least, int64_t most) {
     if (value < least || value > most) fail(ExitCode::usage, "--{} is {}, expected {} to {}", name, value, least, most);
@@ -57,8 +59,9 @@ Inspection inspect(const InspectOptions& o) {
   result.request = {o.dtype == "bf16" ? DType::bf16 : DType::f32,
                     static_cast<int>(o.ranks),
                     static_cast<int>(o.threads),
-                    {std::max(o.batch_tokens, longest), longest},
-                    o.exchange_bytes};
+                    {std::max(o.batch_tokens, longest), longest, o.device == "cuda" && o.ranks > 1 ? 2 : 1},
+                    o.exchange_bytes,
+                    o.device == "cuda" ? Device::cuda : Device::cpu};
   result.memory = plan_memory(c, result.request);
   return result;
 }
@@ -91,10 +94,12 @@ Json to_json(const Inspection& i) {
   json["stored_bytes"] = i.stored_bytes;
   json["ranks"] = i.request.num_ranks;
   json["dtype"] = std::string(name_of(i.request.operand));
+  json["device"] = i.request.device == Device::cuda ? "cuda" : "cpu";
   json["batch_tokens"] = i.request.limits.max_tokens;
   json["bytes_per_rank"] = {{"weights", i.memory.weights},         {"loading", i.memory.loading},
                             {"activations", i.memory.activations}, {"exchange", i.memory.exchange},
-                            {"scratch", i.memory.scratch},         {"peak", i.memory.peak()}};
+                            {"scratch", i.memory.scratch},         {"peak", i.memory.peak()},
+                            {"host_peak", i.memory.host_peak()}};
   return json;
 }
 
@@ -119,14 +124,16 @@ void print(const Inspection& i) {
                                         100.0 * static_cast<double>(active) / static_cast<double>(total)));
   line("16-bit weights", fmt::format("{:.2f} GB", 2e-9 * static_cast<double>(total)));
   line("16-bit KV cache", fmt::format("{} B/token", c.kv_bytes_per_token(2)));
-  std::cout << fmt::format("\nper rank, {} ranks, {}, {} tokens at once\n", i.request.num_ranks,
-                           name_of(i.request.operand), i.request.limits.max_tokens);
+  const bool on_gpu = i.request.device == Device::cuda;
+  std::cout << fmt::format("\nper rank{}, {} ranks, {}, {} tokens at once\n", on_gpu ? " and GPU" : "",
+                           i.request.num_ranks, name_of(i.request.operand), i.request.limits.max_tokens);
   line("  weights", bytes_text(i.memory.weights));
-  line("  while loading", bytes_text(i.memory.loading));
+  if (!on_gpu) line("  while loading", bytes_text(i.memory.loading));
   line("  activations", bytes_text(i.memory.activations));
   line("  exchange buffers", bytes_text(i.memory.exchange));
   line("  kernel scratch", bytes_text(i.memory.scratch));
   line("  peak", bytes_text(i.memory.peak()));
+  if (on_gpu) line("  of the host", bytes_text(i.memory.host_peak()));
 }
 
 }  // namespace
@@ -135,7 +142,8 @@ void InspectOptions::describe(OptionSet& o) {
   o.group("What");
   o.add("model", &model, "MODEL", "Hugging Face directory, or a config.json alone");
   o.positional("model");
-  o.add("reference", &reference, "NAME", "a built-in configuration instead: seed-23B, qwen3-30b-a3b, gpt-oss-120b (sizes only)");
+  o.add("reference", &reference, "NAME",
+        "a built-in configuration instead: seed-23B, qwen3-30b-a3b, gpt-oss-120b (sizes only)");
   o.add("allow-config-field", &allow_config_field, "NAME ...",
         "accept these unknown fields of config.json as harmless");
   o.add("json", &json, "", "print JSON");
@@ -144,6 +152,7 @@ void InspectOptions::describe(OptionSet& o) {
   o.add("ranks", &ranks, "N", "ranks that share the experts");
   o.add("threads", &threads, "N", "threads per rank");
   o.add("dtype", &dtype, "f32|bf16", "arithmetic of products");
+  o.add("device", &device, "cpu|cuda", "what computes");
   o.add("batch-tokens", &batch_tokens, "N", "tokens a rank computes at once");
   o.add("max-record", &max_record, "N", "tokens of the longest record (0: as --batch-tokens)");
   o.add("exchange-bytes", &exchange_bytes, "N", "budget per rank for other ranks' rows and their results");

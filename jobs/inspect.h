@@ -9,7 +9,7 @@
 namespace switchyard {
 
 struct InspectOptions {
-  std::string model, reference, dtype = "f32";
+  std::string model, reference, dtype = "f32", device = "cpu";
   std::vector<std::string> allow_config_field;
   int64_t ranks = 1, threads = 1, batch_tokens = 8192, max_record = 0, exchange_bytes = int64_t{256} << 20;
   bool json = false, dry_run = false;
