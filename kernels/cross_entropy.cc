@@ -114,8 +114,8 @@ void cross_entropy(const Stream& stream, ConstView x, const PackedMatrix& head, 
       partials[r * tiles + tile] = {-kInfinity, 0, 0, static_cast<int32_t>(tile * kTileColumns)};
     for (int64_t p = tile * kTilePanels; p < std::min(panels.count(), (tile + 1) * kTilePanels); ++p) {
       const std::byte* weights = matrix.prepared(p, memory + layout.widened);
-      for (int64_t first = begin; first < end; first += kMaxTileRows) {
-        const int64_t count = std::min(kMaxTileRows, end - first);
+      for (int64_t first = begin; first < end; first += PanelScratch::kRows) {
+        const int64_t count = std::min(PanelScratch::kRows, end - first);
         panels.product(p).run(in + static_cast<size_t>(first) * panels.row_bytes(), count, weights, logits,
                               memory + layout.workspace);
         for (int64_t r = first; r < first + count; ++r)

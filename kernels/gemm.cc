@@ -7,7 +7,7 @@
 namespace switchyard {
 
 PanelScratch::PanelScratch(const MatrixPanels& w) {
-  out = layout.add(static_cast<size_t>((kMaxTileRows + kMaxPaddingRows) * kPanelColumns) * sizeof(float));
+  out = layout.add(static_cast<size_t>((kRows + kMaxPaddingRows) * kPanelColumns) * sizeof(float));
   widened = layout.add(w.widened_bytes());
   workspace = layout.add(w.workspace_bytes());
 }
@@ -24,7 +24,7 @@ void gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput o
   const PackedMatrix::Impl& matrix = w.impl();
   const MatrixPanels& panels = matrix.panels;
   const PanelScratch scratch(panels);
-  const int64_t rows_per_task = panels.rows_per_task(kMaxTileRows, 1024);
+  const int64_t rows_per_task = panels.rows_per_task(PanelScratch::kRows, 1024);
   const int64_t num_blocks = (rows + rows_per_task - 1) / rows_per_task;
   const auto* in = static_cast<const std::byte*>(x.data);
   auto* out = y.as<float>();
@@ -35,8 +35,8 @@ void gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput o
     std::byte* memory = thread_scratch(scratch.layout.bytes());
     auto* product = reinterpret_cast<float*>(memory + scratch.out);
     const std::byte* weights = matrix.prepared(panel, memory + scratch.widened);
-    for (int64_t first = begin; first < end; first += kMaxTileRows) {
-      const int64_t count = std::min(kMaxTileRows, end - first);
+    for (int64_t first = begin; first < end; first += PanelScratch::kRows) {
+      const int64_t count = std::min(PanelScratch::kRows, end - first);
       panels.product(panel).run(in + static_cast<size_t>(first) * panels.row_bytes(), count, weights, product,
                                 memory + scratch.workspace);
       for (int64_t r = 0; r < count; ++r) {

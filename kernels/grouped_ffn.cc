@@ -11,9 +11,8 @@
 
 namespace switchyard {
 
-FfnScratch::FfnScratch(const MatrixPanels& gate_up, const MatrixPanels& down)
-    : block_rows(gate_up.rows_per_task(kMaxTileRows, 2 * kMaxTileRows)), rows(block_rows * 3 / 2) {
-  const auto n = static_cast<size_t>(rows), padded = static_cast<size_t>(rows + kMaxPaddingRows);
+FfnScratch::FfnScratch(const MatrixPanels& gate_up, const MatrixPanels& down) {
+  const auto n = static_cast<size_t>(kRows), padded = static_cast<size_t>(kRows + kMaxPaddingRows);
   x = layout.add(n * gate_up.row_bytes());
   h = layout.add(padded * static_cast<size_t>(gate_up.n()) * sizeof(float));
   act = layout.add(n * down.row_bytes());
@@ -30,7 +29,10 @@ struct Task {
   int64_t first, count;
 };
 
-std::vector<Task> make_tasks(const GroupedRows& rows, std::span<const FfnWeights> weights) {
+std::vector<Task> make_tasks(const GroupedRows& rows, std::span<const FfnWeights> weights, int num_threads) {
+  constexpr int64_t kWhole = FfnScratch::kBlockRows;
+  // Where there are few rows, smaller blocks keep more threads busy.
+  const int64_t native_block = rows.offsets.back() < 4 * num_threads * kWhole ? kWhole / 2 : kWhole;
   std::vector<Task> tasks;
   for (size_t g = 0; g + 1 < rows.offsets.size(); ++g) {
     const int64_t end = rows.offsets[g + 1];
@@ -40,14 +42,14 @@ std::vector<Task> make_tasks(const GroupedRows& rows, std::span<const FfnWeights
                      "grouped_ffn: group {}: gate_up [{}, {}], down [{}, {}]", g, w.gate_up.n(), w.gate_up.k(),
                      w.down.n(), w.down.k());
     // What is left after whole blocks joins the last one: a short task would fetch the weights for a few rows.
-    const FfnScratch scratch(w.gate_up.impl().panels, w.down.impl().panels);
+    const int64_t block = w.gate_up.impl().panels.rows_per_task(native_block, kWhole);
     for (int64_t i = rows.offsets[g]; i < end; i += tasks.back().count)
-      tasks.push_back({&w, i, end - i <= scratch.rows ? end - i : scratch.block_rows});
+      tasks.push_back({&w, i, end - i <= block + FfnScratch::kRemainder ? end - i : block});
   }
   // Whole blocks first, a group's one after the other while its weights are in the cache; then ever shorter ones, which
   // fill the end.
-  std::stable_sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) {
-    return std::min(a.count, kMaxTileRows) > std::min(b.count, kMaxTileRows);
+  std::stable_sort(tasks.begin(), tasks.end(), [&](const Task& a, const Task& b) {
+    return std::min(a.count, native_block) > std::min(b.count, native_block);
   });
   return tasks;
 }
@@ -65,9 +67,10 @@ void gather(ConstView x, std::span<const int32_t> input_row, const Task& task, s
   }
 }
 
-// act [count, f] = silu(gate) · up; columns j and f + j of h, which lies panel after panel (FfnScratch::h).
+// act [count, f] = silu(gate) · up; columns j and f + j of h, which lies panel after panel (FfnScratch::h). Rounded in a
+// pass of its own, where gate stood: in one pass the chain of dependent operations would be too long for the core.
 template <class T>
-void activate(const MatrixPanels& gate_up, const float* h, int64_t capacity, int64_t count, T* act) {
+void activate(const MatrixPanels& gate_up, float* h, int64_t capacity, int64_t count, T* act) {
   const int64_t f = gate_up.n() / 2;
   const auto column = [&](int64_t j) {
     const int64_t panel = j / kPanelColumns;
@@ -76,13 +79,14 @@ void activate(const MatrixPanels& gate_up, const float* h, int64_t capacity, int
   const auto panel_end = [&](int64_t j) { return std::min(gate_up.n(), (j / kPanelColumns + 1) * kPanelColumns); };
   for (int64_t j = 0; j < f;) {
     const int64_t length = std::min({f - j, panel_end(j) - j, panel_end(f + j) - (f + j)});
-    const float *gate = column(j), *up = column(f + j);
+    float *gate = column(j), *up = column(f + j);
     const int64_t gate_stride = gate_up.columns(j / kPanelColumns),
                   up_stride = gate_up.columns((f + j) / kPanelColumns);
     for (int64_t r = 0; r < count; ++r) {
-      for_lanes(length, [&](int64_t i, auto read, auto write) {
-        write(act + r * f + j + i, swiglu_of(read(gate + r * gate_stride + i), read(up + r * up_stride + i)));
-      });
+      float* g = gate + r * gate_stride;
+      const float* u = up + r * up_stride;
+      for_lanes(length, [&](int64_t i, auto read, auto write) { write(g + i, swiglu_of(read(g + i), read(u + i))); });
+      for_lanes(length, [&](int64_t i, auto read, auto write) { write(act + r * f + j + i, read(g + i)); });
     }
     j += length;
   }
@@ -109,7 +113,7 @@ void run_task(const Task& task, const GroupedRows& rows, ConstView x, GemmOutput
   const FfnScratch scratch(gate_up.panels, down.panels);
   std::byte* memory = thread_scratch(scratch.layout.bytes());
   std::byte *widened = memory + scratch.widened, *workspace = memory + scratch.workspace;
-  const int64_t capacity = scratch.rows + kMaxPaddingRows;
+  const int64_t capacity = FfnScratch::kRows + kMaxPaddingRows;
 
   gather(x, rows.input_row, task, gate_up.panels.row_bytes(), memory + scratch.x);
   auto* h = reinterpret_cast<float*>(memory + scratch.h);
@@ -156,7 +160,7 @@ void grouped_ffn(const Stream& stream, ConstView x, const GroupedRows& rows, std
                    "grouped_ffn: {} offsets for {} groups, {} input rows, {} output rows", rows.offsets.size(),
                    weights.size(), rows.input_row.size(), rows.output_row.size());
   SWITCHYARD_CHECK(output == GemmOutput::store || y.dtype == DType::f32, "grouped_ffn adds to {}", name_of(y.dtype));
-  const std::vector<Task> tasks = make_tasks(rows, weights);
+  const std::vector<Task> tasks = make_tasks(rows, weights, stream.pool->num_threads());
   for (const Task& task : tasks)
     SWITCHYARD_CHECK(task.weights->gate_up.k() == x.row_elements() && task.weights->gate_up.operand() == x.dtype &&
                          task.weights->down.operand() == x.dtype && y.row_elements() == x.row_elements(),

@@ -22,9 +22,14 @@ using Format = dnnl::memory::format_tag;
 using Type = dnnl::memory::data_type;
 
 // Large tiles amortise the pass over the weights, small ones waste little on a remainder. AVX-512 kernels agree for any
-// size; AVX2's need multiples of six.
-const std::vector<std::vector<int64_t>> kTileSizes = {
-    {128, 112, 96, 80, 64, 48, 32, 24, 16, 8}, {126, 66, 36, 6}, {120, 72, 48, 24}};
+// size, so that all multiples of eight are there; AVX2's need multiples of six.
+std::vector<int64_t> multiples_of_eight() {
+  std::vector<int64_t> sizes;
+  for (int64_t rows = kMaxTileRows; rows > 0; rows -= 8) sizes.push_back(rows);
+  return sizes;
+}
+
+const std::vector<std::vector<int64_t>> kTileSizes = {multiples_of_eight(), {126, 66, 36, 6}, {120, 72, 48, 24}};
 
 const dnnl::engine& engine() {
   static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
@@ -161,13 +166,14 @@ const std::byte* PanelProduct::prepare(const std::byte* panel, std::byte* widene
   return widened;
 }
 
-// The largest tile of which at most an eighth would be computed in vain: it is faster a row by about as much.
+// The largest tile of which at most an eighth would be computed in vain: it is faster a row by about as much. But none
+// larger than the rows need.
 const PanelProduct::Tile& PanelProduct::tile_for(int64_t rows) const {
   const int64_t smallest = tiles_.back().rows;
   const int64_t least_work = (rows + smallest - 1) / smallest * smallest;
-  for (const Tile& tile : tiles_)
-    if (8 * least_work >= 7 * tile.rows) return tile;
-  return tiles_.back();
+  auto tile = std::find_if(tiles_.begin(), tiles_.end(), [&](const Tile& t) { return 8 * least_work >= 7 * t.rows; });
+  while (std::next(tile) != tiles_.end() && std::next(tile)->rows >= least_work) ++tile;
+  return *tile;
 }
 
 // For rows that are not used in place: those of a last tile, or all while they are widened.

@@ -17,7 +17,7 @@
 namespace switchyard {
 
 inline constexpr int64_t kPanelColumns = 512;
-inline constexpr int64_t kMaxTileRows = 128;
+inline constexpr int64_t kMaxTileRows = 256;
 inline constexpr int64_t kMaxPaddingRows = 48;  ///< room behind the last row that run() may write
 
 class PanelProduct {

@@ -1,5 +1,6 @@
 #include "kernels/permute.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/row_blocks.h"
@@ -50,7 +51,10 @@ void combine(const Stream& stream, ConstView y, ConstView weight, View out) {
     const auto* slots = y.as<decltype(element)>();
     for_row_blocks(stream, tokens, [&](int64_t first, int64_t count) {
       for (int64_t t = first; t < first + count; ++t) {
+        const int64_t next = std::min(t + 1, tokens - 1);  // its rows are fetched while this token's are added
         for_lanes(dim, [&](int64_t i, auto read, auto write) {
+          for (int64_t j = 0; j < k; ++j) __builtin_prefetch(slots + (next * k + j) * dim + i);
+          __builtin_prefetch(sum + next * dim + i, 1);
           F32x8 mixed = broadcast(0);
           for (int64_t j = 0; j < k; ++j)
             mixed = fma(broadcast(w[t * k + j]), read(slots + (t * k + j) * dim + i), mixed);

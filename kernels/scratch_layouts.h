@@ -7,21 +7,23 @@
 
 namespace switchyard {
 
-/// gemm, cross_entropy: one panel's product of up to kMaxTileRows rows.
+/// gemm, cross_entropy: one panel's product of up to kRows rows.
 struct PanelScratch {
+  static constexpr int64_t kRows = 128;
   ScratchLayout layout;
   size_t out, widened, workspace;
   explicit PanelScratch(const MatrixPanels& w);
 };
 
-/// grouped_ffn: a block of up to `rows` rows through both products.
+/// grouped_ffn: a block of up to kRows rows through both products.
 struct FfnScratch {
+  static constexpr int64_t kBlockRows = 256, kRemainder = 64;  ///< of a group, what the last block takes along
+  static constexpr int64_t kRows = kBlockRows + kRemainder;
   ScratchLayout layout;
-  int64_t block_rows, rows;  ///< of a block, and at most, with a group's remainder
-  size_t x;                  ///< [rows, d], the operand's type
-  size_t h;                  ///< gate_up's panels one after the other, each [rows + kMaxPaddingRows, columns] f32
-  size_t act;                ///< [rows, f], the operand's type
-  size_t y;                  ///< one panel of down's product, [rows + kMaxPaddingRows, columns] f32
+  size_t x;                  ///< [kRows, d], the operand's type
+  size_t h;                  ///< gate_up's panels one after the other, each [kRows + kMaxPaddingRows, columns] f32
+  size_t act;                ///< [kRows, f], the operand's type
+  size_t y;                  ///< one panel of down's product, [kRows + kMaxPaddingRows, columns] f32
   size_t widened, workspace;
   FfnScratch(const MatrixPanels& gate_up, const MatrixPanels& down);
 };

@@ -14,7 +14,7 @@ std::byte* map_pages(size_t bytes) {
   void* p = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) fail(ExitCode::environment, "memory: {} bytes could not be reserved", bytes);
   // Huge pages save TLB misses on weights; where the kernel refuses, nothing but speed is lost.
-  if (bytes >= size_t{4} << 20) ::madvise(p, bytes, MADV_HUGEPAGE);
+  if (bytes >= size_t{2} << 20) ::madvise(p, bytes, MADV_HUGEPAGE);
   return static_cast<std::byte*>(p);
 }
 
