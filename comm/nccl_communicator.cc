@@ -66,6 +66,7 @@ class NcclTransfer final : public Pending::Impl, private NcclLink::Work {
         recv_(static_cast<std::byte*>(recv.data)),
         rows_(std::move(rows)),
         host_poll_(stream.poll),
+        pulse_(stream.pulse),
         num_exceptions_(std::uncaught_exceptions()) {
     use_device(link.device_index());
     ready_ = make_event();
@@ -83,7 +84,10 @@ class NcclTransfer final : public Pending::Impl, private NcclLink::Work {
     }
   }
 
-  void start() { link_.give(*this); }
+  void start() {
+    if (pulse_ != nullptr) pulse_->arrive(WaitScope::group);
+    link_.give(*this);
+  }
 
   bool poll() override {
     if (state_ == State::complete) return true;
@@ -97,8 +101,11 @@ class NcclTransfer final : public Pending::Impl, private NcclLink::Work {
   }
 
   void wait() override {
-    for (Patience patience; !poll(); patience.pause())
+    for (Patience patience; !poll(); patience.pause()) {
       if (host_poll_) host_poll_();
+      if (pulse_ != nullptr) pulse_->wait(WaitScope::group);  // so that a watchdog sees for whom
+    }
+    if (pulse_ != nullptr) pulse_->leave();
   }
 
  private:
@@ -143,6 +150,7 @@ class NcclTransfer final : public Pending::Impl, private NcclLink::Work {
   std::byte* const recv_;
   const AllToAllRows rows_;
   std::function<void()> host_poll_;
+  Pulse* const pulse_;
   const int num_exceptions_;
   Event ready_, done_;
   State state_ = State::waiting;

@@ -67,8 +67,8 @@ void gather(ConstView x, std::span<const int32_t> input_row, const Task& task, s
   }
 }
 
-// act [count, f] = silu(gate) · up; columns j and f + j of h, which lies panel after panel (FfnScratch::h). Rounded in a
-// pass of its own, where gate stood: in one pass the chain of dependent operations would be too long for the core.
+// act [count, f] = silu(gate) · up; columns j and f + j of h, which lies panel after panel (FfnScratch::h). Rounded in
+// a pass of its own, where gate stood: in one pass the chain of dependent operations would be too long for the core.
 template <class T>
 void activate(const MatrixPanels& gate_up, float* h, int64_t capacity, int64_t count, T* act) {
   const int64_t f = gate_up.n() / 2;

@@ -30,8 +30,8 @@ class PackedMatrix {
   /// source: [n, k] f32; rounded to bf16 (nearest even) if that is the operand. Safe to call from several threads.
   /// Beside the result it takes, for a moment, at most three f32 copies of 512 rows.
   static PackedMatrix pack(ConstView source, DType operand);
-  /// The same on the stream's device, where the source may lie too. One on the host may be changed once this returns; on
-  /// a CUDA device the matrix is there when the stream has come so far.
+  /// The same on the stream's device, where the source may lie too. One on the host may be changed once this returns;
+  /// on a CUDA device the matrix is there when the stream has come so far.
   static PackedMatrix pack(const Stream& stream, ConstView source, DType operand);
   /// Bytes that pack() will allocate for this shape, exactly (after CpuIsa is set).
   static size_t packed_bytes(int64_t n, int64_t k, DType operand, Device device = Device::cpu);
