@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/multiply_tile.h"
 #include "kernels/row_blocks.h"
 #include "kernels/scratch_layouts.h"
 #include "kernels/vector_math.h"
@@ -12,8 +13,6 @@ namespace {
 
 constexpr int64_t kKeyBlock =
     128;  // counted from the record's first token: a row's sum is cut at the same places always
-constexpr int64_t kTileColumns = 16;  // of the micro-kernel: 6 × 16 accumulators fill twelve of sixteen registers
-constexpr int kTileRows = 6;
 
 int64_t round_up(int64_t n, int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
@@ -37,35 +36,6 @@ AttentionScratch::AttentionScratch(int64_t group, int64_t head_dim)
 }
 
 namespace {
-
-/// c [Rows, 16] = (or +=) a [Rows, depth] · b [depth, 16]: each element one chain of fused multiply-adds in the order
-/// of depth, so that neither Rows nor the neighbours matter to a row.
-template <int Rows>
-void multiply_tile(const float* a, int64_t a_stride, const float* b, int64_t depth, bool accumulate, float* c,
-                   int64_t c_stride) {
-  F32x8 sum[Rows][2];
-  for (int r = 0; r < Rows; ++r) {
-    sum[r][0] = accumulate ? load(c + r * c_stride) : broadcast(0);
-    sum[r][1] = accumulate ? load(c + r * c_stride + kLanes) : broadcast(0);
-  }
-  for (int64_t i = 0; i < depth; ++i) {
-    const F32x8 b0 = load(b + i * kTileColumns), b1 = load(b + i * kTileColumns + kLanes);
-#pragma GCC unroll 6
-    for (int r = 0; r < Rows; ++r) {
-      const F32x8 ar = broadcast(a[r * a_stride + i]);
-      sum[r][0] = fma(ar, b0, sum[r][0]);
-      sum[r][1] = fma(ar, b1, sum[r][1]);
-    }
-  }
-  for (int r = 0; r < Rows; ++r) {
-    store(c + r * c_stride, sum[r][0]);
-    store(c + r * c_stride + kLanes, sum[r][1]);
-  }
-}
-
-using MultiplyTile = void (*)(const float*, int64_t, const float*, int64_t, bool, float*, int64_t);
-constexpr MultiplyTile kMultiplyTile[kTileRows] = {multiply_tile<1>, multiply_tile<2>, multiply_tile<3>,
-                                                   multiply_tile<4>, multiply_tile<5>, multiply_tile<6>};
 
 struct Task {
   int64_t record_begin;  // token
@@ -108,7 +78,7 @@ class QueryBlock {
     for (int64_t key = 0; key < end; key += kKeyBlock) {
       const int64_t num_keys = std::min(kKeyBlock, end - key);
       pack_keys_and_values(key, num_keys);
-      for (int64_t row = 0; row < rows_; row += kTileRows) attend(row, key, num_keys);
+      for (int64_t row = 0; row < rows_; row += std::ssize(multiply_)) attend(row, key, num_keys);
     }
     store_outputs(out);
   }
@@ -150,12 +120,12 @@ class QueryBlock {
     }
   }
 
-  // Rows [row, row + 6) against keys [key, key + num_keys), as far as the last of these rows sees them.
+  // A tile's rows against keys [key, key + num_keys), as far as the last of these rows sees them.
   void attend(int64_t row, int64_t key, int64_t num_keys) {
-    const int64_t count = std::min<int64_t>(kTileRows, rows_ - row);
+    const int64_t count = std::min<int64_t>(std::ssize(multiply_), rows_ - row);
     const int64_t visible = std::min(num_keys, visible_keys(row + count - 1, key));
     if (visible <= 0) return;
-    const MultiplyTile multiply = kMultiplyTile[count - 1];
+    const MultiplyTile multiply = multiply_[static_cast<size_t>(count) - 1];
     float* scores = scores_ + row * kKeyBlock;
     for (int64_t j = 0; j < visible; j += kTileColumns)
       multiply(q_ + row * head_dim_, head_dim_, keys_ + j * head_dim_, head_dim_, false, scores + j, kKeyBlock);
@@ -204,6 +174,7 @@ class QueryBlock {
     }
   }
 
+  const std::span<const MultiplyTile> multiply_ = multiply_tiles();
   const Task task_;
   const int64_t heads_, kv_heads_, head_dim_, padded_dim_, group_, rows_;
   const float *q_in_, *k_in_, *v_in_;
