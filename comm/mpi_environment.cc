@@ -59,7 +59,7 @@ std::string mpi_library_version() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
   int length = 0;
   SWITCHYARD_MPI(MPI_Get_library_version(text, &length));
-  const std::string_view version(text, static_cast<size_t>(length));
+  const std::string_view version(text);  // Open MPI counts the terminating zero in `length`
   return std::string(version.substr(0, version.find('\n')));
 }
 
