@@ -88,7 +88,7 @@ void cross_entropy(const Stream& stream, ConstView x, const PackedMatrix& head, 
                    View logprob, View argmax) {
   const int64_t rows = x.rows(), vocab = head.n(), tiles = num_tiles(vocab);
   SWITCHYARD_CHECK(x.dtype == head.operand() && x.row_elements() == head.k() && target.elements() == rows &&
-                       logprob.elements() == rows && argmax.elements() == rows,
+                       logprob.elements() == rows && argmax.elements() == rows && head.impl().order == RowOrder::plain,
                    "cross_entropy: x {} {}, head {} [{}, {}], target {}, logprob {}, argmax {}", name_of(x.dtype),
                    x.shape.str(), name_of(head.operand()), vocab, head.k(), target.shape.str(), logprob.shape.str(),
                    argmax.shape.str());

@@ -17,7 +17,8 @@ namespace cpu {
 // A task is a panel of W and a block of rows; the product of 128 rows is completed in scratch, then stored or added.
 void gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput output, View y) {
   const int64_t rows = x.rows(), n = w.n();
-  SWITCHYARD_CHECK(x.dtype == w.operand() && x.row_elements() == w.k() && y.rows() == rows && y.row_elements() == n,
+  SWITCHYARD_CHECK(x.dtype == w.operand() && x.row_elements() == w.k() && y.rows() == rows && y.row_elements() == n &&
+                       w.impl().order == RowOrder::plain,
                    "gemm: x {} {}, w {} [{}, {}], y {}", name_of(x.dtype), x.shape.str(), name_of(w.operand()), n,
                    w.k(), y.shape.str());
   if (rows == 0) return;

@@ -7,16 +7,16 @@
 #include "kernels/packed_matrix_impl.h"
 #include "kernels/row_blocks.h"
 #include "kernels/scratch_layouts.h"
-#include "kernels/vector_math.h"
+#include "kernels/swiglu.h"
 
 namespace switchyard {
 
 FfnScratch::FfnScratch(const MatrixPanels& gate_up, const MatrixPanels& down) {
-  const auto n = static_cast<size_t>(kRows), padded = static_cast<size_t>(kRows + kMaxPaddingRows);
+  constexpr auto n = static_cast<size_t>(kRows), padded = static_cast<size_t>(kRows + kMaxPaddingRows);
   x = layout.add(n * gate_up.row_bytes());
-  h = layout.add(padded * static_cast<size_t>(gate_up.n()) * sizeof(float));
+  product =
+      layout.add(padded * static_cast<size_t>(std::max(gate_up.max_columns(), down.max_columns())) * sizeof(float));
   act = layout.add(n * down.row_bytes());
-  y = layout.add(padded * static_cast<size_t>(kPanelColumns) * sizeof(float));
   widened = layout.add(std::max(gate_up.widened_bytes(), down.widened_bytes()));
   workspace = layout.add(std::max(gate_up.workspace_bytes(), down.workspace_bytes()));
 }
@@ -38,7 +38,8 @@ std::vector<Task> make_tasks(const GroupedRows& rows, std::span<const FfnWeights
     const int64_t end = rows.offsets[g + 1];
     if (end == rows.offsets[g]) continue;
     const FfnWeights& w = weights[g];
-    SWITCHYARD_CHECK(w.down.k() * 2 == w.gate_up.n() && w.down.n() == w.gate_up.k(),
+    SWITCHYARD_CHECK(w.down.k() * 2 == w.gate_up.n() && w.down.n() == w.gate_up.k() &&
+                         w.gate_up.impl().order == RowOrder::gate_up && w.down.impl().order == RowOrder::plain,
                      "grouped_ffn: group {}: gate_up [{}, {}], down [{}, {}]", g, w.gate_up.n(), w.gate_up.k(),
                      w.down.n(), w.down.k());
     // What is left after whole blocks joins the last one: a short task would fetch the weights for a few rows.
@@ -67,31 +68,6 @@ void gather(ConstView x, std::span<const int32_t> input_row, const Task& task, s
   }
 }
 
-// act [count, f] = silu(gate) · up; columns j and f + j of h, which lies panel after panel (FfnScratch::h). Rounded in
-// a pass of its own, where gate stood: in one pass the chain of dependent operations would be too long for the core.
-template <class T>
-void activate(const MatrixPanels& gate_up, float* h, int64_t capacity, int64_t count, T* act) {
-  const int64_t f = gate_up.n() / 2;
-  const auto column = [&](int64_t j) {
-    const int64_t panel = j / kPanelColumns;
-    return h + capacity * gate_up.first_column(panel) + (j - gate_up.first_column(panel));
-  };
-  const auto panel_end = [&](int64_t j) { return std::min(gate_up.n(), (j / kPanelColumns + 1) * kPanelColumns); };
-  for (int64_t j = 0; j < f;) {
-    const int64_t length = std::min({f - j, panel_end(j) - j, panel_end(f + j) - (f + j)});
-    float *gate = column(j), *up = column(f + j);
-    const int64_t gate_stride = gate_up.columns(j / kPanelColumns),
-                  up_stride = gate_up.columns((f + j) / kPanelColumns);
-    for (int64_t r = 0; r < count; ++r) {
-      float* g = gate + r * gate_stride;
-      const float* u = up + r * up_stride;
-      for_lanes(length, [&](int64_t i, auto read, auto write) { write(g + i, swiglu_of(read(g + i), read(u + i))); });
-      for_lanes(length, [&](int64_t i, auto read, auto write) { write(act + r * f + j + i, read(g + i)); });
-    }
-    j += length;
-  }
-}
-
 template <class T>
 void scatter(const float* panel, int64_t columns, std::span<const int32_t> output_row, const Task& task,
              int64_t first_column, GemmOutput output, View y) {
@@ -113,17 +89,17 @@ void run_task(const Task& task, const GroupedRows& rows, ConstView x, GemmOutput
   const FfnScratch scratch(gate_up.panels, down.panels);
   std::byte* memory = thread_scratch(scratch.layout.bytes());
   std::byte *widened = memory + scratch.widened, *workspace = memory + scratch.workspace;
-  const int64_t capacity = FfnScratch::kRows + kMaxPaddingRows;
+  auto* product = reinterpret_cast<float*>(memory + scratch.product);
 
   gather(x, rows.input_row, task, gate_up.panels.row_bytes(), memory + scratch.x);
-  auto* h = reinterpret_cast<float*>(memory + scratch.h);
-  for (int64_t p = 0; p < gate_up.panels.count(); ++p)
-    gate_up.panels.product(p).run(memory + scratch.x, task.count, gate_up.prepared(p, widened),
-                                  h + capacity * gate_up.panels.first_column(p), workspace);
-  with_float_type(down.panels.operand(), "grouped_ffn", [&](auto element) {
-    activate(gate_up.panels, h, capacity, task.count, reinterpret_cast<decltype(element)*>(memory + scratch.act));
-  });
-  auto* product = reinterpret_cast<float*>(memory + scratch.y);
+  for (int64_t p = 0; p < gate_up.panels.count(); ++p) {
+    gate_up.panels.product(p).run(memory + scratch.x, task.count, gate_up.prepared(p, widened), product, workspace);
+    with_float_type(down.panels.operand(), "grouped_ffn", [&](auto element) {
+      auto* act = reinterpret_cast<decltype(element)*>(memory + scratch.act);
+      swiglu_rows(product, task.count, gate_up.panels.columns(p) / 2, act + gate_up.panels.first_column(p) / 2,
+                  down.panels.k());
+    });
+  }
   for (int64_t p = 0; p < down.panels.count(); ++p) {
     down.panels.product(p).run(memory + scratch.act, task.count, down.prepared(p, widened), product, workspace);
     with_float_type(y.dtype, "grouped_ffn", [&](auto element) {
@@ -134,15 +110,6 @@ void run_task(const Task& task, const GroupedRows& rows, ConstView x, GemmOutput
 }
 
 }  // namespace
-
-PackedMatrix pack_gate_up(const Stream& stream, ConstView source, DType operand) {
-  if (stream.device == Device::cpu) return PackedMatrix::pack(source, operand);
-  return pack_on_device(stream, source, operand, cuda::RowOrder::gate_up);
-}
-
-size_t packed_gate_up_bytes(int64_t f, int64_t d, DType operand, Device device) {
-  return PackedMatrix::packed_bytes(2 * f, d, operand, device);
-}
 
 size_t grouped_ffn_workspace(int64_t entries, int64_t f, DType operand, int64_t groups) {
   return cuda::FfnWorkspace(entries, f, operand, groups, cuda::kSmallestTile).bytes;

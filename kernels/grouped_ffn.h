@@ -10,13 +10,9 @@
 namespace switchyard {
 
 struct FfnWeights {
-  PackedMatrix gate_up;  ///< [2f, d]: gate's rows, then up's; made by pack_gate_up
+  PackedMatrix gate_up;  ///< [2f, d]: gate's rows, then up's; packed in RowOrder::gate_up
   PackedMatrix down;     ///< [d, f]
 };
-
-/// Packs gate_up for grouped_ffn on the stream's device. source: [2f, d] f32, on the host or on that device
-PackedMatrix pack_gate_up(const Stream& stream, ConstView source, DType operand);
-size_t packed_gate_up_bytes(int64_t f, int64_t d, DType operand, Device device);
 
 /// Which rows each group takes and where its results go. In memory of the stream's device.
 struct GroupedRows {

@@ -3,8 +3,6 @@
 #include <array>
 #include <utility>
 
-#include "kernels/vector_math.h"
-
 namespace switchyard {
 namespace {
 
@@ -63,10 +61,6 @@ std::span<const MultiplyTile> multiply_tiles_avx512() {
   }
   (std::make_index_sequence<12>());
   return kTiles;
-}
-
-bool has_avx512() {
-  return __builtin_cpu_supports("avx512f") != 0;
 }
 
 }  // namespace switchyard

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/vector_math.h"
+
 namespace switchyard {
 
 inline constexpr int64_t kTileColumns = 16;
@@ -17,7 +19,6 @@ using MultiplyTile = void (*)(const float* a, int64_t a_stride, const float* b, 
 /// By the number of rows less one; as many as keep a CPU's multipliers busy.
 std::span<const MultiplyTile> multiply_tiles_avx2();
 std::span<const MultiplyTile> multiply_tiles_avx512();
-bool has_avx512();
 
 /// This CPU's.
 inline std::span<const MultiplyTile> multiply_tiles() {

@@ -1,6 +1,7 @@
 #include "kernels/packed_matrix.h"
 
 #include <new>
+#include <vector>
 
 #include "base/memory.h"
 #include "kernels/cuda/matrix.h"
@@ -31,7 +32,8 @@ size_t MatrixPanels::workspace_bytes() const {
   return std::max(full_->workspace_bytes(), last_->workspace_bytes());
 }
 
-PackedMatrix::Impl::Impl(const MatrixPanels& shape) : panels(shape), small(nullptr, deallocate) {
+PackedMatrix::Impl::Impl(const MatrixPanels& shape, RowOrder row_order)
+    : panels(shape), order(row_order), small(nullptr, deallocate) {
   const size_t bytes = panels.bytes();
   if (bytes < kLargeBytes)
     small.reset(allocate(bytes));
@@ -47,22 +49,29 @@ PackedMatrix::~PackedMatrix() = default;
 PackedMatrix::PackedMatrix(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 PackedMatrix::PackedMatrix(std::shared_ptr<const cuda::Matrix> matrix) : cuda_(std::move(matrix)) {}
 
-PackedMatrix PackedMatrix::pack(ConstView source, DType operand) {
-  const int64_t k = source.row_elements();
+PackedMatrix PackedMatrix::pack(ConstView source, DType operand, RowOrder order) {
+  const int64_t n = source.rows(), k = source.row_elements();
+  SWITCHYARD_CHECK(order == RowOrder::plain || n % 2 == 0, "gate and up of {} rows together", n);
   const auto* w = source.as<float>();
-  auto impl = std::make_unique<Impl>(MatrixPanels(source.rows(), k, operand));
-  for (int64_t p = 0; p < impl->panels.count(); ++p)
-    impl->panels.product(p).pack(w + impl->panels.first_column(p) * k, impl->panel(p));
+  auto impl = std::make_unique<Impl>(MatrixPanels(n, k, operand), order);
+  const MatrixPanels& panels = impl->panels;
+  std::vector<float> paired;
+  for (int64_t p = 0; p < panels.count(); ++p) {
+    const float* rows = w + panels.first_column(p) * k;
+    if (order == RowOrder::gate_up) {
+      const float* gate = w + panels.first_column(p) / 2 * k;
+      const int64_t half = panels.columns(p) / 2 * k;
+      paired.assign(gate, gate + half);
+      paired.insert(paired.end(), gate + n / 2 * k, gate + n / 2 * k + half);
+      rows = paired.data();
+    }
+    panels.product(p).pack(rows, impl->panel(p));
+  }
   return PackedMatrix(std::move(impl));
 }
 
-PackedMatrix PackedMatrix::pack(const Stream& stream, ConstView source, DType operand) {
-  if (stream.device == Device::cpu) return pack(source, operand);
-  return pack_on_device(stream, source, operand, cuda::RowOrder::plain);
-}
-
-PackedMatrix pack_on_device([[maybe_unused]] const Stream& stream, [[maybe_unused]] ConstView source,
-                            [[maybe_unused]] DType operand, [[maybe_unused]] cuda::RowOrder order) {
+PackedMatrix PackedMatrix::pack(const Stream& stream, ConstView source, DType operand, RowOrder order) {
+  if (stream.device == Device::cpu) return pack(source, operand, order);
 #if defined(SWITCHYARD_CUDA)
   return PackedMatrix(cuda::pack_matrix(stream, source, operand, order));
 #else

@@ -14,6 +14,10 @@ namespace cuda {
 struct Matrix;
 }
 
+/// Which of W's rows stand side by side. gate_up: W holds f rows of gate, then f of up; rows of the same column stand
+/// close together, so that a product's tile holds both.
+enum class RowOrder : uint8_t { plain, gate_up };
+
 /// W [n, k] (n outputs, k inputs: the layout of `nn.Linear.weight`) packed for y = x Wᵀ. Move-only; owns its memory, on
 /// the device it was packed for.
 ///
@@ -28,11 +32,11 @@ class PackedMatrix {
   ~PackedMatrix();
 
   /// source: [n, k] f32; rounded to bf16 (nearest even) if that is the operand. Safe to call from several threads.
-  /// Beside the result it takes, for a moment, at most three f32 copies of 512 rows.
-  static PackedMatrix pack(ConstView source, DType operand);
+  /// Beside the result it takes, for a moment, at most four f32 copies of 512 rows.
+  static PackedMatrix pack(ConstView source, DType operand, RowOrder order = RowOrder::plain);
   /// The same on the stream's device, where the source may lie too. One on the host may be changed once this returns;
   /// on a CUDA device the matrix is there when the stream has come so far.
-  static PackedMatrix pack(const Stream& stream, ConstView source, DType operand);
+  static PackedMatrix pack(const Stream& stream, ConstView source, DType operand, RowOrder order = RowOrder::plain);
   /// Bytes that pack() will allocate for this shape, exactly (after CpuIsa is set).
   static size_t packed_bytes(int64_t n, int64_t k, DType operand, Device device = Device::cpu);
 

@@ -21,6 +21,7 @@ class MatrixPanels {
   int64_t count() const { return (n_ + kPanelColumns - 1) / kPanelColumns; }
   int64_t first_column(int64_t panel) const { return panel * kPanelColumns; }
   int64_t columns(int64_t panel) const { return std::min(kPanelColumns, n_ - first_column(panel)); }
+  int64_t max_columns() const { return columns(0); }
   const PanelProduct& product(int64_t panel) const { return panel + 1 < count() ? *full_ : *last_; }
   size_t offset(int64_t panel) const { return static_cast<size_t>(panel) * full_->panel_bytes(); }
   size_t bytes() const { return offset(count() - 1) + last_->panel_bytes(); }
@@ -37,21 +38,20 @@ class MatrixPanels {
   const PanelProduct *full_, *last_;
 };
 
+/// In RowOrder::gate_up the first half of a panel's outputs is gate's, the second up's of the same columns.
 struct PackedMatrix::Impl {
   MatrixPanels panels;
+  RowOrder order;
   std::unique_ptr<std::byte, void (*)(std::byte*)> small;  // below a page-rounding's worth: from the heap
   Memory large;
   std::byte* data;
 
-  explicit Impl(const MatrixPanels& shape);
+  Impl(const MatrixPanels& shape, RowOrder order);
   std::byte* panel(int64_t index) const { return data + panels.offset(index); }
   /// Ready for PanelProduct::run.
   const std::byte* prepared(int64_t index, std::byte* widened) const {
     return panels.product(index).prepare(panel(index), widened);
   }
 };
-
-/// Fails (environment) in a build without CUDA.
-PackedMatrix pack_on_device(const Stream& stream, ConstView source, DType operand, cuda::RowOrder order);
 
 }  // namespace switchyard

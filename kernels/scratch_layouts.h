@@ -20,10 +20,9 @@ struct FfnScratch {
   static constexpr int64_t kBlockRows = 256, kRemainder = 64;  ///< of a group, what the last block takes along
   static constexpr int64_t kRows = kBlockRows + kRemainder;
   ScratchLayout layout;
-  size_t x;    ///< [kRows, d], the operand's type
-  size_t h;    ///< gate_up's panels one after the other, each [kRows + kMaxPaddingRows, columns] f32
-  size_t act;  ///< [kRows, f], the operand's type
-  size_t y;    ///< one panel of down's product, [kRows + kMaxPaddingRows, columns] f32
+  size_t x;        ///< [kRows, d], the operand's type
+  size_t product;  ///< one panel's, [kRows + kMaxPaddingRows, columns] f32
+  size_t act;      ///< [kRows, f], the operand's type
   size_t widened, workspace;
   FfnScratch(const MatrixPanels& gate_up, const MatrixPanels& down);
 };

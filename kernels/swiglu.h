@@ -1,18 +1,23 @@
+// Internal to kernels/: the experts' activation.
 #pragma once
 
-#include "kernels/op.h"
+#include <cstdint>
+
+#include "kernels/vector_math.h"
 
 namespace switchyard {
 
-/// y[r,i] = silu(h[r,i]) · h[r, f + i], silu(x) = x / (1 + e^(−x)).   (Shazeer 2020)   h: [rows, 2f] f32: gate, then
-/// up; y: [rows, f] f32|bf16
-using SwigluFn = void(const Stream&, ConstView h, View y);
-namespace cpu {
-SwigluFn swiglu;
+/// y[r,i] = silu(h[r,i]) · h[r, f + i], silu(x) = x / (1 + e^(−x)).   (Shazeer 2020)   h: [rows, 2f] f32, gate, then
+/// up; gate is written over; y: f32|bf16, row r from y + r · y_stride on. The same bits from each of the two.
+template <class T>
+void swiglu_rows_avx2(float* h, int64_t rows, int64_t f, T* y, int64_t y_stride);
+template <class T>
+__attribute__((target("avx512f"))) void swiglu_rows_avx512(float* h, int64_t rows, int64_t f, T* y, int64_t y_stride);
+
+/// By this CPU's widest registers.
+template <class T>
+void swiglu_rows(float* h, int64_t rows, int64_t f, T* y, int64_t y_stride) {
+  (has_avx512() ? swiglu_rows_avx512<T> : swiglu_rows_avx2<T>)(h, rows, f, y, y_stride);
 }
-namespace cuda {
-SwigluFn swiglu;
-}
-inline constexpr Op<SwigluFn> swiglu{"swiglu", cpu::swiglu, SWITCHYARD_CUDA_IMPL(cuda::swiglu)};
 
 }  // namespace switchyard

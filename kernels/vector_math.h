@@ -97,6 +97,14 @@ inline F32x8 fma(F32x8 a, F32x8 b, F32x8 c) {
 inline F32x8 max(F32x8 a, F32x8 b) {
   return _mm256_max_ps(a, b);
 }
+inline F32x8 min(F32x8 a, F32x8 b) {
+  return _mm256_min_ps(a, b);
+}
+
+/// Whether this CPU has registers of sixteen lanes.
+inline bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") != 0;
+}
 
 inline float sum_of_lanes(F32x8 v) {
   return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
@@ -108,24 +116,30 @@ inline float max_of_lanes(F32x8 v) {
   return m;
 }
 
-/// e^x to about 1e-7 relative (Cephes: x = n ln 2 + r, a polynomial of degree 6 in r). 0 below −87.3, where the result
-/// would be subnormal; at most 2.4e38, never infinite; NaN stays NaN.
-inline F32x8 exp(F32x8 x) {
-  const F32x8 low = broadcast(-87.33654f), high = broadcast(88.37626f);
-  const F32x8 clamped = x < low ? low : (x > high ? high : x);
-  const F32x8 magic = broadcast(0x1.8p23f);  // adding it rounds to an integer, left in the low bits
-  const F32x8 shifted = fma(clamped, broadcast(1.44269504f), magic);
-  const F32x8 n = shifted - magic;
-  const F32x8 r = fma(n, broadcast(2.12194440e-4f), fma(n, broadcast(-0.693359375f), clamped));
-  F32x8 p = broadcast(1.9875691500e-4f);
-  p = fma(p, r, broadcast(1.3981999507e-3f));
-  p = fma(p, r, broadcast(8.3334519073e-3f));
-  p = fma(p, r, broadcast(4.1665795894e-2f));
-  p = fma(p, r, broadcast(1.6666665459e-1f));
-  p = fma(p, r, broadcast(5.0000001201e-1f));
+/// Of exp(): its limits, and the parts of its formula.
+inline constexpr float kMinExponent = -87.33654f, kMaxExponent = 88.37626f;  // normal results, and finite ones
+inline constexpr float kLog2E = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+inline constexpr float kRoundingMagic = 0x1.8p23f;  // adding it rounds to an integer, left in the low bits
+inline constexpr float kExpPolynomial[] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
+                                           4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
+
+/// e^x to about 1e-7 relative (Cephes: x = n ln 2 + r, a polynomial of degree 6 in r), x taken as −87.3 or 88.3 beyond
+/// them: never subnormal, never infinite. NaN stays NaN.
+inline F32x8 exp_within_limits(F32x8 x) {
+  const F32x8 clamped = max(broadcast(kMinExponent), min(broadcast(kMaxExponent), x));
+  const F32x8 shifted = fma(clamped, broadcast(kLog2E), broadcast(kRoundingMagic));
+  const F32x8 n = shifted - kRoundingMagic;
+  const F32x8 r = fma(n, broadcast(-kLn2Low), fma(n, broadcast(-kLn2High), clamped));
+  F32x8 p = broadcast(kExpPolynomial[0]);
+  for (int i = 1; i < 6; ++i) p = fma(p, r, broadcast(kExpPolynomial[i]));
   p = fma(p, r * r, r + 1.0f);
   const auto power = std::bit_cast<F32x8>((std::bit_cast<I32x8>(shifted) + 127) << 23);
-  return x < low ? broadcast(0) : p * power;
+  return p * power;
+}
+
+/// e^x, 0 below −87.3, where it would be subnormal; at most 2.4e38. NaN stays NaN.
+inline F32x8 exp(F32x8 x) {
+  return x < broadcast(kMinExponent) ? broadcast(0) : exp_within_limits(x);
 }
 
 /// The same function of one number, with the same bits.
@@ -135,7 +149,7 @@ inline float exp_f32(float x) {
 
 /// silu(gate) · up, silu(x) = x / (1 + e^(−x)).
 inline F32x8 swiglu_of(F32x8 gate, F32x8 up) {
-  return gate / (exp(-gate) + 1.0f) * up;
+  return gate / (exp_within_limits(-gate) + 1.0f) * up;
 }
 
 }  // namespace switchyard

@@ -8,12 +8,12 @@
 #include "base/memory.h"
 #include "base/stream.h"
 #include "base/tensor.h"
+#include "kernels/packed_matrix.h"
 
 namespace switchyard::cuda {
 
-/// plain: row r is W's row r. gate_up: 8 rows of gate, then up's 8 of the same columns, and so on: a thread that holds
-/// a column of gate in a tensor-core tile holds up's in the next one.
-enum class RowOrder : uint8_t { plain, gate_up };
+/// RowOrder::gate_up on the device: 8 rows of gate, then up's 8 of the same columns, and so on: a thread that holds a
+/// column of gate in a tensor-core tile holds up's in the next one.
 inline constexpr int64_t kGateUpBlock = 8;
 
 constexpr int64_t rounded_up(int64_t x, int64_t multiple) {

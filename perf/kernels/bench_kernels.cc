@@ -84,7 +84,8 @@ void grouped_ffn_128_experts(benchmark::State& state, DType dtype) {
   {
     const Tensor gate_up = random_tensor({2 * kFfn, kDim}, DType::f32), down = random_tensor({kDim, kFfn}, DType::f32);
     for (size_t e = 0; e < kExperts; ++e)
-      weights.push_back({PackedMatrix::pack(gate_up.view, dtype), PackedMatrix::pack(down.view, dtype)});
+      weights.push_back(
+          {PackedMatrix::pack(gate_up.view, dtype, RowOrder::gate_up), PackedMatrix::pack(down.view, dtype)});
   }
   std::vector<std::vector<int32_t>> slots_of(kExperts);
   for (int32_t t = 0; t < kTokens; ++t) {

@@ -38,7 +38,7 @@ LayerWeights random_layer(const ModelConfig& c, DType operand) {
   w.router = PackedMatrix::pack(random_tensor({c.num_experts, d}, 0.1f, 1).view(), DType::f32);
   for (int64_t e = 0; e < c.num_experts; ++e) {
     const auto seed = static_cast<uint64_t>(10 + e);
-    w.experts.push_back({PackedMatrix::pack(random_tensor({2 * f, d}, 0.1f, seed).view(), operand),
+    w.experts.push_back({PackedMatrix::pack(random_tensor({2 * f, d}, 0.1f, seed).view(), operand, RowOrder::gate_up),
                          PackedMatrix::pack(random_tensor({d, f}, 0.1f, seed + 1000).view(), operand)});
   }
   return w;

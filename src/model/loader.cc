@@ -130,7 +130,8 @@ class Loader {
     for (size_t i = 0; i < parts.size(); ++i)
       add([this, &part = parts[i], &w = out[i]](Scratch& s) {
         w.gate_up =
-            pack_gate_up(stream_, part.is_fused() ? whole(part.gate_up, s) : stacked(part.gate, part.up, s), operand_);
+            PackedMatrix::pack(stream_, part.is_fused() ? whole(part.gate_up, s) : stacked(part.gate, part.up, s),
+                               operand_, RowOrder::gate_up);
         w.down = matrix(part.down, operand_, s);
       });
   }
@@ -255,7 +256,7 @@ WeightBytes predict_weight_bytes(const ModelConfig& c, DType operand, int64_t lo
                                  Device device) {
   const int64_t d = c.hidden_size, q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
   const auto packed = [&](int64_t n, int64_t k) { return PackedMatrix::packed_bytes(n, k, operand, device); };
-  const auto ffn = [&](int64_t f) { return f == 0 ? 0 : packed_gate_up_bytes(f, d, operand, device) + packed(d, f); };
+  const auto ffn = [&](int64_t f) { return f == 0 ? 0 : packed(2 * f, d) + packed(d, f); };
   const auto vector = [&](int64_t n) { return allocation_bytes({n}, DType::f32, device); };
   const auto floats = [](int64_t n) { return static_cast<size_t>(n) * sizeof(float); };
 

@@ -43,7 +43,8 @@ class Maker {
   /// prefix: up to the projection's name.
   FfnWeights ffn(const std::string& prefix, int64_t f, int64_t d) {
     const std::string gate_up[] = {prefix + "gate_proj.weight", prefix + "up_proj.weight"};
-    return {pack_gate_up(stream_, filled(gate_up, f, d), operand_), matrix(prefix + "down_proj.weight", d, f)};
+    return {PackedMatrix::pack(stream_, filled(gate_up, f, d), operand_, RowOrder::gate_up),
+            matrix(prefix + "down_proj.weight", d, f)};
   }
 
  private:

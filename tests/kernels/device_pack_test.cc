@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/matrix.h"
-#include "kernels/grouped_ffn.h"
 #include "kernels/packed_matrix.h"
 #include "support/compare.h"
 #include "support/device.h"
@@ -21,7 +20,7 @@ Tensor storage_of(const Stream& stream, const PackedMatrix& matrix) {
 }
 
 struct Case {
-  bool gate_up;
+  RowOrder order;
   int64_t n, k;
 };
 
@@ -31,9 +30,7 @@ TEST_P(DevicePack, EqualsTheHosts) {
   const auto [operand, c] = GetParam();
   if (const std::string why = why_skipped(Device::cuda); !why.empty()) GTEST_SKIP() << why;
   const TestStream stream(Device::cuda);
-  const auto pack = [&](ConstView source) {
-    return c.gate_up ? pack_gate_up(stream, source, operand) : PackedMatrix::pack(stream, source, operand);
-  };
+  const auto pack = [&](ConstView source) { return PackedMatrix::pack(stream, source, operand, c.order); };
   const Tensor source = random_tensor({c.n, c.k}, DType::f32, 1);
   OwnedTensor there(source.view().shape, DType::f32, Device::cuda);
   copy(stream, source.view(), there.view());
@@ -46,8 +43,10 @@ TEST_P(DevicePack, EqualsTheHosts) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, DevicePack,
                          testing::Combine(testing::Values(DType::f32, DType::bf16),
-                                          testing::Values(Case{false, 1, 1}, Case{false, 130, 65}, Case{false, 3, 300},
-                                                          Case{true, 2, 5}, Case{true, 34, 64}, Case{true, 270, 7})));
+                                          testing::Values(Case{RowOrder::plain, 1, 1}, Case{RowOrder::plain, 130, 65},
+                                                          Case{RowOrder::plain, 3, 300}, Case{RowOrder::gate_up, 2, 5},
+                                                          Case{RowOrder::gate_up, 34, 64},
+                                                          Case{RowOrder::gate_up, 270, 7})));
 
 }  // namespace
 }  // namespace switchyard

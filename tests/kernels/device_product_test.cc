@@ -34,7 +34,7 @@ Tensor storage_of(const TestStream& stream, const cuda::Matrix& matrix) {
 
 TEST_P(DeviceProduct, WeightsArePaddedWithZeros) {
   const TestStream stream(Device::cuda);
-  for (const cuda::RowOrder order : {cuda::RowOrder::plain, cuda::RowOrder::gate_up}) {
+  for (const RowOrder order : {RowOrder::plain, RowOrder::gate_up}) {
     const int64_t n = 2 * 133, k = 70;
     const Tensor source = random_tensor({n, k}, DType::f32, 1);
     const Tensor got = storage_of(stream, *cuda::pack_matrix(stream, source, GetParam(), order));
@@ -53,7 +53,7 @@ TEST_P(DeviceProduct, WeightsArePaddedWithZeros) {
 }
 
 TEST_P(DeviceProduct, GateAndUpTakeTurns) {
-  using cuda::RowOrder, cuda::source_row;
+  using cuda::source_row;
   EXPECT_EQ(source_row(RowOrder::gate_up, 2 * 20, 0), 0);
   EXPECT_EQ(source_row(RowOrder::gate_up, 2 * 20, 8), 20);
   EXPECT_EQ(source_row(RowOrder::gate_up, 2 * 20, 16 + 3), 11);
@@ -65,7 +65,7 @@ TEST_P(DeviceProduct, GateAndUpTakeTurns) {
 TEST_P(DeviceProduct, LargeMatricesArriveWhole) {
   const TestStream stream(Device::cuda);
   const Tensor source = random_tensor({2100, 3000}, DType::f32, 1);
-  const auto matrix = cuda::pack_matrix(stream, source, GetParam(), cuda::RowOrder::plain);
+  const auto matrix = cuda::pack_matrix(stream, source, GetParam(), RowOrder::plain);
   const Tensor got = storage_of(stream, *matrix);
   for (int64_t r = 0; r < 2100; ++r)
     for (int64_t c = 0; c < 3000; c += 7) {
@@ -102,7 +102,8 @@ TEST_P(DeviceProduct, ExpertsBitsAreTheSameForEveryTile) {
   for (int32_t i = 0; i < 222; ++i) input.push_back(i * 7 % 50), output.push_back(221 - i);
   std::vector<FfnWeights> weights(4);
   for (size_t g = 0; g < 4; ++g) {
-    weights[g].gate_up = pack_gate_up(stream, random_tensor({2 * f, d}, DType::f32, 10 + g), GetParam());
+    weights[g].gate_up =
+        PackedMatrix::pack(stream, random_tensor({2 * f, d}, DType::f32, 10 + g), GetParam(), RowOrder::gate_up);
     weights[g].down = PackedMatrix::pack(stream, random_tensor({d, f}, DType::f32, 20 + g), GetParam());
   }
   const Tensor x = random_tensor({50, d}, GetParam(), 1);

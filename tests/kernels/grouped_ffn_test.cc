@@ -38,8 +38,8 @@ Experts make_experts(const Stream& stream, const FfnCase& c) {
     e.down.push_back(widened(random_tensor({c.d, c.f}, c.operand, 100 + g)));
     e.packed.emplace_back();
     if (c.counts[g] == 0) continue;  // an empty group's weights are not touched, so they need not exist
-    e.packed.back().gate_up = pack_gate_up(stream, e.gate_up.back(), c.operand);
-    EXPECT_EQ(e.packed.back().gate_up.bytes(), packed_gate_up_bytes(c.f, c.d, c.operand, stream.device));
+    e.packed.back().gate_up = PackedMatrix::pack(stream, e.gate_up.back(), c.operand, RowOrder::gate_up);
+    EXPECT_EQ(e.packed.back().gate_up.bytes(), PackedMatrix::packed_bytes(2 * c.f, c.d, c.operand, stream.device));
     e.packed.back().down = PackedMatrix::pack(stream, e.down.back(), c.operand);
   }
   synchronize(stream);
@@ -108,6 +108,28 @@ TEST_P(GroupedFfnTest, EntriesAreRowsWithoutLists) {
   stream.run(grouped_ffn, x, rows, experts.packed, GemmOutput::add, sum);
   for (int64_t i = 0; i < want.size(); ++i) want.data<float>()[i] += y.data<float>()[i];
   EXPECT_TRUE(same_bits(sum, want));
+}
+
+// One expert of one hidden value: y = silu(gate x) · up x.
+TEST_P(GroupedFfnTest, ExtremeGatesNeitherOverflowNorVanish) {
+  const auto& [device, c] = GetParam();
+  const TestStream stream(device);
+  const auto matrix = [&](std::initializer_list<float> values, const Shape& shape) {
+    Tensor t(shape, DType::f32);
+    std::copy(values.begin(), values.end(), t.data<float>());
+    return t;
+  };
+  std::vector<FfnWeights> weights(1);
+  weights[0].gate_up = PackedMatrix::pack(stream, matrix({1, 1}, {2, 1}), c.operand, RowOrder::gate_up);
+  weights[0].down = PackedMatrix::pack(stream, matrix({1}, {1, 1}), c.operand);
+  synchronize(stream);
+  const std::vector<int64_t> offsets{0, 3};
+  Tensor x({3, 1}, c.operand), y({3, 1}, DType::f32);
+  x.set(0, 1e15f), x.set(1, -1e4f), x.set(2, NAN);
+  stream.run(grouped_ffn, x, GroupedRows{offsets, {}, {}}, weights, GemmOutput::store, y);
+  EXPECT_NEAR(y.at(0) / 1e30, 1, 0.02);
+  EXPECT_NEAR(y.at(1), 0, 1e-29);
+  EXPECT_TRUE(std::isnan(y.at(2)));
 }
 
 std::string name_of_parameters(const testing::TestParamInfo<std::tuple<Device, FfnCase>>& info) {

@@ -25,8 +25,8 @@ TEST_P(ScratchTest, PredictionCoversEveryOp) {
   std::thread([&] {
     const std::byte* block = thread_scratch(predicted);
     CpuStream stream(1);
-    const auto pack = [&](int64_t n, int64_t k) {
-      return PackedMatrix::pack(random_tensor({n, k}, DType::f32, 1), GetParam());
+    const auto pack = [&](int64_t n, int64_t k, RowOrder order = RowOrder::plain) {
+      return PackedMatrix::pack(random_tensor({n, k}, DType::f32, 1), GetParam(), order);
     };
     const Tensor x = random_tensor({200, 96}, GetParam(), 2);
     gemm(stream, x, pack(4 * 24, 96), GemmOutput::store, Tensor({200, 96}, DType::f32));
@@ -34,7 +34,7 @@ TEST_P(ScratchTest, PredictionCoversEveryOp) {
     std::iota(rows.begin(), rows.end(), 0);
     const std::vector<int64_t> offsets{0, 200};
     std::vector<FfnWeights> ffn(1);
-    ffn[0] = {pack(600, 96), pack(96, 300)};
+    ffn[0] = {pack(600, 96, RowOrder::gate_up), pack(96, 300)};
     grouped_ffn(stream, x, {offsets, rows, rows}, ffn, GemmOutput::store, Tensor({200, 96}, DType::f32));
     const Tensor q = random_tensor({200, 4, 24}, DType::f32, 3), k = random_tensor({200, 2, 24}, DType::f32, 4);
     attention(stream, q, k, k, view_of(std::span<const int64_t>(offsets)), 0.2f, Tensor({200, 4, 24}, DType::f32));
