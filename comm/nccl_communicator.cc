@@ -3,6 +3,7 @@
 #include <exception>
 #include <thread>
 
+#include "base/cuda_event.h"
 #include "base/device.h"
 #include "comm/host_decorator.h"
 #include "comm/nccl_call.h"
@@ -10,19 +11,6 @@
 
 namespace switchyard {
 namespace {
-
-struct EventTraits {
-  using type = cudaEvent_t;
-  static type null() { return nullptr; }
-  static void destroy(type value) noexcept { cudaEventDestroy(value); }
-};
-using Event = Handle<EventTraits>;
-
-Event make_event() {
-  cudaEvent_t event = nullptr;
-  SWITCHYARD_CUDA_CALL(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
-  return Event(event);
-}
 
 /// Calls of NCCL that are one operation; open, it would swallow all later calls of this thread.
 class OperationGroup {
@@ -69,8 +57,8 @@ class NcclTransfer final : public Pending::Impl, private NcclLink::Work {
         pulse_(stream.pulse),
         num_exceptions_(std::uncaught_exceptions()) {
     use_device(link.device_index());
-    ready_ = make_event();
-    done_ = make_event();
+    ready_ = make_cuda_event();
+    done_ = make_cuda_event();
     SWITCHYARD_CUDA_CALL(cudaEventRecord(ready_.get(), stream.cuda));
   }
 
@@ -152,7 +140,7 @@ class NcclTransfer final : public Pending::Impl, private NcclLink::Work {
   std::function<void()> host_poll_;
   Pulse* const pulse_;
   const int num_exceptions_;
-  Event ready_, done_;
+  CudaEvent ready_, done_;
   State state_ = State::waiting;
 };
 

@@ -1,62 +1,13 @@
 #include "kernels/cuda/matrix.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/cuda_call.h"
 #include "base/device.h"
-#include "base/handle.h"
+#include "base/staging.h"
 
 namespace switchyard::cuda {
 namespace {
-
-struct EventTraits {
-  using type = cudaEvent_t;
-  static type null() { return nullptr; }
-  static void destroy(type event) noexcept {
-    cudaEventSynchronize(event);  // the copy it stands behind may still read the memory that goes next
-    cudaEventDestroy(event);
-  }
-};
-
-/// Pinned memory of one thread, in two halves: one is written while the other is copied.
-class Staging {
- public:
-  static constexpr size_t kHalfBytes = size_t{4} << 20;
-
-  /// At least `bytes` that no copy reads any more.
-  std::byte* next(int device_index, size_t bytes) {
-    current_ ^= 1;
-    Half& half = halves_[current_];
-    if (half.device_index != device_index) {  // an event belongs to a device
-      half.copied.reset();
-      cudaEvent_t event = nullptr;
-      SWITCHYARD_CUDA_CALL(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
-      half.copied.reset(event);
-      half.device_index = device_index;
-    } else {
-      SWITCHYARD_CUDA_CALL(cudaEventSynchronize(half.copied.get()));
-    }
-    if (half.memory.size() < bytes) half.memory = Memory::pinned(std::max(bytes, kHalfBytes));
-    return half.memory.data();
-  }
-
-  /// What next() gave, filled, goes to the device.
-  void send(const Stream& stream, size_t bytes, std::byte* to) {
-    const Half& half = halves_[current_];
-    SWITCHYARD_CUDA_CALL(cudaMemcpyAsync(to, half.memory.data(), bytes, cudaMemcpyHostToDevice, stream.cuda));
-    SWITCHYARD_CUDA_CALL(cudaEventRecord(half.copied.get(), stream.cuda));
-  }
-
- private:
-  struct Half {
-    Memory memory;
-    Handle<EventTraits> copied;  // destroyed first
-    int device_index = -1;
-  };
-  std::array<Half, 2> halves_;
-  size_t current_ = 0;
-};
 
 void convert(const float* from, int64_t count, float* to) {
   std::copy_n(from, count, to);
@@ -97,20 +48,21 @@ std::shared_ptr<const Matrix> pack_matrix(const Stream& stream, ConstView source
     fill_matrix(stream, source, *matrix);
     return matrix;
   }
-  thread_local Staging staging;
+  Staging& staging = Staging::of_this_thread();
   const auto* values = source.as<float>();
   auto matrix = new_matrix(stream, source.rows(), source.row_elements(), operand, order);
   const size_t row_bytes = static_cast<size_t>(matrix->padded_k()) * size_of(operand);
-  const auto rows_at_once = static_cast<int64_t>(std::max<size_t>(1, Staging::kHalfBytes / row_bytes));
+  const auto rows_at_once = static_cast<int64_t>(std::max<size_t>(1, Staging::kBytes / 2 / row_bytes));
+  // Half of the ring is written while the other half travels.
   for (int64_t first = 0; first < matrix->padded_n(); first += rows_at_once) {
     const int64_t count = std::min(rows_at_once, matrix->padded_n() - first);
     const size_t bytes = static_cast<size_t>(count) * row_bytes;
-    std::byte* rows = staging.next(stream.device_index, bytes);
+    std::byte* rows = staging.next(bytes);
     if (operand == DType::bf16)
       fill_rows(*matrix, values, first, count, reinterpret_cast<BFloat16*>(rows));
     else
       fill_rows(*matrix, values, first, count, reinterpret_cast<float*>(rows));
-    staging.send(stream, bytes, matrix->memory.data() + static_cast<size_t>(first) * row_bytes);
+    staging.send(stream, matrix->memory.data() + static_cast<size_t>(first) * row_bytes);
   }
   return matrix;
 }

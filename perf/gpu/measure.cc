@@ -6,8 +6,7 @@
 #include <iostream>
 #include <vector>
 
-#include "base/cuda_call.h"
-#include "base/handle.h"
+#include "base/cuda_event.h"
 #include "base/stopwatch.h"
 #include "base/version.h"
 #include "kernels/random_fill.h"
@@ -18,19 +17,6 @@ namespace {
 constexpr double kIntervalSeconds = 2e-3;  // between two events: long beside a launch
 constexpr double kSeconds = 1.0;           // of a measurement, about
 constexpr int kMinRepeats = 5, kMaxRepeats = 50;
-
-struct EventTraits {
-  using type = cudaEvent_t;
-  static type null() { return nullptr; }
-  static void destroy(type event) noexcept { cudaEventDestroy(event); }
-};
-using Event = Handle<EventTraits>;
-
-Event new_event() {
-  cudaEvent_t event = nullptr;
-  SWITCHYARD_CUDA_CALL(cudaEventCreate(&event));
-  return Event(event);
-}
 
 Timing summary_of(std::vector<double> seconds) {
   std::ranges::sort(seconds);
@@ -44,7 +30,7 @@ int repeats_for(double seconds) {
 }  // namespace
 
 Timing time_on_device(const Stream& stream, const std::function<void()>& work) {
-  const Event start = new_event(), end = new_event();
+  const CudaEvent start = make_cuda_event(cudaEventDefault), end = make_cuda_event(cudaEventDefault);
   const auto run = [&](int calls) {
     SWITCHYARD_CUDA_CALL(cudaEventRecord(start.get(), stream.cuda));
     for (int i = 0; i < calls; ++i) work();

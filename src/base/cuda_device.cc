@@ -3,15 +3,26 @@
 #include <cstring>
 #include <memory>
 
-#include "base/cuda_call.h"
+#include "base/cuda_event.h"
 #include "base/device.h"
 #include "base/device_memory.h"
+#include "base/staging.h"
 
 namespace switchyard {
 namespace {
 
 std::byte* as_bytes(void* p) {
   return static_cast<std::byte*>(p);
+}
+
+// From the device's pool: cudaMalloc rounds a large block up to 2 MiB, and an expert's matrix is of 3 MiB.
+cudaError_t allocate(void** memory, size_t bytes) {
+  int device = 0, has_pool = 0;
+  SWITCHYARD_CUDA_CALL(cudaGetDevice(&device));
+  SWITCHYARD_CUDA_CALL(cudaDeviceGetAttribute(&has_pool, cudaDevAttrMemoryPoolsSupported, device));
+  if (has_pool == 0) return cudaMalloc(memory, bytes);
+  const cudaError_t code = cudaMallocAsync(memory, bytes, nullptr);
+  return code == cudaSuccess ? cudaStreamSynchronize(nullptr) : code;  // from here on every stream may use it
 }
 
 }  // namespace
@@ -65,19 +76,27 @@ void use_device(int index) {
 
 std::byte* allocate_device_memory(size_t bytes) {
   void* memory = nullptr;
-  const cudaError_t code = cudaMalloc(&memory, bytes);
+  const cudaError_t code = allocate(&memory, bytes);
   if (code == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     size_t free = 0, total = 0;
     SWITCHYARD_CUDA_CALL(cudaMemGetInfo(&free, &total));
     fail(ExitCode::environment, "GPU memory: {} bytes wanted, {} of {} are free", bytes, free, total);
   }
-  check_cuda(code, "cudaMalloc", __FILE__, __LINE__);
+  check_cuda(code, "an allocation", __FILE__, __LINE__);
   return as_bytes(memory);
 }
 
+// Nothing may use it any more, and a pool does not wait for that by itself.
 void free_device_memory(std::byte* data, size_t) noexcept {
+  int current = 0;
+  cudaPointerAttributes memory{};
+  cudaGetDevice(&current);
+  cudaPointerGetAttributes(&memory, data);
+  cudaSetDevice(memory.device);
+  cudaDeviceSynchronize();
   cudaFree(data);
+  cudaSetDevice(current);
 }
 
 std::byte* allocate_pinned_memory(size_t bytes) {
@@ -111,11 +130,7 @@ Stream DeviceStream::over(const Stream& host) const {
 }
 
 struct HostMirror::Event {
-  cudaEvent_t event = nullptr;
-  Event() { SWITCHYARD_CUDA_CALL(cudaEventCreateWithFlags(&event, cudaEventDisableTiming)); }
-  ~Event() { cudaEventDestroy(event); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
+  CudaEvent copied = make_cuda_event();
 };
 HostMirror::HostMirror() = default;
 HostMirror::~HostMirror() = default;
@@ -130,12 +145,12 @@ void HostMirror::start(const Stream& stream, ConstView view) {
   if (memory_.size() < view.bytes()) memory_ = Memory::pinned(view.bytes());
   const View here{memory_.data(), view.shape, view.dtype, Device::cpu};
   copy(stream, view, here);
-  SWITCHYARD_CUDA_CALL(cudaEventRecord(event_->event, stream.cuda));
+  SWITCHYARD_CUDA_CALL(cudaEventRecord(event_->copied.get(), stream.cuda));
   view_ = here;
 }
 
 ConstView HostMirror::view() {
-  if (event_) SWITCHYARD_CUDA_CALL(cudaEventSynchronize(event_->event));
+  if (event_) SWITCHYARD_CUDA_CALL(cudaEventSynchronize(event_->copied.get()));
   return view_;
 }
 
@@ -147,6 +162,12 @@ void copy(const Stream& stream, ConstView from, View to) {
     return;
   }
   SWITCHYARD_CHECK(stream.cuda != nullptr, "a copy between devices outside a device's stream");
+  if (from.device == Device::cpu && from.bytes() <= Staging::kBytes) {
+    Staging& staging = Staging::of_this_thread();
+    std::memcpy(staging.next(from.bytes()), from.data, from.bytes());
+    staging.send(stream, to.data);
+    return;
+  }
   use_device(stream.device_index);
   SWITCHYARD_CUDA_CALL(cudaMemcpyAsync(to.data, from.data, from.bytes(), cudaMemcpyDefault, stream.cuda));
 }

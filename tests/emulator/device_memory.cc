@@ -24,6 +24,7 @@ struct Block {
   Allocation allocation;
   void* mapping;
   size_t mapped;
+  size_t taken;
 };
 
 class Table {
@@ -33,14 +34,15 @@ class Table {
     return table;
   }
 
-  cudaError_t allocate(void** p, size_t bytes, MemoryKind kind) {
+  /// taken: bytes that the device loses.
+  cudaError_t allocate(void** p, size_t bytes, MemoryKind kind, size_t taken) {
     *p = nullptr;
     const int device = current_device();
     if (num_devices() == 0) return cudaErrorNoDevice;
     if (bytes == 0) return cudaSuccess;
     if (bytes > size_t{1} << 46) return cudaErrorMemoryAllocation;
     const std::lock_guard lock(mutex_);
-    if (kind == MemoryKind::device && bytes > memory_of_device() - std::min(used_[device], memory_of_device()))
+    if (kind == MemoryKind::device && taken > memory_of_device() - std::min(used_[device], memory_of_device()))
       return cudaErrorMemoryAllocation;
     // The end of the memory meets the guard.
     const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -48,8 +50,8 @@ class Table {
     void* mapping = map(pages, kind);
     if (mapping == nullptr) return cudaErrorMemoryAllocation;
     const uintptr_t begin = reinterpret_cast<uintptr_t>(mapping) + pages - rounded;
-    blocks_[begin] = {{begin, begin + bytes, kind, device}, mapping, pages + kGuardBytes};
-    if (kind == MemoryKind::device) used_[device] += bytes;
+    blocks_[begin] = {{begin, begin + bytes, kind, device}, mapping, pages + kGuardBytes, taken};
+    if (kind == MemoryKind::device) used_[device] += taken;
     *p = reinterpret_cast<void*>(begin);
     return cudaSuccess;
   }
@@ -60,7 +62,7 @@ class Table {
     const auto found = blocks_.find(reinterpret_cast<uintptr_t>(p));
     if (found == blocks_.end() || found->second.allocation.kind != kind) return cudaErrorInvalidValue;
     const Block& block = found->second;
-    if (kind == MemoryKind::device) used_[block.allocation.device] -= block.allocation.end - block.allocation.begin;
+    if (kind == MemoryKind::device) used_[block.allocation.device] -= block.taken;
     munmap(block.mapping, block.mapped);
     blocks_.erase(found);
     ++frees_;
@@ -148,14 +150,20 @@ bool is_device_memory(const void* p, size_t bytes) {
 using namespace switchyard::emulator;
 
 cudaError_t cudaMalloc(void** p, size_t bytes) {
-  return report(Table::get().allocate(p, bytes, MemoryKind::device));
+  // As a driver does it: a large block takes whole large pages.
+  constexpr size_t kLargePage = 2 << 20;
+  const size_t taken = bytes > kLargePage / 2 ? (bytes + kLargePage - 1) / kLargePage * kLargePage : bytes;
+  return report(Table::get().allocate(p, bytes, MemoryKind::device, taken));
+}
+cudaError_t cudaMallocAsync(void** p, size_t bytes, cudaStream_t) {
+  return report(Table::get().allocate(p, bytes, MemoryKind::device, bytes));
 }
 cudaError_t cudaFree(void* p) {
   if (p != nullptr) finish_all();
   return report(Table::get().free(p, MemoryKind::device));
 }
 cudaError_t cudaMallocHost(void** p, size_t bytes) {
-  return report(Table::get().allocate(p, bytes, MemoryKind::pinned));
+  return report(Table::get().allocate(p, bytes, MemoryKind::pinned, 0));
 }
 cudaError_t cudaFreeHost(void* p) {
   if (p != nullptr) finish_all();
