@@ -1,7 +1,5 @@
 // Dense products by cuBLASLt. It works on column-major matrices: what is row-major [r, c] here is [c, r] to it, and
 // y = x Wᵀ is yᵀ = W xᵀ.
-#include <cublasLt.h>
-
 #include <array>
 #include <map>
 #include <mutex>
@@ -9,6 +7,7 @@
 
 #include "base/device.h"
 #include "base/handle.h"
+#include "kernels/cuda/cublas_library.h"
 #include "kernels/cuda/dense.h"
 
 namespace switchyard::cuda {
@@ -16,24 +15,25 @@ namespace {
 
 void check_cublas(cublasStatus_t status, const char* call, const char* file, int line) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  fail(ExitCode::environment, "cuBLASLt: {} from {} at {}:{}", cublasLtGetStatusString(status), call, file, line);
+  fail(ExitCode::environment, "cuBLASLt: {} from {} at {}:{}", cublas().cublasLtGetStatusString(status), call, file,
+       line);
 }
 #define SWITCHYARD_CUBLAS_CALL(call) check_cublas(call, #call, __FILE__, __LINE__)
 
 struct DescTraits {
   using type = cublasLtMatmulDesc_t;
   static type null() { return nullptr; }
-  static void destroy(type desc) noexcept { cublasLtMatmulDescDestroy(desc); }
+  static void destroy(type desc) noexcept { cublas().cublasLtMatmulDescDestroy(desc); }
 };
 struct LayoutTraits {
   using type = cublasLtMatrixLayout_t;
   static type null() { return nullptr; }
-  static void destroy(type layout) noexcept { cublasLtMatrixLayoutDestroy(layout); }
+  static void destroy(type layout) noexcept { cublas().cublasLtMatrixLayoutDestroy(layout); }
 };
 struct PreferenceTraits {
   using type = cublasLtMatmulPreference_t;
   static type null() { return nullptr; }
-  static void destroy(type preference) noexcept { cublasLtMatmulPreferenceDestroy(preference); }
+  static void destroy(type preference) noexcept { cublas().cublasLtMatmulPreferenceDestroy(preference); }
 };
 
 /// Of the calling thread's device. Handles live as long as the process: at its end CUDA may be gone before them.
@@ -42,7 +42,7 @@ cublasLtHandle_t handle_of(int device_index) {
   static auto& handles = *new std::map<int, cublasLtHandle_t>;
   const std::lock_guard lock(mutex);
   const auto [entry, is_new] = handles.try_emplace(device_index, nullptr);
-  if (entry->second == nullptr) SWITCHYARD_CUBLAS_CALL(cublasLtCreate(&entry->second));
+  if (entry->second == nullptr) SWITCHYARD_CUBLAS_CALL(cublas().cublasLtCreate(&entry->second));
   return entry->second;
 }
 
@@ -57,11 +57,11 @@ class Matrices {
   Matrices(const Matrix& w, int64_t rows) {
     const cudaDataType_t type = w.operand == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F;
     cublasLtMatmulDesc_t desc = nullptr;
-    SWITCHYARD_CUBLAS_CALL(cublasLtMatmulDescCreate(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    SWITCHYARD_CUBLAS_CALL(cublas().cublasLtMatmulDescCreate(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
     desc_.reset(desc);
     const cublasOperation_t transposed = CUBLAS_OP_T;
     SWITCHYARD_CUBLAS_CALL(
-        cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed));
+        cublas().cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed));
     w_ = layout(type, w.k, w.n, w.padded_k());
     x_ = layout(type, w.k, rows, w.k);
     y_ = layout(CUDA_R_32F, w.n, rows, w.n);
@@ -74,8 +74,8 @@ class Matrices {
  private:
   static Handle<LayoutTraits> layout(cudaDataType_t type, int64_t rows, int64_t columns, int64_t stride) {
     cublasLtMatrixLayout_t layout = nullptr;
-    SWITCHYARD_CUBLAS_CALL(
-        cublasLtMatrixLayoutCreate(&layout, type, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), stride));
+    SWITCHYARD_CUBLAS_CALL(cublas().cublasLtMatrixLayoutCreate(&layout, type, static_cast<uint64_t>(rows),
+                                                               static_cast<uint64_t>(columns), stride));
     return Handle<LayoutTraits>(layout);
   }
   Handle<DescTraits> desc_;
@@ -84,7 +84,7 @@ class Matrices {
 
 template <class T>
 void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute, T value) {
-  SWITCHYARD_CUBLAS_CALL(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value));
+  SWITCHYARD_CUBLAS_CALL(cublas().cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value));
 }
 
 /// What cuBLASLt proposes, best first.
@@ -92,7 +92,7 @@ std::vector<cublasLtMatmulAlgo_t> proposals(cublasLtHandle_t handle, const Matri
   constexpr int kMost = 32;
   constexpr uint32_t kAlignment = 16;  // of rows anywhere in a tensor
   cublasLtMatmulPreference_t raw = nullptr;
-  SWITCHYARD_CUBLAS_CALL(cublasLtMatmulPreferenceCreate(&raw));
+  SWITCHYARD_CUBLAS_CALL(cublas().cublasLtMatmulPreferenceCreate(&raw));
   const Handle<PreferenceTraits> preference(raw);
   set<uint64_t>(raw, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, 0);
   set<uint32_t>(raw, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, CUBLASLT_REDUCTION_SCHEME_NONE);
@@ -101,8 +101,8 @@ std::vector<cublasLtMatmulAlgo_t> proposals(cublasLtHandle_t handle, const Matri
     set(raw, attribute, kAlignment);
   std::array<cublasLtMatmulHeuristicResult_t, kMost> results{};
   int found = 0;
-  const cublasStatus_t status =
-      cublasLtMatmulAlgoGetHeuristic(handle, m.desc(), m.w(), m.x(), m.y(), m.y(), raw, kMost, results.data(), &found);
+  const cublasStatus_t status = cublas().cublasLtMatmulAlgoGetHeuristic(handle, m.desc(), m.w(), m.x(), m.y(), m.y(),
+                                                                        raw, kMost, results.data(), &found);
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) return {};
   SWITCHYARD_CUBLAS_CALL(status);
   std::vector<cublasLtMatmulAlgo_t> algorithms;
@@ -115,7 +115,7 @@ std::vector<cublasLtMatmulAlgo_t> proposals(cublasLtHandle_t handle, const Matri
 /// Whether `algorithm` takes this many rows, and without a workspace.
 bool fits(cublasLtHandle_t handle, const cublasLtMatmulAlgo_t& algorithm, const Matrices& m) {
   cublasLtMatmulHeuristicResult_t result{};
-  return cublasLtMatmulAlgoCheck(handle, m.desc(), m.w(), m.x(), m.y(), m.y(), &algorithm, &result) ==
+  return cublas().cublasLtMatmulAlgoCheck(handle, m.desc(), m.w(), m.x(), m.y(), m.y(), &algorithm, &result) ==
              CUBLAS_STATUS_SUCCESS &&
          result.workspaceSize == 0;
 }
@@ -125,11 +125,12 @@ template <class T>
 bool configure(cublasLtMatmulAlgo_t& algorithm, cublasLtMatmulAlgoConfigAttributes_t attribute, T value) {
   T now{};
   size_t written = 0;
-  if (cublasLtMatmulAlgoConfigGetAttribute(&algorithm, attribute, &now, sizeof now, &written) ==
+  if (cublas().cublasLtMatmulAlgoConfigGetAttribute(&algorithm, attribute, &now, sizeof now, &written) ==
           CUBLAS_STATUS_SUCCESS &&
       now == value)
     return true;
-  return cublasLtMatmulAlgoConfigSetAttribute(&algorithm, attribute, &value, sizeof value) == CUBLAS_STATUS_SUCCESS;
+  return cublas().cublasLtMatmulAlgoConfigSetAttribute(&algorithm, attribute, &value, sizeof value) ==
+         CUBLAS_STATUS_SUCCESS;
 }
 
 bool keep_from_splitting(cublasLtMatmulAlgo_t& algorithm) {
@@ -151,9 +152,9 @@ class PinnedAlgorithm : public CublasProduct {
     for (int64_t first = 0; first < rows; first += kMostRows) {
       const Matrices m(w, rounded_up(std::min(kMostRows, rows - first), kRowBucket));
       float* to = y + first * w.n;
-      SWITCHYARD_CUBLAS_CALL(cublasLtMatmul(handle_, m.desc(), &one, w.memory.data(), m.w(),
-                                            in + static_cast<size_t>(first) * row_bytes, m.x(), &kept, to, m.y(), to,
-                                            m.y(), &algorithm_, nullptr, 0, stream.cuda));
+      SWITCHYARD_CUBLAS_CALL(cublas().cublasLtMatmul(handle_, m.desc(), &one, w.memory.data(), m.w(),
+                                                     in + static_cast<size_t>(first) * row_bytes, m.x(), &kept, to,
+                                                     m.y(), to, m.y(), &algorithm_, nullptr, 0, stream.cuda));
     }
   }
 
@@ -165,7 +166,7 @@ class PinnedAlgorithm : public CublasProduct {
 }  // namespace
 
 std::string cublas_version() {
-  const size_t version = cublasLtGetVersion();  // 10000 major + 100 minor + patch
+  const size_t version = cublas().cublasLtGetVersion();  // 10000 major + 100 minor + patch
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 

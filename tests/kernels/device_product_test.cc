@@ -1,20 +1,23 @@
 // What only the CUDA half has: the layout of weights, tiles of several sizes, and the guard of cuBLASLt.
 #include <gtest/gtest.h>
 
+#include "kernels/cuda/cublas_library.h"
 #include "kernels/cuda/dense.h"
 #include "kernels/cuda/grouped_ffn.h"
 #include "kernels/cuda/product.h"
 #include "support/compare.h"
 #include "support/device.h"
 
-#if defined(SWITCHYARD_EMULATED_GPU)
-#include <cublasLt.h>
-#endif
-
 namespace switchyard {
 namespace {
 
 using namespace test;
+
+// Without a GPU too: every function it is asked for is in the library that it was built for.
+TEST(CublasLibrary, IsLoadedWhenAskedFor) {
+  EXPECT_NE(cuda::cublas().cublasLtMatmul, nullptr);
+  EXPECT_EQ(cuda::cublas_version().find(fmt::format("{}.", CUBLAS_VER_MAJOR)), 0);
+}
 
 class DeviceProduct : public testing::TestWithParam<DType> {
   void SetUp() override {
