@@ -2,6 +2,7 @@
 #include "jobs/verify.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
@@ -84,7 +85,7 @@ class Results {
   /// What differs between `row` and element i of what was scored now; empty if nothing does.
   std::string difference(int64_t row, const ScoredRows& scored, size_t i, size_t first_token) const {
     const double before = one<double>(logprob_, row);
-    if (std::memcmp(&before, &scored.logprob[i], sizeof before) != 0)
+    if (std::bit_cast<uint64_t>(before) != std::bit_cast<uint64_t>(scored.logprob[i]))
       return fmt::format("logprob was {:.17g}, is {:.17g}", before, scored.logprob[i]);
     if (one<int32_t>(tokens_, row) != scored.tokens[i]) return "tokens differ";
     if (one<uint8_t>(greedy_, row) != scored.greedy[i]) return "greedy differs";

@@ -1,8 +1,10 @@
 #include "kernels/attention.h"
 
+#include <array>
 #include <utility>
 #include <vector>
 
+#include "kernels/exponentials.h"
 #include "kernels/multiply_tile.h"
 #include "kernels/row_blocks.h"
 #include "kernels/scratch_layouts.h"
@@ -100,15 +102,15 @@ class QueryBlock {
   void pack_keys_and_values(int64_t key, int64_t num_keys) {
     const int64_t stride = kv_heads_ * head_dim_;
     const int64_t origin = (task_.record_begin + key) * stride + task_.kv_head * head_dim_;
-    const int64_t padded_keys = round_up(num_keys, kTileColumns);
-    for (int64_t j = 0; j < padded_keys; ++j) {
-      float* to = keys_ + j / kTileColumns * kTileColumns * head_dim_ + j % kTileColumns;
+    for (int64_t j = 0; j < round_up(num_keys, kTileColumns); j += kLanes) {
       const float* from = k_in_ + origin + j * stride;
-      if (j < num_keys) {
-        for (int64_t d = 0; d < head_dim_; ++d) to[d * kTileColumns] = from[d];
-      } else {
-        for (int64_t d = 0; d < head_dim_; ++d) to[d * kTileColumns] = 0;
-      }
+      float* to = keys_ + j / kTileColumns * kTileColumns * head_dim_ + j % kTileColumns;
+      const int64_t count = std::clamp<int64_t>(num_keys - j, 0, kLanes);
+      int64_t d = 0;
+      for (; count == kLanes && d + kLanes <= head_dim_; d += kLanes)
+        transpose_8x8(from + d, stride, to + d * kTileColumns, kTileColumns);
+      for (; d < head_dim_; ++d)
+        for (int64_t i = 0; i < kLanes; ++i) to[d * kTileColumns + i] = i < count ? from[i * stride + d] : 0;
     }
     for (int64_t j = 0; j < num_keys; ++j) {
       const float* from = v_in_ + origin + j * stride;
@@ -129,8 +131,7 @@ class QueryBlock {
     float* scores = scores_ + row * kKeyBlock;
     for (int64_t j = 0; j < visible; j += kTileColumns)
       multiply(q_ + row * head_dim_, head_dim_, keys_ + j * head_dim_, head_dim_, false, scores + j, kKeyBlock);
-    for (int64_t r = 0; r < count; ++r)
-      exponentiate(row + r, std::clamp<int64_t>(visible_keys(row + r, key), 0, num_keys), visible);
+    exponentiate(row, count, key, num_keys, visible);
     float* sums = sums_ + row * padded_dim_;
     for (int64_t d = 0; d < padded_dim_; d += kTileColumns)
       multiply(scores, kKeyBlock, values_ + d * num_keys, visible, true, sums + d, padded_dim_);
@@ -138,30 +139,35 @@ class QueryBlock {
 
   int64_t visible_keys(int64_t row, int64_t key) const { return task_.first + row / group_ + 1 - key; }
 
-  // The online softmax (Milakov & Gimelshein 2018): scores become e^(score − max), 0 from `visible` to `width`; on a
-  // new maximum the row's sums shrink accordingly.
-  void exponentiate(int64_t row, int64_t visible, int64_t width) {
-    float* score = scores_ + row * kKeyBlock;
-    const int64_t lanes_end = round_up(visible, kLanes);
-    std::fill(score + visible, score + lanes_end, -kInfinity);
-    if (lanes_end < width) std::fill(score + lanes_end, score + width, 0.0f);
-    if (visible == 0) return;
-    F32x8 top = broadcast(row_max_[row]);
-    for (int64_t i = 0; i < lanes_end; i += kLanes) top = max(load(score + i), top);
-    const float new_max = max_of_lanes(top);
-    const F32x8 shift = broadcast(new_max);
-    F32x8 sum = broadcast(0);
-    for (int64_t i = 0; i < lanes_end; i += kLanes) {
-      const F32x8 p = exp(load(score + i) - shift);
-      store(score + i, p);
-      sum += p;
+  // The online softmax (Milakov & Gimelshein 2018) of a tile's rows: scores become e^(score − max), 0 from the last key
+  // that a row sees to `width`; on a new maximum the row's sums shrink accordingly. Step by step for all rows, so that
+  // one row's chain of dependent operations runs beside the others'.
+  void exponentiate(int64_t row, int64_t count, int64_t key, int64_t num_keys, int64_t width) {
+    std::array<int64_t, kMostMultiplyRows> lanes_end;
+    std::array<float, kMostMultiplyRows> new_max, sum, shrink;
+    for (int64_t r = 0; r < count; ++r) {
+      float* score = scores_ + (row + r) * kKeyBlock;
+      const int64_t visible = std::clamp<int64_t>(visible_keys(row + r, key), 0, num_keys);
+      lanes_end[r] = round_up(visible, kLanes);
+      std::fill(score + visible, score + lanes_end[r], -kInfinity);
+      if (lanes_end[r] < width) std::fill(score + lanes_end[r], score + width, 0.0f);
+      F32x8 top = broadcast(row_max_[row + r]);
+      for (int64_t i = 0; i < lanes_end[r]; i += kLanes) top = max(load(score + i), top);
+      new_max[r] = max_of_lanes(top);
     }
-    const float shrink = exp_f32(row_max_[row] - new_max);
-    row_sum_[row] = row_sum_[row] * shrink + sum_of_lanes(sum);
-    row_max_[row] = new_max;
-    if (shrink == 1) return;
-    float* sums = sums_ + row * padded_dim_;
-    for (int64_t d = 0; d < padded_dim_; d += kLanes) store(sums + d, load(sums + d) * broadcast(shrink));
+    for (int64_t r = 0; r < count; ++r)
+      sum[r] = sum_of_lanes(exponentials(scores_ + (row + r) * kKeyBlock, lanes_end[r], new_max[r]));
+    for_lanes(count, [&](int64_t r, auto read, auto write) {
+      const F32x8 factor = exp(read(row_max_ + row + r) - read(&new_max[r]));
+      write(&shrink[r], factor);
+      write(row_sum_ + row + r, read(row_sum_ + row + r) * factor + read(&sum[r]));
+      write(row_max_ + row + r, read(&new_max[r]));
+    });
+    for (int64_t r = 0; r < count; ++r) {
+      if (shrink[r] == 1) continue;
+      float* sums = sums_ + (row + r) * padded_dim_;
+      for (int64_t d = 0; d < padded_dim_; d += kLanes) store(sums + d, load(sums + d) * broadcast(shrink[r]));
+    }
   }
 
   template <class T>

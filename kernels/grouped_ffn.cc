@@ -32,7 +32,7 @@ struct Task {
 std::vector<Task> make_tasks(const GroupedRows& rows, std::span<const FfnWeights> weights, int num_threads) {
   constexpr int64_t kWhole = FfnScratch::kBlockRows;
   // Where there are few rows, smaller blocks keep more threads busy.
-  const int64_t native_block = rows.offsets.back() < 4 * num_threads * kWhole ? kWhole / 2 : kWhole;
+  const int64_t native_block = rows.offsets.back() < kWhole * 4 * num_threads ? kWhole / 2 : kWhole;
   std::vector<Task> tasks;
   for (size_t g = 0; g + 1 < rows.offsets.size(); ++g) {
     const int64_t end = rows.offsets[g + 1];

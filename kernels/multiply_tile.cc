@@ -30,9 +30,8 @@ void multiply_tile_avx2(const float* a, int64_t a_stride, const float* b, int64_
 }
 
 template <int Rows>
-__attribute__((target("avx512f"))) void multiply_tile_avx512(const float* a, int64_t a_stride, const float* b,
-                                                             int64_t depth, bool accumulate, float* c,
-                                                             int64_t c_stride) {
+SWITCHYARD_AVX512 void multiply_tile_avx512(const float* a, int64_t a_stride, const float* b, int64_t depth,
+                                            bool accumulate, float* c, int64_t c_stride) {
   __m512 sum[Rows];
 #pragma GCC unroll 12
   for (int r = 0; r < Rows; ++r) sum[r] = accumulate ? _mm512_loadu_ps(c + r * c_stride) : _mm512_setzero_ps();
@@ -59,7 +58,7 @@ std::span<const MultiplyTile> multiply_tiles_avx512() {
   static constexpr auto kTiles = []<size_t... I>(std::index_sequence<I...>) {
     return std::array<MultiplyTile, sizeof...(I)>{multiply_tile_avx512<static_cast<int>(I) + 1>...};
   }
-  (std::make_index_sequence<12>());
+  (std::make_index_sequence<kMostMultiplyRows>());
   return kTiles;
 }
 

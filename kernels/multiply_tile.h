@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/vector_math.h"
+#include "kernels/vector_math_16.h"
 
 namespace switchyard {
 
-inline constexpr int64_t kTileColumns = 16;
+inline constexpr int64_t kTileColumns = 16, kMostMultiplyRows = 12;
 
 /// c [rows, 16] = (or +=) a [rows, depth] · b [depth, 16]: each element one chain of fused multiply-adds in the order
 /// of depth, so that neither the number of rows, nor the neighbours, nor the width of a register matter to a row's

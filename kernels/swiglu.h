@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/vector_math.h"
+#include "kernels/vector_math_16.h"
 
 namespace switchyard {
 
@@ -12,7 +12,7 @@ namespace switchyard {
 template <class T>
 void swiglu_rows_avx2(float* h, int64_t rows, int64_t f, T* y, int64_t y_stride);
 template <class T>
-__attribute__((target("avx512f"))) void swiglu_rows_avx512(float* h, int64_t rows, int64_t f, T* y, int64_t y_stride);
+SWITCHYARD_AVX512 void swiglu_rows_avx512(float* h, int64_t rows, int64_t f, T* y, int64_t y_stride);
 
 /// By this CPU's widest registers.
 template <class T>

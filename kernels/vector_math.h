@@ -101,6 +101,26 @@ inline F32x8 min(F32x8 a, F32x8 b) {
   return _mm256_min_ps(a, b);
 }
 
+/// to[j · to_stride + i] = from[i · from_stride + j], i and j from 0 to 7.
+inline void transpose_8x8(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+  F32x8 pairs[8], fours[8];
+  for (int i = 0; i < 8; i += 2) {
+    const F32x8 a = load(from + i * from_stride), b = load(from + (i + 1) * from_stride);
+    pairs[i] = __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
+    pairs[i + 1] = __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int half = 0; half < 2; ++half) {
+      const F32x8 a = pairs[i + half], b = pairs[i + half + 2];
+      fours[i + 2 * half] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+      fours[i + 2 * half + 1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  for (int j = 0; j < 4; ++j) {
+    store(to + j * to_stride, __builtin_shufflevector(fours[j], fours[j + 4], 0, 1, 2, 3, 8, 9, 10, 11));
+    store(to + (j + 4) * to_stride, __builtin_shufflevector(fours[j], fours[j + 4], 4, 5, 6, 7, 12, 13, 14, 15));
+  }
+}
+
 /// Whether this CPU has registers of sixteen lanes.
 inline bool has_avx512() {
   return __builtin_cpu_supports("avx512f") != 0;
@@ -111,9 +131,9 @@ inline float sum_of_lanes(F32x8 v) {
 }
 
 inline float max_of_lanes(F32x8 v) {
-  float m = v[0];
-  for (int i = 1; i < kLanes; ++i) m = v[i] > m ? v[i] : m;
-  return m;
+  const F32x8 four = max(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3));
+  const F32x8 two = max(four, __builtin_shufflevector(four, four, 2, 3, 0, 1, 6, 7, 4, 5));
+  return max(two, __builtin_shufflevector(two, two, 1, 0, 3, 2, 5, 4, 7, 6))[0];
 }
 
 /// Of exp(): its limits, and the parts of its formula.

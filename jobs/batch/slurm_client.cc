@@ -10,7 +10,7 @@
 namespace switchyard {
 namespace {
 
-std::string trimmed(std::string text) {
+std::string trimmed(const std::string& text) {
   const size_t end = text.find_last_not_of(" \n");
   return end == std::string::npos ? std::string() : text.substr(0, end + 1);
 }

@@ -25,8 +25,8 @@ double recent_rate(const RunDirectory& run) {
   const std::vector<Attempt> attempts = list_attempts(run);
   const double began = attempts.empty() ? 0 : static_cast<double>(attempts.back().started);
   double records = 0, first = 0, last = 0;
-  for (size_t i = 0; i < lines.size(); ++i) {
-    const Json line = Json::parse(lines[i], nullptr, false);  // the last may be half written
+  for (const std::string& text : lines) {
+    const Json line = Json::parse(text, nullptr, false);  // the last may be half written
     if (!line.is_object() || !line.contains("time") || !line.contains("records")) continue;
     if (line["time"].get<double>() < began) continue;
     last = line["time"].get<double>();

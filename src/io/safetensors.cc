@@ -102,6 +102,12 @@ void check_coverage(const std::vector<TensorInfo>& tensors, uint64_t data_start,
   if (covered != file_size) fail(ExitCode::input, "{}: {} bytes after the last tensor", file, file_size - covered);
 }
 
+/// A file beside the index, which may not lead out of its directory.
+bool is_plain_name(const std::string& name) {
+  return !name.empty() && name != "." && name != ".." &&
+         name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
+}
+
 }  // namespace
 
 std::string TensorInfo::shape_str() const {
@@ -148,11 +154,7 @@ std::map<std::string, std::string> parse_safetensors_index(std::string_view text
          weight_map == nullptr ? "none" : brief(*weight_map));
   std::map<std::string, std::string> file_of;
   for (const auto& [tensor, file] : weight_map->items()) {
-    // A plain name: an index may not lead out of its directory.
-    const bool plain =
-        file.is_string() && !file.empty() && file != "" && file != "." && file != ".." &&
-        file.get_ref<const std::string&>().find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
-    if (!plain)
+    if (!file.is_string() || !is_plain_name(file.get_ref<const std::string&>()))
       fail(ExitCode::input, "{}: tensor {}: expected the name of a file in the same directory, found {}", subject,
            brief(tensor), brief(file));
     file_of.emplace(tensor, file.get<std::string>());

@@ -44,6 +44,14 @@ TEST(VectorMath, PartialLanesAreTheFullOnes) {
   }
 }
 
+TEST(VectorMath, TransposesBlocks) {
+  float from[8 * 11], to[8 * 9] = {};
+  for (int i = 0; i < 88; ++i) from[i] = static_cast<float>(i);
+  transpose_8x8(from, 11, to, 9);
+  for (int i = 0; i < 8; ++i)
+    for (int j = 0; j < 8; ++j) EXPECT_EQ(to[j * 9 + i], from[i * 11 + j]) << i << ", " << j;
+}
+
 TEST(VectorMath, LanesAreReducedExactly) {
   const F32x8 v = {1, 2, 4, 8, 16, 32, 64, 128};
   EXPECT_EQ(sum_of_lanes(v), 255);
