@@ -4,11 +4,11 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/exponentials.h"
-#include "kernels/multiply_tile.h"
+#include "kernels/cpu/exponentials.h"
+#include "kernels/cpu/multiply_tile.h"
+#include "kernels/cpu/scratch_layouts.h"
+#include "kernels/cpu/vector_math.h"
 #include "kernels/row_blocks.h"
-#include "kernels/scratch_layouts.h"
-#include "kernels/vector_math.h"
 
 namespace switchyard {
 namespace {

@@ -1,7 +1,7 @@
 #include "kernels/cast.h"
 
+#include "kernels/cpu/vector_math.h"
 #include "kernels/row_blocks.h"
-#include "kernels/vector_math.h"
 
 namespace switchyard::cpu {
 

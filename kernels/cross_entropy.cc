@@ -2,11 +2,11 @@
 
 #include <cmath>
 
+#include "kernels/cpu/packed_matrix_impl.h"
+#include "kernels/cpu/scratch_layouts.h"
+#include "kernels/cpu/vector_math.h"
 #include "kernels/cuda/cross_entropy.h"
-#include "kernels/packed_matrix_impl.h"
 #include "kernels/row_blocks.h"
-#include "kernels/scratch_layouts.h"
-#include "kernels/vector_math.h"
 
 namespace switchyard {
 namespace {

@@ -1,7 +1,7 @@
 #include "kernels/embedding.h"
 
+#include "kernels/cpu/vector_math.h"
 #include "kernels/row_blocks.h"
-#include "kernels/vector_math.h"
 
 namespace switchyard::cpu {
 

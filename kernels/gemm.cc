@@ -1,8 +1,8 @@
 #include "kernels/gemm.h"
 
-#include "kernels/packed_matrix_impl.h"
-#include "kernels/scratch_layouts.h"
-#include "kernels/vector_math.h"
+#include "kernels/cpu/packed_matrix_impl.h"
+#include "kernels/cpu/scratch_layouts.h"
+#include "kernels/cpu/vector_math.h"
 
 namespace switchyard {
 

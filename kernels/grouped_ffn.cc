@@ -3,11 +3,11 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/cpu/packed_matrix_impl.h"
+#include "kernels/cpu/scratch_layouts.h"
+#include "kernels/cpu/swiglu.h"
 #include "kernels/cuda/grouped_ffn.h"
-#include "kernels/packed_matrix_impl.h"
 #include "kernels/row_blocks.h"
-#include "kernels/scratch_layouts.h"
-#include "kernels/swiglu.h"
 
 namespace switchyard {
 

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "base/memory.h"
+#include "kernels/cpu/packed_matrix_impl.h"
 #include "kernels/cuda/matrix.h"
-#include "kernels/packed_matrix_impl.h"
 
 namespace switchyard {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/cpu/vector_math.h"
 #include "kernels/row_blocks.h"
-#include "kernels/vector_math.h"
 
 namespace switchyard::cpu {
 namespace {

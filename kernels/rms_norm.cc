@@ -2,8 +2,8 @@
 
 #include <cmath>
 
+#include "kernels/cpu/vector_math.h"
 #include "kernels/row_blocks.h"
-#include "kernels/vector_math.h"
 
 namespace switchyard::cpu {
 

@@ -5,8 +5,8 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/cpu/vector_math.h"
 #include "kernels/row_blocks.h"
-#include "kernels/vector_math.h"
 
 namespace switchyard::cpu {
 namespace {

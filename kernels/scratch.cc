@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/memory.h"
-#include "kernels/scratch_layouts.h"
+#include "kernels/cpu/scratch_layouts.h"
 
 namespace switchyard {
 

@@ -1,4 +1,4 @@
-#include "kernels/exponentials.h"
+#include "kernels/cpu/exponentials.h"
 
 #include <gtest/gtest.h>
 

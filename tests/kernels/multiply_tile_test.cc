@@ -1,4 +1,4 @@
-#include "kernels/multiply_tile.h"
+#include "kernels/cpu/multiply_tile.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "kernels/panel_product.h"
+#include "kernels/cpu/panel_product.h"
 
 #include <omp.h>
 
@@ -12,8 +12,8 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "kernels/cpu/vector_math.h"
 #include "kernels/cpu_isa.h"
-#include "kernels/vector_math.h"
 
 namespace switchyard {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/vector_math_16.h"
+#include "kernels/cpu/vector_math_16.h"
 
 namespace switchyard {
 

@@ -1,4 +1,4 @@
-#include "kernels/swiglu.h"
+#include "kernels/cpu/swiglu.h"
 
 // A row is rounded in a pass of its own, where gate stood: in one pass the chain of dependent operations would be too
 // long for the core.

@@ -2,7 +2,7 @@
 // that the width of a register does not matter to the bits.
 #pragma once
 
-#include "kernels/vector_math.h"
+#include "kernels/cpu/vector_math.h"
 
 #define SWITCHYARD_AVX512 __attribute__((target("avx512f")))
 

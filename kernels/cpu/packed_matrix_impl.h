@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <memory>
 
-#include "kernels/cuda/matrix.h"
+#include "kernels/cpu/panel_product.h"
 #include "kernels/packed_matrix.h"
-#include "kernels/panel_product.h"
 
 namespace switchyard {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/vector_math_16.h"
+#include "kernels/cpu/vector_math_16.h"
 
 namespace switchyard {
 
