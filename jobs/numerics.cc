@@ -8,7 +8,7 @@
 namespace switchyard {
 
 std::string numerics_id(DType operand, Device device, int device_index) {
-  constexpr int kRevision = 2;
+  constexpr int kRevision = 3;
   if (device == Device::cuda)
     return fmt::format("r{}/{}/{}/cublas-{}", kRevision, name_of(operand), device_info(device_index).architecture,
                        cuda::cublas_version());

@@ -9,7 +9,7 @@
 
 namespace switchyard {
 
-/// "r2/bf16/avx512_bf16/onednn-2.6.0", on a GPU "r2/bf16/sm_90/cublas-13.0.2". The revision grows with every change to
+/// "r3/bf16/avx512_bf16/onednn-2.6.0", on a GPU "r3/bf16/sm_90/cublas-13.0.2". The revision grows with every change to
 /// our kernels that changes bits.
 std::string numerics_id(DType operand, Device device = Device::cpu, int device_index = 0);
 

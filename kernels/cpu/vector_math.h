@@ -97,6 +97,7 @@ inline F32x8 fma(F32x8 a, F32x8 b, F32x8 c) {
 inline F32x8 max(F32x8 a, F32x8 b) {
   return _mm256_max_ps(a, b);
 }
+/// The same for the smaller.
 inline F32x8 min(F32x8 a, F32x8 b) {
   return _mm256_min_ps(a, b);
 }

@@ -4,7 +4,7 @@
 
 #include "kernels/cpu/vector_math.h"
 
-#define SWITCHYARD_AVX512 __attribute__((target("avx512f")))
+#define SWITCHYARD_AVX512 [[gnu::target("avx512f")]]
 
 namespace switchyard {
 

@@ -53,7 +53,7 @@ std::shared_ptr<const Matrix> pack_matrix(const Stream& stream, ConstView source
   auto matrix = new_matrix(stream, source.rows(), source.row_elements(), operand, order);
   const size_t row_bytes = static_cast<size_t>(matrix->padded_k()) * size_of(operand);
   const auto rows_at_once = static_cast<int64_t>(std::max<size_t>(1, Staging::kBytes / 2 / row_bytes));
-  // Half of the ring is written while the other half travels.
+  // Some rows are written while those before travel.
   for (int64_t first = 0; first < matrix->padded_n(); first += rows_at_once) {
     const int64_t count = std::min(rows_at_once, matrix->padded_n() - first);
     const size_t bytes = static_cast<size_t>(count) * row_bytes;

@@ -15,6 +15,12 @@ std::byte* as_bytes(void* p) {
   return static_cast<std::byte*>(p);
 }
 
+bool is_pinned(const void* host) {
+  cudaPointerAttributes memory{};
+  SWITCHYARD_CUDA_CALL(cudaPointerGetAttributes(&memory, host));
+  return memory.type == cudaMemoryTypeHost;
+}
+
 // From the device's pool: cudaMalloc rounds a large block up to 2 MiB, and an expert's matrix is of 3 MiB.
 cudaError_t allocate(void** memory, size_t bytes) {
   int device = 0, has_pool = 0;
@@ -87,7 +93,8 @@ std::byte* allocate_device_memory(size_t bytes) {
   return as_bytes(memory);
 }
 
-// Nothing may use it any more, and a pool does not wait for that by itself.
+// Nothing may use it any more, and a pool does not wait for that by itself; what it need not keep it gives back when it
+// is next waited for.
 void free_device_memory(std::byte* data, size_t) noexcept {
   int current = 0;
   cudaPointerAttributes memory{};
@@ -96,7 +103,9 @@ void free_device_memory(std::byte* data, size_t) noexcept {
   cudaSetDevice(memory.device);
   cudaDeviceSynchronize();
   cudaFree(data);
+  cudaDeviceSynchronize();
   cudaSetDevice(current);
+  cudaGetLastError();  // an error of the work before was the business of who waited for it
 }
 
 std::byte* allocate_pinned_memory(size_t bytes) {
@@ -162,13 +171,13 @@ void copy(const Stream& stream, ConstView from, View to) {
     return;
   }
   SWITCHYARD_CHECK(stream.cuda != nullptr, "a copy between devices outside a device's stream");
-  if (from.device == Device::cpu && from.bytes() <= Staging::kBytes) {
+  use_device(stream.device_index);
+  if (from.device == Device::cpu && from.bytes() <= Staging::kBytes && !is_pinned(from.data)) {
     Staging& staging = Staging::of_this_thread();
     std::memcpy(staging.next(from.bytes()), from.data, from.bytes());
     staging.send(stream, to.data);
     return;
   }
-  use_device(stream.device_index);
   SWITCHYARD_CUDA_CALL(cudaMemcpyAsync(to.data, from.data, from.bytes(), cudaMemcpyDefault, stream.cuda));
 }
 

@@ -33,6 +33,7 @@ class Staging {
   };
 
   void wait_for_oldest();
+  void forget_what_is_done();
 
   Memory ring_;
   std::deque<Part> sent_;         // what copies may still read, oldest first

@@ -94,6 +94,11 @@ class Scheduler {
     if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
   }
 
+  bool failed() {
+    const std::lock_guard lock(mutex_);
+    return error_ != nullptr;
+  }
+
   /// Does one piece of work, if any can be done.
   bool step() {
     std::vector<cudaStream_t> able;
@@ -193,7 +198,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (stream == nullptr) return cudaDeviceSynchronize();
+  if (stream == nullptr) return report(num_devices() == 0 ? cudaErrorNoDevice : cudaSuccess);  // done when it is given
   if (!Scheduler::get().knows(stream)) return report(cudaErrorInvalidResourceHandle);
   finish_stream(stream);
   Scheduler::get().rethrow();
@@ -202,8 +207,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 cudaError_t cudaDeviceSynchronize() {
   if (num_devices() == 0) return report(cudaErrorNoDevice);
   finish_all();
-  Scheduler::get().rethrow();
-  return cudaSuccess;
+  return report(Scheduler::get().failed() ? cudaErrorLaunchFailure : cudaSuccess);  // kept for who asks for a stream
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   if (stream == nullptr) return cudaSuccess;
