@@ -41,8 +41,8 @@ class DeviceStream {
   Stream over(const Stream& host) const;
 
  private:
-  int device_index_;
-  CUstream_st* cuda_ = nullptr;
+  [[maybe_unused]] int device_index_;  // in a build without CUDA
+  [[maybe_unused]] CUstream_st* cuda_ = nullptr;
   Memory workspace_;
 };
 
