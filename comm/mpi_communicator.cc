@@ -1,6 +1,10 @@
 #include "comm/mpi_communicator.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -21,6 +25,17 @@ struct MpiCommTraits {
   }
 };
 using MpiComm = Handle<MpiCommTraits>;
+
+volatile std::sig_atomic_t exit_code_on_term;
+
+/// Ranks that fail in the same moment all abort. mpirun answers the first with SIGTERM to the others, and would report
+/// that signal (143) as the job's exit code when it hears of such a death before it has read the first one's code.
+void end_with_code_on_term(int exit_code) {
+  exit_code_on_term = exit_code;
+  struct sigaction action {};
+  action.sa_handler = [](int) { ::_exit(exit_code_on_term); };
+  ::sigaction(SIGTERM, &action, nullptr);
+}
 
 MpiComm duplicate(MPI_Comm comm) {
   MPI_Comm copy = MPI_COMM_NULL;
@@ -158,6 +173,7 @@ class MpiCommunicator final : public Communicator {
   int notice() override { return notices_.largest(); }
 
   [[noreturn]] void abort(int exit_code) override {
+    end_with_code_on_term(exit_code);
     MPI_Abort(comm_.get(), exit_code);
     std::_Exit(exit_code);
   }

@@ -71,6 +71,7 @@ SignalWatch::SignalWatch(std::chrono::seconds term_grace, std::chrono::seconds l
 }
 
 SignalWatch::~SignalWatch() {
+  if (std::uncaught_exceptions() != num_exceptions_) return;
   for (size_t i = 0; i < std::size(kHandled); ++i) ::sigaction(kHandled[i], &previous[i], nullptr);
 }
 

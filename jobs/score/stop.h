@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <exception>
 #include <optional>
 
 #include "comm/communicator.h"
@@ -16,7 +17,8 @@ namespace switchyard {
 class SignalWatch {
  public:
   SignalWatch(std::chrono::seconds term_grace, std::chrono::seconds limit_grace);
-  ~SignalWatch();  ///< restores the handlers
+  /// Restores the handlers, unless an error unwinds: the process then ends with the error's exit code, not a signal's.
+  ~SignalWatch();
   SignalWatch(const SignalWatch&) = delete;
   SignalWatch& operator=(const SignalWatch&) = delete;
 
@@ -29,6 +31,7 @@ class SignalWatch {
 
  private:
   std::chrono::seconds term_grace_, limit_grace_;
+  int num_exceptions_ = std::uncaught_exceptions();
 };
 
 /// Seconds until Slurm ends the job; negative when it does not say.

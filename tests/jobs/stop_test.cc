@@ -59,6 +59,23 @@ TEST(SignalWatch, TheThirdRequestEndsTheProcess) {
       ::testing::ExitedWithCode(75), "");
 }
 
+// mpirun sends SIGTERM to the ranks beside one that aborted: a rank on its way out must not die by it.
+TEST(SignalWatch, UnwoundByAnErrorTheProcessEndsWithTheErrorsCode) {
+  EXPECT_EXIT(
+      {
+        try {
+          SignalWatch watch(std::chrono::seconds(20), std::chrono::seconds(120));
+          throw 78;
+        } catch (int exit_code) {
+          ::raise(SIGTERM);
+          ::_exit(exit_code);
+        }
+      },
+      ::testing::ExitedWithCode(78), "");
+  SignalWatch(std::chrono::seconds(20), std::chrono::seconds(120));
+  EXPECT_EXIT(::raise(SIGTERM), ::testing::KilledBySignal(SIGTERM), "");
+}
+
 // Signals reach the process, which the thread ranks share: all of them see the request, and agree.
 TEST(AgreeOnStopping, AllRanksOfTheGroupDecideAlike) {
   SignalWatch watch(std::chrono::seconds(20), std::chrono::seconds(120));
