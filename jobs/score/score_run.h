@@ -49,6 +49,7 @@ class ScoreRun {
   void get_on_or_give_up() const;
   void check_lease_held() const;
   bool is_complete_already() const;
+  bool has_failed() const;
   void write_state(RunStatus status, ExitCode code, std::string message) const;
   void show_progress();
   void write_metrics(const ChunkResult& result, double seconds) const;

@@ -51,6 +51,13 @@ bool ScoreRun::is_complete_already() const {
          std::filesystem::exists(directory_.results_path());
 }
 
+/// Whether a rank of this attempt has said that trying again is of no use.
+bool ScoreRun::has_failed() const {
+  if (!directory_.has_state()) return false;
+  const RunState state = directory_.read_state();
+  return state.status == RunStatus::failed && state.attempt == attempt_.filename();
+}
+
 void ScoreRun::write_state(RunStatus status, ExitCode code, std::string message) const {
   check_lease_held();  // the state is the holder's: an orphan that is told to stop has no say
   RunState state;
@@ -81,6 +88,7 @@ void ScoreRun::record_failure(const Error& error) noexcept {
     if (is_complete_already()) return;
     // Once scoring has begun the environment was good enough: a peer, or the network, is gone, and may come again.
     const bool lost_peer = error.code() == ExitCode::environment && scorer_ != nullptr;
+    if (lost_peer && has_failed()) return;  // the peer said why it went
     if (lost_peer || error.code() == ExitCode::interrupted) {
       write_state(RunStatus::interrupted, ExitCode::interrupted, error.what());
     } else {
