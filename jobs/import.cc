@@ -2,9 +2,11 @@
 #include <iostream>
 
 #include "base/log.h"
+#include "io/document_source.h"
 #include "io/json.h"
 #include "jobs/import_options.h"
 #include "jobs/job.h"
+#include "jobs/limits.h"
 
 namespace switchyard {
 
@@ -18,13 +20,14 @@ void ImportCommand::describe(OptionSet& o) {
   o.group("To");
   o.add("output", &output, "FILE", "scoring input (HDF5); rejects go to FILE.rejects.jsonl");
   o.require("output");
-  o.add("max-rejects", &max_rejects, "N", "more rejected documents than this end with exit code 65");
+  o.add("max-rejects", within(&max_rejects, 0, INT64_MAX), "N",
+        "more rejected documents than this end with exit code 65");
   o.group("Tokens");
   o.add("tokenizer", &tokenizer, "NAME", "bytes: a byte is its own token id");
-  o.add("bos", &bos, "ID", "token put before every record (-1: none)");
-  o.add("max-tokens", &max_tokens, "N", "longer documents are split");
-  o.add("overlap", &overlap, "N", "tokens of a piece that the next one repeats as context");
-  o.add("max-line-bytes", &max_line_bytes, "N", "longer lines of JSON are rejects");
+  o.add("bos", within(&bos, -1, kMaxTokenId), "ID", "token put before every record (-1: none)");
+  o.add("max-tokens", within(&max_tokens, 2, INT32_MAX), "N", "longer documents are split");
+  o.add("overlap", within(&overlap, 0, INT32_MAX), "N", "tokens of a piece that the next one repeats as context");
+  o.add("max-line-bytes", within(&max_line_bytes, 1, kMaxLineBytes), "N", "longer lines of JSON are rejects");
   o.add("dry-run", &dry_run, "", "check the options and touch nothing");
 }
 

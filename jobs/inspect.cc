@@ -7,6 +7,7 @@
 
 #include "io/safetensors.h"
 #include "jobs/job.h"
+#include "jobs/limits.h"
 #include "jobs/text.h"
 #include "kernels/cpu_isa.h"
 #include "model/memory_plan.h"
@@ -49,10 +50,7 @@ Inspection inspect(const InspectOptions& o) {
     if (value < least || value > most) fail(ExitCode::usage, "--{} is {}, expected {} to {}", name, value, least, most);
   };
   in_range("ranks", o.ranks, 1, c.num_experts);
-  in_range("threads", o.threads, 1, 4096);
-  in_range("batch-tokens", o.batch_tokens, 1, 1 << 24);
   in_range("max-record", o.max_record, 0, c.max_positions);
-  in_range("exchange-bytes", o.exchange_bytes, 1, INT64_MAX);
 
   set_cpu_isa("auto");
   const int64_t longest = o.max_record > 0 ? o.max_record : std::min(o.batch_tokens, c.max_positions);
@@ -144,18 +142,19 @@ void InspectOptions::describe(OptionSet& o) {
   o.positional("model");
   o.add("reference", &reference, "NAME",
         "a built-in configuration instead: seed-23B, qwen3-30b-a3b, gpt-oss-120b (sizes only)");
-  o.add("allow-config-field", &allow_config_field, "NAME ...",
+  o.add("allow-config-field", Names{&allow_config_field}, "NAME[,NAME]",
         "accept these unknown fields of config.json as harmless");
   o.add("json", &json, "", "print JSON");
   o.add("dry-run", &dry_run, "", "no effect: inspect changes nothing");
   o.group("For this layout");
-  o.add("ranks", &ranks, "N", "ranks that share the experts");
-  o.add("threads", &threads, "N", "threads per rank");
+  o.add("ranks", within(&ranks, 1, kMaxRanks), "N", "ranks that share the experts");
+  o.add("threads", within(&threads, 1, kMaxThreads), "N", "threads per rank");
   o.add("dtype", &dtype, "f32|bf16", "arithmetic of products");
   o.add("device", &device, "cpu|cuda", "what computes");
-  o.add("batch-tokens", &batch_tokens, "N", "tokens a rank computes at once");
-  o.add("max-record", &max_record, "N", "tokens of the longest record (0: as --batch-tokens)");
-  o.add("exchange-bytes", &exchange_bytes, "N", "budget per rank for other ranks' rows and their results");
+  o.add("batch-tokens", within(&batch_tokens, 1, kMaxBatchTokens), "N", "tokens a rank computes at once");
+  o.add("max-record", within(&max_record, 0, INT64_MAX), "N", "tokens of the longest record (0: as --batch-tokens)");
+  o.add("exchange-bytes", within(&exchange_bytes, 1, kMaxExchangeBytes), "N",
+        "budget per rank for other ranks' rows and their results");
 }
 
 int run_inspect(Runtime&, std::span<const std::string> args) {

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
+#include <charconv>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
+#include <optional>
 
 #include "base/error.h"
+#include "base/log.h"
+#include "jobs/config_file.h"
 
 extern char** environ;
 
@@ -23,28 +26,30 @@ struct Overloaded : F... {
 template <class... F>
 Overloaded(F...) -> Overloaded<F...>;  // clang 14 does not deduce it
 
-std::string text_of(const OptionSet::Target& target) {
-  return std::visit(
-      Overloaded{[](const std::string* v) { return *v; }, [](const int64_t* v) { return fmt::format("{}", *v); },
-                 [](const double* v) { return fmt::format("{}", *v); },
-                 [](const bool* v) { return std::string(*v ? "true" : "false"); },
-                 [](const std::vector<std::string>* v) { return fmt::format("{}", fmt::join(*v, " ")); }},
-      target);
+/// The strings of a list; null for every other target.
+std::vector<std::string>* list_of(const OptionSet::Target& target) {
+  if (const auto* names = std::get_if<Names>(&target)) return names->values;
+  const auto* words = std::get_if<std::vector<std::string>*>(&target);
+  return words == nullptr ? nullptr : *words;
 }
 
-// Defaults are the targets' own values, so boost's are only shown in the help text.
+std::string text_of(const OptionSet::Target& target) {
+  return std::visit(Overloaded{[](const std::string* v) { return *v; },
+                               [](const Bounded<int64_t>& v) { return fmt::format("{}", *v.value); },
+                               [](const Bounded<double>& v) { return fmt::format("{}", *v.value); },
+                               [](const bool* v) { return std::string(*v ? "true" : "false"); },
+                               [](const std::vector<std::string>* v) { return fmt::format("{}", fmt::join(*v, " ")); },
+                               [](const Names& v) { return fmt::format("{}", fmt::join(*v.values, ",")); }},
+                    target);
+}
+
+// For boost all values are words: what they mean, and where they came from, is told in one place for all sources.
 po::value_semantic* semantic_of(const OptionSet::Option& option) {
-  const auto named = [&](auto* semantic) -> po::value_semantic* {
-    semantic->value_name(option.meta);
-    return semantic;
-  };
-  return std::visit(
-      Overloaded{[&](std::string*) { return named(po::value<std::string>()); },
-                 [&](int64_t*) { return named(po::value<int64_t>()); },
-                 [&](double*) { return named(po::value<double>()); },
-                 [&](bool*) { return named(po::value<bool>()->implicit_value(true, "")->zero_tokens()); },
-                 [&](std::vector<std::string>*) { return named(po::value<std::vector<std::string>>()->multitoken()); }},
-      option.target);
+  if (std::holds_alternative<bool*>(option.target)) return po::bool_switch();
+  auto* words = po::value<std::vector<std::string>>();
+  words->value_name(option.meta);
+  if (std::holds_alternative<std::vector<std::string>*>(option.target)) words->multitoken();
+  return words;
 }
 
 std::string help_of(const OptionSet::Option& option) {
@@ -65,8 +70,8 @@ po::options_description describe(const OptionSet& set) {
     all.add(group);
   }
   po::options_description general("General", 110, 50);
-  general.add_options()("config", po::value<std::string>()->value_name("FILE"),
-                        "read options from FILE, lines of name = value")("help", "print this");
+  general.add_options()("config", po::value<std::vector<std::string>>()->value_name("FILE"),
+                        "read options from FILE, lines of name = value")("help,h", "print this");
   all.add(general);
   return all;
 }
@@ -78,51 +83,221 @@ std::string variable_of(const std::string& option) {
   return name;
 }
 
-/// SWITCHYARD_* variables as options; unknown ones fail.
-po::parsed_options read_environment(const OptionSet& set, const po::options_description& description,
-                                    const std::set<std::string>& known_elsewhere) {
-  std::map<std::string, std::string> ours;
-  for (const auto& option : set.options()) ours[variable_of(option.name)] = option.name;
-  std::set<std::string> others;
-  for (const std::string& name : known_elsewhere) others.insert(variable_of(name));
-
-  po::parsed_options parsed(&description);
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view text(*entry);
-    const size_t equals = text.find('=');
-    if (!text.starts_with(kEnvironmentPrefix) || equals == std::string_view::npos) continue;
-    const std::string variable(text.substr(0, equals)), value(text.substr(equals + 1));
-    const auto found = ours.find(variable);
-    if (found != ours.end()) {
-      parsed.options.emplace_back(found->second, std::vector<std::string>{value});
-    } else if (!others.contains(variable)) {
-      fail(ExitCode::usage, "environment: {} is no option of any job", variable);
+/// Letters to insert, drop, replace or swap with their neighbour to make one word of the other (optimal string
+/// alignment).
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
+  for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
+  for (size_t i = 1; i <= a.size(); ++i)
+    for (size_t j = 1; j <= b.size(); ++j) {
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }
+  return d[a.size()][b.size()];
+}
+
+/// Whether `variable` is likely meant to be `known`: a letter off, in longer names two.
+bool is_misspelt(std::string_view variable, std::string_view known) {
+  constexpr size_t kShort = 4;
+  const size_t letters = known.size() - kEnvironmentPrefix.size();
+  const size_t most = letters <= kShort ? 1 : 2;
+  return edit_distance(variable, known) <= most;
+}
+
+template <class T>
+std::optional<T> number_from(std::string_view text) {
+  if (text.starts_with('+')) text.remove_prefix(1);
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+template <class T>
+void assign_number(const Bounded<T>& target, const std::string& text, std::string_view place) {
+  const std::optional<T> value = number_from<T>(text);
+  if (!value || !(*value >= target.min && *value <= target.max))  // a NaN is within nothing
+    fail(ExitCode::usage, "{}: expected {} from {} to {}, found \"{}\"", place,
+         std::is_integral_v<T> ? "an integer" : "a number", target.min, target.max, text);
+  *target.value = *value;
+}
+
+void assign_flag(bool& target, const std::string& text, std::string_view place) {
+  for (const std::string_view word : {"true", "yes", "on", "1"})
+    if (text == word) return void(target = true);
+  for (const std::string_view word : {"false", "no", "off", "0"})
+    if (text == word) return void(target = false);
+  fail(ExitCode::usage, "{}: expected true or false, found \"{}\"", place, text);
+}
+
+void append_names(std::vector<std::string>& names, std::string_view text, std::string_view place) {
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    if (end == begin) fail(ExitCode::usage, "{}: expected NAME[,NAME], found \"{}\"", place, text);
+    names.emplace_back(text.substr(begin, end - begin));
+    begin = end + 1;
   }
-  return parsed;
 }
 
-/// Takes "--flag=VALUE" out of the words: for boost a flag has no value, or the word behind it would be one.
-po::parsed_options take_flag_values(const OptionSet& set, const po::options_description& description,
-                                    std::vector<std::string>& words) {
-  po::parsed_options parsed(&description);
-  std::erase_if(words, [&](const std::string& word) {
-    const size_t equals = word.find('=');
-    if (!word.starts_with("--") || equals == std::string::npos) return false;
-    const auto found = std::ranges::find(set.options(), word.substr(2, equals - 2), &OptionSet::Option::name);
-    if (found == set.options().end() || !std::holds_alternative<bool*>(found->target)) return false;
-    parsed.options.emplace_back(found->name, std::vector<std::string>{word.substr(equals + 1)});
-    return true;
-  });
-  return parsed;
-}
-
-void assign(const OptionSet::Option& option, const boost::any& value) {
-  std::visit([&](auto* target) { *target = boost::any_cast<std::remove_pointer_t<decltype(target)>>(value); },
-             option.target);
+/// "--name value", or as one word where the value would be taken for an option.
+void append_words(std::vector<std::string>& words, const std::string& name, const std::string& value) {
+  if (value.starts_with("-")) return words.push_back(name + "=" + value);
+  words.insert(words.end(), {name, value});
 }
 
 }  // namespace
+
+/// One parse: sources in the order of their precedence; what one has given the later ones do not change.
+class OptionParser {
+ public:
+  OptionParser(OptionSet& set, std::string_view job) : set_(set), job_(job), description_(describe(set)) {}
+
+  /// False when help was asked for.
+  bool read_command_line(std::span<const std::string> args) {
+    std::vector<std::string> words(args.begin(), args.end());
+    begin_source();
+    take_flag_values(words);
+    po::positional_options_description positional;
+    po::command_line_parser parser(words);
+    parser.options(description_).style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing);
+    if (!set_.positional_name().empty()) parser.positional(positional.add(set_.positional_name().c_str(), -1));
+    for (const auto& option : run(parser).options) {
+      if (option.string_key == "help") return print_help(), false;
+      if (option.string_key.empty())
+        fail(ExitCode::usage, "{}: \"{}\" is no option (see switchyard {} --help)", job_, fmt::join(option.value, " "),
+             job_);
+      give(option.string_key, option.value, fmt::format("{}: --{}", job_, option.string_key));
+    }
+    return true;
+  }
+
+  void read_environment(const std::set<std::string>& known_elsewhere) {
+    std::map<std::string, std::string> known;  // variable to option; of other jobs' to none
+    for (const std::string& name : known_elsewhere) known[variable_of(name)] = "";
+    for (const auto& option : set_.options()) known[variable_of(option.name)] = option.name;
+    known[variable_of("config")] = "config";
+    begin_source();
+    std::vector<std::string> foreign;
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+      const std::string_view text(*entry);
+      const size_t equals = text.find('=');
+      if (!text.starts_with(kEnvironmentPrefix) || equals == std::string_view::npos) continue;
+      const std::string variable(text.substr(0, equals)), value(text.substr(equals + 1));
+      if (const auto found = known.find(variable); found == known.end()) {
+        for (const auto& [meant, option] : known)
+          if (is_misspelt(variable, meant))
+            fail(ExitCode::usage, "environment: {} is no option of any job; is {} meant?", variable, meant);
+        foreign.push_back(variable);
+      } else if (!found->second.empty()) {
+        give(found->second, {value}, fmt::format("{}: {} in the environment", job_, variable));
+      }
+    }
+    if (!foreign.empty()) log::info("environment: {}: no option of any job, ignored", fmt::join(foreign, ", "));
+  }
+
+  void read_files() {
+    if (!config_.empty()) read_file("--config", config_);
+    if (set_.defaults_option_.empty()) return;
+    if (set_.is_given(set_.defaults_option_)) {
+      const auto option = std::ranges::find(set_.options(), set_.defaults_option_, &OptionSet::Option::name);
+      return read_file("--" + set_.defaults_option_, option_text(*option));
+    }
+    const auto exists = [](const std::string& path) {
+      std::error_code unreadable;  // a home directory that is not ours has no defaults for us
+      return std::filesystem::exists(path, unreadable);
+    };
+    const auto found = std::ranges::find_if(set_.defaults_files_, exists);
+    if (found != set_.defaults_files_.end()) read_file("--" + set_.defaults_option_, *found);
+  }
+
+  void check_required() const {
+    for (const std::string& name : set_.required())
+      if (!set_.is_given(name))
+        fail(ExitCode::usage, "{}: --{} is required (see switchyard {} --help)", job_, name, job_);
+  }
+
+ private:
+  static constexpr std::string_view kHelpEnd =
+      "\nEvery option can also be given as SWITCHYARD_NAME in the environment or in --config FILE;\n"
+      "the command line wins over the environment, the environment over the file.\n";
+
+  void begin_source() { before_ = set_.given_; }
+
+  po::parsed_options run(po::command_line_parser& parser) const {
+    try {
+      return parser.run();
+    } catch (const po::error& error) {
+      fail(ExitCode::usage, "{}: {} (see switchyard {} --help)", job_, error.what(), job_);
+    }
+  }
+
+  void print_help() const {
+    std::cout << "usage: switchyard " << job_ << (set_.positional_name().empty() ? "" : " " + set_.positional_name())
+              << " [options]\n"
+              << description_ << kHelpEnd;
+  }
+
+  /// Takes "--flag=VALUE" out of the words: for boost a flag has no value, or the word behind it would be one.
+  void take_flag_values(std::vector<std::string>& words) {
+    std::erase_if(words, [&](const std::string& word) {
+      const size_t equals = word.find('=');
+      if (!word.starts_with("--") || equals == std::string::npos) return false;
+      const auto found = std::ranges::find(set_.options(), word.substr(2, equals - 2), &OptionSet::Option::name);
+      if (found == set_.options().end() || !std::holds_alternative<bool*>(found->target)) return false;
+      give(found->name, {word.substr(equals + 1)}, fmt::format("{}: --{}", job_, found->name));
+      return true;
+    });
+  }
+
+  void read_file(const std::string& option, const std::string& path) {
+    begin_source();
+    const std::string subject = fmt::format("{} {}", option, path);
+    for (const ConfigLine& line : parse_config(read_config(path, option), subject)) {
+      const std::string place = fmt::format("{}, line {}", subject, line.number);
+      if (std::ranges::find(set_.options(), line.name, &OptionSet::Option::name) == set_.options().end())
+        fail(ExitCode::usage, "{}: {} is no option (see switchyard {} --help)", place, line.name, job_);
+      give(line.name, {line.value}, fmt::format("{}: {}", place, line.name));
+    }
+  }
+
+  /// One occurrence of an option. place: where it stands, for errors.
+  void give(const std::string& name, const std::vector<std::string>& values, const std::string& place) {
+    if (before_.contains(name)) return;
+    const bool again = !set_.given_.insert(name).second;
+    if (name == "config") {
+      if (again || values.size() > 1) fail(ExitCode::usage, "{}: given more than once", place);
+      config_ = values.front();
+      return;
+    }
+    const OptionSet::Option& option = *std::ranges::find(set_.options(), name, &OptionSet::Option::name);
+    if (std::vector<std::string>* list = list_of(option.target)) {
+      if (!again) list->clear();
+      for (const std::string& value : values) {
+        if (std::holds_alternative<Names>(option.target)) {
+          append_names(*list, value, place);
+        } else {
+          list->push_back(value);
+        }
+      }
+      return;
+    }
+    if (again || values.size() > 1) fail(ExitCode::usage, "{}: given more than once", place);
+    const std::string text = values.empty() ? "true" : values.front();  // a flag alone
+    std::visit(Overloaded{[&](std::string* target) { *target = text; },
+                          [&](const Bounded<int64_t>& target) { assign_number(target, text, place); },
+                          [&](const Bounded<double>& target) { assign_number(target, text, place); },
+                          [&](bool* target) { assign_flag(*target, text, place); }, [](auto) {}},
+               option.target);
+  }
+
+  OptionSet& set_;
+  std::string_view job_;
+  po::options_description description_;
+  std::set<std::string> before_;  ///< given by sources that go before this one
+  std::string config_;
+};
 
 void OptionSet::add(std::string name, Target target, std::string meta, std::string help) {
   options_.push_back({std::move(name), std::move(meta), std::move(help), group_, target});
@@ -130,58 +305,11 @@ void OptionSet::add(std::string name, Target target, std::string meta, std::stri
 
 bool parse_options(OptionSet& set, std::string_view job, std::span<const std::string> args,
                    const std::set<std::string>& known_elsewhere) {
-  const po::options_description description = describe(set);
-  po::positional_options_description positional;
-  if (!set.positional_name().empty()) positional.add(set.positional_name().c_str(), -1);
-  const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-  po::variables_map values;
-  try {
-    std::vector<std::string> words(args.begin(), args.end());
-    po::store(take_flag_values(set, description, words), values);
-    po::command_line_parser parser(words);
-    parser.options(description).style(style);
-    if (!set.positional_name().empty()) parser.positional(positional);
-    const po::parsed_options line = parser.run();
-    for (const auto& option : line.options)
-      if (option.string_key.empty())
-        fail(ExitCode::usage, "{}: \"{}\" is no option (see switchyard {} --help)", job, fmt::join(option.value, " "),
-             job);
-    po::store(line, values);
-    if (values.count("help") > 0) {
-      std::cout << "usage: switchyard " << job << (set.positional_name().empty() ? "" : " " + set.positional_name())
-                << " [options]\n"
-                << description
-                << "\nEvery option can also be given as SWITCHYARD_NAME in the environment or in --config FILE;\n"
-                   "the command line wins over the environment, the environment over the file.\n";
-      return false;
-    }
-    po::store(read_environment(set, description, known_elsewhere), values);
-    const auto read_file = [&](const std::string& option, const std::string& path) {
-      std::ifstream file(path);
-      if (!file) fail(ExitCode::usage, "--{} {}: cannot be read", option, path);
-      po::store(po::parse_config_file(file, description), values);
-    };
-    if (values.count("config") > 0) read_file("config", values["config"].as<std::string>());
-    if (const std::string& option = set.defaults_option_; !option.empty()) {
-      const auto exists = [](const std::string& path) { return std::filesystem::exists(path); };
-      const auto found = std::ranges::find_if(set.defaults_files_, exists);
-      if (values.count(option) > 0) {
-        read_file(option, values[option].as<std::string>());
-      } else if (found != set.defaults_files_.end()) {
-        read_file(option, *found);
-      }
-    }
-  } catch (const po::error& error) {
-    fail(ExitCode::usage, "{}: {} (see switchyard {} --help)", job, error.what(), job);
-  }
-  for (const auto& option : set.options()) {
-    const auto found = values.find(option.name);
-    if (found == values.end() || found->second.empty()) continue;
-    assign(option, found->second.value());
-    set.given_.insert(option.name);
-  }
-  for (const std::string& name : set.required())
-    if (!set.is_given(name)) fail(ExitCode::usage, "{}: --{} is required (see switchyard {} --help)", job, name, job);
+  OptionParser parser(set, job);
+  if (!parser.read_command_line(args)) return false;
+  parser.read_environment(known_elsewhere);
+  parser.read_files();
+  parser.check_required();
   return true;
 }
 
@@ -189,13 +317,27 @@ std::string option_text(const OptionSet::Option& option) {
   return text_of(option.target);
 }
 
+std::vector<std::string> option_words(const OptionSet::Option& option) {
+  const std::string name = "--" + option.name;
+  if (std::holds_alternative<std::vector<std::string>*>(option.target)) {
+    std::vector<std::string> words;
+    for (const std::string& value : *list_of(option.target)) append_words(words, name, value);
+    return words;
+  }
+  const std::string text = text_of(option.target);
+  if (std::holds_alternative<bool*>(option.target)) return {text == "true" ? name : name + "=" + text};
+  std::vector<std::string> words;
+  append_words(words, name, text);
+  return words;
+}
+
 std::string resolved_config(const OptionSet& set) {
   std::string text;
   for (const auto& option : set.options()) {
-    if (const auto* list = std::get_if<std::vector<std::string>*>(&option.target)) {
-      for (const std::string& value : **list) text += fmt::format("{} = {}\n", option.name, value);
-    } else if (const std::string value = text_of(option.target); !value.empty()) {
-      text += fmt::format("{} = {}\n", option.name, value);
+    if (const std::vector<std::string>* list = list_of(option.target)) {
+      for (const std::string& value : *list) text += config_line(option.name, value);
+    } else if (const std::string value = text_of(option.target); !value.empty() || set.is_given(option.name)) {
+      text += config_line(option.name, value);
     }
   }
   return text;

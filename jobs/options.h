@@ -1,7 +1,7 @@
-// Options of a job: one description names, documents, parses, prints and defaults every one of them.
+// Options of a job: one description names, documents, parses, checks, prints and defaults every one of them.
 //
-// An options struct has   void describe(OptionSet& o) { o.group("Model"); o.add("model", model, "DIR", "what it is"); …
-// } Precedence: command line > environment SWITCHYARD_* > --config FILE > the struct's own initial values.
+// An options struct has   void describe(OptionSet& o) { o.group("Model"); o.add("model", &model, "DIR", "what it is");
+// … } Precedence: command line > environment SWITCHYARD_* > --config FILE > the struct's own initial values.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,28 @@
 
 namespace switchyard {
 
+/// A number that may be given within [min, max] only.
+template <class T>
+struct Bounded {
+  T* value;
+  T min, max;
+};
+inline Bounded<int64_t> within(int64_t* value, int64_t min, int64_t max) {
+  return {value, min, max};
+}
+inline Bounded<double> within(double* value, double min, double max) {
+  return {value, min, max};
+}
+
+/// A list given as A,B: one word, which may come again.
+struct Names {
+  std::vector<std::string>* values;
+};
+
 class OptionSet {
  public:
-  using Target = std::variant<std::string*, int64_t*, double*, bool*, std::vector<std::string>*>;
+  /// A vector takes all words up to the next option.
+  using Target = std::variant<std::string*, Bounded<int64_t>, Bounded<double>, bool*, std::vector<std::string>*, Names>;
 
   void group(std::string title) { group_ = std::move(title); }
   /// `target` holds the default, and later the value. meta: what the help calls the value ("DIR", "N").
@@ -40,12 +59,10 @@ class OptionSet {
   const std::vector<Option>& options() const { return options_; }
   const std::string& positional_name() const { return positional_; }
   const std::vector<std::string>& required() const { return required_; }
-  /// Names set by the user, by whatever way.
-  const std::set<std::string>& given() const { return given_; }
-  bool is_given(const std::string& name) const { return given_.contains(name); }
+  bool is_given(const std::string& name) const { return given_.contains(name); }  ///< by the user, in whatever way
 
  private:
-  friend bool parse_options(OptionSet&, std::string_view, std::span<const std::string>, const std::set<std::string>&);
+  friend class OptionParser;
   std::vector<Option> options_;
   std::vector<std::string> required_;
   std::string group_, positional_, defaults_option_;
@@ -53,16 +70,21 @@ class OptionSet {
   std::set<std::string> given_;
 };
 
-/// Fills the targets from all sources. Returns false when --help was asked for (and printed to stdout). Fails (usage)
-/// on unknown options, bad values and missing required ones. `known_elsewhere`: option names of other jobs, whose
-/// environment variables are none of ours; any other SWITCHYARD_* variable is a misspelling.
+/// Fills the targets from all sources. Returns false when --help was asked for (and printed to stdout). Fails (usage),
+/// naming the source, on unknown options, bad values, values out of range and missing required ones. `known_elsewhere`:
+/// option names of other jobs, whose environment variables are none of ours. Of other SWITCHYARD_* variables those that
+/// are a letter or two from an option are misspellings, and errors; the rest (modules and Kubernetes make such) gets a
+/// line in the log.
 bool parse_options(OptionSet& set, std::string_view job, std::span<const std::string> args,
                    const std::set<std::string>& known_elsewhere);
 
-/// An option's value as --config reads it.
+/// The value of an option that is no list, as text.
 std::string option_text(const OptionSet::Option& option);
 
-/// "name = value" lines that --config reads back.
+/// The option as words of a command line that sets it so.
+std::vector<std::string> option_words(const OptionSet::Option& option);
+
+/// "name = value" lines that --config reads back to the same values.
 std::string resolved_config(const OptionSet& set);
 
 }  // namespace switchyard

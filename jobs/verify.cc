@@ -13,6 +13,7 @@
 #include "comm/device_choice.h"
 #include "io/results.h"
 #include "jobs/job.h"
+#include "jobs/limits.h"
 #include "jobs/numerics.h"
 #include "jobs/score/chunk_scorer.h"
 #include "jobs/score/engine.h"
@@ -209,11 +210,12 @@ void VerifyOptions::describe(OptionSet& o) {
   o.add("run", &run, "RUN", "directory of a finished scoring run");
   o.positional("run");
   o.require("run");
-  o.add("rescore", &rescore, "N", "score N random records again, in other batches, and compare bits");
-  o.add("seed", &seed, "N", "chooses those records");
+  o.add("rescore", within(&rescore, 0, INT64_MAX), "N",
+        "score N random records again, in other batches, and compare bits");
+  o.add("seed", within(&seed, INT64_MIN, INT64_MAX), "N", "chooses those records");
   o.add("model", &model, "DIR", "where the model is now (default: as recorded)");
   o.add("input", &input, "FILE", "where the input is now (default: as recorded)");
-  o.add("threads", &threads, "N", "threads (0: all cores)");
+  o.add("threads", within(&threads, 0, kMaxThreads), "N", "threads (0: all cores)");
   o.add("dry-run", &dry_run, "", "say what would be checked and read nothing but the manifest");
 }
 
@@ -222,7 +224,6 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
   OptionSet set;
   options.describe(set);
   if (!parse_job_options(set, "verify", args)) return 0;
-  if (options.rescore < 0) fail(ExitCode::usage, "--rescore is {}, at least 0", options.rescore);
   const RecordedRun run = read_run(options);
   if (options.dry_run) {
     std::cout << fmt::format("{}: {} records in chunks of {}, {} to be scored again\n", options.run, run.num_records,

@@ -16,6 +16,7 @@
 #include "io/file.h"
 #include "io/lease.h"
 #include "jobs/job.h"
+#include "jobs/limits.h"
 #include "jobs/text.h"
 #include "jobs/version_info.h"
 #include "model/memory_plan.h"
@@ -286,7 +287,8 @@ std::vector<Finding> diagnose(const std::vector<Json>& ranks) {
 void DoctorOptions::describe(OptionSet& o) {
   o.group("What");
   o.add("run", &run, "DIR", "a directory where runs will be: is it shared and writable?");
-  o.add("threads", &threads, "N", "threads per rank that a job would use (0: what Slurm allots to a task)");
+  o.add("threads", within(&threads, 0, kMaxThreads), "N",
+        "threads per rank that a job would use (0: what Slurm allots to a task)");
   o.add("json", &json, "", "findings as JSON");
   o.add("dry-run", &dry_run, "", "write no files into --run");
 }

@@ -141,7 +141,8 @@ Settlement settle(const RunDirectory& run, std::optional<int> rc) {
 void SettleOptions::describe(OptionSet& o) {
   o.group("What");
   o.add("run", &run, "DIR", "run directory");
-  o.add("rc", &rc, "N", "what srun returned (-1: change nothing, only say what a next attempt would find)");
+  o.add("rc", within(&rc, -1, 255), "N",
+        "what srun returned (-1: change nothing, only say what a next attempt would find)");
   o.add("dry-run", &dry_run, "", "change nothing");
   o.positional("run");
   o.require("run");
@@ -152,8 +153,6 @@ int run_settle(Runtime&, std::span<const std::string> args) {
   OptionSet set;
   options.describe(set);
   if (!parse_job_options(set, "settle", args)) return 0;
-  if (options.rc < -1 || options.rc > 255)
-    fail(ExitCode::usage, "settle: --rc: expected an exit code from 0 to 255, found {}", options.rc);
   if (!std::filesystem::is_directory(options.run))
     fail(ExitCode::input, "settle: {}: expected a run directory", options.run);
   const bool mend = options.rc >= 0 && !options.dry_run;

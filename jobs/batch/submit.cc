@@ -17,6 +17,7 @@
 #include "jobs/batch/slurm_client.h"
 #include "jobs/batch/submissions.h"
 #include "jobs/job.h"
+#include "jobs/limits.h"
 
 namespace switchyard {
 namespace {
@@ -28,20 +29,6 @@ struct Submission {
   std::vector<std::string> arguments;       ///< of the job, all values resolved
   std::vector<std::string> sbatch_options;  ///< after "--"
 };
-
-/// "--name=value", or "--name value …" as separate words.
-void append_option(const OptionSet::Option& option, std::vector<std::string>& words) {
-  const std::string name = "--" + option.name;
-  if (const auto* flag = std::get_if<bool*>(&option.target)) {
-    words.push_back(**flag ? name : name + "=false");
-  } else if (const auto* list = std::get_if<std::vector<std::string>*>(&option.target)) {
-    words.push_back(name);
-    words.insert(words.end(), (*list)->begin(), (*list)->end());
-  } else {
-    words.push_back(name);
-    words.push_back(option_text(option));
-  }
-}
 
 /// sbatch's options as lines: a word that is no option is the value of the one before it.
 std::vector<std::string> as_lines(std::span<const std::string> words) {
@@ -103,7 +90,7 @@ bool parse(std::span<const std::string> args, Submission& s) {
       s.run = absolute_path(option_text(option));  // as settle gets it, wherever the job starts
       s.arguments.insert(s.arguments.end(), {"--run", s.run});
     } else {
-      append_option(option, s.arguments);
+      for (const std::string& word : option_words(option)) s.arguments.push_back(word);
     }
   }
   if (separator != args.end()) s.sbatch_options = as_lines({separator + 1, args.end()});
@@ -124,15 +111,6 @@ std::optional<int64_t> limit_seconds(const std::string& text) {
 
 void check(const Submission& s) {
   const SubmitOptions& o = s.options;
-  const auto at_least = [](std::string_view name, int64_t value, int64_t least) {
-    if (value < least) fail(ExitCode::usage, "submit: --{}: expected {} or more, found {}", name, least, value);
-  };
-  at_least("nodes", o.nodes, 0);
-  at_least("tasks-per-node", o.tasks_per_node, 0);
-  at_least("cpus-per-task", o.cpus_per_task, 0);
-  at_least("gpus-per-node", o.gpus_per_node, 0);
-  at_least("signal-seconds", o.signal_seconds, 1);
-  at_least("chain", o.chain, 0);
   if (const auto limit = limit_seconds(o.time); limit && *limit <= o.signal_seconds)
     fail(ExitCode::usage,
          "submit: --time {} is no longer than --signal-seconds {}: the job would be told to stop when it starts",
@@ -251,10 +229,10 @@ void SubmitOptions::describe(OptionSet& o) {
   o.add("account", &account, "NAME", "account");
   o.add("qos", &qos, "NAME", "quality of service");
   o.add("time", &time, "LIMIT", "time limit, as sbatch takes it (01:30:00)");
-  o.add("nodes", &nodes, "N", "nodes");
-  o.add("tasks-per-node", &tasks_per_node, "N", "ranks per node");
-  o.add("cpus-per-task", &cpus_per_task, "N", "cores per rank");
-  o.add("gpus-per-node", &gpus_per_node, "N", "GPUs per node");
+  o.add("nodes", within(&nodes, 0, kMaxRanks), "N", "nodes");
+  o.add("tasks-per-node", within(&tasks_per_node, 0, kMaxRanks), "N", "ranks per node");
+  o.add("cpus-per-task", within(&cpus_per_task, 0, kMaxThreads), "N", "cores per rank");
+  o.add("gpus-per-node", within(&gpus_per_node, 0, kMaxThreads), "N", "GPUs per node");
   o.add("memory", &memory, "SIZE", "memory per node");
 
   o.group("This site (set once, in the site file)");
@@ -263,14 +241,14 @@ void SubmitOptions::describe(OptionSet& o) {
   o.add("setup", &setup, "LINE ...", "shell lines to run before srun");
   o.add("mpi", &mpi, "TYPE", "srun's --mpi");
   o.add("srun-flags", &srun_flags, "FLAGS", "more options of srun");
-  o.add("signal-seconds", &signal_seconds, "S", "how long before the time limit the ranks are told");
+  o.add("signal-seconds", within(&signal_seconds, 1, 65535), "S", "how long before the time limit the ranks are told");
   std::vector<std::string> files = {"/etc/switchyard/site.cfg"};
   if (const char* home = std::getenv("HOME"))
     files.insert(files.begin(), std::string(home) + "/.config/switchyard/site.cfg");
   o.defaults_from("site", files);
 
   o.group("How");
-  o.add("chain", &chain, "N", "N successors that resume it, where requeueing is not allowed");
+  o.add("chain", within(&chain, 0, 1000), "N", "N successors that resume it, where requeueing is not allowed");
   o.add("array", &array, "INDICES", "independent points: %a in the job's options is the index");
   o.add("wait", &wait, "", "wait for the end; the run's exit code");
   o.add("dry-run", &dry_run, "", "print the script and touch nothing");

@@ -100,28 +100,11 @@ void choose_layout(ScorePlan& plan, const ScoreOptions& options, const RunDirect
 }  // namespace
 
 void check_options(const ScoreOptions& o) {
-  const auto at_least = [](std::string_view name, int64_t value, int64_t least) {
-    if (value < least) fail(ExitCode::usage, "--{} is {}, at least {}", name, value, least);
-  };
-  at_least("batch-tokens", o.batch_tokens, 1);
-  at_least("chunk-records", o.chunk_records, 0);
-  at_least("exchange-bytes", o.exchange_bytes, 1);
-  at_least("threads", o.threads, 0);
-  at_least("ep", o.ep, 0);
-  at_least("micro-batches", o.micro_batches, 0);
-  if (o.micro_batches > 2) fail(ExitCode::usage, "--micro-batches is {}, at most 2", o.micro_batches);
-  at_least("max-rejects", o.max_rejects, 0);
-  at_least("lease-timeout", o.lease_timeout, 1);
-  at_least("comm-timeout", o.comm_timeout, 0);
-  at_least("term-grace", o.term_grace, 1);
-  at_least("limit-grace", o.limit_grace, 1);
-  if (o.batch_tokens > 1 << 24) fail(ExitCode::usage, "--batch-tokens is {}, at most {}", o.batch_tokens, 1 << 24);
   if (o.dtype != "auto" && o.dtype != "f32" && o.dtype != "bf16")
     fail(ExitCode::usage, "--dtype is \"{}\", expected auto, f32 or bf16", o.dtype);
   device_request(o.device);
   if (o.embed != "none" && o.embed != "mean" && o.embed != "last")
     fail(ExitCode::usage, "--embed is \"{}\", expected none, mean or last", o.embed);
-  if (o.memory_gib < 0) fail(ExitCode::usage, "--memory-gib is {}, at least 0", o.memory_gib);
 }
 
 DeviceRequest requested_device(const ScoreOptions& options, const RunDirectory& run) {

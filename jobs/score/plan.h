@@ -55,7 +55,7 @@ struct InputSurvey {
 };
 InputSurvey survey_input(const ScoringInput& input, int64_t max_positions);
 
-/// Fails (usage) naming the option that is out of range.
+/// Fails (usage) naming the option whose word is not one of those expected.
 void check_options(const ScoreOptions& options);
 
 /// Fails (usage, environment). All ranks decide alike, without asking each other. `run`: a manifest there decides what

@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <random>
 
+#include "jobs/job.h"
+#include "tests/support/environment.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temporary_directory.h"
 
@@ -14,16 +18,19 @@ namespace {
 struct Options {
   std::string name = "none";
   int64_t count = 3;
+  double share = 0.5;
   bool flag = false;
-  std::vector<std::string> words;
+  std::vector<std::string> words, fields;
   OptionSet set;
 
   Options() {
     set.group("Test");
     set.add("name", &name, "NAME", "a name");
-    set.add("item-count", &count, "N", "a count");
+    set.add("item-count", within(&count, -5, 1000), "N", "a count");
+    set.add("share", within(&share, 0, 1), "X", "a share");
     set.add("flag", &flag, "", "a flag");
     set.add("words", &words, "W ...", "some words");
+    set.add("fields", Names{&fields}, "F[,F]", "some names");
   }
   bool parse(std::vector<std::string> args) { return parse_options(set, "test", args, {"other-job"}); }
 };
@@ -112,6 +119,152 @@ TEST_F(OptionsTest, MisspellingsAreErrors) {
   ::setenv("SWITCHYARD_ITEM_CUONT", "5", 1);
   EXPECT_TRUE(test::fails(ExitCode::usage, {"SWITCHYARD_ITEM_CUONT"}, [] { Options().parse({}); }));
 }
+
+TEST_F(OptionsTest, NumbersHaveARange) {
+  Options o;
+  o.parse({"--item-count", "1000", "--share=1"});
+  EXPECT_EQ(o.count, 1000);
+  EXPECT_EQ(o.share, 1.0);
+  const auto refuses = [](const std::string& name, const std::string& value, std::string_view range) {
+    const std::vector<std::string> words = value.empty() ? std::vector{name, value} : std::vector{name + "=" + value};
+    return test::fails(ExitCode::usage, {name, range, value}, [&] { Options().parse(words); });
+  };
+  for (const char* bad : {"1001", "-6", "9223372036854775808", "1e3", "1.0", "", " 7", "7 ", "0x10", "many"})
+    EXPECT_TRUE(refuses("--item-count", bad, "-5 to 1000")) << bad;
+  for (const char* bad : {"nan", "inf", "-inf", "1.0001", "1e999", "0,5", ""})
+    EXPECT_TRUE(refuses("--share", bad, "0 to 1")) << bad;
+}
+
+TEST_F(OptionsTest, ABadValueIsToldWithItsSource) {
+  const std::string file = (directory_.path() / "bad.cfg").string();
+  std::ofstream(file) << "# all defaults\n\nitem-count = 1001\n";
+  EXPECT_TRUE(test::fails(ExitCode::usage, {file, "line 3", "item-count"}, [&] {
+    Options().parse({"--config", file});
+  }));
+  ::setenv("SWITCHYARD_ITEM_COUNT", "x", 1);
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"SWITCHYARD_ITEM_COUNT"}, [] { Options().parse({}); }));
+}
+
+TEST_F(OptionsTest, NamesAreOneWordEach) {
+  Options o;
+  std::string bare;
+  o.set.add("bare", &bare, "WORD", "a bare word");
+  o.set.positional("bare");
+  o.parse({"--fields", "a,b", "model", "--fields", "c"});
+  EXPECT_EQ(o.fields, (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(bare, "model");
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"--fields", "a,,b"}, [] { Options().parse({"--fields", "a,,b"}); }));
+}
+
+TEST_F(OptionsTest, WhatIsGivenTwiceIsAnError) {
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"--name", "more than once"}, [] {
+    Options().parse({"--name", "a", "--name", "b"});
+  }));
+  const std::string file = (directory_.path() / "twice.cfg").string();
+  std::ofstream(file) << "name = a\nname = b\n";
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"line 2", "more than once"}, [&] { Options().parse({"--config", file}); }));
+}
+
+TEST_F(OptionsTest, TheConfigurationMayBeNamedInTheEnvironment) {
+  const std::string file = (directory_.path() / "options.cfg").string();
+  std::ofstream(file) << "name = file\n";
+  const test::Variable variable("SWITCHYARD_CONFIG", file);
+  Options o, over;
+  o.parse({});
+  EXPECT_EQ(o.name, "file");
+  over.parse({"--config", "/dev/null"});
+  EXPECT_EQ(over.name, "none");
+}
+
+TEST_F(OptionsTest, ADirectoryIsNoConfiguration) {
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"--config", "directory"}, [&] {
+    Options().parse({"--config", directory_.path().string()});
+  }));
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"--config", "No such file"}, [] {
+    Options().parse({"--config", "/no/such.cfg"});
+  }));
+}
+
+TEST_F(OptionsTest, VariablesOfOthersAreNotedNotRefused) {
+  for (const char* name : {"ROOT", "HOME", "VERSION", "DIR", "SERVICE_HOST", "PORT", "PORT_80_TCP_ADDR", "BASE"}) {
+    const test::Variable variable(std::string("SWITCHYARD_") + name, "x");
+    EXPECT_TRUE(Options().parse({})) << name;
+  }
+  for (const char* name : {"ITEM_COUNTS", "TIEM_COUNT", "ITEM_CONT", "NMAE", "CONFIGS", "OTHER_JBO"}) {
+    const test::Variable variable(std::string("SWITCHYARD_") + name, "x");
+    EXPECT_TRUE(test::fails(ExitCode::usage, {name, "meant"}, [] { Options().parse({}); })) << name;
+  }
+}
+
+/// Random text of what files and shells stumble over.
+std::string hostile_text(std::mt19937& random) {
+  static const std::string kLetters = "ab \t\n\r#\"'\\=,;%$\x01\x7f\x80\xff-[]";
+  std::string text;
+  for (auto length = random() % 8; length > 0; --length) text += kLetters[random() % kLetters.size()];
+  return text;
+}
+
+class ResolvedConfig : public ::testing::TestWithParam<std::string_view> {
+ protected:
+  /// Gives every option of the job a random value.
+  void randomise(const OptionSet& set) {
+    for (const auto& option : set.options()) {
+      if (const auto* text = std::get_if<std::string*>(&option.target)) {
+        **text = option.name == "site" ? site_ : hostile_text(random_);
+      } else if (const auto* number = std::get_if<Bounded<int64_t>>(&option.target)) {
+        *number->value = std::uniform_int_distribution(number->min, number->max)(random_);
+      } else if (const auto* real = std::get_if<Bounded<double>>(&option.target)) {
+        *real->value = std::uniform_real_distribution(real->min, real->max)(random_);
+      } else if (const auto* flag = std::get_if<bool*>(&option.target)) {
+        **flag = random_() % 2 == 0;
+      } else if (const auto* words = std::get_if<std::vector<std::string>*>(&option.target)) {
+        (*words)->clear();
+        for (auto count = 1 + random_() % 3; count > 0; --count) (*words)->push_back(hostile_text(random_));
+      } else {
+        *std::get<Names>(option.target).values = {"field" + std::to_string(random_() % 10), "#a b", "x"};
+      }
+    }
+  }
+  static std::vector<std::string> all_words(const OptionSet& set) {
+    std::vector<std::string> all;
+    for (const auto& option : set.options())
+      for (const std::string& word : option_words(option)) all.push_back(word);
+    return all;
+  }
+
+  test::TemporaryDirectory directory_;
+  const std::string site_ = directory_.write("si te.cfg", "# nothing\n");
+  std::mt19937 random_{17};
+};
+
+TEST_P(ResolvedConfig, ReadsBackForEveryOption) {
+  const auto job = std::ranges::find(jobs(), GetParam(), &JobEntry::name);
+  for (int round = 0; round < 200; ++round) {
+    OptionSet by_words, by_file;  // of the same targets
+    job->describe(by_words);
+    job->describe(by_file);
+    randomise(by_words);
+    const std::vector<std::string> words = all_words(by_words);
+    randomise(by_words);
+    parse_options(by_words, "test", words, {});
+    ASSERT_EQ(all_words(by_words), words);
+
+    const std::string text = resolved_config(by_words);
+    const std::string file = directory_.write("resolved.cfg", text);
+    randomise(by_file);
+    parse_options(by_file, "test", std::vector<std::string>{"--config", file}, {});
+    ASSERT_EQ(all_words(by_file), words) << text;
+    ASSERT_EQ(resolved_config(by_file), text);
+  }
+}
+
+std::vector<std::string_view> job_names() {
+  std::vector<std::string_view> names;
+  for (const JobEntry& job : jobs()) names.push_back(job.name);
+  return names;
+}
+INSTANTIATE_TEST_SUITE_P(Jobs, ResolvedConfig, ::testing::ValuesIn(job_names()),
+                         [](const auto& job) { return std::string(job.param); });
 
 TEST_F(OptionsTest, AnotherJobsVariableIsNoMisspelling) {
   ::setenv("SWITCHYARD_OTHER_JOB", "5", 1);

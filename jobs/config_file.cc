@@ -1,0 +1,142 @@
+#include "jobs/config_file.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "base/error.h"
+
+namespace switchyard {
+namespace {
+
+constexpr std::string_view kBlank = " \t\r\v\f";
+
+std::string_view trimmed(std::string_view text) {
+  const size_t first = text.find_first_not_of(kBlank);
+  return first == text.npos ? std::string_view() : text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
+
+struct Escape {
+  char letter, meaning;
+};
+constexpr Escape kEscapes[] = {{'n', '\n'}, {'t', '\t'}, {'r', '\r'}, {'v', '\v'},  {'f', '\f'},
+                               {'a', '\a'}, {'b', '\b'}, {'"', '"'},  {'\\', '\\'}, {'\'', '\''}};
+
+int digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : 16;
+}
+
+/// A value in quotes, from behind the opening one. What follows the closing one is left in `rest`.
+class QuotedValue {
+ public:
+  QuotedValue(std::string_view rest, std::string_view place) : rest_(rest), place_(place) {}
+
+  std::string read() {
+    std::string value;
+    while (true) {
+      if (rest_.empty()) fail(ExitCode::usage, "{}: the quote does not end", place_);
+      const char c = take();
+      if (c == '"') return value;
+      value += c == '\\' ? escape() : c;
+    }
+  }
+  std::string_view rest() const { return rest_; }
+
+ private:
+  char take() {
+    const char c = rest_.front();
+    rest_.remove_prefix(1);
+    return c;
+  }
+
+  char escape() {
+    if (rest_.empty()) fail(ExitCode::usage, "{}: the quote does not end", place_);
+    if (digit(rest_.front()) < 8) return number(8, 3);
+    const char letter = take();
+    if (letter == 'x') return number(16, 2);
+    for (const Escape& known : kEscapes)
+      if (known.letter == letter) return known.meaning;
+    fail(ExitCode::usage, "{}: \\{} is no escape of C", place_, letter);
+  }
+
+  char number(int base, int max_digits) {
+    int value = 0, digits = 0;
+    for (; digits < max_digits && !rest_.empty() && digit(rest_.front()) < base; ++digits)
+      value = value * base + digit(take());
+    if (digits == 0 || value == 0 || value > 0xff)
+      fail(ExitCode::usage, "{}: an escape stands for a byte from \\1 to \\xff", place_);
+    return static_cast<char>(value);
+  }
+
+  std::string_view rest_, place_;
+};
+
+std::string parse_value(std::string_view text, std::string_view place) {
+  if (!text.starts_with('"')) return std::string(trimmed(text.substr(0, text.find('#'))));
+  QuotedValue quoted(text.substr(1), place);
+  std::string value = quoted.read();
+  if (const auto rest = trimmed(quoted.rest()); !rest.empty() && rest.front() != '#')
+    fail(ExitCode::usage, "{}: \"{}\" stands behind the closing quote", place, rest);
+  return value;
+}
+
+bool needs_quotes(std::string_view value) {
+  const auto special = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '#' || c == '"'; };
+  for (const char c : value)
+    if (special(c)) return true;
+  return value.empty() || trimmed(value) != value;
+}
+
+}  // namespace
+
+std::vector<ConfigLine> parse_config(std::string_view text, std::string_view subject) {
+  std::vector<ConfigLine> lines;
+  int number = 0;
+  while (!text.empty()) {
+    const std::string_view line = trimmed(text.substr(0, text.find('\n')));
+    text.remove_prefix(std::min(text.size(), text.find('\n') == text.npos ? text.size() : text.find('\n') + 1));
+    const std::string place = fmt::format("{}, line {}", subject, ++number);
+    if (line.find('\0') != line.npos) fail(ExitCode::usage, "{}: holds a NUL byte", place);
+    if (line.empty() || line.front() == '#') continue;
+    const size_t equals = line.find('=');
+    if (equals == line.npos || line.find('#') < equals)
+      fail(ExitCode::usage, "{}: expected name = value, found \"{}\"", place, line);
+    lines.push_back(
+        {std::string(trimmed(line.substr(0, equals))), parse_value(trimmed(line.substr(equals + 1)), place), number});
+  }
+  return lines;
+}
+
+std::string read_config(const std::string& path, std::string_view subject) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored))
+    fail(ExitCode::usage, "{} {}: is a directory, expected a file", subject, path);
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  std::string text(std::istreambuf_iterator<char>(file), {});
+  if (!file.is_open() || file.bad())
+    fail(ExitCode::usage, "{} {}: cannot be read: {}", subject, path, std::strerror(errno));
+  return text;
+}
+
+std::string config_line(std::string_view name, std::string_view value) {
+  if (!needs_quotes(value)) return fmt::format("{} = {}\n", name, value);
+  std::string quoted;
+  for (const char c : value) {
+    if (c == '"' || c == '\\') {
+      quoted += {'\\', c};
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      quoted += c == '\n' ? "\\n" : c == '\t' ? "\\t" : fmt::format("\\{:03o}", static_cast<unsigned char>(c));
+    } else {
+      quoted += c;
+    }
+  }
+  return fmt::format("{} = \"{}\"\n", name, quoted);
+}
+
+}  // namespace switchyard
