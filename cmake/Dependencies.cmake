@@ -8,6 +8,7 @@ find_package(MPI REQUIRED COMPONENTS CXX)
 find_package(dnnl REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)  # oneDNN chooses its blocking by the number of OpenMP threads
 find_package(PkgConfig REQUIRED)
+find_package(ZLIB REQUIRED)
 pkg_check_modules(hdf5 REQUIRED IMPORTED_TARGET hdf5)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 

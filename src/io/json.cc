@@ -20,6 +20,17 @@ std::string printable(std::string_view text, size_t max_bytes) {
   return out;
 }
 
+constexpr std::string_view kPythonNumbers[] = {"NaN", "Infinity"};
+
+/// "column 3", and the line where there are several. position: bytes up to and with the one in question.
+std::string place_in(std::string_view text, size_t position) {
+  const std::string_view before = text.substr(0, position);
+  const size_t line_start = before.rfind('\n') + 1;  // npos + 1 = 0
+  const std::string column = fmt::format("column {}", before.size() - line_start);
+  if (text.find('\n') == text.npos) return column;
+  return fmt::format("line {}, {}", std::count(before.begin(), before.end(), '\n') + 1, column);
+}
+
 /// Builds the document. nlohmann's own builder looks every key up in its object, quadratic in the number of keys, and
 /// keeps the last of two equal keys; here keys are appended and compared once, when their object ends.
 class Builder : public nlohmann::json_sax<Json> {
@@ -49,10 +60,14 @@ class Builder : public nlohmann::json_sax<Json> {
   }
   bool end_array() override { return close(); }
   bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& e) override {
+    for (const std::string_view word : kPythonNumbers)
+      if (position > 0 && text_.substr(position - 1).starts_with(word))
+        return refuse(fmt::format("{}: {}, which Python's json writes, is no JSON: expected a finite number",
+                                  place_in(text_, position), word));
     std::string_view what = e.what();  // "[json.exception.parse_error.101] parse error at line 1, column 2: …"
     for (const std::string_view prefix : {"] ", ": "})
       if (const size_t at = what.find(prefix); at != what.npos) what.remove_prefix(at + prefix.size());
-    return refuse(fmt::format("{}: {}", place(position), printable(what, kMaxMessageBytes)));
+    return refuse(fmt::format("{}: {}", place_in(text_, position), printable(what, kMaxMessageBytes)));
   }
 
  private:
@@ -93,14 +108,6 @@ class Builder : public nlohmann::json_sax<Json> {
     return at == keys.end() ? nullptr : *at;
   }
 
-  std::string place(size_t position) const {
-    const std::string_view before = text_.substr(0, position);
-    const size_t line_start = before.rfind('\n') + 1;  // npos + 1 = 0
-    const std::string column = fmt::format("column {}", before.size() - line_start);
-    if (text_.find('\n') == text_.npos) return column;
-    return fmt::format("line {}, {}", std::count(before.begin(), before.end(), '\n') + 1, column);
-  }
-
   std::string_view text_;
   Json root_;
   std::vector<Json*>
@@ -130,9 +137,20 @@ bool is_int64(const Json& value) {
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view subject) {
+  // For nlohmann's lexer a NUL is the end of the text, and what follows would be lost.
+  if (const size_t nul = text.find('\0'); nul != text.npos)
+    fail(ExitCode::input, "{}: {}: a NUL byte is no JSON", subject, place_in(text, nul + 1));
   Builder builder(text);
   if (!Json::sax_parse(text.begin(), text.end(), &builder)) fail(ExitCode::input, "{}: {}", subject, builder.error());
   return std::move(builder.root());
+}
+
+std::optional<Json> parse_json_if_whole(std::string_view text) {
+  try {
+    return parse_json(text, "");
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 const Json* find_field(const Json& object, std::string_view field) {

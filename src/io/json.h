@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,8 +15,11 @@ namespace switchyard {
 using Json = nlohmann::ordered_json;
 
 /// Parses one document. Fails (input) with `subject`, the place, and what is wrong: bad syntax, duplicate keys, invalid
-/// UTF-8, nesting deeper than 64, anything after the end.
+/// UTF-8, nesting deeper than 64, anything after the end, NUL bytes, and what Python writes for numbers that are not
+/// finite.
 Json parse_json(std::string_view text, std::string_view subject);
+/// Empty where that fails: for a log's last line, which may be half written.
+std::optional<Json> parse_json_if_whole(std::string_view text);
 
 // Typed access. `subject` is the file's name; the message gives field, expected type, found value.
 const Json* find_field(const Json& object, std::string_view field);  ///< null when absent or JSON null

@@ -15,9 +15,8 @@ LineReader::LineReader(const std::filesystem::path& path, uint64_t max_line_byte
 /// True if the block has unused bytes, after reading the next one if need be.
 bool LineReader::fill() {
   if (used_ < block_.size()) return true;
-  block_.resize(std::min(kBlockBytes, file_.size() - position_));
-  file_.read(position_, std::as_writable_bytes(std::span(block_)));
-  position_ += block_.size();
+  block_.resize(kBlockBytes);
+  file_.read(block_);
   used_ = 0;
   return !block_.empty();
 }

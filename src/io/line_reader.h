@@ -1,4 +1,4 @@
-// The lines of a file, in bounded memory.
+// The lines of a text file, in bounded memory.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "io/file.h"
+#include "io/text_stream.h"
 
 namespace switchyard {
 
@@ -25,9 +25,8 @@ class LineReader {
  private:
   bool fill();
   void take(size_t count);
-  InputFile file_;
+  TextStream file_;
   uint64_t max_line_bytes_;
-  uint64_t position_ = 0;  ///< in the file, of the first byte not yet in the block
   std::string block_;
   size_t used_ = 0;  ///< of the block
   std::string line_;

@@ -29,27 +29,30 @@ std::vector<std::string> document_names(const std::vector<std::string>& paths) {
 TextSource::TextSource(std::vector<std::string> paths, const Tokenizer& tokenizer)
     : paths_(std::move(paths)), names_(document_names(paths_)), tokenizer_(tokenizer) {}
 
+void TextSource::read_block() {
+  block_.resize(kBlockBytes);
+  file_->read(block_);
+}
+
 bool TextSource::next(Document& document) {
   if (next_path_ == paths_.size()) return false;
   file_.emplace(paths_[next_path_]);
-  position_ = 0;
+  read_block();
   tokens_.clear();
   used_ = 0;
   document = {};
   document.source = paths_[next_path_];
   document.id = names_[next_path_++];
-  if (file_->size() == 0) document.reject = "empty: the file has no bytes";
+  if (block_.empty()) document.reject = "empty: the file has no bytes";
   return true;
 }
 
 size_t TextSource::read(std::span<int32_t> out) {
-  while (used_ == tokens_.size() && position_ < file_->size()) {
-    std::string block(std::min(kBlockBytes, file_->size() - position_), '\0');
-    file_->read(position_, std::as_writable_bytes(std::span(block)));
-    position_ += block.size();
+  while (used_ == tokens_.size() && !block_.empty()) {
     tokens_.clear();
     used_ = 0;
-    tokenizer_.encode(block, tokens_);
+    tokenizer_.encode(block_, tokens_);
+    read_block();
   }
   const size_t count = std::min(out.size(), tokens_.size() - used_);
   std::copy_n(tokens_.begin() + static_cast<ptrdiff_t>(used_), count, out.begin());

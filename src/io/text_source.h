@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "io/document_source.h"
-#include "io/file.h"
+#include "io/text_stream.h"
 #include "io/tokenizer.h"
 
 namespace switchyard {
@@ -23,11 +23,12 @@ class TextSource : public DocumentSource {
   size_t read(std::span<int32_t> out) override;
 
  private:
+  void read_block();
   std::vector<std::string> paths_, names_;
   const Tokenizer& tokenizer_;
   size_t next_path_ = 0;
-  std::optional<InputFile> file_;
-  uint64_t position_ = 0;
+  std::optional<TextStream> file_;
+  std::string block_;            ///< not yet encoded
   std::vector<int32_t> tokens_;  ///< of the block read last
   size_t used_ = 0;              ///< of tokens_
 };

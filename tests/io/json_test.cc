@@ -53,6 +53,25 @@ TEST(ParseJson, RefusesDuplicateKeysAtAnyDepth) {
   EXPECT_NO_THROW(parse_json(R"([{"a":1},{"a":1},{"b":{"a":1},"a":1}])", "f"));
 }
 
+TEST(ParseJson, IsWholeOrRefused) {
+  for (const std::string_view text :
+       {std::string_view("{}\0{}", 5), std::string_view("{}\0", 3), std::string_view("\0", 1),
+        std::string_view("[1,\0 2]", 7), std::string_view("\"a\0b\"", 5)})
+    EXPECT_TRUE(fails_input({"f: ", "NUL"}, [&] { parse_json(text, "f"); })) << text;
+  EXPECT_TRUE(fails_input({"line 2, column 3"}, [] { parse_json(std::string_view("{}\n  \0", 6), "f"); }));
+  EXPECT_EQ(parse_json(R"("a\u0000b")", "f").get<std::string>().size(), 3u);  // an escape is whole
+  EXPECT_FALSE(parse_json_if_whole(std::string_view("{}\0{}", 5)));
+  EXPECT_FALSE(parse_json_if_whole("{\"a\": 1"));
+  EXPECT_TRUE(parse_json_if_whole("{}"));
+}
+
+TEST(ParseJson, NamesWhatPythonWritesForNumbers) {
+  EXPECT_TRUE(fails_input({"column 6", "NaN", "Python"}, [] { parse_json("{\"a\":NaN}", "f"); }));
+  EXPECT_TRUE(fails_input({"Infinity", "Python"}, [] { parse_json("[1, Infinity]", "f"); }));
+  EXPECT_TRUE(fails_input({"Infinity", "Python"}, [] { parse_json("[-Infinity]", "f"); }));
+  EXPECT_TRUE(fails_input({"NaN", "Python"}, [] { parse_json("NaN", "f"); }));
+}
+
 TEST(ParseJson, LimitsNesting) {
   const auto nested = [](size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   EXPECT_NO_THROW(parse_json(nested(64), "f"));

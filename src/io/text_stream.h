@@ -1,0 +1,35 @@
+// The bytes of a text file from front to back; of one that gzip compressed, what it holds.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "io/file.h"
+
+namespace switchyard {
+
+class TextStream {
+ public:
+  /// Fails (input) when the file cannot be read, or is compressed in another way than by gzip.
+  explicit TextStream(const std::filesystem::path& path);
+  ~TextStream();
+  TextStream(const TextStream&) = delete;
+  TextStream& operator=(const TextStream&) = delete;
+
+  /// The next bytes, as many as `block` is long, fewer only at the end: then its length is less, at last 0. Fails
+  /// (input) on damaged or cut off gzip data; whatever stands behind a gzip member must be another one, or zeros.
+  void read(std::string& block);
+  const std::filesystem::path& path() const { return file_.path(); }
+
+ private:
+  class Inflater;
+  size_t read_plain(std::string& block);
+
+  InputFile file_;
+  uint64_t position_ = 0;  ///< in the file, of what was not read yet
+  std::unique_ptr<Inflater> inflater_;
+};
+
+}  // namespace switchyard
