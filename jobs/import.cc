@@ -50,7 +50,7 @@ int run_import(Runtime&, std::span<const std::string> args) {
   json["records"] = summary.records;
   json["tokens"] = summary.tokens;
   json["rejects"] = summary.rejects;
-  std::cout << json.dump() << '\n';
+  std::cout << to_text(json) << '\n';
   return static_cast<int>(summary.exit_code);
 }
 

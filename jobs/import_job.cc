@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 
 #include "base/log.h"
 #include "io/input.h"
@@ -48,11 +49,11 @@ class RejectWriter {
 
   void add(const Document& document) {
     if (!file_.is_open()) file_.open(temporary_.path());
-    Json line{{"source", document.source}};
+    Json line{{"source", path_to_json(document.source)}};
     if (document.line) line["line"] = *document.line;
     if (document.record) line["record"] = *document.record;
     line["reason"] = document.reject;
-    file_ << line.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+    file_ << to_text(line) << '\n';
     check_written();
     ++count_;
   }
@@ -110,6 +111,10 @@ int64_t add_document(DocumentSource& source, const Document& document, const Imp
   return 0;
 }
 
+std::optional<TokenizerIdentity> identity_of(const std::string& tokenizer) {
+  return TokenizerIdentity{tokenizer, find_tokenizer(tokenizer).hash()};
+}
+
 void log_notes(const ImportOptions& options, const ImportSummary& summary, int64_t num_split) {
   if (options.bos < 0 && options.overlap == 0 && num_split > 0)
     log::info(
@@ -162,7 +167,7 @@ ImportSummary run_import(const ImportOptions& options) {
     if (add_document(*source, document, options, writer) > 1) ++num_split;
   }
   rejects.close();
-  writer.finish();
+  writer.finish(source->encoded_text() ? identity_of(options.tokenizer) : std::nullopt);
   rejects.publish();
 
   summary.records = writer.num_records();

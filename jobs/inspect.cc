@@ -32,8 +32,8 @@ Inspection inspect(const InspectOptions& o) {
   if (o.reference.empty()) {
     result.source = o.model;
     result.config = read_model_config(o.model, {o.allow_config_field.begin(), o.allow_config_field.end()});
-    if (std::filesystem::exists(std::filesystem::path(o.model) / "model.safetensors") ||
-        std::filesystem::exists(std::filesystem::path(o.model) / "model.safetensors.index.json")) {
+    const std::filesystem::path model(o.model);
+    if (file_exists(model / "model.safetensors") || file_exists(model / "model.safetensors.index.json")) {
       const Checkpoint checkpoint(o.model);
       make_tensor_table(checkpoint, result.config, o.model);
       result.num_tensors = static_cast<int64_t>(checkpoint.tensors().size());
@@ -68,7 +68,7 @@ Json to_json(const Inspection& i) {
   const ModelConfig& c = i.config;
   const int64_t total = c.total_parameters();
   Json json;
-  json["source"] = i.source;
+  json["source"] = path_to_json(i.source);
   json["family"] = c.family;
   json["layers"] = c.num_layers;
   json["moe_layers"] = c.num_moe_layers();
@@ -164,7 +164,7 @@ int run_inspect(Runtime&, std::span<const std::string> args) {
   if (!parse_job_options(set, "inspect", args)) return 0;
   const Inspection result = inspect(options);
   if (options.json) {
-    std::cout << to_json(result).dump(2) << '\n';
+    std::cout << to_text(to_json(result), 2) << '\n';
   } else {
     print(result);
   }

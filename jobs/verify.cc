@@ -6,18 +6,21 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "base/log.h"
 #include "base/rng.h"
 #include "comm/device_choice.h"
+#include "io/file.h"
 #include "io/results.h"
 #include "jobs/job.h"
 #include "jobs/limits.h"
 #include "jobs/numerics.h"
 #include "jobs/score/chunk_scorer.h"
 #include "jobs/score/engine.h"
-#include "jobs/score/input_check.h"
+#include "jobs/score/input_identity.h"
 
 namespace switchyard {
 namespace {
@@ -25,12 +28,14 @@ namespace {
 /// A run as its manifest describes it.
 struct RecordedRun {
   RunDirectory directory{""};
-  std::string fingerprint, model, input, dtype, cpu_isa, device, numerics, model_hash, structure_hash;
+  std::string fingerprint, model, input, dtype, cpu_isa, device, numerics, model_hash, input_hash;
   std::set<std::string> allowed_fields;
-  int64_t num_records = 0, chunk_records = 0;
+  int64_t num_records = 0, chunk_records = 0, max_positions = 0;
   ResultOptions results;
 
-  ShardSet shards() const { return {directory, num_records, chunk_records, results, fingerprint}; }
+  ShardSet shards(std::vector<Hash128> input_hashes) const {
+    return {directory, num_records, chunk_records, results, fingerprint, std::move(input_hashes)};
+  }
 };
 
 RecordedRun read_run(const VerifyOptions& options) {
@@ -44,22 +49,23 @@ RecordedRun read_run(const VerifyOptions& options) {
   Fingerprint fingerprint;
   for (const auto& [name, value] : fields.items()) fingerprint[name] = require_string(fields, name, subject);
   run.fingerprint = fingerprint_hash(fingerprint);
-  run.chunk_records =
-      std::max<int64_t>(1, std::strtoll(require_string(fields, "chunk_records", subject).c_str(), nullptr, 10));
+  const std::string chunk_records = require_string(fields, "chunk_records", subject);
+  run.chunk_records = std::clamp<int64_t>(std::strtoll(chunk_records.c_str(), nullptr, 10), 1, kMaxChunkRecords);
   run.results.per_token = require_string(fields, "per_token", subject) == "true";
   run.results.embed = require_string(fields, "embed", subject);
   run.results.embedding_dim = require_int(info, "embedding_dim", subject, 0, 1 << 20);
-  run.num_records = require_int(info, "num_records", subject, 0, INT64_MAX);
+  run.num_records = require_int(info, "num_records", subject, 0, int64_t{1} << 58);
+  run.max_positions = require_int(info, "max_positions", subject, 1, INT64_MAX);
   run.numerics = require_string(fields, "numerics", subject);
   run.model_hash = require_string(fields, "model", subject);
-  run.structure_hash = require_string(fields, "input", subject);
+  run.input_hash = require_string(fields, "input", subject);
   run.dtype = require_string(info, "dtype", subject);
   run.cpu_isa = require_string(info, "cpu_isa", subject);
-  run.device = info.value("device", std::string("cpu"));
-  run.model = options.model.empty() ? require_string(info, "model", subject) : options.model;
-  run.input = options.input.empty() ? require_string(info, "input", subject) : options.input;
-  for (const Json& name : info.value("allow_config_field", Json::array()))
-    run.allowed_fields.insert(name.get<std::string>());
+  run.device = require_string(info, "device", subject);
+  run.model = options.model.empty() ? require_path(info, "model", subject) : options.model;
+  run.input = options.input.empty() ? require_path(info, "input", subject) : options.input;
+  if (const Json* names = find_field(info, "allow_config_field"); names != nullptr && names->is_array())
+    for (const Json& name : *names) run.allowed_fields.insert(name.is_string() ? name.get<std::string>() : "");
   return run;
 }
 
@@ -138,8 +144,8 @@ std::vector<int64_t> choose_rows(int64_t rows, int64_t count, uint64_t seed) {
 
 class Rescoring {
  public:
-  Rescoring(const VerifyOptions& options, const RecordedRun& run, Communicator& self)
-      : options_(options), run_(run), self_(self), input_(run.input), results_(run) {}
+  Rescoring(const VerifyOptions& options, const RecordedRun& run, const ScoringInput& input, Communicator& self)
+      : options_(options), run_(run), self_(self), input_(input), results_(run) {}
 
   std::vector<std::string> run() {
     set_cpu_isa(run_.cpu_isa);
@@ -148,8 +154,6 @@ class Rescoring {
     if (const std::string now = numerics_id(operand, device.device, device.index); now != run_.numerics)
       fail(ExitCode::mismatch, "the run's numerics are {}, here they are {}: the bits cannot be compared",
            run_.numerics, now);
-    if (input_.structure_hash().hex() != run_.structure_hash)
-      fail(ExitCode::mismatch, "{} is not the run's input: other records, lengths or contexts", run_.input);
 
     rows_ = choose_rows(results_.rows(), options_.rescore, static_cast<uint64_t>(options_.seed));
     std::vector<ScoringInput::Record> records;
@@ -197,11 +201,21 @@ class Rescoring {
   const VerifyOptions& options_;
   const RecordedRun& run_;
   Communicator& self_;
-  ScoringInput input_;
+  const ScoringInput& input_;
   Results results_;
   std::vector<int64_t> rows_;
   std::vector<std::string> findings_;
 };
+
+/// The run's input; empty, with a warning, where nothing but its ids is wanted of it and it is gone.
+std::optional<ScoringInput> open_input(const VerifyOptions& options, const RecordedRun& run) {
+  if (options.input.empty() && options.rescore == 0 && !file_exists(run.input)) {
+    log::warning("input {} is gone: neither it nor the ids are compared (--input FILE says where it is now)",
+                 run.input);
+    return std::nullopt;
+  }
+  return std::optional<ScoringInput>(std::in_place, run.input);
+}
 
 }  // namespace
 
@@ -234,16 +248,25 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
     fail(ExitCode::input, "run {} is {}, expected complete ({} of {} chunks)", options.run, name_of(state.status),
          state.chunks_done, state.chunks_total);
 
-  std::vector<std::string> findings = verify_results(run.shards());
+  const std::optional<ScoringInput> input = open_input(options, run);
+  std::vector<Hash128> input_hashes;
+  if (input) {
+    const auto chunks = identify_input(runtime.world, *input, run.chunk_records, run.max_positions);
+    if (content_hash(chunks).hex() != run.input_hash)
+      fail(ExitCode::mismatch, "input {} is not the run's: its records, tokens or ids differ", run.input);
+    input_hashes = scored_hashes(chunks);
+  }
+  std::vector<std::string> findings = verify_results(run.shards(std::move(input_hashes)), input ? &*input : nullptr);
   if (run.directory.shards_present().empty() && run.num_records > 0)
     log::info("the shards were dropped: results.h5 is checked alone");
-  if (findings.empty() && options.rescore > 0) findings = Rescoring(options, run, runtime.world).run();
+  if (findings.empty() && options.rescore > 0) findings = Rescoring(options, run, *input, runtime.world).run();
   for (const std::string& finding : findings) log::error("{}", finding);
   Json json;
   json["records"] = run.num_records;
+  json["input_compared"] = input.has_value();
   json["rescored"] = findings.empty() ? std::min(options.rescore, run.num_records) : 0;
   json["findings"] = findings.size();
-  std::cout << json.dump() << '\n';
+  std::cout << to_text(json) << '\n';
   return static_cast<int>(findings.empty() ? ExitCode::complete : ExitCode::input);
 }
 

@@ -46,7 +46,7 @@ int print_version(std::span<const std::string> args) {
   } else {
     Json json;
     for (const auto& [name, value] : facts) json[name] = value;
-    std::cout << json.dump(2) << '\n';
+    std::cout << to_text(json, 2) << '\n';
   }
   return static_cast<int>(ExitCode::complete);
 }

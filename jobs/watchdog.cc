@@ -116,7 +116,7 @@ class Watchdog::Thread {
     if (!asked_) {
       remove(alive_path());
       make_directories(options_.directory);
-      replace_file(json_path(), report().dump() + "\n");
+      replace_file(json_path(), to_text(report()) + "\n");
       asked_ = Clock::now();
       seen_.clear();
     }
@@ -184,7 +184,7 @@ class Watchdog::Thread {
 
   void publish(const std::string& message) {
     const Json json = {{"message", message}, {"reporter", options_.rank}};
-    const bool first = write_file_once(verdict_path(options_.directory), json.dump() + "\n");
+    const bool first = write_file_once(verdict_path(options_.directory), to_text(json) + "\n");
     end(first ? message : read_verdict(options_.directory), first);
   }
 

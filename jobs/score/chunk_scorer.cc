@@ -7,7 +7,7 @@
 #include "base/device.h"
 #include "base/stopwatch.h"
 #include "jobs/score/batch_plan.h"
-#include "jobs/score/input_check.h"
+#include "jobs/score/input_identity.h"
 
 namespace switchyard {
 namespace {

@@ -11,6 +11,8 @@ void ScoreOptions::describe(OptionSet& o) {
   o.add("run", &run, "DIR", "run directory: made, or resumed");
   o.add("allow-config-field", Names{&allow_config_field}, "NAME[,NAME]",
         "accept these unknown fields of config.json as harmless");
+  o.add("allow-other-tokenizer", &allow_other_tokenizer, "",
+        "score tokens that another tokenizer than the model's made");
   o.require("model");
   o.require("input");
   o.require("run");

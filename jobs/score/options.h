@@ -20,7 +20,7 @@ struct ScoreOptions {
   int64_t exchange_bytes = int64_t{256} << 20;
   double memory_gib = 0;
   int64_t lease_timeout = 60, comm_timeout = 300, term_grace = 20, limit_grace = 120;
-  bool drop_shards = false, dry_run = false, quiet = false;
+  bool allow_other_tokenizer = false, drop_shards = false, dry_run = false, quiet = false;
 
   void describe(OptionSet& o);
 };

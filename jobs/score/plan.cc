@@ -17,6 +17,7 @@ namespace switchyard {
 namespace {
 
 constexpr int64_t kChunkTokens = int64_t{1} << 19;
+constexpr int64_t kMaxChunks = int64_t{1} << 22;  // each is a file, and some bytes on every rank
 
 /// Expert-group sizes that divide the world, inside a host or over whole hosts, smallest first.
 std::vector<int> group_sizes(int world, int ranks_on_host, int64_t num_experts) {
@@ -147,18 +148,19 @@ MachineShare share_machine(Communicator& world, DeviceRequest request, bool shar
   return share;
 }
 
-InputSurvey survey_input(const ScoringInput& input, int64_t max_positions) {
-  constexpr int64_t kBlock = 1 << 18;
-  InputSurvey survey;
-  for (int64_t first = 0; first < input.num_records(); first += kBlock)
-    for (const auto& record : input.records(first, std::min(kBlock, input.num_records() - first)))
-      if (record.length <= max_positions) survey.longest_record = std::max(survey.longest_record, record.length);
-  survey.structure_hash = input.structure_hash();
-  return survey;
+int64_t longest_record(Communicator& world, const ScoringInput& input, int64_t max_positions) {
+  constexpr int64_t kBlock = int64_t{1} << 18;
+  int64_t longest = 1;
+  collectively(world, [&] {
+    for (int64_t first = world.rank() * kBlock; first < input.num_records(); first += world.size() * kBlock)
+      for (const auto& record : input.records(first, std::min(kBlock, input.num_records() - first)))
+        if (record.length <= max_positions) longest = std::max(longest, record.length);
+  });
+  return world.all_reduce_one(longest, ReduceOp::max);
 }
 
 ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, const ScoringInput& input,
-                     const InputSurvey& survey, const MachineShare& machine, const RunDirectory& run) {
+                     int64_t longest_record, const MachineShare& machine, const RunDirectory& run) {
   ScorePlan plan;
   plan.config = config;
   plan.world_size = machine.world_size;
@@ -177,8 +179,10 @@ ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, con
   plan.chunk_records =
       options.chunk_records > 0 ? options.chunk_records : std::max<int64_t>(1, kChunkTokens / mean_length);
   plan.num_chunks = (plan.num_records + plan.chunk_records - 1) / plan.chunk_records;
-  plan.limits = {std::max(std::min(options.batch_tokens, plan.num_tokens), survey.longest_record),
-                 survey.longest_record};
+  if (plan.num_chunks > kMaxChunks)
+    fail(ExitCode::usage, "--chunk-records {} makes {} chunks of the {} records, at most {}", plan.chunk_records,
+         plan.num_chunks, plan.num_records, kMaxChunks);
+  plan.limits = {std::max(std::min(options.batch_tokens, plan.num_tokens), longest_record), longest_record};
   plan.results = {options.per_token, options.embed, options.embed == "none" ? 0 : config.hidden_size};
 
   choose_layout(plan, options, run);

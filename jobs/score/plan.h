@@ -48,12 +48,9 @@ DeviceRequest requested_device(const ScoreOptions& options, const RunDirectory& 
 /// Collective; chooses devices. Fails on all ranks alike.
 MachineShare share_machine(Communicator& world, DeviceRequest request, bool share_gpu);
 
-/// What one pass over the input's structure tells.
-struct InputSurvey {
-  int64_t longest_record = 1;  ///< among those that the model can take
-  Hash128 structure_hash;
-};
-InputSurvey survey_input(const ScoringInput& input, int64_t max_positions);
+/// Tokens of the longest record that the model can take, at least 1. Each rank reads its part of the offsets.
+/// Collective; fails (input) on all ranks alike.
+int64_t longest_record(Communicator& world, const ScoringInput& input, int64_t max_positions);
 
 /// Fails (usage) naming the option whose word is not one of those expected.
 void check_options(const ScoreOptions& options);
@@ -61,7 +58,7 @@ void check_options(const ScoreOptions& options);
 /// Fails (usage, environment). All ranks decide alike, without asking each other. `run`: a manifest there decides what
 /// "auto" means.
 ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, const ScoringInput& input,
-                     const InputSurvey& survey, const MachineShare& machine, const RunDirectory& run);
+                     int64_t longest_record, const MachineShare& machine, const RunDirectory& run);
 
 /// The plan for a person: --dry-run and the start of the log.
 std::vector<std::string> describe_plan(const ScorePlan& plan);

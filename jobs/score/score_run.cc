@@ -9,7 +9,8 @@
 #include "io/file.h"
 #include "io/temporary_file.h"
 #include "jobs/collectively.h"
-#include "jobs/score/input_check.h"
+#include "jobs/score/input_identity.h"
+#include "jobs/score/tokenizer_check.h"
 #include "kernels/cpu_isa.h"
 
 namespace switchyard {
@@ -34,7 +35,9 @@ int ScoreRun::run() {
     for (const std::string& line : describe_plan(plan_)) log::info("{}", line);
   signals_.emplace(std::chrono::seconds(options_.term_grace), std::chrono::seconds(options_.limit_grace));
   try {
-    collectively(world_, [&] { enter_run_directory(); });
+    take_run_directory();
+    read_input();
+    begin_attempt();
     start_watchdog();
     load();
     find_work();
@@ -50,42 +53,70 @@ void ScoreRun::prepare() {
   ModelConfig config;
   collectively(world_, [&] {
     check_options(options_);
+    file_exists(directory_.manifest_path(), ExitCode::output);  // or it can never be written
     set_cpu_isa(options_.cpu_isa);
     const std::set<std::string> allowed(options_.allow_config_field.begin(), options_.allow_config_field.end());
     config = read_model_config(options_.model, allowed);
     input_.emplace(options_.input);
-    if (on_root()) survey_ = survey_input(*input_, config.max_positions);
+    check_tokenizer(*input_, options_.model, options_.allow_other_tokenizer);
   });
-  int64_t survey[3] = {survey_.longest_record, static_cast<int64_t>(survey_.structure_hash.high),
-                       static_cast<int64_t>(survey_.structure_hash.low)};
-  world_.broadcast({survey, {3}, DType::i64}, 0);
-  survey_ = {survey[0], {static_cast<uint64_t>(survey[1]), static_cast<uint64_t>(survey[2])}};
+  const int64_t longest = longest_record(world_, *input_, config.max_positions);
   MachineShare machine;
   collectively(world_,
                [&] { machine = share_machine(world_, requested_device(options_, directory_), options_.share_gpu); });
-  collectively(world_, [&] { plan_ = plan_score(options_, config, *input_, survey_, machine, directory_); });
+  collectively(world_, [&] { plan_ = plan_score(options_, config, *input_, longest, machine, directory_); });
 }
 
-void ScoreRun::enter_run_directory() {
-  if (on_root()) {
+void ScoreRun::take_run_directory() {
+  collectively(world_, [&] {
+    if (!on_root()) return;
     directory_.create();
     lease_ = Lease::acquire(directory_.lease_path(), std::chrono::seconds(options_.lease_timeout),
                             std::chrono::seconds(10), [&] { get_on_or_give_up(); });
     nonce_ = lease_->nonce();
     remove_temporaries(directory_.root());
     remove_temporaries(directory_.root() / "shards");
-    if (directory_.has_manifest()) directory_.check_manifest(fingerprint());  // the model's own hash is not known yet
+    // The input's and the model's own hashes are not known yet.
+    if (directory_.has_manifest()) directory_.check_manifest(fingerprint());
+  });
+  nonce_ = world_.broadcast_string(nonce_, 0);
+}
+
+/// The input's identity, before anything is loaded or computed. An attempt that is refused leaves no trace.
+void ScoreRun::read_input() {
+  pulse_.phase("reading the input");
+  const double start = seconds_now();
+  const auto chunks =
+      identify_input(world_, *input_, plan_.chunk_records, plan_.config.max_positions, [&] { get_on_or_give_up(); });
+  input_hash_ = content_hash(chunks).hex();
+  chunk_hashes_ = scored_hashes(chunks);
+  log::info("input: {} read in {:.1f} s, hash {}", options_.input, seconds_now() - start, input_hash_);
+  collectively(world_, [&] {
+    if (on_root() && directory_.has_manifest()) check_input_is_the_runs();
+  });
+}
+
+void ScoreRun::check_input_is_the_runs() const {
+  const Json manifest = directory_.read_manifest();
+  const std::string subject = directory_.manifest_path().native();
+  if (require_string(manifest["fingerprint"], "input", subject) == input_hash_) return;
+  fail(ExitCode::mismatch, "input {}: run directory {} belongs to another one ({}): its records, tokens or ids differ",
+       options_.input, options_.run, require_path(manifest["info"], "input", subject));
+}
+
+void ScoreRun::begin_attempt() {
+  collectively(world_, [&] {
+    if (!on_root()) return;
     const uint64_t there = std::min(directory_.shard_bytes(), plan_.disk_bytes);  // of earlier attempts
     require_disk_space(directory_.root(), plan_.disk_bytes - there);
-    attempt_ = begin_attempt(directory_).path;
+    attempt_ = switchyard::begin_attempt(directory_).path;
     write_file_atomically(attempt_ / "config.resolved.cfg", resolved_config_);
     write_file_atomically(directory_.config_path(), resolved_config_);
-  }
+  });
+  attempt_ = world_.broadcast_string(attempt_.native(), 0);
 }
 
 void ScoreRun::start_watchdog() {
-  nonce_ = world_.broadcast_string(nonce_, 0);
-  attempt_ = world_.broadcast_string(attempt_.native(), 0);
   if (world_.size() == 1 || options_.comm_timeout == 0) return;
   watchdog_.emplace(pulse_, Watchdog::Options{.directory = attempt_ / "hang",
                                               .rank = world_.rank(),
@@ -124,7 +155,7 @@ void ScoreRun::load() {
 }
 
 ShardSet ScoreRun::shard_set() const {
-  return {directory_, plan_.num_records, plan_.chunk_records, plan_.results, fingerprint_hash_};
+  return {directory_, plan_.num_records, plan_.chunk_records, plan_.results, fingerprint_hash_, chunk_hashes_};
 }
 
 void ScoreRun::find_work() {
@@ -133,14 +164,13 @@ void ScoreRun::find_work() {
   collectively(world_, [&] {
     if (!on_root()) return;
     // A finished run has all it needs in its results, and may have dropped its shards.
-    complete_before_ = is_complete_already();
-    if (complete_before_) {
+    totals_ = completed_results();
+    if (totals_) {
       std::ranges::fill(done, uint8_t{1});
       return;
     }
     for (const int64_t chunk : scan_shards(shard_set(), [&] { get_on_or_give_up(); }))
       done[static_cast<size_t>(chunk)] = 1;
-    check_input_unchanged();
   });
   world_.broadcast({done.data(), {plan_.num_chunks}, DType::u8}, 0);
   for (int64_t chunk = 0; chunk < plan_.num_chunks; ++chunk)
@@ -149,20 +179,9 @@ void ScoreRun::find_work() {
   if (resumed_chunks_ > 0) log::info("resuming: {} of {} chunks are there", resumed_chunks_, plan_.num_chunks);
 }
 
-/// Shards hold the hash of the tokens they were made from. They are compared only if the file looks touched.
-void ScoreRun::check_input_unchanged() const {
-  const Json manifest = directory_.read_manifest();
-  const Json stamp = file_stamp(options_.input);
-  if (manifest["info"]["input_stamp"] == stamp) return;
-  log::info("{} was touched since the run began: comparing its tokens with those of the finished chunks",
-            options_.input);
-  compare_with_shards(*input_, directory_, plan_.num_records, plan_.chunk_records, plan_.config.max_positions,
-                      [&] { get_on_or_give_up(); });
-}
-
 void ScoreRun::score_chunks() {
   pulse_.phase("scoring");
-  if (on_root() && !complete_before_) write_state(RunStatus::running, ExitCode::complete, "");
+  if (on_root() && !totals_) write_state(RunStatus::running, ExitCode::complete, "");
   progress_.emplace(on_root() && !options_.quiet);
   score_start_ = seconds_now();
   const auto groups = static_cast<size_t>(plan_.num_groups());
@@ -178,6 +197,9 @@ bool ScoreRun::score_chunk(int64_t chunk) {
   const auto result = scorer_->score(chunk, plan_.chunk_first(chunk), plan_.chunk_size(chunk), *signals_);
   if (!result) return false;
   if (group_->rank() != 0) return true;
+  if (result->input_hash != chunk_hashes_[static_cast<size_t>(chunk)])
+    fail(ExitCode::input, "{}: the tokens of records {} to {} changed while they were scored", options_.input,
+         result->first_record, result->first_record + result->num_records - 1);
   {
     const Stopwatch stopwatch(write_seconds_);
     const TemporaryFile shard(directory_.shard_path(chunk));

@@ -30,8 +30,10 @@ class ScoreRun {
   int run();
 
  private:
-  void prepare();              ///< config, input, machine, plan: nothing is touched
-  void enter_run_directory();  ///< directory, lease, what may be refused before the model is loaded
+  void prepare();             ///< config, input, machine, plan: nothing is touched
+  void take_run_directory();  ///< directory, lease, what may be refused at once
+  void read_input();          ///< all of it: is it the run's?
+  void begin_attempt();
   void start_watchdog();
   void load();                      ///< model, then the manifest
   void find_work();                 ///< shards that are there, chunks that are not
@@ -41,14 +43,15 @@ class ScoreRun {
   ExitCode merge();
   void drop_shards() const;
   void report(RunSummary& summary) const;
-  void check_input_unchanged() const;
+  void check_input_is_the_runs() const;
   void record_failure(const Error& error) noexcept;
   void end_hung(const std::string& verdict, bool reporter) const noexcept;
 
   bool on_root() const { return world_.rank() == 0; }
   void get_on_or_give_up() const;
   void check_lease_held() const;
-  bool is_complete_already() const;
+  bool is_complete() const;
+  std::optional<ResultTotals> completed_results() const;
   bool has_failed() const;
   void write_state(RunStatus status, ExitCode code, std::string message) const;
   void show_progress();
@@ -68,18 +71,17 @@ class ScoreRun {
 
   std::optional<ScoringInput> input_;
   ScorePlan plan_;
-  InputSurvey survey_;
-  std::string model_hash_, fingerprint_hash_;
-  std::unique_ptr<Lease> lease_;  ///< rank 0
-  std::string nonce_;             ///< all ranks
+  std::string input_hash_, model_hash_, fingerprint_hash_;
+  std::vector<Hash128> chunk_hashes_;  ///< of the input, by chunk, as shards have it
+  std::unique_ptr<Lease> lease_;       ///< rank 0
+  std::string nonce_;                  ///< all ranks
   std::filesystem::path attempt_;
 
   std::unique_ptr<Communicator> group_;
   std::unique_ptr<ScoringEngine> engine_;
   std::unique_ptr<ChunkScorer> scorer_;
   std::vector<int64_t> pending_;
-  bool complete_before_ = false;                  ///< rank 0: an earlier attempt left complete results
-  std::optional<ResultTotals> totals_;            ///< rank 0: of complete results
+  std::optional<ResultTotals> totals_;            ///< rank 0: of complete results, once there are any
   int64_t resumed_chunks_ = 0, chunks_done_ = 0;  ///< done: by this group in this attempt
   double load_seconds_ = 0, write_seconds_ = 0, wait_seconds_ = 0, merge_seconds_ = 0, score_start_ = 0;
   std::optional<Progress> progress_;

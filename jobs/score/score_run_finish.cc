@@ -52,21 +52,21 @@ ExitCode ScoreRun::finish() {
 /// Shards to results, and the state that says so. What may last beats: the other ranks wait.
 ExitCode ScoreRun::merge() {
   const Stopwatch stopwatch(merge_seconds_);
-  if (!complete_before_) {
+  if (!totals_) {
     write_state(RunStatus::merging, ExitCode::complete, "");
     const ShardSet shards = shard_set();
     MergeInput merge{.shards = shards, .input = *input_, .lease_nonce = nonce_, .pulse = &pulse_};
     for (const auto& [name, value] : fingerprint()) merge.provenance[name] = value;
     merge.provenance["switchyard"] = SWITCHYARD_VERSION " " SWITCHYARD_GIT_REVISION;
-    merge.provenance["model_path"] = absolute_path(options_.model);
-    merge.provenance["input_path"] = absolute_path(options_.input);
+    merge.provenance["model_path"] = path_to_text(absolute_path(options_.model, ExitCode::input));
+    merge.provenance["input_path"] = path_to_text(absolute_path(options_.input, ExitCode::input));
     merge.stop = [&] { return signals_->request() != SignalWatch::none; };
     if (merge_results(merge) == MergeOutcome::interrupted) {
       write_state(RunStatus::interrupted, ExitCode::interrupted, "stopped while merging");
       return ExitCode::interrupted;
     }
   }
-  totals_ = read_totals(directory_, [&] { pulse_.beat(); });
+  if (!totals_) totals_ = read_totals(directory_, [&] { pulse_.beat(); });
   const bool too_many = totals_->rejects > options_.max_rejects;
   const ExitCode code = too_many ? ExitCode::too_many_rejects : ExitCode::complete;
   write_state(RunStatus::complete, code,
@@ -101,7 +101,7 @@ void ScoreRun::report(RunSummary& summary) const {
   }
   for (const std::string& line : phase_table(summary)) log::info("{}", line);
   for (const std::string& note : advice(summary)) log::info("note: {}", note);
-  if (totals_) std::cout << summary_json(summary).dump() << std::endl;
+  if (totals_) std::cout << to_text(summary_json(summary)) << std::endl;
 }
 
 PhaseSeconds ScoreRun::phases() const {

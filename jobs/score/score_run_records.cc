@@ -8,7 +8,6 @@
 #include "base/stopwatch.h"
 #include "base/version.h"
 #include "io/file.h"
-#include "jobs/score/input_check.h"
 #include "jobs/score/score_run.h"
 #include "kernels/cpu_isa.h"
 
@@ -17,7 +16,7 @@ namespace switchyard {
 Fingerprint ScoreRun::fingerprint() const {
   Fingerprint f;
   f["config"] = config_hash(plan_.config).hex();
-  f["input"] = survey_.structure_hash.hex();
+  if (!input_hash_.empty()) f["input"] = input_hash_;
   f["numerics"] = plan_.numerics;
   f["chunk_records"] = std::to_string(plan_.chunk_records);
   f["per_token"] = plan_.results.per_token ? "true" : "false";
@@ -35,10 +34,10 @@ Json ScoreRun::manifest_info() const {
   info["cpu_isa"] = std::string(current_cpu_isa());
   info["device"] = plan_.device.device == Device::cuda ? "cuda" : "cpu";
   info["exchange"] = std::string(group_->kind());
-  info["model"] = absolute_path(options_.model);
-  info["input"] = absolute_path(options_.input);
-  info["input_stamp"] = file_stamp(options_.input);
+  info["model"] = path_to_json(absolute_path(options_.model, ExitCode::input));
+  info["input"] = path_to_json(absolute_path(options_.input, ExitCode::input));
   info["allow_config_field"] = options_.allow_config_field;
+  info["max_positions"] = plan_.config.max_positions;
   info["embedding_dim"] = plan_.results.embedding_dim;
   info["num_records"] = plan_.num_records;
   info["num_chunks"] = plan_.num_chunks;
@@ -46,16 +45,29 @@ Json ScoreRun::manifest_info() const {
 }
 
 /// Results that are complete stay so, whatever happens to a later attempt.
-bool ScoreRun::is_complete_already() const {
-  return directory_.has_state() && directory_.read_state().status == RunStatus::complete &&
-         std::filesystem::exists(directory_.results_path());
+bool ScoreRun::is_complete() const {
+  const std::optional<RunState> state = directory_.find_state();
+  return state && state->status == RunStatus::complete && file_exists(directory_.results_path());
+}
+
+/// The results of an earlier attempt, if they are whole and this run's. What the state says of them counts for nothing:
+/// it may be torn, or the attempt was killed before it could write it.
+std::optional<ResultTotals> ScoreRun::completed_results() const {
+  if (!file_exists(directory_.results_path())) return std::nullopt;
+  try {
+    check_results(shard_set(), fingerprint());
+    return read_totals(directory_, [&] { get_on_or_give_up(); });
+  } catch (const Error& error) {
+    if (error.code() == ExitCode::interrupted) throw;
+    log::warning("{}; the results are made again", error.what());
+    return std::nullopt;
+  }
 }
 
 /// Whether a rank of this attempt has said that trying again is of no use.
 bool ScoreRun::has_failed() const {
-  if (!directory_.has_state()) return false;
-  const RunState state = directory_.read_state();
-  return state.status == RunStatus::failed && state.attempt == attempt_.filename();
+  const std::optional<RunState> state = directory_.find_state();
+  return state && state->status == RunStatus::failed && state->attempt == attempt_.filename();
 }
 
 void ScoreRun::write_state(RunStatus status, ExitCode code, std::string message) const {
@@ -85,7 +97,7 @@ void ScoreRun::write_state(RunStatus status, ExitCode code, std::string message)
 void ScoreRun::record_failure(const Error& error) noexcept {
   if (nonce_.empty() || error.code() == ExitCode::mismatch) return;  // the directory is not ours
   try {
-    if (is_complete_already()) return;
+    if (is_complete()) return;
     // Once scoring has begun the environment was good enough: a peer, or the network, is gone, and may come again.
     const bool lost_peer = error.code() == ExitCode::environment && scorer_ != nullptr;
     if (lost_peer && has_failed()) return;  // the peer said why it went
@@ -104,7 +116,7 @@ void ScoreRun::end_hung(const std::string& verdict, bool reporter) const noexcep
   if (reporter) {
     log::error("{}", verdict);
     try {
-      if (!is_complete_already()) write_state(RunStatus::interrupted, ExitCode::timeout, verdict);
+      if (!is_complete()) write_state(RunStatus::interrupted, ExitCode::timeout, verdict);
     } catch (const std::exception& e) {
       log::warning("state.json could not be written: {}", e.what());
     }
@@ -127,7 +139,7 @@ void ScoreRun::write_metrics(const ChunkResult& result, double seconds) const {
   line["group_tokens"] = scorer_->counters().group_tokens;
   line["exchange_wait"] = exchange.wait_seconds;
   line["exchange_transfer"] = exchange.transfer_seconds;
-  append_line(directory_.metrics_path(), line.dump());
+  append_line(directory_.metrics_path(), to_text(line));
 }
 
 void ScoreRun::show_progress() {

@@ -35,6 +35,8 @@ class DocumentSource {
   virtual bool next(Document& document) = 0;
   /// The following tokens of that document, up to out.size(); 0 at its end.
   virtual size_t read(std::span<int32_t> out) = 0;
+  /// Whether a tokenizer made any of the tokens so far; otherwise they came as ids.
+  virtual bool encoded_text() const = 0;
 };
 
 }  // namespace switchyard

@@ -68,6 +68,13 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
   sync_directory_of(to);
 }
 
+/// False when there is no such file.
+bool stat_if_there(const std::filesystem::path& path, struct stat& status, ExitCode code) {
+  if (::stat(path.c_str(), &status) == 0) return true;
+  if (errno != ENOENT && errno != ENOTDIR) fail_errno(code, "cannot inspect", path.native());
+  return false;
+}
+
 enum class Sync : uint8_t { no, yes };
 
 void write_new_file(const std::filesystem::path& path, std::string_view content, Sync sync) {
@@ -133,11 +140,9 @@ std::filesystem::path temporary_path(const std::filesystem::path& path) {
 
 void remove_temporaries(const std::filesystem::path& directory) noexcept {
   try {
-    std::error_code ignored;  // an orphan that cannot be removed does no harm
-    for (const auto& entry : std::filesystem::directory_iterator(directory, ignored))
-      if (entry.path().filename().native().find(kTemporaryMark) != std::string::npos)
-        std::filesystem::remove(entry.path(), ignored);
-  } catch (const std::exception&) {
+    for (const std::filesystem::path& entry : list_directory(directory))
+      if (entry.filename().native().find(kTemporaryMark) != std::string::npos) ::unlink(entry.c_str());
+  } catch (const std::exception&) {  // an orphan that cannot be removed does no harm
   }
 }
 
@@ -187,8 +192,31 @@ void append_line(const std::filesystem::path& path, std::string_view line) {
   close_written(std::move(fd), path);
 }
 
-std::string absolute_path(const std::string& path) {
-  std::filesystem::path absolute = std::filesystem::absolute(path).lexically_normal();
+bool file_exists(const std::filesystem::path& path, ExitCode code) {
+  struct stat status {};
+  return stat_if_there(path, status, code);
+}
+
+bool directory_exists(const std::filesystem::path& path, ExitCode code) {
+  struct stat status {};
+  return stat_if_there(path, status, code) && S_ISDIR(status.st_mode);
+}
+
+std::vector<std::filesystem::path> list_directory(const std::filesystem::path& directory, ExitCode code) {
+  std::vector<std::filesystem::path> entries;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end; at.increment(error))
+    entries.push_back(at->path());
+  if (error && error != std::errc::no_such_file_or_directory)
+    fail(code, "cannot list {}: {}", directory.native(), error.message());
+  std::sort(entries.begin(), entries.end());
+  return entries;
+}
+
+std::string absolute_path(const std::string& path, ExitCode code) {
+  std::error_code error;
+  std::filesystem::path absolute = std::filesystem::absolute(path, error).lexically_normal();
+  if (error) fail(code, "{}: the working directory, which it starts from, cannot be found: {}", path, error.message());
   if (!absolute.has_filename() && absolute.has_relative_path()) absolute = absolute.parent_path();  // "runs/first/"
   return absolute.native();
 }

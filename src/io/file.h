@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "base/handle.h"
@@ -62,7 +63,17 @@ void publish_file(const std::filesystem::path& from, const std::filesystem::path
 /// Appends one line (`line` and a line feed) in a single write. Fails (output).
 void append_line(const std::filesystem::path& path, std::string_view line);
 
-std::string absolute_path(const std::string& path);                         ///< and without "." or ".."
+// Questions about the file system; unlike std::filesystem's they fail with an exit code when there is no answer (no
+// permission on a folder above, a loop of links, too long a name).
+bool file_exists(const std::filesystem::path& path, ExitCode code = ExitCode::input);  ///< of any kind, behind links
+bool directory_exists(const std::filesystem::path& path,
+                  ExitCode code = ExitCode::input);  ///< also false if it is not there
+/// What is in a directory, in the order of names; empty when there is none.
+std::vector<std::filesystem::path> list_directory(const std::filesystem::path& directory,
+                                                  ExitCode code = ExitCode::input);
+
+/// And without "." or "..". Fails (code) when the working directory is gone.
+std::string absolute_path(const std::string& path, ExitCode code);
 void make_directories(const std::filesystem::path& path);                   ///< fails (output)
 uint64_t free_disk_bytes(const std::filesystem::path& existing_directory);  ///< for this user; fails (output)
 

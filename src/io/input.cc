@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <system_error>
-#include <type_traits>
+
+#include "io/file_kind.h"
 
 namespace switchyard {
 namespace {
 
-constexpr int64_t kHashBlockRecords = int64_t{1} << 16;
 // Deflate's best is 1032:1. A file that declares more rows than that was made to exhaust its reader.
 constexpr uint64_t kMaxRowsPerByte = 1100;
 
@@ -36,6 +36,21 @@ std::optional<h5::Dataset> open_optional(const h5::Reader& reader, std::string_v
   return column;
 }
 
+/// Fails where something else was given than an HDF5 file, saying what it is. (HDF5 may stand behind other data.)
+const std::filesystem::path& checked_path(const std::filesystem::path& path) {
+  const std::string_view kind = describe_content(read_file_head(path));
+  if (kind == "JSON text" || kind == "text" || kind == "gzip data")
+    fail(ExitCode::input,
+         "{}: expected a scoring input (HDF5), found {}; make one of it with switchyard import {} {} --output FILE",
+         path.native(), kind,
+         kind == "JSON text" || path.native().find(".json") != std::string::npos ? "--jsonl" : "--text", path.native());
+  if (kind == "a NumPy array")
+    fail(ExitCode::input,
+         "{}: expected a scoring input (HDF5), found {}; make one of it with switchyard import --npy VALUES OFFSETS",
+         path.native(), kind);
+  return path;
+}
+
 int64_t read_one(const h5::Dataset& column, int64_t row) {
   int64_t value = 0;
   column.read(row, std::span(&value, 1));
@@ -45,7 +60,7 @@ int64_t read_one(const h5::Dataset& column, int64_t row) {
 }  // namespace
 
 ScoringInput::ScoringInput(const std::filesystem::path& path)
-    : path_(path),
+    : path_(checked_path(path)),
       reader_(path),
       values_(open_column(reader_, "tokens/values", "integers", false)),
       offsets_(open_column(reader_, "tokens/offsets", "integers", false)),
@@ -61,6 +76,8 @@ ScoringInput::ScoringInput(const std::filesystem::path& path)
   context_ = open_optional(reader_, "context", num_records_, false);
   id_ = open_optional(reader_, "id", num_records_, true);
   label_ = open_optional(reader_, "label", num_records_, true);
+  if (const auto kind = reader_.attribute(TokenizerIdentity::kKind))
+    tokenizer_ = {*kind, reader_.attribute(TokenizerIdentity::kHash).value_or("")};
 }
 
 bool ScoringInput::ids_are_strings() const {
@@ -87,7 +104,11 @@ std::vector<ScoringInput::Record> ScoringInput::records(int64_t first, int64_t c
 
 void ScoringInput::tokens(const Record& record, std::vector<int64_t>& out) const {
   out.resize(static_cast<size_t>(record.length));
-  values_.read(record.first, std::span(out));
+  token_range(record.first, out);
+}
+
+void ScoringInput::token_range(int64_t first, std::span<int64_t> out) const {
+  values_.read(first, out);
 }
 
 std::vector<std::string> ScoringInput::string_ids(int64_t first, int64_t count) const {
@@ -100,18 +121,6 @@ std::vector<int64_t> ScoringInput::integer_ids(int64_t first, int64_t count) con
   std::vector<int64_t> ids(static_cast<size_t>(count));
   id_->read(first, std::span(ids));
   return ids;
-}
-
-Hash128 ScoringInput::structure_hash() const {
-  Hasher hasher;
-  const int64_t counts[] = {num_records_, num_tokens_};
-  hasher.update(std::span<const int64_t>(counts));
-  for (int64_t first = 0; first < num_records_; first += kHashBlockRecords) {
-    const auto block = records(first, std::min(kHashBlockRecords, num_records_ - first));
-    static_assert(std::has_unique_object_representations_v<Record>);
-    hasher.update(std::span<const Record>(block));
-  }
-  return hasher.digest();
 }
 
 }  // namespace switchyard

@@ -6,13 +6,20 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "base/hash.h"
 #include "io/hdf5.h"
 #include "io/temporary_file.h"
 
 namespace switchyard {
+
+/// Which tokenizer made an input's tokens: the root group's attributes `tokenizer` and `tokenizer_hash`.
+struct TokenizerIdentity {
+  static constexpr std::string_view kKind = "tokenizer", kHash = "tokenizer_hash";  ///< the attributes
+  std::string kind;  ///< "bytes", or what kind of file it was read from
+  std::string hash;  ///< XXH3-128 of that file's bytes, 32 hexadecimal digits; of "bytes" that of the word
+};
 
 /// Reads tokens/values, tokens/offsets [n+1] and, if there, context, id, label. The structure is checked on opening
 /// (shapes, kinds, first and last offset); offsets are checked as they are read. Only what is asked for is in memory.
@@ -25,6 +32,7 @@ class ScoringInput {
   bool has_ids() const { return id_.has_value(); }
   bool ids_are_strings() const;
   const std::filesystem::path& path() const { return path_; }
+  const std::optional<TokenizerIdentity>& tokenizer() const { return tokenizer_; }  ///< empty: the input does not say
 
   struct Record {
     int64_t index;   ///< in the input
@@ -36,17 +44,17 @@ class ScoringInput {
   std::vector<Record> records(int64_t first, int64_t count) const;
   /// A record's token ids, widened to i64 so that hostile ids survive to be rejected.
   void tokens(const Record& record, std::vector<int64_t>& out) const;
+  /// tokens/values from `first` on, whatever records they belong to.
+  void token_range(int64_t first, std::span<int64_t> out) const;
   std::vector<std::string> string_ids(int64_t first, int64_t count) const;
   std::vector<int64_t> integer_ids(int64_t first, int64_t count) const;
-
-  /// Hash of the structure: counts, offsets, contexts (streamed in blocks).
-  Hash128 structure_hash() const;
 
  private:
   std::filesystem::path path_;
   h5::Reader reader_;
   h5::Dataset values_, offsets_;
   std::optional<h5::Dataset> context_, id_, label_;
+  std::optional<TokenizerIdentity> tokenizer_;
   int64_t num_records_ = 0, num_tokens_ = 0;
 };
 
@@ -57,7 +65,8 @@ class ScoringInputWriter {
   void add(std::span<const int32_t> tokens, int32_t context, const std::string& id, const std::string& label);
   int64_t num_records() const { return num_records_; }
   int64_t num_tokens() const { return num_tokens_; }
-  void finish();
+  /// tokenizer: of those tokens that were made from text, if any were.
+  void finish(const std::optional<TokenizerIdentity>& tokenizer = {});
 
  private:
   void flush();

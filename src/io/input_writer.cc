@@ -49,8 +49,12 @@ void ScoringInputWriter::flush() {
   if (with_labels_) drain(labels_, pending_labels_);
 }
 
-void ScoringInputWriter::finish() {
+void ScoringInputWriter::finish(const std::optional<TokenizerIdentity>& tokenizer) {
   flush();
+  if (tokenizer) {
+    writer_.attribute(TokenizerIdentity::kKind, tokenizer->kind);
+    writer_.attribute(TokenizerIdentity::kHash, tokenizer->hash);
+  }
   for (auto* stream : {&values_, &offsets_, &contexts_, &ids_, &labels_})
     *stream = {};  // datasets end before their file
   writer_.close();

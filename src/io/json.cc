@@ -1,6 +1,7 @@
 #include "io/json.h"
 
 #include <algorithm>
+#include <charconv>
 #include <limits>
 #include <utility>
 
@@ -198,10 +199,45 @@ std::vector<int64_t> require_int_array(const Json& object, std::string_view fiel
   return out;
 }
 
+std::string to_text(const Json& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+Json path_to_json(const std::string& path) {
+  if (is_utf8(path)) return path;
+  std::string hex;
+  for (const char c : path) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  return {{"bytes", hex}};
+}
+
+std::string path_to_text(const std::string& path) {
+  const Json json = path_to_json(path);
+  return json.is_string() ? path : json.dump();
+}
+
+std::string require_path(const Json& object, std::string_view field, std::string_view subject) {
+  constexpr std::string_view kExpected = "a path, or {\"bytes\": \"hexadecimal digits\"}";
+  const Json& value = require(object, field, subject, kExpected);
+  if (value.is_string()) return value.get<std::string>();
+  const Json* bytes = find_field(value, "bytes");
+  std::string path;
+  if (bytes != nullptr && bytes->is_string()) {
+    const std::string_view hex = bytes->get_ref<const std::string&>();
+    for (size_t i = 0; i + 1 < hex.size(); i += 2) {
+      unsigned char byte = 0;
+      const auto end = std::from_chars(hex.data() + i, hex.data() + i + 2, byte, 16).ptr;
+      if (end != hex.data() + i + 2) break;
+      path += static_cast<char>(byte);
+    }
+    if (2 * path.size() == hex.size()) return path;
+  }
+  wrong_type(subject, field, kExpected, value);
+}
+
 std::string brief(const Json& value) {
   if (value.is_object()) return fmt::format("an object of {} fields", value.size());
   if (value.is_array()) return fmt::format("an array of {}", value.size());
-  if (!value.is_string()) return value.dump();
+  if (!value.is_string()) return to_text(value);
   const auto& text = value.get_ref<const std::string&>();
   return Json(text.substr(0, kMaxBriefBytes)).dump(-1, ' ', true, Json::error_handler_t::replace) +
          (text.size() > kMaxBriefBytes ? "..." : "");

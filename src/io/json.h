@@ -29,6 +29,15 @@ bool require_bool(const Json& object, std::string_view field, std::string_view s
 std::string require_string(const Json& object, std::string_view field, std::string_view subject);
 std::vector<int64_t> require_int_array(const Json& object, std::string_view field, std::string_view subject);
 
+/// For a file or a line of a log: texts of foreign origin that are not UTF-8 come out with U+FFFD in place of the rest.
+std::string to_text(const Json& json, int indent = -1);
+
+// Paths are bytes: one that is not UTF-8 is {"bytes": "hexadecimal digits"}.
+Json path_to_json(const std::string& path);
+std::string require_path(const Json& object, std::string_view field, std::string_view subject);
+/// The same where only text can be: the path, or that object as text.
+std::string path_to_text(const std::string& path);
+
 /// A value shortened for an error message; always printable ASCII.
 std::string brief(const Json& value);
 

@@ -55,6 +55,7 @@ void read_tokens(const Json& json, const Tokenizer& tokenizer, JsonlRecord& reco
   if (text_pair || id_pair) record.context = static_cast<int64_t>(record.tokens.size());
   if (text_pair) append_text(json, "continuation", tokenizer, record.tokens);
   if (id_pair) append_ids(json, "continuation_tokens", record.tokens);
+  record.is_text = text || text_pair;
   if (record.tokens.empty()) fail(ExitCode::input, "{}: empty: no tokens", kSubject);
 }
 
@@ -108,6 +109,7 @@ bool JsonlSource::next(Document& document) {
   try {
     JsonlRecord record = parse_jsonl_record(lines_->line(), tokenizer_);
     tokens_ = std::move(record.tokens);
+    encoded_text_ = encoded_text_ || record.is_text;
     document.id = record.id.value_or(fmt::format("{}:{}", names_[next_path_ - 1], lines_->number()));
     document.label = std::move(record.label);
     if (record.context) document.fixed = {*record.context, static_cast<int64_t>(tokens_.size())};

@@ -23,6 +23,7 @@ struct JsonlRecord {
   std::optional<std::string> id;
   std::string label;
   std::vector<std::string> other_fields;
+  bool is_text = false;  ///< the tokens were made from text
 };
 /// Fails (input) with the reason, without naming the line.
 JsonlRecord parse_jsonl_record(std::string_view line, const Tokenizer& tokenizer);
@@ -34,6 +35,7 @@ class JsonlSource : public DocumentSource {
   JsonlSource(std::vector<std::string> paths, const Tokenizer& tokenizer, uint64_t max_line_bytes);
   bool next(Document& document) override;
   size_t read(std::span<int32_t> out) override;
+  bool encoded_text() const override { return encoded_text_; }
 
  private:
   bool next_line();
@@ -46,6 +48,7 @@ class JsonlSource : public DocumentSource {
   std::vector<int32_t> tokens_;
   size_t used_ = 0;  ///< of tokens_
   std::set<std::string> named_fields_;
+  bool encoded_text_ = false;
 };
 
 }  // namespace switchyard

@@ -16,6 +16,7 @@ class NpySource : public DocumentSource {
   NpySource(const std::filesystem::path& values, const std::filesystem::path& offsets);
   bool next(Document& document) override;
   size_t read(std::span<int32_t> out) override;
+  bool encoded_text() const override { return false; }
 
  private:
   int64_t next_offset();

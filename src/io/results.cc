@@ -154,7 +154,10 @@ std::optional<ChunkResult> read_or_set_aside(const ShardSet& shards, int64_t chu
 }  // namespace
 
 ChunkResult ShardSet::read(int64_t chunk, const std::function<void()>& poll) const {
-  return read_shard(run.shard_path(chunk), chunk, first(chunk), size(chunk), options, fingerprint, poll);
+  ChunkResult result = read_shard(run.shard_path(chunk), chunk, first(chunk), size(chunk), options, fingerprint, poll);
+  if (!input_hashes.empty() && result.input_hash != input_hashes[static_cast<size_t>(chunk)])
+    fail(ExitCode::input, "{}: made from other tokens than the input has now", run.shard_path(chunk).native());
+  return result;
 }
 
 std::vector<int64_t> scan_shards(const ShardSet& shards, const std::function<void()>& poll) {
@@ -194,9 +197,7 @@ MergeOutcome merge_results(const MergeInput& merge) {
     if (!result) fail(ExitCode::interrupted, "chunk {} must be scored again: run the same command again", chunk);
     writer.append(*result);
     for (const Reject& reject : result->rejects) {
-      append_text(reject_file,
-                  reject_line(reject, merge.input).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n",
-                  rejects.path());
+      append_text(reject_file, to_text(reject_line(reject, merge.input)) + "\n", rejects.path());
       pulse.beat();
     }
   }
@@ -211,6 +212,24 @@ MergeOutcome merge_results(const MergeInput& merge) {
     file->publish();
   }
   return MergeOutcome::complete;
+}
+
+void check_results(const ShardSet& shards, const std::map<std::string, std::string>& provenance) {
+  const std::string subject = shards.run.results_path().native();
+  const h5::Reader reader(shards.run.results_path());
+  for (const auto& [name, value] : provenance)
+    if (const auto found = reader.attribute(name); found != value)
+      fail(ExitCode::input, "{}: attribute {}: expected {}, found {}", subject, name, value, found.value_or("none"));
+  const int64_t rows = reader.open("record").rows();
+  for (const std::string_view column : {"logprob", "tokens", "greedy"})
+    if (const int64_t found = reader.open(column).rows(); found != rows)
+      fail(ExitCode::input, "{}: {}: expected {} rows, found {}", subject, column, rows, found);
+  std::ifstream file(shards.run.rejects_path());
+  int64_t rejects = 0;
+  for (std::string line; std::getline(file, line);) ++rejects;
+  if (rows + rejects != shards.num_records)
+    fail(ExitCode::input, "{}: {} rows and {} rejects, expected {} records", subject, rows, rejects,
+         shards.num_records);
 }
 
 ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& poll) {

@@ -21,6 +21,7 @@ struct ShardSet {
   int64_t num_records = 0, chunk_records = 1;
   ResultOptions options;
   std::string fingerprint;
+  std::vector<Hash128> input_hashes = {};  ///< by chunk, what shards must have been made from; empty: whatever
 
   int64_t num_chunks() const { return (num_records + chunk_records - 1) / chunk_records; }
   int64_t first(int64_t chunk) const { return chunk * chunk_records; }
@@ -49,6 +50,10 @@ enum class MergeOutcome : uint8_t { complete, interrupted };
 /// written is synced in pieces, so that closing and publishing, which cannot beat, have little left to do.
 MergeOutcome merge_results(const MergeInput& merge);
 
+/// Fails (input) unless results.h5 and rejects.jsonl are whole, hold as many records as the run has, and carry this
+/// provenance. Their rows are not looked at.
+void check_results(const ShardSet& shards, const std::map<std::string, std::string>& provenance);
+
 /// Sums over a finished run's results.
 struct ResultTotals {
   int64_t records = 0, tokens = 0, rejects = 0;
@@ -65,7 +70,8 @@ uint64_t predicted_results_bytes(int64_t num_records, int64_t num_tokens, const 
 void require_disk_space(const std::filesystem::path& directory, uint64_t bytes);
 
 /// What is wrong with a finished run; empty when nothing is. With its shards: each valid, and results.h5 their rows bit
-/// for bit. Without (dropped): every record once in results.h5 or rejects.jsonl, columns of equal length.
-std::vector<std::string> verify_results(const ShardSet& shards);
+/// for bit. Without (dropped): every record once in results.h5 or rejects.jsonl, columns of equal length. Ids are
+/// compared with the input's; without one (null) they are not looked at.
+std::vector<std::string> verify_results(const ShardSet& shards, const ScoringInput* input);
 
 }  // namespace switchyard

@@ -9,12 +9,13 @@
 #include <set>
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "io/file.h"
 
 namespace switchyard {
 namespace {
 
-constexpr int64_t kFormat = 1;
+constexpr int64_t kFormat = 2;
 constexpr uint64_t kMaxManifestBytes = 1 << 20;
 constexpr std::string_view kShardPrefix = "chunk-", kShardSuffix = ".h5";
 constexpr std::array kStatuses = {RunStatus::running, RunStatus::merging, RunStatus::interrupted, RunStatus::complete,
@@ -57,11 +58,15 @@ void compare_fields(const Json& manifest, const Fingerprint& expected, bool all,
     fail(ExitCode::mismatch, "{}: the run directory belongs to other work: {}", path, fmt::join(differences, "; "));
 }
 
+const Json& object_of(const Json& manifest, std::string_view name, const std::string& path) {
+  const Json* object = find_field(manifest, name);
+  if (object == nullptr || !object->is_object())
+    fail(ExitCode::input, "{}: field \"{}\": expected an object", path, name);
+  return *object;
+}
+
 const Json& fields_of(const Json& manifest, const std::string& path) {
-  const Json* fields = find_field(manifest, "fingerprint");
-  if (fields == nullptr || !fields->is_object())
-    fail(ExitCode::input, "{}: field \"fingerprint\": expected an object", path);
-  return *fields;
+  return object_of(manifest, "fingerprint", path);
 }
 
 }  // namespace
@@ -100,11 +105,9 @@ std::filesystem::path RunDirectory::shard_path(int64_t chunk) const {
 void RunDirectory::create() const {
   make_directories(root_);
   if (!has_manifest()) {
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(root_, error))
-      if (const std::string name = entry.path().filename().string(); !is_ours(name))
+    for (const std::filesystem::path& entry : list_directory(root_, ExitCode::output))
+      if (const std::string name = entry.filename().native(); !is_ours(name))
         fail(ExitCode::output, "{}: expected a new, empty or run directory, but it holds {}", root_.native(), name);
-    if (error) fail(ExitCode::output, "cannot list {}: {}", root_.native(), error.message());
   }
   if (::access(root_.c_str(), R_OK | W_OK | X_OK) != 0) fail_errno(ExitCode::output, "cannot write in", root_.native());
   make_directories(root_ / "shards");
@@ -112,7 +115,7 @@ void RunDirectory::create() const {
 }
 
 bool RunDirectory::has_manifest() const {
-  return std::filesystem::exists(manifest_path());
+  return file_exists(manifest_path());
 }
 
 Json RunDirectory::read_manifest() const {
@@ -122,6 +125,7 @@ Json RunDirectory::read_manifest() const {
   if (format != kFormat)
     fail(ExitCode::mismatch, "{}: written by another version: expected format {}, found {}", path, kFormat, format);
   fields_of(manifest, path);
+  object_of(manifest, "info", path);
   return manifest;
 }
 
@@ -131,7 +135,7 @@ void RunDirectory::check_or_write_manifest(const Fingerprint& fixed, const Json&
   Json fields = Json::object();
   for (const auto& [name, value] : fixed) fields[name] = value;
   const Json manifest = {{"format", kFormat}, {"fingerprint", fields}, {"info", info}};
-  write_file_atomically(manifest_path(), manifest.dump(2) + "\n");
+  write_file_atomically(manifest_path(), to_text(manifest, 2) + "\n");
 }
 
 void RunDirectory::check_manifest(const Fingerprint& known) const {
@@ -143,11 +147,17 @@ void RunDirectory::write_state(const RunState& state) const {
       {"status", name_of(state.status)},      {"chunks_total", state.chunks_total}, {"chunks_done", state.chunks_done},
       {"records_total", state.records_total}, {"records_done", state.records_done}, {"rejects", state.rejects},
       {"exit_code", state.exit_code},         {"attempt", state.attempt},           {"message", state.message}};
-  write_file_atomically(state_path(), json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_file_atomically(state_path(), to_text(json, 2) + "\n");
 }
 
-bool RunDirectory::has_state() const {
-  return std::filesystem::exists(state_path());
+std::optional<RunState> RunDirectory::find_state() const {
+  if (!file_exists(state_path())) return std::nullopt;
+  try {
+    return read_state();
+  } catch (const Error& error) {
+    log::warning("{}; going by what else is in the run directory", error.what());
+    return std::nullopt;
+  }
 }
 
 RunState RunDirectory::read_state() const {
@@ -173,12 +183,8 @@ RunState RunDirectory::read_state() const {
 
 std::vector<int64_t> RunDirectory::shards_present() const {
   std::vector<int64_t> chunks;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(root_ / "shards", error), end; !error && entry != end;
-       entry.increment(error))
-    if (const int64_t chunk = chunk_of(entry->path().filename().native()); chunk >= 0) chunks.push_back(chunk);
-  if (error && error != std::errc::no_such_file_or_directory)  // dropped
-    fail(ExitCode::input, "cannot list {}: {}", (root_ / "shards").native(), error.message());
+  for (const std::filesystem::path& entry : list_directory(root_ / "shards"))  // none when they were dropped
+    if (const int64_t chunk = chunk_of(entry.filename().native()); chunk >= 0) chunks.push_back(chunk);
   std::sort(chunks.begin(), chunks.end());
   return chunks;
 }

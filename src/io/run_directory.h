@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,8 +58,10 @@ class RunDirectory {
   Json read_manifest() const;
 
   void write_state(const RunState& state) const;  ///< atomic
-  bool has_state() const;
-  RunState read_state() const;
+  /// Empty when there is none, or none that can be read (cut off by a crash): a warning then, for shards and results
+  /// tell as much.
+  std::optional<RunState> find_state() const;
+  RunState read_state() const;  ///< fails (input)
 
   std::filesystem::path attempts_path() const { return root_ / "attempts"; }
 

@@ -19,9 +19,7 @@ std::vector<std::string> document_names(const std::vector<std::string>& paths) {
   for (const std::string& path : paths) ++num_paths[file_name(path)];
   std::vector<std::string> names;
   for (const std::string& path : paths) {
-    names.push_back(num_paths[file_name(path)] == 1 ? file_name(path) : path);
-    if (!is_utf8(names.back()))
-      fail(ExitCode::input, "{}: the file's name is not UTF-8, so it cannot be an id; rename the file", brief(path));
+    names.push_back(path_to_text(num_paths[file_name(path)] == 1 ? file_name(path) : path));
   }
   return names;
 }

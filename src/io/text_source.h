@@ -11,8 +11,8 @@
 
 namespace switchyard {
 
-/// What to call files in ids: the file name alone, or the path as given where two share a file name. Fails (input) on a
-/// name that is not UTF-8, because an id is.
+/// What to call files in ids: the file name alone, or the path as given where two share a file name; both as
+/// path_to_text() has them.
 std::vector<std::string> document_names(const std::vector<std::string>& paths);
 
 /// One document a file, read in blocks. An empty file is a reject.
@@ -21,6 +21,7 @@ class TextSource : public DocumentSource {
   TextSource(std::vector<std::string> paths, const Tokenizer& tokenizer);
   bool next(Document& document) override;
   size_t read(std::span<int32_t> out) override;
+  bool encoded_text() const override { return true; }
 
  private:
   void read_block();

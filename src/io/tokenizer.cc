@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/hash.h"
 
 namespace switchyard {
 namespace {
@@ -17,6 +18,10 @@ constexpr Tokenizer kTokenizers[] = {
 };
 
 }  // namespace
+
+std::string Tokenizer::hash() const {
+  return hash_of(std::as_bytes(std::span(name))).hex();
+}
 
 std::span<const Tokenizer> tokenizers() {
   return kTokenizers;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -10,6 +11,7 @@ namespace switchyard {
 
 struct Tokenizer {
   std::string_view name, help;
+  std::string hash() const;  ///< of what its ids depend on (TokenizerIdentity)
   /// Appends the ids of `text`. May be called block by block: the ids of a text are those of its blocks, joined.
   void (*encode)(std::string_view text, std::vector<int32_t>& ids);
 };

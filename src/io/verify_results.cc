@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <optional>
 
 #include "io/results.h"
 
@@ -22,9 +23,12 @@ class ResultsCursor {
       offsets_ = reader_.open("token_logprob/offsets");
     }
     if (options.embedding_dim > 0) embedding_ = reader_.open("embedding");
+    if (reader_.has("id")) ids_ = reader_.open("id");
   }
 
-  int64_t rows() const { return record_.rows(); }
+  int64_t next_row() const { return first_; }
+  int64_t rows_left() const { return record_.rows() - first_; }
+  const std::optional<h5::Dataset>& ids() const { return ids_; }
 
   /// The next `count` rows as a shard would hold them.
   ChunkResult next(int64_t count) {
@@ -57,6 +61,7 @@ class ResultsCursor {
   h5::Reader reader_;
   const ResultOptions& options_;
   h5::Dataset record_, logprob_, tokens_, greedy_, values_, offsets_, embedding_;
+  std::optional<h5::Dataset> ids_;
   int64_t first_ = 0;
 };
 
@@ -65,15 +70,42 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
-std::vector<int64_t> read_reject_records(const RunDirectory& run) {
-  std::vector<int64_t> records;
-  std::ifstream file(run.rejects_path());
-  if (!file) fail(ExitCode::input, "{}: is missing", run.rejects_path().string());
-  for (std::string line; std::getline(file, line);)
-    records.push_back(require_int(parse_json(line, run.rejects_path().string()), "record", run.rejects_path().string(),
-                                  0, INT64_MAX));
-  return records;
-}
+/// rejects.jsonl line by line, in step with the chunks.
+class RejectsCursor {
+ public:
+  struct Line {
+    int64_t record = 0;
+    std::string id, reason;  ///< id: as JSON; empty: none
+  };
+
+  explicit RejectsCursor(const std::filesystem::path& path) : path_(path), file_(path) {
+    if (!file_) fail(ExitCode::input, "{}: is missing", path.native());
+    advance();
+  }
+
+  /// The lines up to record `end`.
+  std::vector<Line> until(int64_t end) {
+    std::vector<Line> lines;
+    for (; next_ && next_->record < end; advance()) lines.push_back(*next_);
+    return lines;
+  }
+  bool at_end() const { return !next_; }
+
+ private:
+  void advance() {
+    next_.reset();
+    std::string text;
+    if (!std::getline(file_, text)) return;
+    const Json json = parse_json(text, path_.native());
+    next_ = Line{require_int(json, "record", path_.native(), 0, INT64_MAX), "",
+                 require_string(json, "reason", path_.native())};
+    if (const Json* id = find_field(json, "id")) next_->id = to_text(*id);
+  }
+
+  std::filesystem::path path_;
+  std::ifstream file_;
+  std::optional<Line> next_;
+};
 
 void compare_columns(const ChunkResult& shard, const ChunkResult& results, std::vector<std::string>& findings) {
   const auto compare = [&](std::string_view name, bool same) {
@@ -88,47 +120,121 @@ void compare_columns(const ChunkResult& shard, const ChunkResult& results, std::
   compare("embedding", same_bits(shard.embedding, results.embedding));
 }
 
-}  // namespace
+/// Chunk by chunk: what is wrong, said once for each kind of thing.
+class Verification {
+ public:
+  Verification(const ShardSet& shards, const ScoringInput* input)
+      : shards_(shards),
+        input_(input != nullptr && input->has_ids() ? input : nullptr),
+        have_shards_(!shards.run.shards_present().empty()),
+        results_(shards.run, shards.options),
+        rejects_(shards.run.rejects_path()) {
+    const bool ids = results_.ids().has_value();
+    if (input != nullptr && input->has_ids() != ids)
+      find("results.h5 has {}ids, the input {}", ids ? "" : "no ", ids ? "none" : "some");
+    if (input_ != nullptr && ids && (results_.ids()->kind() == h5::Kind::string) != input_->ids_are_strings())
+      find("the ids of results.h5 are of another type than the input's");
+  }
 
-std::vector<std::string> verify_results(const ShardSet& shards) {
-  std::vector<std::string> findings;
-  ResultsCursor results(shards.run, shards.options);
-  const std::vector<int64_t> rejects = read_reject_records(shards.run);
-  if (results.rows() + static_cast<int64_t>(rejects.size()) != shards.num_records)
-    findings.push_back(fmt::format("results.h5 has {} rows and rejects.jsonl {} lines, but the input {} records",
-                                   results.rows(), rejects.size(), shards.num_records));
-  const bool have_shards = !shards.run.shards_present().empty();
-  auto reject = rejects.begin();
-  int64_t rows_left = results.rows();
-  for (int64_t chunk = 0; chunk < shards.num_chunks() && findings.empty(); ++chunk) {
-    const int64_t first = shards.first(chunk), end = first + shards.size(chunk);
-    const auto chunk_rejects = std::lower_bound(reject, rejects.end(), end);
-    const int64_t count = end - first - (chunk_rejects - reject);
-    if (count < 0 || count > rows_left) {
-      findings.push_back(fmt::format("chunk {}: {} rows expected in results.h5, {} left", chunk, count, rows_left));
-      break;
-    }
-    const ChunkResult rows = results.next(count);
-    rows_left -= count;
-    int64_t record = first;
-    for (size_t row = 0; record < end; ++record) {
-      if (row < rows.record.size() && rows.record[row] == record) {
+  std::vector<std::string> run() {
+    for (int64_t chunk = 0; chunk < shards_.num_chunks() && findings_.empty(); ++chunk) verify(chunk);
+    if (findings_.empty() && (results_.rows_left() > 0 || !rejects_.at_end()))
+      find("results.h5 and rejects.jsonl hold more than the {} records of the input", shards_.num_records);
+    return std::move(findings_);
+  }
+
+ private:
+  template <class... Args>
+  void find(fmt::format_string<Args...> format, Args&&... args) {
+    findings_.push_back(fmt::format(format, std::forward<Args>(args)...));
+  }
+
+  void verify(int64_t chunk) {
+    const int64_t first = shards_.first(chunk), end = first + shards_.size(chunk);
+    const auto rejects = rejects_.until(end);
+    const int64_t count = end - first - std::ssize(rejects);
+    if (count < 0 || count > results_.rows_left())
+      return find("chunk {}: {} rows expected in results.h5, {} left", chunk, count, results_.rows_left());
+    const int64_t first_row = results_.next_row();
+    const ChunkResult rows = results_.next(count);
+    if (!check_every_record_once(first, end, rows.record, rejects)) return;
+    if (input_ != nullptr) compare_ids(first, end, first_row, rows.record, rejects);
+    if (have_shards_) compare_with_shard(chunk, rows, rejects);
+  }
+
+  bool check_every_record_once(int64_t first, int64_t end, std::span<const int64_t> rows,
+                               std::span<const RejectsCursor::Line> rejects) {
+    size_t row = 0, reject = 0;
+    for (int64_t record = first; record < end; ++record) {
+      if (row < rows.size() && rows[row] == record) {
         ++row;
-      } else if (reject != chunk_rejects && *reject == record) {
+      } else if (reject < rejects.size() && rejects[reject].record == record) {
         ++reject;
       } else {
-        findings.push_back(fmt::format("record {} is neither in results.h5 nor in rejects.jsonl, or twice", record));
-        break;
+        find("record {} is neither in results.h5 nor in rejects.jsonl, or twice", record);
+        return false;
       }
     }
-    if (!have_shards) continue;
-    try {
-      compare_columns(shards.read(chunk), rows, findings);
-    } catch (const Error& error) {
-      findings.push_back(error.what());
+    return true;
+  }
+
+  void compare_ids(int64_t first, int64_t end, int64_t first_row, std::span<const int64_t> rows,
+                   std::span<const RejectsCursor::Line> rejects) {
+    const auto count = static_cast<int64_t>(rows.size());
+    if (input_->ids_are_strings())
+      return compare_ids(first, end, rows, rejects, results_.ids()->read_strings(first_row, count),
+                         [&](int64_t record, int64_t n) { return input_->string_ids(record, n); });
+    std::vector<int64_t> ids(rows.size());
+    results_.ids()->read(first_row, std::span(ids));
+    compare_ids(first, end, rows, rejects, ids,
+                [&](int64_t record, int64_t n) { return input_->integer_ids(record, n); });
+  }
+
+  template <class Ids, class ReadIds>
+  void compare_ids(int64_t first, int64_t end, std::span<const int64_t> rows,
+                   std::span<const RejectsCursor::Line> rejects, const Ids& found, const ReadIds& read_ids) {
+    constexpr int64_t kBlock = 1 << 16;
+    size_t row = 0, reject = 0;
+    for (int64_t begin = first; begin < end; begin += kBlock) {
+      const int64_t n = std::min(kBlock, end - begin);
+      const Ids expected = read_ids(begin, n);
+      for (int64_t i = 0; i < n; ++i) {
+        const std::string id = to_text(expected[static_cast<size_t>(i)]);
+        const bool is_row = row < rows.size() && rows[row] == begin + i;
+        const std::string there = is_row ? to_text(found[row]) : rejects[reject].id;
+        (is_row ? row : reject) += 1;
+        if (there != id)
+          return find("record {}: its id in {} is {}, in the input {}", begin + i,
+                      is_row ? "results.h5" : "rejects.jsonl", there.empty() ? "missing" : there, id);
+      }
     }
   }
-  return findings;
+
+  void compare_with_shard(int64_t chunk, const ChunkResult& rows, std::span<const RejectsCursor::Line> rejects) {
+    try {
+      const ChunkResult shard = shards_.read(chunk);
+      compare_columns(shard, rows, findings_);
+      const bool same = std::ranges::equal(shard.rejects, rejects, [](const Reject& a, const auto& b) {
+        return a.record == b.record && a.reason == b.reason;
+      });
+      if (!same) find("chunk {}: rejects.jsonl differs from the shard", chunk);
+    } catch (const Error& error) {
+      findings_.emplace_back(error.what());
+    }
+  }
+
+  const ShardSet& shards_;
+  const ScoringInput* input_;  ///< null: there are no ids to compare
+  const bool have_shards_;
+  ResultsCursor results_;
+  RejectsCursor rejects_;
+  std::vector<std::string> findings_;
+};
+
+}  // namespace
+
+std::vector<std::string> verify_results(const ShardSet& shards, const ScoringInput* input) {
+  return Verification(shards, input).run();
 }
 
 }  // namespace switchyard

@@ -165,7 +165,7 @@ ModelConfig parse_model_config(const Json& config, std::string_view subject,
 }
 
 ModelConfig read_model_config(const std::filesystem::path& model, const std::set<std::string>& allowed_fields) {
-  const auto path = std::filesystem::is_directory(model) ? model / "config.json" : model;
+  const auto path = directory_exists(model) ? model / "config.json" : model;
   return parse_model_config(parse_json(read_text_file(path, 16 << 20), path.string()), path.string(), allowed_fields);
 }
 

@@ -111,7 +111,6 @@ TEST_F(ScoringInputTest, NoRecordsIsLegal) {
   const ScoringInput input = open({.values = {}, .offsets = {0}});
   EXPECT_EQ(input.num_records(), 0);
   EXPECT_TRUE(input.records(0, 0).empty());
-  EXPECT_NO_THROW(input.structure_hash());
 }
 
 TEST_F(ScoringInputTest, RefusesBadStructure) {
@@ -185,16 +184,6 @@ TEST_F(ScoringInputTest, RefusesRowsThatTheFileCannotHold) {
   file.add("tokens/offsets", H5T_STD_I32LE, H5T_NATIVE_INT32, zeros, true);
   file.close();
   EXPECT_TRUE(fails_input({"tokens/offsets", "8388608 rows"}, [&] { ScoringInput input(path_); }));
-}
-
-TEST_F(ScoringInputTest, TheHashDependsOnStructureAlone) {
-  const Hash128 base = open({}).structure_hash();
-  EXPECT_EQ(open({}).structure_hash(), base);
-  EXPECT_EQ(open({.values = {1, 2, 3, 4, 5, 6}}).structure_hash(), base);
-  EXPECT_EQ(open({.context = std::vector<int32_t>{1, 1, 1}}).structure_hash(), base);
-  EXPECT_NE(open({.context = std::vector<int32_t>{1, 1, 2}}).structure_hash(), base);
-  EXPECT_NE(open({.offsets = {0, 2, 4, 6}}).structure_hash(), base);
-  EXPECT_NE(open({.offsets = {0, 1, 4, 6, 6}}).structure_hash(), base);
 }
 
 TEST_F(ScoringInputTest, WriterAndReaderAgreeOverManyRecords) {

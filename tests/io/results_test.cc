@@ -26,7 +26,7 @@ TEST_F(MergeTest, EveryRecordOnceInInputOrder) {
   EXPECT_EQ(records, (std::vector<int64_t>{0, 1, 2, 3, 5, 6}));
   EXPECT_EQ(offsets, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6}));
   EXPECT_EQ(bytes_of_file(shards.run.rejects_path()), "{\"record\":4,\"id\":\"id-4\",\"reason\":\"empty record\"}\n");
-  EXPECT_TRUE(verify_results(shards).empty());
+  EXPECT_TRUE(verify_results(shards, &*input_).empty());
   const ResultTotals totals = read_totals(shards.run);
   EXPECT_EQ(totals.records, 6);
   EXPECT_EQ(totals.rejects, 1);

@@ -1,0 +1,37 @@
+// What an input is, by its content: a path or a time stamp proves nothing.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "io/input.h"
+
+namespace switchyard {
+
+/// Hash of a record as scoring sees it: length, context, tokens.
+Hash128 hash_record(const ScoringInput::Record& record, std::span<const int64_t> tokens);
+
+/// Why a record cannot be scored, judged without its tokens; empty if it can.
+std::string reject_reason(const ScoringInput::Record& record, int64_t max_positions);
+
+struct ChunkIdentity {
+  Hash128 content;  ///< of every record of the chunk, and of its id
+  Hash128 scored;   ///< of the records that reject_reason() lets through: as in the chunk's shard
+};
+
+/// Reads the whole input, each rank its part of the chunks: by chunk, the same on all ranks. So whatever is wrong with
+/// tokens or ids shows before anything is computed from them. Collective; fails (input) on all ranks alike. `poll` is
+/// called between blocks.
+std::vector<ChunkIdentity> identify_input(Communicator& world, const ScoringInput& input, int64_t chunk_records,
+                                          int64_t max_positions, const std::function<void()>& poll = {});
+
+/// The input as one hash, of the chunks' content in order.
+Hash128 content_hash(std::span<const ChunkIdentity> chunks);
+
+/// By chunk, as shards have it.
+std::vector<Hash128> scored_hashes(std::span<const ChunkIdentity> chunks);
+
+}  // namespace switchyard
