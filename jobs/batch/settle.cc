@@ -69,7 +69,8 @@ class Settler {
  private:
   /// An attempt that died before it could begin counts as well.
   void begin_if_it_never_did() {
-    if (attempt_.empty() || std::filesystem::exists(attempt_ / "start.json")) return;
+    std::error_code unknown;  // if it cannot be told, writing it says why
+    if (attempt_.empty() || std::filesystem::exists(attempt_ / "start.json", unknown)) return;
     begin_attempt(run_);
   }
 

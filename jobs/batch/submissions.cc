@@ -1,5 +1,6 @@
 #include "jobs/batch/submissions.h"
 
+#include <algorithm>
 #include <ctime>
 #include <fstream>
 
@@ -26,8 +27,11 @@ std::vector<std::string> last_submission(const RunDirectory& run) {
   for (std::string text; std::getline(file, text);) {
     const Json line = Json::parse(text, nullptr, false);
     if (!line.is_object()) continue;  // cut off by a full disk
-    if (const Json* jobs = find_field(line, "jobs"); jobs != nullptr && jobs->is_array())
-      ids = jobs->get<std::vector<std::string>>();
+    const Json* jobs = find_field(line, "jobs");
+    if (jobs == nullptr || !jobs->is_array() ||
+        !std::ranges::all_of(*jobs, [](const Json& id) { return id.is_string(); }))
+      continue;
+    ids = jobs->get<std::vector<std::string>>();
   }
   return ids;
 }

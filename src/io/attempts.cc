@@ -14,6 +14,14 @@ namespace {
 
 constexpr const char *kStart = "start.json", *kEnd = "end.json";
 
+bool is_there(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (status.type() == std::filesystem::file_type::none)  // a folder without permission, a loop of links
+    fail(ExitCode::input, "cannot read {}: {}", path.native(), error.message());
+  return std::filesystem::exists(status);
+}
+
 }  // namespace
 
 std::string slurm_attempt_name() {
@@ -38,21 +46,31 @@ Attempt begin_attempt(const RunDirectory& run) {
   }
 }
 
+std::vector<std::filesystem::path> attempt_folders(const RunDirectory& run) {
+  std::vector<std::filesystem::path> folders;
+  std::error_code error, ignored;
+  for (std::filesystem::directory_iterator entry(run.attempts_path(), error), end; !error && entry != end;
+       entry.increment(error))
+    if (entry->is_directory(ignored)) folders.push_back(entry->path());
+  if (error && error != std::errc::no_such_file_or_directory)
+    fail(ExitCode::input, "cannot list {}: {}", run.attempts_path().native(), error.message());
+  return folders;
+}
+
 std::vector<Attempt> list_attempts(const RunDirectory& run) {
   std::vector<Attempt> attempts;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(run.attempts_path(), error)) {
-    const std::filesystem::path path = entry.path() / kStart;
-    if (!std::filesystem::exists(path)) continue;
+  for (const std::filesystem::path& folder : attempt_folders(run)) {
+    const std::filesystem::path path = folder / kStart;
+    if (!is_there(path)) continue;
     const Json start = parse_json(read_text_file(path, 1 << 16), path.native());
     constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
     Attempt& attempt = attempts.emplace_back();
-    attempt.path = entry.path();
+    attempt.path = folder;
     attempt.number = require_int(start, "number", path.native(), 0, kMost);
     attempt.chunks_at_start = require_int(start, "chunks", path.native(), 0, kMost);
     attempt.started = require_int(start, "time", path.native(), 0, kMost);
-    const std::filesystem::path end_path = entry.path() / kEnd;
-    if (!std::filesystem::exists(end_path)) continue;
+    const std::filesystem::path end_path = folder / kEnd;
+    if (!is_there(end_path)) continue;
     const Json end = parse_json(read_text_file(end_path, 1 << 16), end_path.native());
     attempt.stopped = !require_bool(end, "requeue", end_path.native());
   }
