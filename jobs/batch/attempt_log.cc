@@ -45,13 +45,12 @@ std::filesystem::path last_attempt(const RunDirectory& run) {
   // One that failed before it began has only its logs: the folder's time decides.
   std::filesystem::path last;
   std::filesystem::file_time_type last_time{};
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(run.attempts_path(), error)) {
-    if (!entry.is_directory()) continue;
-    const auto log = entry.path() / "stderr.log", start = entry.path() / "start.json";
-    const auto time = std::filesystem::last_write_time(std::filesystem::exists(log) ? log : start, error);
+  for (const std::filesystem::path& folder : attempt_folders(run)) {
+    std::error_code error;
+    auto time = std::filesystem::last_write_time(folder / "stderr.log", error);
+    if (error) time = std::filesystem::last_write_time(folder / "start.json", error);
     if (!error && (last.empty() || time > last_time)) {
-      last = entry.path();
+      last = folder;
       last_time = time;
     }
   }

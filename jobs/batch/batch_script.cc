@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/version.h"
+#include "jobs/batch/sbatch_options.h"
 
 namespace switchyard {
 namespace {
@@ -32,8 +33,8 @@ std::string indexed_word(const BatchScript& script, const std::string& text) {
 }
 
 std::string directives(const BatchScript& s) {
-  std::string text = fmt::format("#SBATCH --job-name={}\n#SBATCH --chdir={}\n#SBATCH --output={}\n", shell_word(s.name),
-                                 shell_word(s.directory), shell_word(s.log));
+  std::string text = fmt::format("#SBATCH --job-name={}\n#SBATCH --chdir={}\n#SBATCH --output={}\n",
+                                 sbatch_word(s.name), sbatch_word(s.directory), sbatch_word(s.log));
   text += "#SBATCH --open-mode=append\n";
   text += s.chained ? "#SBATCH --no-requeue\n" : "#SBATCH --requeue\n";
   text += fmt::format("#SBATCH --signal=USR1@{}\n", s.signal_seconds);
@@ -49,6 +50,22 @@ std::string command(const BatchScript& s) {
   return text + ")\n";
 }
 
+/// What was said to set up: before anything that the script itself relies on.
+std::string setup(const BatchScript& s) {
+  std::string text =
+      "\n# The ranks get what this script has, though the job may have got nothing (sbatch --export=NONE).\n";
+  text += "export SLURM_EXPORT_ENV=ALL\n";
+  if (!s.slurm_path.empty())
+    text += fmt::format("export PATH=${{PATH:-/usr/local/bin:/usr/bin:/bin}}:{}\n", shell_word(s.slurm_path));
+  if (!s.modules.empty()) text += "# shellcheck disable=SC1091\ncommand -v module >/dev/null || source /etc/profile\n";
+  for (const std::string& module : s.modules) text += fmt::format("module load {}\n", shell_word(module));
+  for (const std::string& line : s.setup) text += line + '\n';
+  return text + R"sh(# Whatever the user sees Slurm's answers in: here they are read.
+unset "${!SQUEUE_@}" "${!SCONTROL_@}" SLURM_CLUSTERS
+export SLURM_TIME_FORMAT=standard
+)sh";
+}
+
 }  // namespace
 
 std::string shell_word(const std::string& text) {
@@ -56,14 +73,31 @@ std::string shell_word(const std::string& text) {
   return !text.empty() && text.find_first_not_of(kPlain) == std::string::npos ? text : quoted(text);
 }
 
+bool are_shell_words(std::string_view text) {
+  char quote = '\0';
+  bool begins_word = true;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\\' && quote != '\'') {
+      if (++i == text.size()) return false;
+    } else if (quote != '\0') {
+      if (c == quote) quote = '\0';
+    } else if (c == '\'' || c == '"') {
+      quote = c;
+    } else if (std::string_view(";&|<>()`\n").find(c) != std::string_view::npos || (c == '#' && begins_word)) {
+      return false;
+    }
+    begins_word = c == ' ' || c == '\t';
+  }
+  return quote == '\0';
+}
+
 std::string render(const BatchScript& s) {
   std::string text = fmt::format(
       "#!/bin/bash\n# Written by switchyard {} submit; `sbatch` this file to submit it again.\n", SWITCHYARD_VERSION);
   text += directives(s);
   text += fmt::format("switchyard={}\nrun={}\n", shell_word(s.program), indexed_word(s, s.run));
-  if (!s.modules.empty() || !s.setup.empty()) text += '\n';
-  for (const std::string& module : s.modules) text += fmt::format("module load {}\n", shell_word(module));
-  for (const std::string& line : s.setup) text += line + '\n';
+  text += setup(s);
   if (s.chained) {
     text += R"sh(
 # A successor: $1 is its predecessor's id. A cancelled job stays cancelled, and what is over is over.
@@ -84,17 +118,18 @@ if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS
 
 )sh";
   text += command(s);
-  text += fmt::format(R"sh(
+  text +=
+      fmt::format(R"sh(
 attempt=$run/attempts/$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}
 mkdir -p "$attempt"
 rc=0
-srun --mpi={} --kill-on-bad-exit=1 --output="${{attempt//%/%%}}/stdout.log" --error="${{attempt//%/%%}}/stderr.log"{} \
+srun{} --kill-on-bad-exit=1 --output="${{attempt//%/%%}}/stdout.log" --error="${{attempt//%/%%}}/stderr.log"{} \
   "${{command[@]}}" || rc=$?
 
 # The run directory knows how it ended, whatever srun returns; settle mends its state and decides.
 decision=$("$switchyard" settle "$run" --rc "$rc")
 )sh",
-                      s.mpi, s.srun_flags.empty() ? "" : " " + s.srun_flags);
+                  s.mpi.empty() ? "" : " --mpi=" + shell_word(s.mpi), s.srun_flags.empty() ? "" : " " + s.srun_flags);
   if (s.chained) {
     text += "if [ \"$decision\" = requeue ] && [ \"$rc\" -eq 0 ]; then rc=75; fi  # or no successor would start\n";
   } else {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace switchyard {
@@ -17,7 +18,9 @@ struct BatchScript {
   std::string name, array;
   std::vector<std::string> sbatch_options;  ///< "--nodes=2", …, in order; the last of two wins
   std::vector<std::string> modules, setup;  ///< to load; shell lines to run before srun
-  std::string mpi = "pmix", srun_flags;
+  std::string slurm_path;                   ///< where its commands are, should the job's PATH not say; may be empty
+  std::string mpi = "pmix";                 ///< empty: what srun does of itself
+  std::string srun_flags;                   ///< in a shell's words
   int64_t signal_seconds = 180;
   bool chained = false;  ///< successors resume it; otherwise it requeues itself
 };
@@ -26,5 +29,8 @@ std::string render(const BatchScript& script);
 
 /// As one word for a shell: quoted where it must be.
 std::string shell_word(const std::string& text);
+
+/// Whether a shell takes it as words of the command it stands in: quotes closed, no comment, no other command.
+bool are_shell_words(std::string_view text);
 
 }  // namespace switchyard

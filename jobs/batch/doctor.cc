@@ -56,11 +56,36 @@ std::string affinity() {
 int64_t count_gpus() {
   int64_t count = 0;
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator("/dev", error)) {
-    const std::string name = entry.path().filename().native();
+  for (std::filesystem::directory_iterator entry("/dev", error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().native();
     count += name.starts_with("nvidia") && name.size() > 6 && std::isdigit(static_cast<unsigned char>(name[6])) != 0;
   }
+  if (error) fail(ExitCode::environment, "cannot list /dev: {}", error.message());
   return count;
+}
+
+/// The libraries that scores depend on, without the instruction set: that is a finding of its own.
+Json library_versions() {
+  Json versions = Json::object();
+  for (const auto& [name, value] : version_facts())
+    if (name != "cpu_isa") versions[name] = value;
+  return versions;
+}
+
+std::string cpu_isa() {
+  const auto facts = version_facts();
+  return std::ranges::find(facts, "cpu_isa", &std::pair<std::string, std::string>::first)->second;
+}
+
+/// Takes a fact into `facts`; one that cannot be had is told as a failure, and `unknown` stands for it.
+template <class Probe>
+void take(Json& facts, const char* name, Json unknown, const Probe& probe) {
+  try {
+    facts[name] = probe();
+  } catch (const std::exception& error) {
+    facts[name] = std::move(unknown);
+    facts["failures"].push_back(fmt::format("{}: {}", name, error.what()));
+  }
 }
 
 /// Ranks write a file each and look for the others': how many of them this rank sees, and why it cannot write.
@@ -77,9 +102,9 @@ Json probe_directory(Communicator& world, const std::string& directory) {
   }
   world.barrier();
   int64_t seen = 0;
-  for (int rank = 0; rank < world.size(); ++rank) seen += std::filesystem::exists(path_of(rank)) ? 1 : 0;
-  world.barrier();
   std::error_code ignored;
+  for (int rank = 0; rank < world.size(); ++rank) seen += std::filesystem::exists(path_of(rank), ignored) ? 1 : 0;
+  world.barrier();
   std::filesystem::remove(path_of(world.rank()), ignored);
   return {{"path", directory}, {"seen", seen}, {"error", error}};
 }
@@ -98,7 +123,7 @@ std::string hosts_where(const std::vector<Json>& ranks, const std::function<bool
 /// Ranks by the value of a field.
 std::map<std::string, std::vector<Json>> by_value(const std::vector<Json>& ranks, const char* field) {
   std::map<std::string, std::vector<Json>> groups;
-  for (const Json& rank : ranks) groups[rank.at(field).dump()].push_back(rank);
+  for (const Json& rank : ranks) groups[to_text(rank.at(field))].push_back(rank);
   return groups;
 }
 
@@ -127,6 +152,17 @@ Finding check_world(const std::vector<Json>& ranks) {
                       tasks > 1 ? fmt::format("srun --mpi={}", type.empty() ? "(default)" : type)
                                 : (r.at("mpirun").get<bool>() ? "mpirun" : "no launcher")),
           ""};
+}
+
+/// What a rank could not find out.
+std::vector<Finding> check_failures(const std::vector<Json>& ranks) {
+  std::vector<Finding> findings;
+  for (const Json& rank : ranks)
+    for (const Json& failure : rank.value("failures", Json::array()))
+      findings.push_back({Finding::fault, "examination",
+                          fmt::format("{} cannot tell its {}", text_of(rank, "host"), failure.get<std::string>()),
+                          "whatever follows about it counts for nothing"});
+  return findings;
 }
 
 Finding check_same(const std::vector<Json>& ranks, const char* field, const std::string& subject,
@@ -218,41 +254,34 @@ Finding check_deadline(const Json& rank) {
   if (!in_job || rank.at("knows_end").get<bool>())
     return {Finding::ok, "time limit", in_job ? "known" : "not in a Slurm job", ""};
   return {Finding::warning, "time limit", "SLURM_JOB_END_TIME is not set (Slurm before 23.02)",
-          "export SLURM_JOB_END_TIME=$(date -d \"$(squeue -h -j $SLURM_JOB_ID -o %e)\" +%s) in the batch script, as "
+          "export SLURM_JOB_END_TIME=$(date -d \"$(SLURM_TIME_FORMAT=standard squeue -h -j $SLURM_JOB_ID -o %e)\" +%s) "
+          "in the batch script, as "
           "switchyard submit does"};
 }
 
 }  // namespace
 
 Json examine_rank(Communicator& world, const DoctorOptions& options) {
-  const int64_t cpus_per_task = variable_as_int("SLURM_CPUS_PER_TASK");
-  Json versions = Json::object();
-  std::string isa;
-  for (const auto& [name, value] : version_facts())
-    if (name == "cpu_isa") {
-      isa = value;
-    } else {
-      versions[name] = value;
-    }
   Json facts = {{"rank", world.rank()},
-                {"host", LeaseHolder::self().host},
                 {"world_size", world.size()},
                 {"step_tasks", variable_as_int("SLURM_STEP_NUM_TASKS")},
                 {"mpirun", !variable("OMPI_COMM_WORLD_SIZE").empty()},
                 {"mpi_type", variable("SLURM_MPI_TYPE")},
-                {"binary", hash_of_file("/proc/self/exe")},
-                {"versions", versions},
-                {"cpu_isa", isa},
                 {"affinity", affinity()},
-                {"cores", available_cores()},
-                {"threads", options.threads > 0 ? options.threads : cpus_per_task},
-                {"memory", available_memory()},
-                {"gpus", count_gpus()},
+                {"threads", options.threads > 0 ? options.threads : variable_as_int("SLURM_CPUS_PER_TASK")},
                 {"allotted_gpus", variable_as_int("SLURM_GPUS_ON_NODE")},
-                {"usable_gpus", num_devices()},
-                {"why_no_gpus", num_devices() > 0 ? "" : why_no_devices()},
                 {"job", variable("SLURM_JOB_ID")},
-                {"knows_end", !variable("SLURM_JOB_END_TIME").empty()}};
+                {"knows_end", !variable("SLURM_JOB_END_TIME").empty()},
+                {"failures", Json::array()}};
+  take(facts, "host", "unknown", [] { return LeaseHolder::self().host; });
+  take(facts, "binary", "", [] { return hash_of_file("/proc/self/exe"); });
+  take(facts, "versions", Json::object(), library_versions);
+  take(facts, "cpu_isa", "", cpu_isa);
+  take(facts, "cores", 0, available_cores);
+  take(facts, "memory", 0, available_memory);
+  take(facts, "gpus", 0, count_gpus);
+  take(facts, "usable_gpus", 0, num_devices);
+  take(facts, "why_no_gpus", "", [] { return num_devices() > 0 ? std::string() : why_no_devices(); });
   if (!options.run.empty() && !options.dry_run) facts["run"] = probe_directory(world, options.run);
   world.barrier();
   facts["clock"] = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -261,7 +290,7 @@ Json examine_rank(Communicator& world, const DoctorOptions& options) {
 
 std::vector<Finding> diagnose(const std::vector<Json>& ranks) {
   const Json& first = ranks.front();
-  std::vector<Finding> findings;
+  std::vector<Finding> findings = check_failures(ranks);
   findings.push_back(check_world(ranks));
   findings.push_back(check_same(ranks, "binary", "program", "install one build on a file system that all nodes mount",
                                 Finding::fault));
@@ -274,7 +303,7 @@ std::vector<Finding> diagnose(const std::vector<Json>& ranks) {
                                 Finding::fault));
   if (first.contains("run")) findings.push_back(check_run_directory(ranks));
   findings.push_back(check_cores(ranks));
-  findings.push_back(check_gpus(ranks, first.at("versions").at("cuda") != "not in this build"));
+  findings.push_back(check_gpus(ranks, first.at("versions").value("cuda", "not in this build") != "not in this build"));
   findings.push_back(check_clocks(ranks));
   findings.push_back(check_deadline(first));
   const auto memory = [](const Json& rank) { return rank.at("memory").get<uint64_t>(); };
@@ -300,7 +329,7 @@ int run_doctor(Runtime& runtime, std::span<const std::string> args) {
   if (!parse_job_options(set, "doctor", args)) return 0;
   Communicator& world = runtime.world;
   std::vector<Json> ranks;
-  for (const std::string& text : world.all_gather_strings(examine_rank(world, options).dump()))
+  for (const std::string& text : world.all_gather_strings(to_text(examine_rank(world, options))))
     ranks.push_back(parse_json(text, "facts"));
   const std::vector<Finding> findings = diagnose(ranks);
   const bool faulty = std::ranges::any_of(findings, [](const Finding& f) { return f.level == Finding::fault; });
@@ -317,7 +346,7 @@ int run_doctor(Runtime& runtime, std::span<const std::string> args) {
     std::cout << fmt::format("{:<8} {:<17} {}\n", kLevels[f.level], f.subject, f.text);
     if (!f.advice.empty()) std::cout << fmt::format("{:<8} {:<17} -> {}\n", "", "", f.advice);
   }
-  if (options.json) std::cout << json.dump(2) << '\n';
+  if (options.json) std::cout << to_text(json, 2) << '\n';
   std::cout << std::flush;
   return code;
 }

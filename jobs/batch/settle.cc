@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "io/attempts.h"
 #include "io/file.h"
+#include "io/json.h"
 #include "io/lease.h"
 #include "jobs/batch/attempt_log.h"
 #include "jobs/job.h"
@@ -45,8 +46,10 @@ class Settler {
     attempt_ = name.empty() ? last_attempt(run_) : run_.attempts_path() / name;
     for (const Attempt& attempt : list_attempts(run_))  // a script may start several, the last is meant
       if (!name.empty() && attempt.name().starts_with(name + ".")) attempt_ = attempt.path;
-    if (run_.has_state()) state_ = run_.read_state();
-    wrote_state_ = run_.has_state() && !attempt_.empty() && state_.attempt == attempt_.filename();
+    const std::optional<RunState> state = run_.find_state();
+    if (state) state_ = *state;
+    wrote_state_ = state && !attempt_.empty() && state->attempt == attempt_.filename();
+    was_complete_ = state && state->status == RunStatus::complete;
     if (const auto holder = read_lease_holder(run_.lease_path())) lease_nonce_ = holder->nonce;
   }
 
@@ -62,19 +65,20 @@ class Settler {
     std::filesystem::remove(run_.lease_path(), ignored);
     const Json end = {
         {"rc", rc_}, {"exit_code", state_.exit_code}, {"requeue", settlement.requeue}, {"message", state_.message}};
-    if (!attempt_.empty()) write_file_atomically(attempt_ / "end.json", end.dump() + "\n");
+    if (!attempt_.empty()) write_file_atomically(attempt_ / "end.json", to_text(end) + "\n");
     return settlement;
   }
 
  private:
   /// An attempt that died before it could begin counts as well.
   void begin_if_it_never_did() {
-    if (attempt_.empty() || std::filesystem::exists(attempt_ / "start.json")) return;
+    std::error_code unknown;  // if it cannot be told, writing it says why
+    if (attempt_.empty() || std::filesystem::exists(attempt_ / "start.json", unknown)) return;
     begin_attempt(run_);
   }
 
   void mend() {
-    if (run_.has_state() && state_.status == RunStatus::complete) return;
+    if (was_complete_) return;
     const std::string verdict = attempt_.empty() ? std::string() : read_verdict(attempt_ / "hang");
     if (!verdict.empty()) {
       set(RunStatus::interrupted, ExitCode::timeout, verdict);
@@ -118,6 +122,7 @@ class Settler {
   RunState state_;
   std::string lease_nonce_;   ///< as it was found
   bool wrote_state_ = false;  ///< the attempt in question wrote the state that is there
+  bool was_complete_ = false;
 };
 
 }  // namespace
@@ -127,15 +132,15 @@ Settlement settle(const RunDirectory& run, std::optional<int> rc) {
   if (rc && holder && !is_ours(*holder))  // without a code: whether that one still lives, the next attempt finds out
     return {false, fmt::format("the run directory is in the hands of {}", holder->describe())};
   // A command that does not fit the run says nothing about the run.
-  if (rc == static_cast<int>(ExitCode::mismatch) && run.has_state()) return {false, last_error(last_attempt(run))};
+  const std::optional<RunState> state = run.find_state();
+  if (rc == static_cast<int>(ExitCode::mismatch) && state) return {false, last_error(last_attempt(run))};
   if (rc) return Settler(run, *rc).settle();
-  if (!run.has_state()) return {true, "nothing was done yet"};
-  const RunState state = run.read_state();
-  const bool over = state.status == RunStatus::complete || state.status == RunStatus::failed;
-  if (over) return {false, fmt::format("the run is {}", name_of(state.status))};
+  if (!state) return {true, "nothing is said to be done yet"};
+  const bool over = state->status == RunStatus::complete || state->status == RunStatus::failed;
+  if (over) return {false, fmt::format("the run is {}", name_of(state->status))};
   const std::vector<Attempt> attempts = list_attempts(run);
-  if (!attempts.empty() && attempts.back().stopped) return {false, state.message};
-  return {true, fmt::format("the run is {}", name_of(state.status))};
+  if (!attempts.empty() && attempts.back().stopped) return {false, state->message};
+  return {true, fmt::format("the run is {}", name_of(state->status))};
 }
 
 void SettleOptions::describe(OptionSet& o) {

@@ -2,34 +2,59 @@
 
 #include <cstdlib>
 #include <map>
+#include <regex>
 #include <sstream>
 
 #include "base/error.h"
 #include "io/command.h"
+#include "io/json.h"
+#include "jobs/batch/array_indices.h"
 
 namespace switchyard {
 namespace {
 
+constexpr const char* kBlanks = " \t\r\n";
+
 std::string trimmed(const std::string& text) {
-  const size_t end = text.find_last_not_of(" \n");
-  return end == std::string::npos ? std::string() : text.substr(0, end + 1);
+  const size_t begin = text.find_first_not_of(kBlanks), end = text.find_last_not_of(kBlanks);
+  return begin == std::string::npos ? std::string() : text.substr(begin, end + 1 - begin);
+}
+
+std::optional<CommandResult> scontrol(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "scontrol");
+  return run_command(arguments, client_environment());
 }
 
 }  // namespace
 
-std::string sbatch(const std::vector<std::string>& arguments) {
+std::string parse_job_id(const std::string& output) {
+  const std::string text = trimmed(output), line = trimmed(text.substr(text.rfind('\n') + 1));
+  // "17;cluster"; a wrapper of sbatch may have left --parsable out.
+  static const std::regex kId("(?:Submitted batch job )?([0-9]{1,18})(?:;.*| on cluster .*)?");
+  std::smatch m;
+  if (line.size() > 1024 || !std::regex_match(line, m, kId))
+    fail(ExitCode::environment,
+         "sbatch --parsable: expected a job's id in the last line, found {}; whether a job was queued, squeue tells",
+         brief(Json(line)));
+  return m[1];
+}
+
+std::string sbatch(const std::vector<std::string>& arguments, const Environment& environment) {
   std::vector<std::string> argv = {"sbatch", "--parsable"};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
-  // What a surrounding job left there is not meant for this one; where Slurm's configuration is, is.
-  auto environment = environment_without({"SLURM_", "SBATCH_", "SRUN_", "PMIX_", "PMI_", "OMPI_"});
-  if (const char* configuration = std::getenv("SLURM_CONF")) environment["SLURM_CONF"] = configuration;
   const auto result = run_command(argv, environment);
   if (!result) fail(ExitCode::environment, "sbatch: no such program in PATH; is Slurm installed on this host?");
   if (result->exit_code != 0)
     fail(ExitCode::environment, "sbatch refused the job (exit code {}): {}", result->exit_code, trimmed(result->err));
-  const std::string id = trimmed(result->out.substr(0, result->out.find(';')));  // "17;cluster"
-  if (id.empty()) fail(ExitCode::environment, "sbatch --parsable: expected a job id, got nothing");
-  return id;
+  return parse_job_id(result->out);
+}
+
+int64_t max_array_size() {
+  const auto result = scontrol({"show", "config"});
+  std::smatch m;
+  const bool known = result && result->exit_code == 0 &&
+                     std::regex_search(result->out, m, std::regex("MaxArraySize *= *([0-9]{1,18})"));
+  return known ? std::stoll(m[1]) : kLargestArraySize;
 }
 
 std::vector<SlurmJob> parse_jobs(const std::string& text) {
@@ -58,12 +83,12 @@ std::vector<SlurmJob> parse_jobs(const std::string& text) {
 }
 
 bool slurm_answers() {
-  const auto result = run_command({"scontrol", "ping"});
+  const auto result = scontrol({"ping"});
   return result && result->exit_code == 0;
 }
 
 std::vector<SlurmJob> find_jobs(const std::string& id) {
-  const auto result = run_command({"scontrol", "show", "job", id, "--oneliner"});
+  const auto result = scontrol({"show", "job", id, "--oneliner"});
   if (!result || result->exit_code != 0) return {};
   return parse_jobs(result->out);
 }

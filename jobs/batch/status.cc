@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "base/log.h"
 #include "io/attempts.h"
 #include "io/lease.h"
 #include "jobs/batch/attempt_log.h"
@@ -14,6 +15,13 @@
 
 namespace switchyard {
 namespace {
+
+constexpr std::string_view kBadRun = "error";
+
+std::optional<double> number_of(const Json& line, std::string_view field) {
+  const Json* value = line.is_object() ? find_field(line, field) : nullptr;
+  return value != nullptr && value->is_number() ? std::optional(value->get<double>()) : std::nullopt;
+}
 
 /// Records per second over the last chunks of this attempt in metrics.jsonl; 0 when there are none.
 double recent_rate(const RunDirectory& run) {
@@ -26,12 +34,12 @@ double recent_rate(const RunDirectory& run) {
   const double began = attempts.empty() ? 0 : static_cast<double>(attempts.back().started);
   double records = 0, first = 0, last = 0;
   for (const std::string& text : lines) {
-    const Json line = Json::parse(text, nullptr, false);  // the last may be half written
-    if (!line.is_object() || !line.contains("time") || !line.contains("records")) continue;
-    if (line["time"].get<double>() < began) continue;
-    last = line["time"].get<double>();
-    if (first == 0) first = last - line.value("seconds", 0.0);
-    records += line["records"].get<double>() + line.value("rejects", 0.0);
+    const Json line = parse_json_if_whole(text).value_or(Json());  // the last may be half written
+    const std::optional<double> time = number_of(line, "time"), scored = number_of(line, "records");
+    if (!time || !scored || *time < began) continue;
+    last = *time;
+    if (first == 0) first = last - number_of(line, "seconds").value_or(0);
+    records += *scored + number_of(line, "rejects").value_or(0);
   }
   return last > first ? records / (last - first) : 0;
 }
@@ -83,6 +91,31 @@ std::string why_gone(const RunDirectory& run, const RunState& state, const RunRe
   return {};
 }
 
+void check_directory(const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return;
+  fail(ExitCode::input, "status: {}: expected a run directory{}", path.native(), error ? ": " + error.message() : "");
+}
+
+/// One bad run among many is a row like the others.
+RunReport report_or_error(const RunDirectory& run) {
+  const auto bad = [&](ExitCode code, const std::string& message) {
+    RunReport report;
+    report.run = run.root().native();
+    report.state = kBadRun;
+    report.counts.exit_code = static_cast<int>(code);
+    report.message = message;
+    return report;
+  };
+  try {
+    return report_on(run);
+  } catch (const Error& error) {
+    return bad(error.code(), error.what());
+  } catch (const std::exception& error) {
+    return bad(ExitCode::internal, fmt::format("internal error: {}", error.what()));
+  }
+}
+
 std::string progress(const RunState& s) {
   return s.chunks_total == 0 ? "-" : fmt::format("{}/{}", s.chunks_done, s.chunks_total);
 }
@@ -105,10 +138,10 @@ std::string joint_state(const std::optional<RunState>& state, bool submitted, co
 RunReport report_on(const RunDirectory& run) {
   RunReport report;
   report.run = run.root().native();
-  std::optional<RunState> state;
-  if (run.has_state()) state = run.read_state();
+  check_directory(run.root());
+  std::optional<RunState> state = run.find_state();
   const std::vector<std::string> submitted = last_submission(run);
-  if (!std::filesystem::is_directory(run.root()) || (!state && submitted.empty() && !run.has_manifest()))
+  if (!state && submitted.empty() && !run.has_manifest())
     fail(ExitCode::input, "status: {}: expected a run directory", report.run);
   find_job(report, state, submitted);
   // A job that is queued, or loading, for a run that an earlier one left says nothing of its own yet.
@@ -143,7 +176,7 @@ RunReport report_on(const RunDirectory& run) {
 }
 
 Json to_json(const RunReport& r) {
-  Json json = {{"run", r.run},
+  Json json = {{"run", path_to_json(r.run)},
                {"state", r.state},
                {"exit_code", r.counts.exit_code},
                {"message", r.message},
@@ -200,15 +233,21 @@ int run_status(Runtime&, std::span<const std::string> args) {
   options.describe(set);
   if (!parse_job_options(set, "status", args)) return 0;
   std::vector<RunReport> reports;
-  for (const std::string& run : options.run) reports.push_back(report_on(RunDirectory(run)));
+  for (const std::string& run : options.run) reports.push_back(report_or_error(RunDirectory(run)));
   if (options.json) {
     Json json = Json::array();
     for (const RunReport& report : reports) json.push_back(to_json(report));
-    std::cout << json.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
+    std::cout << to_text(json, 2) << '\n';
   } else {
     for (const std::string& line : status_table(reports)) std::cout << line << '\n';
   }
-  return 0;
+  int code = static_cast<int>(ExitCode::complete);
+  for (const RunReport& report : reports) {
+    if (report.state != kBadRun) continue;
+    log::error("{}", report.message);
+    if (code == 0) code = report.counts.exit_code;
+  }
+  return code;
 }
 
 }  // namespace switchyard

@@ -14,7 +14,8 @@ namespace switchyard {
 
 struct RunReport {
   std::string run;
-  std::string state;  ///< of RunStatus, or: submitted, queued, starting, requeued, lost
+  std::string state;  ///< of RunStatus, or: submitted, queued, starting, requeued, lost,
+                      ///< error (it cannot be told: the message says why)
   RunState counts;
   double records_per_second = 0, seconds_left = -1;  ///< negative: not known
   std::string job;                                   ///< the last submitted; empty: none

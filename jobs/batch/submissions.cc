@@ -1,5 +1,6 @@
 #include "jobs/batch/submissions.h"
 
+#include <algorithm>
 #include <ctime>
 #include <fstream>
 
@@ -17,17 +18,20 @@ std::filesystem::path path_of(const RunDirectory& run) {
 
 void record_submission(const RunDirectory& run, const std::vector<std::string>& job_ids) {
   const Json line = {{"time", static_cast<int64_t>(std::time(nullptr))}, {"jobs", job_ids}};
-  append_line(path_of(run), line.dump());
+  append_line(path_of(run), to_text(line));
 }
 
 std::vector<std::string> last_submission(const RunDirectory& run) {
   std::ifstream file(path_of(run));
   std::vector<std::string> ids;
   for (std::string text; std::getline(file, text);) {
-    const Json line = Json::parse(text, nullptr, false);
+    const Json line = parse_json_if_whole(text).value_or(Json());
     if (!line.is_object()) continue;  // cut off by a full disk
-    if (const Json* jobs = find_field(line, "jobs"); jobs != nullptr && jobs->is_array())
-      ids = jobs->get<std::vector<std::string>>();
+    const Json* jobs = find_field(line, "jobs");
+    if (jobs == nullptr || !jobs->is_array() ||
+        !std::ranges::all_of(*jobs, [](const Json& id) { return id.is_string(); }))
+      continue;
+    ids = jobs->get<std::vector<std::string>>();
   }
   return ids;
 }

@@ -2,6 +2,7 @@
 #include "jobs/batch/submit.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -13,7 +14,10 @@
 
 #include "base/log.h"
 #include "io/file.h"
+#include "io/json.h"
+#include "jobs/batch/array_indices.h"
 #include "jobs/batch/batch_script.h"
+#include "jobs/batch/sbatch_options.h"
 #include "jobs/batch/slurm_client.h"
 #include "jobs/batch/submissions.h"
 #include "jobs/job.h"
@@ -26,21 +30,26 @@ namespace {
 struct Submission {
   SubmitOptions options;
   std::string job, run;
-  std::vector<std::string> arguments;       ///< of the job, all values resolved
-  std::vector<std::string> sbatch_options;  ///< after "--"
+  std::vector<std::string> arguments;  ///< of the job, all values resolved
+  std::vector<std::string> files;      ///< that the job reads; one may be relative to where the job starts
+  SbatchOptions sbatch_options;        ///< after "--"
+  std::vector<int64_t> indices;        ///< of an array; there may be millions
+
+  bool is_array() const { return !options.array.empty(); }
+  size_t num_runs() const { return is_array() ? indices.size() : 1; }
+  /// A path of the job's as its i-th run has it.
+  std::string path_of(const std::string& path, size_t i) const;
+  /// The first has the script.
+  RunDirectory run_directory(size_t i) const { return RunDirectory(path_of(run, i)); }
 };
 
-/// sbatch's options as lines: a word that is no option is the value of the one before it.
-std::vector<std::string> as_lines(std::span<const std::string> words) {
-  std::vector<std::string> lines;
-  for (const std::string& word : words) {
-    if (word.starts_with("-") || lines.empty()) {
-      lines.push_back(shell_word(word));
-    } else {
-      lines.back() += " " + shell_word(word);
-    }
-  }
-  return lines;
+std::string Submission::path_of(const std::string& path, size_t i) const {
+  constexpr std::string_view kIndex = "%a";
+  if (!is_array()) return path;
+  std::string text = path;
+  for (size_t at = text.find(kIndex); at != std::string::npos; at = text.find(kIndex))
+    text.replace(at, kIndex.size(), std::to_string(indices[i]));
+  return text;
 }
 
 const JobEntry& find_batch_job(const std::string& name) {
@@ -87,13 +96,15 @@ bool parse(std::span<const std::string> args, Submission& s) {
   for (const auto& option : of_job.options()) {
     if (known.contains(option.name) || !set.is_given(option.name)) continue;
     if (option.name == "run") {
-      s.run = absolute_path(option_text(option));  // as settle gets it, wherever the job starts
+      s.run = absolute_path(option_text(option), ExitCode::output);  // as settle gets it, wherever the job starts
       s.arguments.insert(s.arguments.end(), {"--run", s.run});
-    } else {
-      for (const std::string& word : option_words(option)) s.arguments.push_back(word);
+      continue;
     }
+    if (option.name == "model") s.files.push_back(option_text(option) + "/config.json");
+    if (option.name == "input") s.files.push_back(option_text(option));
+    for (const std::string& word : option_words(option)) s.arguments.push_back(word);
   }
-  if (separator != args.end()) s.sbatch_options = as_lines({separator + 1, args.end()});
+  if (separator != args.end()) s.sbatch_options = SbatchOptions({separator + 1, args.end()});
   return true;
 }
 
@@ -109,65 +120,112 @@ std::optional<int64_t> limit_seconds(const std::string& text) {
   return (number(1) * 60 + number(2)) * 60 + number(3);
 }
 
-void check(const Submission& s) {
-  const SubmitOptions& o = s.options;
-  if (const auto limit = limit_seconds(o.time); limit && *limit <= o.signal_seconds)
+void check_time(const SubmitOptions& o) {
+  const std::optional<int64_t> limit = limit_seconds(o.time);
+  if (limit && *limit > 0 && *limit <= o.signal_seconds)  // 0: no limit
     fail(ExitCode::usage,
          "submit: --time {} is no longer than --signal-seconds {}: the job would be told to stop when it starts",
          o.time, o.signal_seconds);
-  if (!o.array.empty() &&
-      !std::regex_match(o.array, std::regex("[0-9]+(-[0-9]+(:[0-9]+)?)?(,[0-9]+(-[0-9]+(:[0-9]+)?)?)*(%[0-9]+)?")))
-    fail(ExitCode::usage, "submit: --array: expected indices such as 0-9, 1,5,7 or 0-99%4, found {}", o.array);
-  if (!o.array.empty() && s.run.find("%a") == std::string::npos)
+}
+
+void check_texts(const Submission& s) {
+  const SubmitOptions& o = s.options;
+  check_sbatch_value("--name", o.name, kMaxSlurmName);
+  check_sbatch_value("--partition", o.partition, kMaxSlurmName);
+  check_sbatch_value("--account", o.account, kMaxSlurmName);
+  check_sbatch_value("--qos", o.qos, kMaxSlurmName);
+  check_sbatch_value("--time", o.time, kMaxSlurmName);
+  check_sbatch_value("--memory", o.memory, kMaxSlurmName);
+  check_sbatch_value("--array", o.array, kMaxSlurmWord);
+  check_sbatch_value("--run", s.run, kMaxSlurmWord);
+  check_sbatch_value("working directory", absolute_path(".", ExitCode::environment), kMaxSlurmWord);
+  if (s.run.find('\\') != std::string::npos)
+    fail(ExitCode::usage,
+         "submit: --run: expected a path without backslashes, which Slurm drops from names of logs, "
+         "found {}",
+         s.run);
+  if (o.srun_flags.find_first_of("\n\r") != std::string::npos || !are_shell_words(o.srun_flags))
+    fail(ExitCode::usage, "submit: --srun-flags: expected a shell's words on one line, all quotes closed, found {}",
+         brief(Json(o.srun_flags)));
+}
+
+void check_array(const Submission& s) {
+  if (s.run.find("%a") == std::string::npos)
     fail(ExitCode::usage,
          "submit: --array: the tasks would share run directory {}: put %a, the task's index, into --run", s.run);
-  if (!o.array.empty() && o.chain > 0) fail(ExitCode::usage, "submit: --array and --chain exclude each other");
+  if (s.options.chain > 0) fail(ExitCode::usage, "submit: --array and --chain exclude each other");
 }
 
-/// The indices of 0-9, 1,5,7 or 0-99:3%4.
-std::vector<int64_t> array_indices(const std::string& array) {
-  std::vector<int64_t> indices;
-  std::istringstream parts(array.substr(0, array.find('%')));
-  for (std::string part; std::getline(parts, part, ',');) {
-    std::smatch m;
-    std::regex_match(part, m, std::regex("([0-9]+)(?:-([0-9]+)(?::([0-9]+))?)?"));
-    const int64_t first = std::stoll(m[1]), last = m[2].matched ? std::stoll(m[2]) : first;
-    const int64_t step = m[3].matched ? std::max<int64_t>(1, std::stoll(m[3])) : 1;
-    for (int64_t i = first; i <= last; i += step) indices.push_back(i);
+/// A job that waits for another may find files that are not there yet. Of very many points the first and the last are
+/// looked at.
+void check_files(const Submission& s) {
+  constexpr size_t kMostChecked = 1000;
+  if (s.sbatch_options.has(kDependency)) return;
+  const std::filesystem::path directory =
+      std::filesystem::path(absolute_path(".", ExitCode::environment)) / s.sbatch_options.value_of(kChdir).value_or("");
+  const size_t last = s.num_runs() - 1, step = s.num_runs() > kMostChecked ? std::max<size_t>(last, 1) : 1;
+  for (const std::string& file : s.files) {
+    const bool is_shared = s.path_of(file, 0) == file;
+    for (size_t i = 0; i <= (is_shared ? 0 : last); i += step) InputFile(directory / s.path_of(file, i));
   }
-  return indices;
 }
 
-std::string point_path(std::string run, int64_t index) {
-  for (size_t at = run.find("%a"); at != std::string::npos; at = run.find("%a"))
-    run.replace(at, 2, std::to_string(index));
-  return run;
+/// Also finds out which points an array has.
+void check(Submission& s) {
+  check_time(s.options);
+  check_texts(s);
+  if (s.is_array()) {
+    // Another cluster's limit is not asked for.
+    const bool elsewhere = s.sbatch_options.has(kClusters);
+    s.indices = array_indices(s.options.array, elsewhere ? kLargestArraySize : max_array_size());
+    check_array(s);
+  }
+  check_files(s);
 }
 
-/// Run directories, one per point. The first has the script.
-std::vector<RunDirectory> run_directories(const Submission& s) {
-  if (s.options.array.empty()) return {RunDirectory(absolute_path(s.run))};
-  std::vector<RunDirectory> runs;
-  for (const int64_t index : array_indices(s.options.array)) runs.emplace_back(absolute_path(point_path(s.run, index)));
-  return runs;
+std::string own_path() {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) fail(ExitCode::environment, "cannot read /proc/self/exe: {}", error.message());
+  return path.native();
+}
+
+/// Which of PATH's folders has a program; empty: none.
+std::string directory_in_path(const std::string& program) {
+  const char* path = std::getenv("PATH");
+  std::istringstream folders(path == nullptr ? "" : path);
+  for (std::string folder; std::getline(folders, folder, ':');)
+    if (folder.starts_with('/') && ::access((folder + "/" + program).c_str(), X_OK) == 0) return folder;
+  return {};
+}
+
+/// What the command line, the site file or the words after "--" say of where the job runs.
+std::set<std::string> chosen_options(const Submission& s) {
+  std::set<std::string> chosen;
+  for (const SbatchOption& option : {kAccount, kClusters, kConstraint, kPartition, kQos, kReservation})
+    if (s.sbatch_options.has(option)) chosen.emplace(option.name);
+  if (!s.options.account.empty()) chosen.emplace(kAccount.name);
+  if (!s.options.partition.empty()) chosen.emplace(kPartition.name);
+  if (!s.options.qos.empty()) chosen.emplace(kQos.name);
+  return chosen;
 }
 
 BatchScript make_script(const Submission& s, const RunDirectory& first) {
   const SubmitOptions& o = s.options;
   BatchScript script;
-  script.program = std::filesystem::read_symlink("/proc/self/exe").native();
+  script.program = own_path();
   script.job = s.job;
   script.arguments = s.arguments;
-  script.run = absolute_path(s.run);
+  script.run = s.run;
   // Slurm's patterns: %j a job, %A and %a an array's task, %% a percent sign.
   const std::string attempts = std::regex_replace(first.attempts_path().native(), std::regex("%"), "%%");
-  script.log = attempts + (s.options.array.empty() ? "/%j.log" : "/%A_%a.log");
-  script.directory = std::filesystem::current_path().native();
+  script.log = attempts + (s.is_array() ? "/%A_%a.log" : "/%j.log");
+  script.directory = absolute_path(".", ExitCode::environment);
   script.name =
       o.name.empty() ? fmt::format("{}-{}", s.job, std::filesystem::path(script.run).filename().native()) : o.name;
   script.array = o.array;
   const auto add = [&](std::string_view option, const std::string& value) {
-    if (!value.empty()) script.sbatch_options.push_back(fmt::format("--{}={}", option, shell_word(value)));
+    if (!value.empty()) script.sbatch_options.push_back(fmt::format("--{}={}", option, sbatch_word(value)));
   };
   const auto add_count = [&](std::string_view option, int64_t value) {
     if (value > 0) add(option, std::to_string(value));
@@ -181,9 +239,11 @@ BatchScript make_script(const Submission& s, const RunDirectory& first) {
   add_count("cpus-per-task", o.cpus_per_task);
   add_count("gpus-per-node", o.gpus_per_node);
   add("mem", o.memory);
-  script.sbatch_options.insert(script.sbatch_options.end(), s.sbatch_options.begin(), s.sbatch_options.end());
+  const std::vector<std::string> more = s.sbatch_options.lines();
+  script.sbatch_options.insert(script.sbatch_options.end(), more.begin(), more.end());
   script.modules = o.module;
   script.setup = o.setup;
+  script.slurm_path = directory_in_path("sbatch");
   script.mpi = o.mpi;
   script.srun_flags = o.srun_flags;
   script.signal_seconds = o.signal_seconds;
@@ -191,10 +251,10 @@ BatchScript make_script(const Submission& s, const RunDirectory& first) {
   return script;
 }
 
-void record(const Submission& s, const std::vector<RunDirectory>& runs, const std::vector<std::string>& ids) {
-  if (s.options.array.empty()) return record_submission(runs.front(), ids);
-  const std::vector<int64_t> indices = array_indices(s.options.array);
-  for (size_t i = 0; i < runs.size(); ++i) record_submission(runs[i], {fmt::format("{}_{}", ids.front(), indices[i])});
+void record(const Submission& s, const std::vector<std::string>& ids) {
+  if (!s.is_array()) return record_submission(s.run_directory(0), ids);
+  for (size_t i = 0; i < s.num_runs(); ++i)
+    record_submission(s.run_directory(i), {fmt::format("{}_{}", ids.front(), s.indices[i])});
 }
 
 bool has_ended(const std::string& job) {
@@ -203,19 +263,19 @@ bool has_ended(const std::string& job) {
 }
 
 /// Waits until Slurm is done with the last job; the exit code of the first run that is not complete.
-int wait_for(const std::string& last, const std::vector<RunDirectory>& runs) {
+int wait_for(const std::string& last, const Submission& s) {
   constexpr int kTimes = 5;  // an answer may fail now and then, and an empty one looks like the end
   for (int ended = 0; ended < kTimes; ended = has_ended(last) ? ended + 1 : 0)
     std::this_thread::sleep_for(std::chrono::seconds(1));
   int code = static_cast<int>(ExitCode::complete);
-  for (const RunDirectory& run : runs) {
-    if (!run.has_state())
-      fail(ExitCode::environment, "job {} ended and left no state in {}", last, run.root().native());
-    const RunState state = run.read_state();
-    const bool over = state.status == RunStatus::complete || state.status == RunStatus::failed;
-    log::info("{} is {}{}", run.root().native(), name_of(state.status),
-              state.message.empty() ? "" : ": " + state.message);
-    if (code == 0) code = over ? state.exit_code : static_cast<int>(ExitCode::interrupted);
+  for (size_t i = 0; i < s.num_runs(); ++i) {
+    const RunDirectory run = s.run_directory(i);
+    const std::optional<RunState> state = run.find_state();
+    if (!state) fail(ExitCode::environment, "job {} ended and left no state in {}", last, run.root().native());
+    const bool over = state->status == RunStatus::complete || state->status == RunStatus::failed;
+    log::info("{} is {}{}", run.root().native(), name_of(state->status),
+              state->message.empty() ? "" : ": " + state->message);
+    if (code == 0) code = over ? state->exit_code : static_cast<int>(ExitCode::interrupted);
   }
   return code;
 }
@@ -258,29 +318,29 @@ int run_submit(Runtime&, std::span<const std::string> args) {
   Submission s;
   if (!parse(args, s)) return 0;
   check(s);
-  const std::vector<RunDirectory> runs = run_directories(s);
-  const RunDirectory& first = runs.front();
+  const RunDirectory first = s.run_directory(0);
   const std::string text = render(make_script(s, first));
+  const Environment environment = sbatch_environment(chosen_options(s));
   if (s.options.dry_run) {
     std::cout << text;
     return 0;
   }
-  for (const RunDirectory& run : runs) run.create();
+  for (size_t i = 0; i < s.num_runs(); ++i) s.run_directory(i).create();
   const std::filesystem::path path = first.root() / "batch.sh";
   write_file_atomically(path, text);
   ::chmod(path.c_str(), 0755);
 
   std::vector<std::string> ids;
   const auto queue = [&](const std::vector<std::string>& arguments) {
-    ids.push_back(sbatch(arguments));
+    ids.push_back(sbatch(arguments, environment));
     std::cout << ids.back() << std::endl;
-    record(s, runs, ids);  // each at once: the next may be refused
+    record(s, ids);  // each at once: the next may be refused
   };
   queue({path.native()});
   for (int64_t i = 0; i < s.options.chain; ++i)
     queue({"--dependency=afternotok:" + ids.back(), "--kill-on-invalid-dep=yes", path.native(), ids.back()});
   log::info("submitted: switchyard status {} tells how it stands", first.root().native());
-  return s.options.wait ? wait_for(ids.back(), runs) : 0;
+  return s.options.wait ? wait_for(ids.back(), s) : 0;
 }
 
 }  // namespace switchyard

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <limits>
 
+#include "base/log.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "io/lease.h"
@@ -13,6 +14,20 @@ namespace switchyard {
 namespace {
 
 constexpr const char *kStart = "start.json", *kEnd = "end.json";
+
+Attempt read_attempt(const std::filesystem::path& folder) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  const std::string start_path = folder / kStart, end_path = folder / kEnd;
+  const Json start = parse_json(read_text_file(start_path, 1 << 16), start_path);
+  Attempt attempt;
+  attempt.path = folder;
+  attempt.number = require_int(start, "number", start_path, 0, kMost);
+  attempt.chunks_at_start = require_int(start, "chunks", start_path, 0, kMost);
+  attempt.started = require_int(start, "time", start_path, 0, kMost);
+  if (file_exists(end_path))
+    attempt.stopped = !require_bool(parse_json(read_text_file(end_path, 1 << 16), end_path), "requeue", end_path);
+  return attempt;
+}
 
 }  // namespace
 
@@ -34,27 +49,25 @@ Attempt begin_attempt(const RunDirectory& run) {
     attempt.path = stem;
     if (n > 0) attempt.path += fmt::format(".{}", n);
     make_directories(attempt.path);
-    if (write_file_once(attempt.path / kStart, start.dump() + "\n")) return attempt;
+    if (write_file_once(attempt.path / kStart, to_text(start) + "\n")) return attempt;
   }
+}
+
+std::vector<std::filesystem::path> attempt_folders(const RunDirectory& run) {
+  std::vector<std::filesystem::path> folders = list_directory(run.attempts_path());
+  std::erase_if(folders, [](const std::filesystem::path& path) { return !directory_exists(path); });
+  return folders;
 }
 
 std::vector<Attempt> list_attempts(const RunDirectory& run) {
   std::vector<Attempt> attempts;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(run.attempts_path(), error)) {
-    const std::filesystem::path path = entry.path() / kStart;
-    if (!std::filesystem::exists(path)) continue;
-    const Json start = parse_json(read_text_file(path, 1 << 16), path.native());
-    constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-    Attempt& attempt = attempts.emplace_back();
-    attempt.path = entry.path();
-    attempt.number = require_int(start, "number", path.native(), 0, kMost);
-    attempt.chunks_at_start = require_int(start, "chunks", path.native(), 0, kMost);
-    attempt.started = require_int(start, "time", path.native(), 0, kMost);
-    const std::filesystem::path end_path = entry.path() / kEnd;
-    if (!std::filesystem::exists(end_path)) continue;
-    const Json end = parse_json(read_text_file(end_path, 1 << 16), end_path.native());
-    attempt.stopped = !require_bool(end, "requeue", end_path.native());
+  for (const std::filesystem::path& folder : attempt_folders(run)) {
+    if (!file_exists(folder / kStart)) continue;
+    try {
+      attempts.push_back(read_attempt(folder));
+    } catch (const Error& error) {  // cut off by a crash; others can do without it
+      log::warning("{}; the attempt is passed over", error.what());
+    }
   }
   std::ranges::sort(attempts, {}, [](const Attempt& a) { return std::pair(a.number, a.path); });
   return attempts;

@@ -27,6 +27,9 @@ std::string slurm_attempt_name();
 /// of the lease: several may begin at once otherwise. A second attempt of the same name gets the next free NAME.N.
 Attempt begin_attempt(const RunDirectory& run);
 
+/// All attempts/NAME, those that never began as well. Fails (input) if they cannot be listed.
+std::vector<std::filesystem::path> attempt_folders(const RunDirectory& run);
+
 std::vector<Attempt> list_attempts(const RunDirectory& run);  ///< those that began, in order
 
 /// How many of the last attempts, in a row, began with as many shards as there are now; none before one that was

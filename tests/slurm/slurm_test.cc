@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <thread>
 
 #include "tests/slurm/cluster.h"
@@ -108,6 +109,16 @@ TEST_F(SlurmTest, ASubmittedJobCompletes) {
   EXPECT_EQ(parse_json(run.file("attempts/" + job + ".0/end.json"), "end").at("requeue"), false);
 }
 
+TEST_F(SlurmTest, AJobToWhichNothingIsExportedCompletes) {
+  // Its name arrives as well, whatever sbatch makes of quotes and backslashes.
+  const ClusterRun run = new_run();
+  const std::string job =
+      run.submit(options({"--name", "it's #1\\", "--setup", "export SWITCHYARD_EMBED=mean"}), {"--export=NONE"});
+  expect_complete(run);
+  EXPECT_TRUE(datasets(run.path() / "results.h5").contains("embedding")) << "the ranks did not get what the script has";
+  EXPECT_NE(cluster_->exec({"scontrol", "show", "job", job}).out.find("JobName=it's #1\\\n"), std::string::npos);
+}
+
 TEST_F(SlurmTest, GpusAreAskedForByTheNode) {
   const ClusterRun run = new_run();
   const std::string job = run.submit(options({"--gpus-per-node", "4"}));
@@ -166,11 +177,12 @@ TEST_F(SlurmTest, ACancelledJobStaysCancelledAndResumes) {
 
 TEST_F(SlurmTest, BadInputFailsOnceWithItsMessage) {
   const ClusterRun run = new_run();
-  const std::string job = run.submit(options({"--input", root_ / "missing.h5"}));
+  std::ofstream(root_ / "bad.h5") << "no HDF5";
+  const std::string job = run.submit(options({"--input", root_ / "bad.h5"}));
   ASSERT_TRUE(within(40s, [&] { return run.state() == "failed"; })) << run.status().dump(2);
   const Json status = run.status();
   EXPECT_EQ(status.at("exit_code"), 66);
-  EXPECT_NE(status.at("message").get<std::string>().find("missing.h5"), std::string::npos) << status.dump(2);
+  EXPECT_NE(status.at("message").get<std::string>().find("bad.h5"), std::string::npos) << status.dump(2);
   EXPECT_TRUE(within(10s, [&] { return cluster_->job_field(job, "JobState") == "FAILED"; }));
   EXPECT_EQ(restarts(job), 0);
 }

@@ -159,5 +159,52 @@ TEST_F(BatchScriptTest, AnInterruptedLinkOfAChainEndsBadlySoThatTheNextOneStarts
   EXPECT_EQ(run(s, {{"SRUN_RC", "0"}, {"DECISION", "requeue"}}).exit_code, 75);
 }
 
+TEST_F(BatchScriptTest, TheUsersFormatsDoNotChangeWhatIsRead) {
+  tool("squeue", R"([ "$SLURM_TIME_FORMAT" = standard ] && ! env | grep -qE '^(SQUEUE_|SLURM_CLUSTERS)' &&
+    echo 2030-01-01T00:00:00 || echo "Tomorr 08:00")");
+  tool("srun", R"(echo "end ${SLURM_JOB_END_TIME:-unknown}")");
+  const CommandResult result = run(example(), {{"TZ", "UTC"},
+                                               {"SLURM_TIME_FORMAT", "relative"},
+                                               {"SQUEUE_FORMAT2", "jobid"},
+                                               {"SQUEUE_STATES", "PD"},
+                                               {"SLURM_CLUSTERS", "all"}});
+  EXPECT_EQ(result.out, "end 1893456000\n") << result.err;
+}
+
+TEST_F(BatchScriptTest, WhereSbatchExportsNothingTheRanksGetWhatTheScriptHas) {
+  BatchScript s = example();
+  s.modules = {"mpi"};
+  s.slurm_path = directory_ / "bin";
+  s.setup = {"export MARK=1"};
+  tool("srun", R"(echo "$SLURM_EXPORT_ENV $MARK ${HOME:-homeless}")");
+  s.program = directory_ / "bin" / "switchyard";
+  s.run = directory_ / "run";
+  directory_.write("batch.sh", "module() { export MODULE=$2; }\n" + render(s));
+  // No HOME, and a PATH without Slurm.
+  std::filesystem::create_directory(directory_ / "bare");
+  for (const char* tool : {"mkdir", "date"})
+    std::filesystem::create_symlink(std::string("/bin/") + tool, directory_ / "bare" / tool);
+  const CommandResult result =
+      *run_command({"/bin/bash", directory_ / "batch.sh"},
+                   std::map<std::string, std::string>{
+                       {"SLURM_JOB_ID", "17"}, {"SLURM_EXPORT_ENV", "NONE"}, {"PATH", directory_ / "bare"}});
+  EXPECT_EQ(result.out, "ALL 1 homeless\n") << result.err;
+  EXPECT_EQ(result.exit_code, 0);
+}
+
+TEST_F(BatchScriptTest, WithoutAnMpiSrunTakesItsOwn) {
+  BatchScript s = example();
+  s.mpi.clear();
+  EXPECT_EQ(render(s).find("--mpi"), std::string::npos);
+}
+
+TEST(ShellWordsTest, AreClosedQuotesAndNoOtherCommand) {
+  for (const char* text : {"", "--a --b=c", "'a;b' \"c d\"", "--x=$SLURM_NTASKS", "a#b", "\\;"})
+    EXPECT_TRUE(are_shell_words(text)) << text;
+  for (const char* text :
+       {"'a", "\"a", "\"a\\\"", "a\\", "a;b", "a & b", "a | b", "$(a)", "`a`", "# a", "b # a", "a\nb", "> a"})
+    EXPECT_FALSE(are_shell_words(text)) << text;
+}
+
 }  // namespace
 }  // namespace switchyard

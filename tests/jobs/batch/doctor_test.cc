@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "tests/support/temporary_directory.h"
+
 namespace switchyard {
 namespace {
 
@@ -76,6 +80,8 @@ TEST(DoctorTest, FindsEachFaultAndOnlyIt) {
       {"instruction sets", "avx2", Finding::fault, [](auto& r) { r[1]["cpu_isa"] = "avx2"; }},
       {"run directory", "n2", Finding::fault, [](auto& r) { r[1]["run"]["seen"] = 1; }},
       {"run directory", "read-only", Finding::fault, [](auto& r) { r[0]["run"]["error"] = "read-only"; }},
+      {"examination", "n2 cannot tell its memory: no", Finding::fault,
+       [](auto& r) { r[1]["failures"] = {"memory: no"}; }},
       {"cores", "n1", Finding::fault, [](auto& r) { r[0]["threads"] = 4; }},
       {"cores", "2 rank(s)", Finding::fault,
        [](auto& r) {
@@ -102,6 +108,21 @@ TEST(DoctorTest, FindsEachFaultAndOnlyIt) {
     EXPECT_EQ(finding.level, c.level) << c.subject;
     EXPECT_NE(finding.text.find(c.named), std::string::npos) << finding.text;
     EXPECT_NE(finding.advice, "") << c.subject;
+  }
+}
+
+TEST(DoctorTest, ADirectoryThatCannotBeReachedIsAFinding) {
+  const test::TemporaryDirectory directory;
+  std::filesystem::create_symlink("loop", directory / "loop");
+  const auto world = make_self_communicator();
+  for (const std::string run : {directory / "loop", directory / "gone", directory / std::string(300, 'x')}) {
+    DoctorOptions options;
+    options.run = run;
+    const auto findings = diagnose({examine_rank(*world, options)});
+    const auto found = std::ranges::find(findings, "run directory", &Finding::subject);
+    ASSERT_NE(found, findings.end());
+    EXPECT_EQ(found->level, Finding::fault);
+    EXPECT_NE(found->text.find(run), std::string::npos) << found->text;
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "io/attempts.h"
 #include "io/lease.h"
 #include "jobs/batch/submissions.h"
 #include "tests/support/environment.h"
@@ -186,6 +187,29 @@ TEST_F(StatusTest, ASubmissionCutOffByAFullDiskIsPassedOver) {
 
 TEST_F(StatusTest, WhatIsNoRunIsRefused) {
   EXPECT_TRUE(test::fails(ExitCode::input, {"run"}, [&] { report_on(run_); }));
+}
+
+TEST_F(StatusTest, WhatCannotBeReachedIsInputThatIsBad) {
+  std::filesystem::create_symlink("loop", directory_ / "loop");
+  for (const std::string root : {directory_ / "loop", directory_ / "loop/run", directory_ / std::string(300, 'x')})
+    EXPECT_TRUE(test::fails(ExitCode::input, {root}, [&] { report_on(RunDirectory(root)); }));
+  run_.create();
+  run_.write_state({RunStatus::failed, 0, 0, 0, 0, 0, 66, "17.0", "bad"});
+  std::filesystem::create_directory(run_.attempts_path() / "17.0");
+  std::filesystem::create_symlink("start.json", run_.attempts_path() / "17.0/start.json");
+  EXPECT_TRUE(test::fails(ExitCode::input, {"start.json"}, [&] { list_attempts(run_); }));
+  EXPECT_EQ(report_on(run_).state, "failed");  // its log is not needed to say so
+}
+
+TEST_F(StatusTest, LinesOfOtherTypesArePassedOver) {
+  run_.create();
+  record_submission(run_, {"17"});
+  directory_.write("run/metrics.jsonl",
+                   "{\"time\":\"x\",\"records\":[]}\n7\n{\"time\":1,\"records\":2,\"seconds\":{}}\n");
+  std::ofstream(run_.root() / "jobs.jsonl", std::ios::app) << "{\"jobs\":[18]}\n[]\n";
+  run_.write_state({RunStatus::running, 10, 4, 1000, 400, 0, 0, "local.1", ""});
+  EXPECT_EQ(report_on(run_).state, "running");
+  EXPECT_EQ(last_submission(run_), (std::vector<std::string>{"17"}));
 }
 
 }  // namespace

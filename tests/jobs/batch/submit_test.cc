@@ -13,7 +13,9 @@ namespace {
 class SubmitTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::filesystem::create_directory(directory_ / "bin");
+    for (const char* folder : {"bin", "M"}) std::filesystem::create_directory(directory_ / folder);
+    directory_.write("M/config.json", "{}");
+    directory_.write("I.h5", "");
     tool("sbatch", R"(echo "$*" >> )" + (directory_ / "calls").native() + R"(
 env | grep -E '^(SLURM|SBATCH|PMIX)_' >> )" +
                        (directory_ / "leaked").native() + R"(
@@ -24,16 +26,26 @@ echo $((100 + $(wc -l < )" +
     directory_.write("bin/" + name, "#!/bin/bash\n" + body);
     std::filesystem::permissions(directory_ / "bin" / name, std::filesystem::perms::owner_all);
   }
-  test::ProcessResult submit(std::vector<std::string> args) {
+  test::ProcessResult submit(std::vector<std::string> args, std::map<std::string, std::string> variables = {}) {
     args.insert(args.begin(), {SWITCHYARD_PROGRAM, "submit"});
-    return test::run(args, {{"PATH", (directory_ / "bin").native() + ":/usr/bin:/bin"},
-                            {"SLURM_JOB_ID", "9"},
-                            {"SBATCH_PARTITION", "wrong"},
-                            {"PMIX_SERVER_URI2", "x"},
-                            {"HOME", directory_.path().native()}});
+    variables.insert({{"PATH", (directory_ / "bin").native() + ":/usr/bin:/bin"},
+                      {"SLURM_JOB_ID", "9"},
+                      {"SBATCH_TIMELIMIT", "wrong"},
+                      {"PMIX_SERVER_URI2", "x"},
+                      {"HOME", directory_.path().native()}});
+    return test::run(args, variables);
   }
-  static std::vector<std::string> score(const std::string& run) {
-    return {"score", "--model", "M", "--input", "I.h5", "--run", run};
+  std::vector<std::string> score(const std::string& run, std::vector<std::string> more = {}) const {
+    more.insert(more.begin(), {"score", "--model", directory_ / "M", "--input", directory_ / "I.h5", "--run", run});
+    return more;
+  }
+  /// The same without a model and an input; nothing is submitted.
+  std::vector<std::string> with_files(const std::string& model, const std::string& input,
+                                      const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> args = {"score",    "--model", model, "--input", input, "--run", directory_ / "run%a",
+                                     "--dry-run"};
+    args.insert(args.end(), more.begin(), more.end());
+    return args;
   }
 
   test::TemporaryDirectory directory_;
@@ -49,9 +61,9 @@ TEST_F(SubmitTest, WritesTheScriptSubmitsItAndRecordsTheJob) {
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.out, "101\n");
   const std::string script = bytes_of_file(run + "/batch.sh");
-  for (const char* part :
-       {"#SBATCH --nodes=2\n", "#SBATCH --exclusive\n", "#SBATCH -p long\n", "--per-token", "--model M"})
+  for (const char* part : {"#SBATCH --nodes=2\n", "#SBATCH --exclusive\n", "#SBATCH -p long\n", "--per-token"})
     EXPECT_NE(script.find(part), std::string::npos) << part << script;
+  EXPECT_NE(script.find("--model " + (directory_ / "M").native() + " "), std::string::npos) << script;
   EXPECT_NE(bytes_of_file(run + "/jobs.jsonl").find("\"101\""), std::string::npos);
   EXPECT_EQ(bytes_of_file(directory_ / "leaked"), "");
 }
@@ -170,6 +182,184 @@ TEST_F(SubmitTest, MistakesAreFoundBeforeAnythingIsQueued) {
   tool("sbatch", "echo 'sbatch: error: invalid partition' >&2; exit 1");
   refused(score(directory_ / "run"), 69, "invalid partition");
   EXPECT_FALSE(std::filesystem::exists(directory_ / "calls"));
+}
+
+TEST_F(SubmitTest, ATimeLimitOfZeroIsNone) {
+  for (const char* time : {"0", "0:00", "00:00:00", "0-0"})
+    EXPECT_EQ(submit(score(directory_ / "run", {"--dry-run", "--time", time})).exit_code, 0) << time;
+}
+
+TEST_F(SubmitTest, AnArrayIsBoundedBySlurmsOwnLimit) {
+  const auto code = [&](const std::string& array, const std::vector<std::string>& more = {}) {
+    auto args = score(directory_ / "run%a", {"--dry-run", "--array", array});
+    args.insert(args.end(), more.begin(), more.end());
+    return submit(args).exit_code;
+  };
+  tool("scontrol", "[ \"$*\" = 'show config' ] && echo 'MaxArraySize            = 1001'");
+  EXPECT_EQ(code("5-1"), 64);
+  EXPECT_EQ(code("1000"), 0);
+  EXPECT_EQ(code("1001"), 64);
+  EXPECT_EQ(code("1001", {"--", "--clusters=big"}), 0);
+  tool("scontrol", "exit 1");
+  EXPECT_EQ(code("0-4000000"), 0);
+  EXPECT_EQ(code("0-4000001"), 64);
+  EXPECT_EQ(code("0-99999999999999999999"), 64);
+}
+
+TEST_F(SubmitTest, WhatNoLineOfTheScriptCanHoldIsRefused) {
+  const auto expect_refused = [&](const std::string& option, const std::vector<std::string>& words) {
+    auto args = score(directory_ / "run", {"--dry-run"});
+    args.insert(args.end(), words.begin(), words.end());
+    const auto result = submit(args);
+    EXPECT_EQ(result.exit_code, 64) << option << result.out;
+    EXPECT_NE(result.err.find(option), std::string::npos) << result.err;
+  };
+  for (const char* option : {"--name", "--partition", "--account", "--qos", "--memory", "--time", "--srun-flags"})
+    expect_refused(option, {std::string(option) + "=a\n#SBATCH --uid=0"});
+  expect_refused("--name", {"--name=a\tb"});
+  expect_refused("--account", {"--account=" + std::string(1025, 'x')});
+  expect_refused("--run", {"--run=" + (directory_ / "a\nb").native()});
+  expect_refused("--run", {"--run=" + (directory_ / "a\\b").native()});
+  expect_refused("after --", {"--", "--comment=a\nb"});
+  expect_refused("after --", {"--", "exclusive"});
+  for (const char* flags : {"--comment='a", "--x # y", "a; b", "a \\"})
+    expect_refused("--srun-flags", {std::string("--srun-flags=") + flags});
+}
+
+TEST_F(SubmitTest, WordsArriveAtSbatchAsTheyWereGiven) {
+  const std::string script =
+      submit(score(directory_ / "run", {"--dry-run", "--name", "-it's #1\\%", "--mpi", "a b", "--srun-flags",
+                                        "--comment='a b' --label", "--", "--comment", "a\\b"}))
+          .out;
+  for (const char* part : {"--job-name='-it'\\''s #1\\\\%'\n", "srun --mpi='a b' ", " --comment='a b' --label \\\n",
+                           "#SBATCH --comment 'a\\\\b'\n"})
+    EXPECT_NE(script.find(part), std::string::npos) << part << script;
+}
+
+TEST_F(SubmitTest, AModelOrInputThatIsNotThereIsFoundAtOnce) {
+  const std::string model = directory_ / "M", input = directory_ / "I.h5";
+  std::filesystem::create_directory(directory_ / "empty");
+  std::filesystem::create_symlink("blobs/gone", directory_ / "dangling.h5");
+  std::filesystem::create_symlink("loop.h5", directory_ / "loop.h5");
+  std::filesystem::create_symlink("I.h5", directory_ / "link.h5");
+  EXPECT_EQ(submit(with_files(model, directory_ / "link.h5")).exit_code, 0);
+  for (const std::string missing : {directory_ / "gone.h5", directory_ / "dangling.h5", directory_ / "loop.h5",
+                                    directory_ / std::string(300, 'x')}) {
+    const auto result = submit(with_files(model, missing));
+    EXPECT_EQ(result.exit_code, 66);
+    EXPECT_NE(result.err.find(missing), std::string::npos) << result.err;
+  }
+  for (const char* no_model : {"gone", "empty", "I.h5"})
+    EXPECT_EQ(submit(with_files(directory_ / no_model, input)).exit_code, 66) << no_model;
+  // Relative paths begin where the job starts.
+  for (const std::vector<std::string>& chdir : {std::vector<std::string>{"--chdir=" + directory_.path().native()},
+                                                {"--chdir", directory_.path()},
+                                                {"-D", directory_.path()}}) {
+    std::vector<std::string> more = {"--"};
+    more.insert(more.end(), chdir.begin(), chdir.end());
+    EXPECT_EQ(submit(with_files("M", "I.h5", more)).exit_code, 0) << chdir.front();
+  }
+  EXPECT_EQ(submit(with_files("M", "I.h5")).exit_code, 66);
+}
+
+TEST_F(SubmitTest, WhatAnotherJobWillMakeNeedNotBeThere) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"--dependency=afterok:7"},
+                                                {"--dependency", "afterok:7"},
+                                                {"-d", "afterok:7"},
+                                                {"-dafterok:7"},
+                                                {"--exclusive", "--depend=singleton"},
+                                                {"-Hd", "singleton"}}) {
+    std::vector<std::string> more = {"--"};
+    more.insert(more.end(), words.begin(), words.end());
+    EXPECT_EQ(submit(with_files("gone", "gone.h5", more)).exit_code, 0) << words.front();
+  }
+  for (const char* other : {"--delay-boot=5", "--deadline=now", "-Hx", "--comment=--dependency=afterok:7"})
+    EXPECT_EQ(submit(with_files("gone", "gone.h5", {"--", other})).exit_code, 66) << other;
+}
+
+TEST_F(SubmitTest, EveryPointOfAnArrayHasItsInput) {
+  tool("scontrol", "exit 1");
+  const auto code = [&](const std::string& array) {
+    return submit(with_files(directory_ / "M", directory_ / "part-%a.h5", {"--array", array})).exit_code;
+  };
+  for (const char* point : {"0", "1", "3", "4000000"}) directory_.write(std::string("part-") + point + ".h5", "");
+  EXPECT_EQ(code("0,1,3"), 0);
+  EXPECT_EQ(code("0-3"), 66);
+  EXPECT_EQ(code("0-4000000"), 0);  // the first and the last
+  EXPECT_EQ(code("0-3999999"), 66);
+}
+
+TEST_F(SubmitTest, WhatSbatchPrintsBeforeTheIdIsPassedOver) {
+  tool("sbatch", "echo 'Welcome; project 7 has 100 hours left'; echo; echo '17;cluster'");
+  EXPECT_EQ(submit(score(directory_ / "run")).out, "17\n");
+  tool("sbatch", "echo Welcome");
+  const auto result = submit(score(directory_ / "other"));
+  EXPECT_EQ(result.exit_code, 69);
+  EXPECT_NE(result.err.find("Welcome"), std::string::npos) << result.err;
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "other/jobs.jsonl"));
+}
+
+TEST_F(SubmitTest, VariablesThatChooseWherePassUnlessAnOptionDoes) {
+  const std::map<std::string, std::string> variables = {
+      {"SBATCH_ACCOUNT", "physics"}, {"SBATCH_PARTITION", "fast"},     {"SBATCH_QOS", "high"},
+      {"SBATCH_CONSTRAINT", "x"},    {"SBATCH_RESERVATION", "monday"}, {"SBATCH_CLUSTERS", "big"},
+      {"SLURM_CLUSTERS", "big"},     {"SLURM_CONF", "/etc/slurm.conf"}};
+  auto args = score(directory_ / "run");
+  ASSERT_EQ(submit(args, variables).exit_code, 0);
+  std::string passed = bytes_of_file(directory_ / "leaked");
+  for (const auto& [name, value] : variables) EXPECT_NE(passed.find(name + "=" + value + "\n"), passed.npos) << name;
+  EXPECT_EQ(passed.find("TIMELIMIT"), passed.npos) << passed;
+
+  std::filesystem::remove(directory_ / "leaked");
+  directory_.write("site.cfg", "account = chemistry\n");
+  args.insert(args.end(), {"--site", directory_ / "site.cfg", "--partition", "slow", "--", "-Mbig", "--qos=low", "-C",
+                           "y", "--reservation", "sunday"});
+  const auto result = submit(args, variables);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(bytes_of_file(directory_ / "leaked"), "SLURM_CONF=/etc/slurm.conf\n");
+  for (const char* dropped :
+       {"(--account is set): SBATCH_ACCOUNT=physics", "(--partition is set): SBATCH_PARTITION=fast",
+        "SBATCH_TIMELIMIT=wrong", "SLURM_JOB_ID=9", "SLURM_CLUSTERS=big"})
+    EXPECT_NE(result.err.find(dropped), std::string::npos) << dropped << result.err;
+}
+
+TEST_F(SubmitTest, OneBadRunAmongTenIsARowOfStatus) {
+  std::vector<std::string> runs;
+  for (int i = 0; i < 10; ++i) {
+    const std::string name = "run" + std::to_string(i);
+    runs.push_back(directory_ / name);
+    std::filesystem::create_directory(runs.back());
+    directory_.write(name + "/state.json",
+                     i == 4 ? "{"
+                            : R"({"status":"complete","chunks_total":1,"chunks_done":1,"records_total":1,)"
+                              R"("records_done":1,"rejects":0,"exit_code":0,"attempt":"a","message":""})");
+  }
+  const auto status = [&](std::vector<std::string> args) {
+    args.insert(args.begin(), {SWITCHYARD_PROGRAM, "status"});
+    args.insert(args.end(), runs.begin(), runs.end());
+    return test::run(args);
+  };
+  const auto table = status({});
+  EXPECT_EQ(table.exit_code, 66);
+  EXPECT_NE(table.err.find(runs[4]), std::string::npos) << table.err;
+  for (const std::string& run : runs)
+    EXPECT_NE(table.out.find(run + (run == runs[4] ? "  error " : "  complete ")), std::string::npos) << table.out;
+  const auto json = status({"--json"});
+  EXPECT_EQ(json.exit_code, 66);
+  size_t complete = 0;
+  for (size_t at = json.out.find("\"complete\""); at != json.out.npos; at = json.out.find("\"complete\"", at + 1))
+    ++complete;
+  EXPECT_EQ(complete, 9u);
+  EXPECT_NE(json.out.find("\"exit_code\": 66"), std::string::npos) << json.out;
+}
+
+TEST_F(SubmitTest, DoctorReportsADirectoryThatItCannotReach) {
+  std::filesystem::create_symlink("loop", directory_ / "loop");
+  for (const std::string name : {"loop", "gone", "\xff"}) {
+    const auto result = test::run({SWITCHYARD_PROGRAM, "doctor", "--run", directory_ / name});
+    EXPECT_EQ(result.exit_code, 69) << result.err;
+    EXPECT_NE(result.out.find("FAULT    run directory"), std::string::npos) << result.out << result.err;
+  }
 }
 
 }  // namespace

@@ -1,0 +1,62 @@
+#include "jobs/batch/slurm_client.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/environment.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/temporary_directory.h"
+
+namespace switchyard {
+namespace {
+
+TEST(ParseJobIdTest, TakesTheLastLine) {
+  EXPECT_EQ(parse_job_id("17\n"), "17");
+  EXPECT_EQ(parse_job_id("17;cluster\n"), "17");
+  EXPECT_EQ(parse_job_id("Maintenance on Monday\n12\n\n 17 \r\n\n"), "17");
+  EXPECT_EQ(parse_job_id("Submitted batch job 17\n"), "17");
+  EXPECT_EQ(parse_job_id("Submitted batch job 17 on cluster big\n"), "17");
+}
+
+TEST(ParseJobIdTest, RefusesWhatIsNone) {
+  for (const char* text : {"", "\n", "17\nWelcome\n", "job 17", "17 18", "-17", "17_3", "1e3"})
+    EXPECT_TRUE(test::fails(ExitCode::environment, {"job's id", "squeue"}, [&] { parse_job_id(text); })) << text;
+  EXPECT_TRUE(test::fails(ExitCode::environment, {"Wel"}, [&] { parse_job_id("Wel" + std::string(1 << 20, 'x')); }));
+}
+
+/// An scontrol that runs `body`, first in PATH.
+class SlurmClientTest : public ::testing::Test {
+ protected:
+  void scontrol(const std::string& body) {
+    std::filesystem::create_directories(directory_ / "bin");
+    directory_.write("bin/scontrol", "#!/bin/bash\n" + body + "\n");
+    std::filesystem::permissions(directory_ / "bin" / "scontrol", std::filesystem::perms::owner_all);
+  }
+
+  test::TemporaryDirectory directory_;
+  test::Variable path_{"PATH", (directory_ / "bin").native() + ":/usr/bin:/bin"};
+};
+
+TEST_F(SlurmClientTest, NoVariableChangesWhatIsRead) {
+  const test::Variable format("SLURM_TIME_FORMAT", "relative"), clusters("SLURM_CLUSTERS", "all"),
+      federation("SCONTROL_FEDERATION", "1"), states("SQUEUE_STATES", "R"), locale("LC_ALL", "de_DE.UTF-8"),
+      where("SLURM_CONF", "/etc/slurm.conf"), token("SLURM_JWT", "x");
+  const std::string seen = directory_ / "seen";
+  scontrol("env | grep -E '^(SLURM|SQUEUE|SCONTROL)_|^LC_ALL' | sort > " + seen);
+  slurm_answers();
+  EXPECT_EQ(test::bytes_of_file(seen),
+            "LC_ALL=C\nSLURM_CONF=/etc/slurm.conf\nSLURM_JWT=x\nSLURM_TIME_FORMAT=standard\n");
+  find_jobs("17");
+  EXPECT_NE(test::bytes_of_file(seen).find("SLURM_TIME_FORMAT=standard\n"), std::string::npos);
+}
+
+TEST_F(SlurmClientTest, TheLimitOfArraysIsSlurmsOwn) {
+  scontrol("echo 'MaxArraySize            = 1001'; echo 'MaxDBDMsgs              = 20008'");
+  EXPECT_EQ(max_array_size(), 1001);
+  for (const char* no_answer : {"exit 1", "echo Welcome", "echo 'MaxArraySize = (null)'"}) {
+    scontrol(no_answer);
+    EXPECT_EQ(max_array_size(), 4'000'001) << no_answer;
+  }
+}
+
+}  // namespace
+}  // namespace switchyard
