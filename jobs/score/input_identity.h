@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/hash.h"
 #include "comm/communicator.h"
 #include "io/input.h"
 

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "io/file.h"
 

@@ -34,7 +34,7 @@ TEST_F(RunDirectoryTest, AnotherFingerprintIsRefusedByField) {
 
 TEST_F(RunDirectoryTest, StateReadsBack) {
   run_.create();
-  EXPECT_FALSE(run_.has_state());
+  EXPECT_FALSE(run_.find_state());
   run_.write_state({RunStatus::interrupted, 9, 4, 90, 40, 1, 75, "17.2", "stopped \"on\" request"});
   const RunState state = run_.read_state();
   EXPECT_EQ(state.status, RunStatus::interrupted);
