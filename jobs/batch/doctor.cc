@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 
+#include "base/available_memory.h"
 #include "base/device.h"
 #include "base/hash.h"
 #include "base/thread_pool.h"
@@ -18,7 +19,6 @@
 #include "jobs/job.h"
 #include "jobs/text.h"
 #include "jobs/version_info.h"
-#include "model/memory_plan.h"
 
 namespace switchyard {
 namespace {
