@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "comm/launcher.h"
 #include "comm/mpi_communicator.h"
 #include "comm/watched_communicator.h"
 #include "jobs/collectively.h"
@@ -71,7 +72,8 @@ int run(const std::vector<std::string>& args) {
   const JobEntry& job = find_job(args[0]);
   const std::vector<std::string> rest(args.begin() + 1, args.end());
   if (!launched_by_mpi() || (job.ranks == Ranks::doubted && !launched_by_pmix())) {
-    if (job.ranks == Ranks::any) check_launcher(1);
+    // A shell that srun started may run a job of one process; nobody means n copies of it by another launcher.
+    if (job.ranks == Ranks::any || (job.ranks == Ranks::one && !launcher_claim().by_srun())) check_launcher(1);
     return run_job(job, make_self_communicator(), rest);
   }
   const MpiEnvironment mpi;

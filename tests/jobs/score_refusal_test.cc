@@ -139,6 +139,23 @@ TEST_F(ScoreRefusals, OutputsThatCannotBeWritten) {
   expect(c, 0, {});
 }
 
+TEST_F(ScoreRefusals, RanksOfAnotherMpisLauncher) {
+  const std::map<std::string, std::string> launchers[] = {{{"PMI_RANK", "0"}, {"PMI_SIZE", "4"}},
+                                                          {{"MPI_LOCALNRANKS", "2"}, {"MPI_LOCALRANKID", "0"}},
+                                                          {{"PALS_RANKID", "1"}}};
+  for (const auto& launcher : launchers) {
+    const ProcessResult result = test::run(at("run").command(), launcher);
+    EXPECT_EQ(result.exit_code, 69) << result.err;
+    EXPECT_NE(result.err.find("MPI finds 1"), std::string::npos) << result.err;
+    EXPECT_EQ(test::run({SWITCHYARD_PROGRAM, "inspect", "--reference", "qwen3-30b-a3b"}, launcher).exit_code, 69);
+    EXPECT_EQ(test::run({SWITCHYARD_PROGRAM, "doctor"}, launcher).exit_code, 69);
+  }
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "run"));
+  // A shell that mpiexec started once.
+  const ProcessResult result = test::run(at("run").command(), {{"PMI_SIZE", "1"}, {"MPI_LOCALNRANKS", "1"}});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+}
+
 TEST_F(ScoreRefusals, OtherWorkInTheSameDirectory) {
   expect(at("run"), 0, {});
   const auto before = datasets(directory_ / "run/results.h5");
