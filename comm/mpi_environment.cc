@@ -1,10 +1,21 @@
 #include <exception>
 #include <string_view>
 
+#include "base/thread_pool.h"
 #include "comm/mpi_call.h"
 #include "comm/mpi_communicator.h"
 
 namespace switchyard {
+namespace {
+
+/// Where MPI_Init cannot start its threads it ends the process with exit code 1. So as many as Open MPI 4.1 starts are
+/// tried before.
+void check_thread_limit() {
+  constexpr int kThreadsOfMpi = 3;
+  const ThreadPool tried(1 + kThreadsOfMpi, "MPI: thread");
+}
+
+}  // namespace
 
 void check_mpi(int code, const char* call, const char* file, int line) {
   if (code == MPI_SUCCESS) return;
@@ -16,6 +27,7 @@ void check_mpi(int code, const char* call, const char* file, int line) {
 }
 
 MpiEnvironment::MpiEnvironment() : num_exceptions_(std::uncaught_exceptions()) {
+  check_thread_limit();
   int provided = MPI_THREAD_SINGLE;
   SWITCHYARD_MPI(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided));
   SWITCHYARD_MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
