@@ -12,6 +12,7 @@
 #include "comm/watched_communicator.h"
 #include "jobs/collectively.h"
 #include "jobs/job.h"
+#include "jobs/score/stop.h"
 #include "jobs/version_info.h"
 
 namespace switchyard {
@@ -70,6 +71,7 @@ int run(const std::vector<std::string>& args) {
   }
   if (args[0] == "--version") return print_version(std::span(args).subspan(1));
   const JobEntry& job = find_job(args[0]);
+  if (job.ranks == Ranks::any) end_on_signals();  // a batch system's, at whatever moment
   const std::vector<std::string> rest(args.begin() + 1, args.end());
   if (!launched_by_mpi() || (job.ranks == Ranks::doubted && !launched_by_pmix())) {
     // A shell that srun started may run a job of one process; nobody means n copies of it by another launcher.

@@ -139,6 +139,36 @@ TEST_F(ScoreRefusals, OutputsThatCannotBeWritten) {
   expect(c, 0, {});
 }
 
+/// Waits until a process handles SIGTERM; false when it has ended before.
+bool handles_term(pid_t pid) {
+  constexpr std::string_view kCaught = "SigCgt:";
+  for (std::ifstream status; status.open(fmt::format("/proc/{}/status", pid)), status; status.close())
+    for (std::string line; std::getline(status, line);)
+      if (line.starts_with(kCaught) &&
+          (std::stoull(line.substr(kCaught.size()), nullptr, 16) >> (SIGTERM - 1) & 1) != 0)
+        return true;
+  return false;
+}
+
+TEST_F(ScoreRefusals, ASignalInTheFirstMomentsIsAnInterruption) {
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) {
+    test::Process process(at("run").command());
+    ASSERT_TRUE(handles_term(process.pid()));
+    ::kill(process.pid(), signal);
+    EXPECT_EQ(process.wait().exit_code, 75) << signal;
+    EXPECT_FALSE(std::filesystem::exists(directory_ / "run")) << "the signal came too late to prove anything";
+  }
+  ScoreCase c = at("run");
+  c.ranks = 2;
+  test::Process process(c.command(), test::mpi_environment());
+  std::vector<pid_t> ranks;
+  while (process.running() && ranks.size() < 2) ranks = test::descendants(process.pid(), "switchyard");
+  ASSERT_TRUE(ranks.size() == 2 && handles_term(ranks[1]));
+  ::kill(ranks[1], SIGTERM);
+  EXPECT_EQ(process.wait(20s).exit_code, 75);
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "run"));
+}
+
 TEST_F(ScoreRefusals, RanksOfAnotherMpisLauncher) {
   const std::map<std::string, std::string> launchers[] = {{{"PMI_RANK", "0"}, {"PMI_SIZE", "4"}},
                                                           {{"MPI_LOCALNRANKS", "2"}, {"MPI_LOCALRANKID", "0"}},
