@@ -7,6 +7,7 @@
 #include "io/file.h"
 #include "io/lease.h"
 #include "jobs/batch/attempt_log.h"
+#include "jobs/batch/submissions.h"
 #include "jobs/job.h"
 #include "jobs/watchdog.h"
 
@@ -120,6 +121,12 @@ class Settler {
   bool wrote_state_ = false;  ///< the attempt in question wrote the state that is there
 };
 
+/// An attempt may have died before it wrote a manifest, or a state.
+bool is_run(const RunDirectory& run) {
+  return run.has_manifest() || run.has_state() || std::filesystem::is_directory(run.attempts_path()) ||
+         !last_submission(run).empty();
+}
+
 }  // namespace
 
 Settlement settle(const RunDirectory& run, std::optional<int> rc) {
@@ -154,10 +161,9 @@ int run_settle(Runtime&, std::span<const std::string> args) {
   if (!parse_job_options(set, "settle", args)) return 0;
   if (options.rc < -1 || options.rc > 255)
     fail(ExitCode::usage, "settle: --rc: expected an exit code from 0 to 255, found {}", options.rc);
-  if (!std::filesystem::is_directory(options.run))
-    fail(ExitCode::input, "settle: {}: expected a run directory", options.run);
-  const bool mend = options.rc >= 0 && !options.dry_run;
   const RunDirectory run(options.run);
+  if (!is_run(run)) fail(ExitCode::input, "settle: {}: expected a run directory", options.run);
+  const bool mend = options.rc >= 0 && !options.dry_run;
   const Settlement settlement = settle(run, mend ? std::optional(static_cast<int>(options.rc)) : std::nullopt);
   log::info("{}: {}", settlement.requeue ? "to be continued" : "no further attempt", settlement.why);
   std::cout << (settlement.requeue ? "requeue" : "stop") << std::endl;
