@@ -35,6 +35,16 @@ class ScoreRefusals : public ::testing::Test {
       EXPECT_NE(result.err.find(part), std::string::npos) << part << " is not in: " << result.err;
   }
 
+  static ProcessResult in_shell(std::string line, const std::vector<std::string>& command,
+                                const std::string& redirections = "") {
+    for (const std::string& word : command) line += " '" + word + "'";
+    return test::run({"bash", "-c", line + " " + redirections}, test::mpi_environment());
+  }
+  void expect_no_temporaries() const {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_.path()))
+      EXPECT_EQ(entry.path().native().find(".tmp-"), std::string::npos) << entry.path();
+  }
+
   /// A copy of the bundled model whose file bytes went through `change`.
   std::filesystem::path damaged_model(const std::string& name, const std::function<void(std::string&)>& change) const {
     std::filesystem::create_directory(directory_ / name);
@@ -129,14 +139,51 @@ TEST_F(ScoreRefusals, OutputsThatCannotBeWritten) {
   directory_.write("foreign/thesis.tex", "precious");
   expect(at("foreign"), 73, {"thesis.tex"});
 
-  // A disk that fills up: files end at 4 KiB. With room again the run completes.
+  // A disk that fills up: files end at some KiB. With room again the run completes.
   const ScoreCase c = at("full", {"--per-token"});
-  std::string command = "trap '' XFSZ; ulimit -f 4; exec";
-  for (const std::string& word : c.command()) command += " '" + word + "'";
-  const ProcessResult result = test::run({"bash", "-c", command});
-  EXPECT_EQ(result.exit_code, 73) << result.err;
+  for (const char* kib : {"0", "1", "4"}) {
+    const ProcessResult result = in_shell("ulimit -f " + std::string(kib) + "; exec", c.command());
+    EXPECT_EQ(result.exit_code, 73) << kib << ": " << result.err;
+    expect_no_temporaries();
+  }
   EXPECT_FALSE(std::filesystem::exists(directory_ / "full/results.h5"));
   expect(c, 0, {});
+
+  directory_.write("text", std::string(100000, 'x'));
+  const ProcessResult import =
+      in_shell("ulimit -f 8; exec", {SWITCHYARD_PROGRAM, "import", "--text", (directory_ / "text").string(), "--output",
+                                     (directory_ / "imported.h5").string()});
+  EXPECT_EQ(import.exit_code, 73) << import.err;
+  expect_no_temporaries();
+}
+
+// What is complete stays so; only that it could not be told is an error.
+TEST_F(ScoreRefusals, AStandardOutputThatCannotBeWritten) {
+  expect(at("told"), 0, {});
+  const auto expected = datasets(directory_ / "told/results.h5");
+  const std::string ranks = "mpirun --oversubscribe -n 2 bash -c 'exec \"$@\" >/dev/full' -";
+  const std::pair<std::string, std::string> ways[] = {
+      {"", ">/dev/full"}, {"", ">&-"}, {"", "<&- >&- 2>&-"}, {ranks, ""}};
+  for (const auto& [before, after] : ways) {
+    std::filesystem::remove_all(directory_ / "untold");
+    const ProcessResult result = in_shell(before, at("untold").command(), after);
+    EXPECT_EQ(result.exit_code, 73) << after << ": " << result.err;
+    const std::string state = bytes_of_file(directory_ / "untold/state.json");
+    EXPECT_NE(state.find("\"complete\""), std::string::npos) << state;
+    EXPECT_NE(state.find("\"exit_code\": 0"), std::string::npos) << state;
+    EXPECT_TRUE(datasets(directory_ / "untold/results.h5") == expected) << after;
+  }
+  for (const char* words : {"--version", "--help", "score --help", "inspect --reference qwen3-30b-a3b"}) {
+    const std::string command = std::string(SWITCHYARD_PROGRAM) + " " + words;
+    EXPECT_EQ(test::run({"bash", "-c", command + " >/dev/full"}).exit_code, 73) << words;
+    const ProcessResult closed =
+        test::run({"bash", "-c", "(sleep 0.1; exec " + command + ") | true; exit ${PIPESTATUS[0]}"});
+    EXPECT_EQ(closed.exit_code, 73) << words;
+    EXPECT_NE(closed.err.find("standard output"), std::string::npos) << closed.err;
+  }
+  // An error that stopped the work tells more; and who has nothing to tell needs no output.
+  EXPECT_EQ(in_shell("", {SWITCHYARD_PROGRAM, "inspect", "nowhere"}, ">/dev/full").exit_code, 66);
+  EXPECT_EQ(in_shell("", {SWITCHYARD_PROGRAM, "verify", "nowhere"}, ">&-").exit_code, 66);
 }
 
 /// Waits until a process handles SIGTERM; false when it has ended before.
