@@ -4,7 +4,6 @@
 
 #include "base/device.h"
 #include "comm/launcher.h"
-#include "comm/launcher.h"
 #include "comm/staged_communicator.h"
 #include "tests/comm/checks.h"
 
