@@ -10,6 +10,7 @@
 #include <exception>
 
 #include "comm/host_ops.h"
+#include "comm/launcher.h"
 #include "comm/mpi_call.h"
 #include "comm/mpi_transfer.h"
 

@@ -1,12 +1,21 @@
-#include <charconv>
-#include <cstdlib>
 #include <exception>
 #include <string_view>
 
+#include "base/thread_pool.h"
 #include "comm/mpi_call.h"
 #include "comm/mpi_communicator.h"
 
 namespace switchyard {
+namespace {
+
+/// Where MPI_Init cannot start its threads it ends the process with exit code 1. So as many as Open MPI 4.1 starts are
+/// tried before.
+void check_thread_limit() {
+  constexpr int kThreadsOfMpi = 3;
+  const ThreadPool tried(1 + kThreadsOfMpi, "MPI: thread");
+}
+
+}  // namespace
 
 void check_mpi(int code, const char* call, const char* file, int line) {
   if (code == MPI_SUCCESS) return;
@@ -17,32 +26,8 @@ void check_mpi(int code, const char* call, const char* file, int line) {
        std::string_view(text, static_cast<size_t>(length)), call, file, line);
 }
 
-bool launched_by_mpi() {
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"})
-    if (std::getenv(name) != nullptr) return true;
-  return false;
-}
-
-bool launched_by_pmix() {
-  return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr || std::getenv("PMIX_RANK") != nullptr;
-}
-
-void check_launcher(int world_size) {
-  // Of the step, not the job: a batch script sees SLURM_NTASKS too, and runs once. Under mpirun the step is mpirun's
-  // own.
-  const char* value = std::getenv("SLURM_STEP_NUM_TASKS");
-  if (world_size > 1 || value == nullptr || std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) return;
-  const std::string_view text = value;
-  int num_tasks = 0;
-  std::from_chars(text.data(), text.data() + text.size(), num_tasks);
-  if (num_tasks > 1)
-    fail(ExitCode::environment,
-         "srun started {} tasks (SLURM_STEP_NUM_TASKS), but MPI finds 1 rank: each task would do the whole work; "
-         "start it with srun --mpi=pmix (srun --mpi=list shows what there is) or with mpirun",
-         num_tasks);
-}
-
 MpiEnvironment::MpiEnvironment() : num_exceptions_(std::uncaught_exceptions()) {
+  check_thread_limit();
   int provided = MPI_THREAD_SINGLE;
   SWITCHYARD_MPI(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided));
   SWITCHYARD_MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));

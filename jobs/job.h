@@ -20,7 +20,7 @@ struct Runtime {
 
 enum class Ranks : uint8_t {
   one,     ///< refuses a world larger than 1
-  any,     ///< refuses tasks that srun started without MPI: each would do the whole work
+  any,     ///< refuses processes that a launcher started without an MPI of theirs: each would do the whole work
   doubted  ///< looks into what the launcher made of it, and so starts MPI only if the launcher speaks its language
 };
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "io/file.h"
 #include "io/json.h"
 
@@ -70,7 +71,7 @@ class Watchdog::Thread {
         grace_(options_.timeout / 4),
         interval_(std::clamp<std::chrono::milliseconds>(options_.timeout / 40, std::chrono::milliseconds(50),
                                                         std::chrono::seconds(2))),
-        thread_([this] { run(); }) {}
+        thread_(start_thread("the watchdog", [this] { run(); })) {}
 
   ~Thread() {
     {

@@ -1,5 +1,8 @@
 // The command line: find the job, start MPI, run, catch once.
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <exception>
 #include <iostream>
@@ -7,10 +10,12 @@
 #include <vector>
 
 #include "base/log.h"
+#include "comm/launcher.h"
 #include "comm/mpi_communicator.h"
 #include "comm/watched_communicator.h"
 #include "jobs/collectively.h"
 #include "jobs/job.h"
+#include "jobs/score/stop.h"
 #include "jobs/version_info.h"
 
 namespace switchyard {
@@ -69,26 +74,62 @@ int run(const std::vector<std::string>& args) {
   }
   if (args[0] == "--version") return print_version(std::span(args).subspan(1));
   const JobEntry& job = find_job(args[0]);
+  if (job.ranks == Ranks::any) end_on_signals();  // a batch system's, at whatever moment
   const std::vector<std::string> rest(args.begin() + 1, args.end());
   if (!launched_by_mpi() || (job.ranks == Ranks::doubted && !launched_by_pmix())) {
-    if (job.ranks == Ranks::any) check_launcher(1);
+    // A shell that srun started may run a job of one process; nobody means n copies of it by another launcher.
+    if (job.ranks == Ranks::any || (job.ranks == Ranks::one && !launcher_claim().by_srun())) check_launcher(1);
     return run_job(job, make_self_communicator(), rest);
   }
   const MpiEnvironment mpi;
   return run_job(job, make_mpi_communicator(), rest);
 }
 
+/// A file opened later must not become the standard output or error. A closed one stays unwritable, and says so.
+void open_standard_files() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", O_RDONLY);  // the lowest number that is free
+}
+
+/// What cannot be written is to be an error of the write, with an exit code, not a signal's death.
+void ignore_write_signals() {
+  for (const int signal : {SIGPIPE, SIGXFSZ}) ::signal(signal, SIG_IGN);
+}
+
+/// Whether the standard output took all that was written to it. Network file systems say so only when it is closed; the
+/// duplicate is closed in its place, for exit handlers may still write.
+bool output_is_written() {
+  std::cout.flush();
+  return std::cout.good() && ::close(::dup(STDOUT_FILENO)) == 0;
+}
+
+/// Reports what was done but could not be told. A more telling exit code stays.
+int check_output(int code) {
+  const bool done =
+      code == static_cast<int>(ExitCode::complete) || code == static_cast<int>(ExitCode::too_many_rejects);
+  if (output_is_written()) return code;
+  log::error(
+      "the standard output cannot be written (a full disk, a closed pipe?): expected to write the results there");
+  return done ? static_cast<int>(ExitCode::output) : code;
+}
+
+int run_reporting_errors(const std::vector<std::string>& args) {
+  try {
+    return run(args);
+  } catch (const Error& error) {
+    log::error("{}", error.what());
+    return static_cast<int>(error.code());
+  } catch (const std::exception& error) {
+    log::error("internal error: {}", error.what());
+    return static_cast<int>(ExitCode::internal);
+  }
+}
+
 }  // namespace
 }  // namespace switchyard
 
 int main(int argc, char** argv) {
-  try {
-    return switchyard::run({argv + 1, argv + argc});
-  } catch (const switchyard::Error& error) {
-    switchyard::log::error("{}", error.what());
-    return static_cast<int>(error.code());
-  } catch (const std::exception& error) {
-    switchyard::log::error("internal error: {}", error.what());
-    return static_cast<int>(switchyard::ExitCode::internal);
-  }
+  switchyard::open_standard_files();
+  switchyard::ignore_write_signals();
+  return switchyard::check_output(switchyard::run_reporting_errors({argv + 1, argv + argc}));
 }

@@ -10,16 +10,17 @@
 #include <map>
 #include <set>
 
+#include "base/available_memory.h"
 #include "base/device.h"
 #include "base/hash.h"
 #include "base/thread_pool.h"
+#include "comm/launcher.h"
 #include "io/file.h"
 #include "io/lease.h"
 #include "jobs/job.h"
 #include "jobs/limits.h"
 #include "jobs/text.h"
 #include "jobs/version_info.h"
-#include "model/memory_plan.h"
 
 namespace switchyard {
 namespace {
@@ -135,22 +136,27 @@ std::string by_host(const std::vector<Json>& ranks, const char* field) {
   return fmt::format("{}", fmt::join(parts, "; "));
 }
 
+/// How srun, mpirun or another launcher is told to start ranks.
+std::string launched_with(const Json& rank) {
+  const std::string variable = text_of(rank, "launcher"), type = text_of(rank, "mpi_type");
+  const LauncherClaim claim{variable};
+  if (claim.by_srun()) return fmt::format("srun --mpi={}", type.empty() ? "(default)" : type);
+  if (claim.by_mpirun()) return "mpirun";
+  return variable.empty() ? "no launcher" : fmt::format("a launcher that sets {}", variable);
+}
+
 Finding check_world(const std::vector<Json>& ranks) {
   const Json& r = ranks.front();
-  const auto world = r.at("world_size").get<int64_t>(), tasks = r.at("step_tasks").get<int64_t>();
-  const std::string type = text_of(r, "mpi_type");
+  const auto world = r.at("world_size").get<int64_t>(), launched = r.at("launcher_ranks").get<int64_t>();
   std::set<std::string> hosts;
   for (const Json& rank : ranks) hosts.insert(text_of(rank, "host"));
-  if (tasks > 1 && tasks != world && !r.at("mpirun").get<bool>())
-    return {Finding::fault, "world size",
-            fmt::format("srun started {} tasks{}, but MPI finds {} of them", tasks,
-                        type.empty() ? "" : fmt::format(" with --mpi={}", type), world),
-            "every task would do the whole work: start it with srun --mpi=pmix (srun --mpi=list shows what there is), "
-            "or with mpirun inside the allocation"};
-  return {Finding::ok, "world size",
-          fmt::format("{} ranks on {} hosts, {}", world, hosts.size(),
-                      tasks > 1 ? fmt::format("srun --mpi={}", type.empty() ? "(default)" : type)
-                                : (r.at("mpirun").get<bool>() ? "mpirun" : "no launcher")),
+  if (launched > world)
+    return {
+        Finding::fault, "world size",
+        fmt::format("{} started {} tasks, but MPI finds {} of them", launched_with(r), launched, world),
+        "every task would do the whole work: start it with srun --mpi=pmix (srun --mpi=list shows what there is), or "
+        "with the mpirun of its own MPI (switchyard --version names it)"};
+  return {Finding::ok, "world size", fmt::format("{} ranks on {} hosts, {}", world, hosts.size(), launched_with(r)),
           ""};
 }
 
@@ -262,10 +268,11 @@ Finding check_deadline(const Json& rank) {
 }  // namespace
 
 Json examine_rank(Communicator& world, const DoctorOptions& options) {
+  const LauncherClaim launcher = launcher_claim();
   Json facts = {{"rank", world.rank()},
                 {"world_size", world.size()},
-                {"step_tasks", variable_as_int("SLURM_STEP_NUM_TASKS")},
-                {"mpirun", !variable("OMPI_COMM_WORLD_SIZE").empty()},
+                {"launcher", launcher.variable},
+                {"launcher_ranks", launcher.num_ranks},
                 {"mpi_type", variable("SLURM_MPI_TYPE")},
                 {"affinity", affinity()},
                 {"threads", options.threads > 0 ? options.threads : variable_as_int("SLURM_CPUS_PER_TASK")},
@@ -336,7 +343,10 @@ int run_doctor(Runtime& runtime, std::span<const std::string> args) {
   const int code = static_cast<int>(faulty ? ExitCode::environment : ExitCode::complete);
 
   // Tasks that do not know of each other would all say the same.
-  const bool first_task = world.rank() == 0 && (world.size() > 1 || variable_as_int("SLURM_PROCID") == 0);
+  const auto is_first = [](const char* rank) { return variable_as_int(rank) == 0; };
+  const bool alone = world.size() == 1;
+  const bool first_task =
+      world.rank() == 0 && (!alone || (is_first("SLURM_PROCID") && is_first("PMI_RANK") && is_first("PALS_RANKID")));
   if (!first_task) return code;
   constexpr const char* kLevels[] = {"ok", "warning", "FAULT"};
   Json json = Json::array();

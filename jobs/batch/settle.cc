@@ -8,6 +8,7 @@
 #include "io/json.h"
 #include "io/lease.h"
 #include "jobs/batch/attempt_log.h"
+#include "jobs/batch/submissions.h"
 #include "jobs/job.h"
 #include "jobs/watchdog.h"
 
@@ -125,6 +126,12 @@ class Settler {
   bool was_complete_ = false;
 };
 
+/// An attempt may have died before it wrote a manifest, or a state.
+bool is_run(const RunDirectory& run) {
+  return run.has_manifest() || file_exists(run.state_path()) || directory_exists(run.attempts_path()) ||
+         !last_submission(run).empty();
+}
+
 }  // namespace
 
 Settlement settle(const RunDirectory& run, std::optional<int> rc) {
@@ -158,10 +165,9 @@ int run_settle(Runtime&, std::span<const std::string> args) {
   OptionSet set;
   options.describe(set);
   if (!parse_job_options(set, "settle", args)) return 0;
-  if (!std::filesystem::is_directory(options.run))
-    fail(ExitCode::input, "settle: {}: expected a run directory", options.run);
-  const bool mend = options.rc >= 0 && !options.dry_run;
   const RunDirectory run(options.run);
+  if (!is_run(run)) fail(ExitCode::input, "settle: {}: expected a run directory", options.run);
+  const bool mend = options.rc >= 0 && !options.dry_run;
   const Settlement settlement = settle(run, mend ? std::optional(static_cast<int>(options.rc)) : std::nullopt);
   log::info("{}: {}", settlement.requeue ? "to be continued" : "no further attempt", settlement.why);
   std::cout << (settlement.requeue ? "requeue" : "stop") << std::endl;

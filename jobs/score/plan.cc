@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/available_memory.h"
 #include "base/device.h"
 #include "base/hash.h"
 #include "io/results.h"

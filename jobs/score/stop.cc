@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <ctime>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -28,7 +29,6 @@ struct SignalState {
   std::atomic<int> repeats{0};  ///< signals beyond the first of their kind
 };
 SignalState state;
-struct sigaction previous[std::size(kHandled)];
 
 int64_t now_ns() {
   timespec t{};
@@ -48,6 +48,20 @@ void on_signal(int signal) {
   if (++state.repeats >= 2) ::_exit(static_cast<int>(ExitCode::interrupted));
 }
 
+void on_early_signal(int) {
+  constexpr std::string_view kMessage = "switchyard: stopped on request before anything was begun\n";
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kMessage.data(), kMessage.size());
+  ::_exit(static_cast<int>(ExitCode::interrupted));
+}
+
+void handle_signals(void (*handler)(int)) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  ::sigemptyset(&action.sa_mask);
+  for (const int signal : kHandled) ::sigaction(signal, &action, nullptr);
+}
+
 double seconds(int64_t ns) {
   return static_cast<double>(ns) * 1e-9;
 }
@@ -59,20 +73,15 @@ double seconds_to_job_end() {
   return end == nullptr ? -1 : static_cast<double>(std::atoll(end) - static_cast<long long>(std::time(nullptr)));
 }
 
+void end_on_signals() {
+  handle_signals(on_early_signal);
+}
+
 SignalWatch::SignalWatch(std::chrono::seconds term_grace, std::chrono::seconds limit_grace)
     : term_grace_(term_grace), limit_grace_(limit_grace) {
   state.limit_at = state.terminate_at = state.last_limit = state.last_terminate = 0;
   state.repeats = 0;
-  struct sigaction action {};
-  action.sa_handler = on_signal;
-  action.sa_flags = SA_RESTART;
-  ::sigemptyset(&action.sa_mask);
-  for (size_t i = 0; i < std::size(kHandled); ++i) ::sigaction(kHandled[i], &action, &previous[i]);
-}
-
-SignalWatch::~SignalWatch() {
-  if (std::uncaught_exceptions() != num_exceptions_) return;
-  for (size_t i = 0; i < std::size(kHandled); ++i) ::sigaction(kHandled[i], &previous[i], nullptr);
+  handle_signals(on_signal);
 }
 
 SignalWatch::Request SignalWatch::request() const {

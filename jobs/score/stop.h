@@ -2,23 +2,24 @@
 #pragma once
 
 #include <chrono>
-#include <exception>
 #include <optional>
 
 #include "comm/communicator.h"
 
 namespace switchyard {
 
+/// For the time before a SignalWatch, from the start of the process: SIGUSR1, SIGTERM and SIGINT end it at once with
+/// exit code 75. Nothing was begun that could be lost.
+void end_on_signals();
+
 /// What SIGUSR1 (the time limit is near), SIGTERM and SIGINT have asked of this process so far. One object per process.
 ///
 /// The first TERM or INT gives `term_grace`; USR1 gives until the job's end, or `limit_grace` when Slurm does not tell
 /// it. The same signal within 5 s counts once; the next drops the chunk, a third ends the process at once with exit
-/// code 75.
+/// code 75. The handlers stay when the watch is gone: the process then ends with its own exit code, not a signal's.
 class SignalWatch {
  public:
   SignalWatch(std::chrono::seconds term_grace, std::chrono::seconds limit_grace);
-  /// Restores the handlers, unless an error unwinds: the process then ends with the error's exit code, not a signal's.
-  ~SignalWatch();
   SignalWatch(const SignalWatch&) = delete;
   SignalWatch& operator=(const SignalWatch&) = delete;
 
@@ -31,7 +32,6 @@ class SignalWatch {
 
  private:
   std::chrono::seconds term_grace_, limit_grace_;
-  int num_exceptions_ = std::uncaught_exceptions();
 };
 
 /// Seconds until Slurm ends the job; negative when it does not say.

@@ -6,11 +6,11 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "base/thread.h"
 
 namespace switchyard {
 
@@ -25,6 +25,15 @@ struct ThreadPool::State {
   std::atomic<int64_t> next{0};
   std::exception_ptr error;
   std::vector<std::thread> threads;
+
+  ~State() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    work.notify_all();
+    for (auto& thread : threads) thread.join();
+  }
 
   void drain(int worker, const std::function<void()>* poll) {
     for (int64_t task = next.fetch_add(1); task < num_tasks; task = next.fetch_add(1)) {
@@ -55,20 +64,16 @@ struct ThreadPool::State {
   }
 };
 
-ThreadPool::ThreadPool(int num_threads) : num_threads_(num_threads), state_(std::make_unique<State>()) {
+ThreadPool::ThreadPool(int num_threads, std::string_view purpose)
+    : num_threads_(num_threads), state_(std::make_unique<State>()) {
   SWITCHYARD_CHECK(num_threads >= 1, "a pool of {} threads", num_threads);
+  State* const state = state_.get();
   for (int worker = 1; worker < num_threads; ++worker)
-    state_->threads.emplace_back([this, worker] { state_->run_worker(worker); });
+    state->threads.push_back(start_thread(fmt::format("{} {} of {}", purpose, worker + 1, num_threads),
+                                          [state, worker] { state->run_worker(worker); }));
 }
 
-ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->stopping = true;
-  }
-  state_->work.notify_all();
-  for (auto& thread : state_->threads) thread.join();
-}
+ThreadPool::~ThreadPool() = default;
 
 void ThreadPool::parallel_for(int64_t num_tasks, const std::function<void(int64_t, int)>& body,
                               const std::function<void()>& poll) {

@@ -5,13 +5,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string_view>
 
 namespace switchyard {
 
 class ThreadPool {
  public:
-  /// num_threads ≥ 1, the caller included.
-  explicit ThreadPool(int num_threads);
+  /// num_threads ≥ 1, the caller included. Where that is not to be had it fails (environment), saying what for.
+  explicit ThreadPool(int num_threads, std::string_view purpose = "worker");
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

@@ -1,6 +1,7 @@
 #include "io/command.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -21,6 +22,12 @@ struct SpawnActionsTraits {
   using type = posix_spawn_file_actions_t*;
   static type null() { return nullptr; }
   static void destroy(type actions) noexcept { ::posix_spawn_file_actions_destroy(actions); }
+};
+
+struct SpawnAttributesTraits {
+  using type = posix_spawnattr_t*;
+  static type null() { return nullptr; }
+  static void destroy(type attributes) noexcept { ::posix_spawnattr_destroy(attributes); }
 };
 
 /// What a program writes, in memory: unlike a pipe it never fills up while nobody reads.
@@ -77,8 +84,18 @@ std::optional<CommandResult> run_command(const std::vector<std::string>& argv,
   ::posix_spawn_file_actions_adddup2(&actions, out.fd(), STDOUT_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, err.fd(), STDERR_FILENO);
 
+  // Signals that this process ignores would be ignored there too.
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  const Handle<SpawnAttributesTraits> attributes_owner(&attributes);
+  sigset_t ignored_here;
+  ::sigemptyset(&ignored_here);
+  for (const int signal : {SIGPIPE, SIGXFSZ}) ::sigaddset(&ignored_here, signal);
+  ::posix_spawnattr_setsigdefault(&attributes, &ignored_here);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+
   pid_t pid = 0;
-  const int error = ::posix_spawnp(&pid, words.front().c_str(), &actions, nullptr, pointers_to(words).data(),
+  const int error = ::posix_spawnp(&pid, words.front().c_str(), &actions, &attributes, pointers_to(words).data(),
                                    pointers_to(variables).data());
   if (error == ENOENT) return std::nullopt;
   if (error != 0) {

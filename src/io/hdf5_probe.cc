@@ -54,6 +54,8 @@ void probe(const std::filesystem::path& path) {
   if (child == 0) {
     const rlimit cpu{kCpuSeconds, kCpuSeconds};
     ::setrlimit(RLIMIT_CPU, &cpu);
+    // Sent to the whole process group they are the parent's to answer: a child that they end looks like a crash.
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::signal(signal, SIG_IGN);
     try {
       open_everything(path);
     } catch (const std::exception&) {  // the parent meets the same error, and can report it

@@ -1,18 +1,21 @@
 #include "io/lease.h"
 
+#include <signal.h>
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <condition_variable>
-#include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <sstream>
 #include <thread>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "io/file.h"
 
 namespace switchyard {
@@ -27,17 +30,37 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
-/// Field 22 of /proc/PID/stat; 0 when the process is gone (a zombie writes no more). The command, field 2, may hold
+/// "pid:[4026531836]"; empty where there is no /proc.
+std::string own_pid_namespace() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/ns/pid", error).native();
+}
+
+/// Whether the numbers under /proc are those of our PID namespace. A container may have its own namespace and still its
+/// parent's /proc, where our process has a number for each: "NSpid: 4711 1".
+bool proc_has_our_numbers() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("NSpid:")) return line == fmt::format("NSpid:\t{}", ::getpid());
+  return false;
+}
+
+struct ProcessStat {
+  bool dead = false;  ///< a zombie writes no more
+  int64_t start = 0;
+};
+
+/// State and start of a process, `pid` a number or "self"; empty when it cannot be seen. The command, field 2, may hold
 /// spaces and parentheses: fields are counted from its last one.
-int64_t process_start(int64_t pid) {
+std::optional<ProcessStat> process_stat(const std::string& pid) {
   const std::string line = first_line(fmt::format("/proc/{}/stat", pid));
   const size_t end_of_command = line.rfind(')');
-  if (end_of_command == std::string::npos) return 0;
+  if (end_of_command == std::string::npos) return std::nullopt;
   std::istringstream fields(line.substr(end_of_command + 1));
   std::string state, field;
   fields >> state;
   for (int i = 4; i <= 22; ++i) fields >> field;
-  return state == "Z" || state == "X" ? 0 : std::strtoll(field.c_str(), nullptr, 10);
+  return ProcessStat{state == "Z" || state == "X", std::strtoll(field.c_str(), nullptr, 10)};
 }
 
 std::string random_nonce() {
@@ -59,6 +82,7 @@ std::string to_text(const LeaseHolder& h, int64_t renewal) {
   json["restart"] = h.restart;
   json["host"] = h.host;
   json["boot_id"] = h.boot_id;
+  json["pid_namespace"] = h.pid_namespace;
   json["pid"] = h.pid;
   json["pid_start"] = h.pid_start;
   json["nonce"] = h.nonce;
@@ -73,7 +97,8 @@ LeaseHolder parse_holder(const std::string& text, const std::string& subject) {
   h.restart = require_int(json, "restart", subject, 0, INT64_MAX);
   h.host = require_string(json, "host", subject);
   h.boot_id = require_string(json, "boot_id", subject);
-  h.pid = require_int(json, "pid", subject, 0, INT64_MAX);
+  if (find_field(json, "pid_namespace") != nullptr) h.pid_namespace = require_string(json, "pid_namespace", subject);
+  h.pid = require_int(json, "pid", subject, 1, std::numeric_limits<pid_t>::max());
   h.pid_start = require_int(json, "pid_start", subject, 0, INT64_MAX);
   h.nonce = require_string(json, "nonce", subject);
   return h;
@@ -130,8 +155,9 @@ LeaseHolder LeaseHolder::self() {
   ::gethostname(host, sizeof host - 1);
   h.host = host;
   h.boot_id = first_line("/proc/sys/kernel/random/boot_id");
+  h.pid_namespace = own_pid_namespace();
   h.pid = ::getpid();
-  h.pid_start = process_start(h.pid);
+  h.pid_start = process_stat("self").value_or(ProcessStat{}).start;
   h.nonce = random_nonce();
   return h;
 }
@@ -156,21 +182,17 @@ std::unique_ptr<Lease> Lease::acquire(const std::filesystem::path& path, std::ch
   // Several newcomers may have found it free at once: the last to write has it, which shows when all have written.
   std::this_thread::sleep_for(std::min<std::chrono::milliseconds>(timeout / 10, std::chrono::milliseconds(200)));
   check_lease(path, self.nonce);
-  return std::unique_ptr<Lease>(new Lease(path, self, renew_every));
+  std::unique_ptr<Lease> lease(new Lease(path, self, renew_every));
+  Lease* const held = lease.get();
+  held->thread_->thread = start_thread("renewing the lease", [held] { held->renew_loop(); });
+  return lease;
 }
 
 Lease::Lease(std::filesystem::path path, LeaseHolder holder, std::chrono::milliseconds renew_every)
     : path_(std::move(path)),
       holder_(std::move(holder)),
       renew_every_(renew_every),
-      thread_(std::make_unique<Thread>()) {
-  // Signals are the main thread's business: the new thread inherits a mask that blocks them all.
-  sigset_t all, before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_->thread = std::thread([this] { renew_loop(); });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
+      thread_(std::make_unique<Thread>()) {}
 
 void Lease::renew_loop() {
   int64_t renewal = 0;
@@ -195,7 +217,7 @@ Lease::~Lease() {
     thread_->stopping = true;
   }
   thread_->wake.notify_all();
-  thread_->thread.join();
+  if (thread_->thread.joinable()) thread_->thread.join();  // else it could not be started
   const auto stored = read_lease(path_);
   if (stored && stored->holder && stored->holder->nonce == holder_.nonce) ::unlink(path_.c_str());
 }
@@ -207,8 +229,15 @@ std::optional<LeaseHolder> read_lease_holder(const std::filesystem::path& path) 
 
 bool is_gone(const LeaseHolder& holder) {
   const LeaseHolder self = LeaseHolder::self();
-  const bool same_boot = holder.host == self.host && holder.boot_id == self.boot_id;
-  return same_boot && process_start(holder.pid) != holder.pid_start;
+  const auto same = [&](std::string LeaseHolder::*field) {
+    return holder.*field == self.*field && !(self.*field).empty();
+  };
+  if (!same(&LeaseHolder::host) || !same(&LeaseHolder::boot_id) || !same(&LeaseHolder::pid_namespace)) return false;
+  // hidepid hides a process in /proc, but not from kill.
+  if (::kill(static_cast<pid_t>(holder.pid), 0) != 0 && errno == ESRCH) return true;
+  if (!proc_has_our_numbers()) return false;
+  const std::optional<ProcessStat> now = process_stat(std::to_string(holder.pid));
+  return now && (now->dead || (holder.pid_start != 0 && now->start != holder.pid_start));
 }
 
 void check_lease(const std::filesystem::path& path, const std::string& nonce) {

@@ -19,7 +19,8 @@ struct LeaseHolder {
   std::string job;
   int64_t restart = 0;
   std::string host, boot_id;
-  int64_t pid = 0, pid_start = 0;  ///< /proc/PID/stat field 22
+  std::string pid_namespace;       ///< "pid:[4026531836]"; empty in a lease of an earlier version, and without /proc
+  int64_t pid = 0, pid_start = 0;  ///< in that namespace; /proc/PID/stat field 22
   std::string nonce;               ///< random, 32 hex digits: this attempt and no other
 
   static LeaseHolder self();
@@ -28,8 +29,8 @@ struct LeaseHolder {
 
 class Lease {
  public:
-  /// Takes the lease, at once if it is free, of the same job with a lower restart count, or of a process of this host
-  /// and boot that is gone; otherwise watches it for `timeout`: unchanged, it is taken over; renewed, fails (mismatch)
+  /// Takes the lease, at once if it is free, of the same job with a lower restart count, or of a process that is_gone;
+  /// otherwise watches it for `timeout`: unchanged, it is taken over; renewed, fails (mismatch)
   /// naming host and job. `poll` is called while waiting (it may throw to give up).
   static std::unique_ptr<Lease> acquire(const std::filesystem::path& path, std::chrono::milliseconds timeout,
                                         std::chrono::milliseconds renew_every = std::chrono::seconds(10),
@@ -53,7 +54,8 @@ class Lease {
 
 /// Who holds the lease, or held it when killed; empty when there is none, or none that can be read.
 std::optional<LeaseHolder> read_lease_holder(const std::filesystem::path& path);
-/// Whether the holder was a process of this host and boot that is no more.
+/// Whether the holder can be seen to be no more: a process of this host, boot and PID namespace. A process that cannot
+/// be seen from here (another container, another user's under hidepid) may well live.
 bool is_gone(const LeaseHolder& holder);
 
 /// The nonce now in the file; fails (mismatch) unless it is `nonce`. Called by every writer before it publishes.

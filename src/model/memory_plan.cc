@@ -1,12 +1,6 @@
 #include "model/memory_plan.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <fstream>
-#include <limits>
-#include <sstream>
-#include <string>
 
 #include "comm/expert_exchange.h"
 #include "kernels/attention.h"
@@ -18,49 +12,6 @@
 
 namespace switchyard {
 namespace {
-
-constexpr size_t kUnlimited = std::numeric_limits<size_t>::max();
-
-/// "MemAvailable:  123 kB" of /proc/meminfo, in bytes.
-size_t machine_memory() {
-  std::ifstream file("/proc/meminfo");
-  for (std::string line; std::getline(file, line);) {
-    std::istringstream words(line);
-    std::string key;
-    size_t kib = 0;
-    if (words >> key >> kib && key == "MemAvailable:") return kib * 1024;
-  }
-  return static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-}
-
-/// What the control group at `directory` leaves; its files hold a number, or "max".
-size_t left_in_group(const std::string& limit_file, const std::string& usage_file) {
-  size_t limit = 0, usage = 0;
-  if (!(std::ifstream(limit_file) >> limit) || limit >= (size_t{1} << 60)) return kUnlimited;
-  std::ifstream(usage_file) >> usage;
-  return limit > usage ? limit - usage : 0;
-}
-
-/// cgroup v2 (one hierarchy) or v1 (its memory controller), and the groups above.
-size_t control_group_memory() {
-  size_t left = kUnlimited;
-  std::ifstream file("/proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {
-    const bool v2 = line.starts_with("0::");
-    if (!v2 && line.find(":memory:") == std::string::npos) continue;
-    std::string path = line.substr(line.rfind(':') + 1);
-    const std::string root = v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
-    while (true) {
-      const std::string group = root + path;
-      left = std::min(left, v2 ? left_in_group(group + "/memory.max", group + "/memory.current")
-                               : left_in_group(group + "/memory.limit_in_bytes", group + "/memory.usage_in_bytes"));
-      const size_t slash = path.rfind('/');
-      if (slash == std::string::npos || path.size() <= 1) break;
-      path.resize(slash);
-    }
-  }
-  return left;
-}
 
 KernelShapes kernel_shapes(const ModelConfig& c, DType operand) {
   return {.operand = operand,
@@ -124,10 +75,6 @@ size_t device_workspace_bytes(const ModelConfig& c, DType operand, const Decoder
                    ffn(max_entries, c.expert_ffn_size, c.num_experts), ffn(tokens, c.shared_ffn_size, 1),
                    ffn(tokens, c.dense_ffn_size, 1), gemm_workspace(q, d, operand), gemm_workspace(kv, d, operand),
                    gemm_workspace(d, q, operand), gemm_workspace(c.num_experts, d, DType::f32)});
-}
-
-size_t available_memory() {
-  return std::min(machine_memory(), control_group_memory());
 }
 
 }  // namespace switchyard

@@ -39,8 +39,4 @@ size_t device_workspace_bytes(const ModelConfig& config, DType operand, const De
 
 MemoryPlan plan_memory(const ModelConfig& config, const MemoryRequest& request);
 
-/// Memory that this process may hope for: what the machine has available and its control group leaves, whichever is
-/// less.
-size_t available_memory();
-
 }  // namespace switchyard

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/device.h"
+#include "comm/launcher.h"
 #include "comm/staged_communicator.h"
 #include "tests/comm/checks.h"
 

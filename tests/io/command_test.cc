@@ -1,6 +1,8 @@
 #include "io/command.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include "tests/support/environment.h"
 
@@ -32,6 +34,14 @@ TEST(CommandTest, TheEnvironmentIsThisOneOrWhatIsGiven) {
   EXPECT_EQ(script(), "17-x\n");
   EXPECT_EQ(script(environment_without({"SLURM_"})), "-x\n");
   EXPECT_EQ(script(std::map<std::string, std::string>{{"SLUG", "a b=c"}}), "-a b=c\n");
+}
+
+TEST(CommandTest, SignalsIgnoredHereAreNotIgnoredThere) {
+  for (const int signal : {SIGPIPE, SIGXFSZ}) {
+    const auto before = ::signal(signal, SIG_IGN);
+    EXPECT_EQ(run_command({"sh", "-c", fmt::format("kill -{} $$", signal)})->exit_code, 128 + signal);
+    ::signal(signal, before);
+  }
 }
 
 }  // namespace

@@ -35,6 +35,16 @@ class ScoreRefusals : public ::testing::Test {
       EXPECT_NE(result.err.find(part), std::string::npos) << part << " is not in: " << result.err;
   }
 
+  static ProcessResult in_shell(std::string line, const std::vector<std::string>& command,
+                                const std::string& redirections = "") {
+    for (const std::string& word : command) line += " '" + word + "'";
+    return test::run({"bash", "-c", line + " " + redirections}, test::mpi_environment());
+  }
+  void expect_no_temporaries() const {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_.path()))
+      EXPECT_EQ(entry.path().native().find(".tmp-"), std::string::npos) << entry.path();
+  }
+
   /// A copy of the bundled model whose file bytes went through `change`.
   std::filesystem::path damaged_model(const std::string& name, const std::function<void(std::string&)>& change) const {
     std::filesystem::create_directory(directory_ / name);
@@ -129,14 +139,98 @@ TEST_F(ScoreRefusals, OutputsThatCannotBeWritten) {
   directory_.write("foreign/thesis.tex", "precious");
   expect(at("foreign"), 73, {"thesis.tex"});
 
-  // A disk that fills up: files end at 4 KiB. With room again the run completes.
+  // A disk that fills up: files end at some KiB. With room again the run completes.
   const ScoreCase c = at("full", {"--per-token"});
-  std::string command = "trap '' XFSZ; ulimit -f 4; exec";
-  for (const std::string& word : c.command()) command += " '" + word + "'";
-  const ProcessResult result = test::run({"bash", "-c", command});
-  EXPECT_EQ(result.exit_code, 73) << result.err;
+  for (const char* kib : {"0", "1", "4"}) {
+    const ProcessResult result = in_shell("ulimit -f " + std::string(kib) + "; exec", c.command());
+    EXPECT_EQ(result.exit_code, 73) << kib << ": " << result.err;
+    expect_no_temporaries();
+  }
   EXPECT_FALSE(std::filesystem::exists(directory_ / "full/results.h5"));
   expect(c, 0, {});
+
+  directory_.write("text", std::string(100000, 'x'));
+  const ProcessResult import =
+      in_shell("ulimit -f 8; exec", {SWITCHYARD_PROGRAM, "import", "--text", (directory_ / "text").string(), "--output",
+                                     (directory_ / "imported.h5").string()});
+  EXPECT_EQ(import.exit_code, 73) << import.err;
+  expect_no_temporaries();
+}
+
+// What is complete stays so; only that it could not be told is an error.
+TEST_F(ScoreRefusals, AStandardOutputThatCannotBeWritten) {
+  expect(at("told"), 0, {});
+  const auto expected = datasets(directory_ / "told/results.h5");
+  const std::string ranks = "mpirun --oversubscribe -n 2 bash -c 'exec \"$@\" >/dev/full' -";
+  const std::pair<std::string, std::string> ways[] = {
+      {"", ">/dev/full"}, {"", ">&-"}, {"", "<&- >&- 2>&-"}, {ranks, ""}};
+  for (const auto& [before, after] : ways) {
+    std::filesystem::remove_all(directory_ / "untold");
+    const ProcessResult result = in_shell(before, at("untold").command(), after);
+    EXPECT_EQ(result.exit_code, 73) << after << ": " << result.err;
+    const std::string state = bytes_of_file(directory_ / "untold/state.json");
+    EXPECT_NE(state.find("\"complete\""), std::string::npos) << state;
+    EXPECT_NE(state.find("\"exit_code\": 0"), std::string::npos) << state;
+    EXPECT_TRUE(datasets(directory_ / "untold/results.h5") == expected) << after;
+  }
+  for (const char* words : {"--version", "--help", "score --help", "inspect --reference qwen3-30b-a3b"}) {
+    const std::string command = std::string(SWITCHYARD_PROGRAM) + " " + words;
+    EXPECT_EQ(test::run({"bash", "-c", command + " >/dev/full"}).exit_code, 73) << words;
+    const ProcessResult closed =
+        test::run({"bash", "-c", "(sleep 0.1; exec " + command + ") | true; exit ${PIPESTATUS[0]}"});
+    EXPECT_EQ(closed.exit_code, 73) << words;
+    EXPECT_NE(closed.err.find("standard output"), std::string::npos) << closed.err;
+  }
+  // An error that stopped the work tells more; and who has nothing to tell needs no output.
+  EXPECT_EQ(in_shell("", {SWITCHYARD_PROGRAM, "inspect", "nowhere"}, ">/dev/full").exit_code, 66);
+  EXPECT_EQ(in_shell("", {SWITCHYARD_PROGRAM, "verify", "nowhere"}, ">&-").exit_code, 66);
+}
+
+/// Waits until a process handles SIGTERM; false when it has ended before.
+bool handles_term(pid_t pid) {
+  constexpr std::string_view kCaught = "SigCgt:";
+  for (std::ifstream status; status.open(fmt::format("/proc/{}/status", pid)), status; status.close())
+    for (std::string line; std::getline(status, line);)
+      if (line.starts_with(kCaught) &&
+          (std::stoull(line.substr(kCaught.size()), nullptr, 16) >> (SIGTERM - 1) & 1) != 0)
+        return true;
+  return false;
+}
+
+TEST_F(ScoreRefusals, ASignalInTheFirstMomentsIsAnInterruption) {
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) {
+    test::Process process(at("run").command());
+    ASSERT_TRUE(handles_term(process.pid()));
+    ::kill(process.pid(), signal);
+    EXPECT_EQ(process.wait().exit_code, 75) << signal;
+    EXPECT_FALSE(std::filesystem::exists(directory_ / "run")) << "the signal came too late to prove anything";
+  }
+  ScoreCase c = at("run");
+  c.ranks = 2;
+  test::Process process(c.command(), test::mpi_environment());
+  std::vector<pid_t> ranks;
+  while (process.running() && ranks.size() < 2) ranks = test::descendants(process.pid(), "switchyard");
+  ASSERT_TRUE(ranks.size() == 2 && handles_term(ranks[1]));
+  ::kill(ranks[1], SIGTERM);
+  EXPECT_EQ(process.wait(20s).exit_code, 75);
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "run"));
+}
+
+TEST_F(ScoreRefusals, RanksOfAnotherMpisLauncher) {
+  const std::map<std::string, std::string> launchers[] = {{{"PMI_RANK", "0"}, {"PMI_SIZE", "4"}},
+                                                          {{"MPI_LOCALNRANKS", "2"}, {"MPI_LOCALRANKID", "0"}},
+                                                          {{"PALS_RANKID", "1"}}};
+  for (const auto& launcher : launchers) {
+    const ProcessResult result = test::run(at("run").command(), launcher);
+    EXPECT_EQ(result.exit_code, 69) << result.err;
+    EXPECT_NE(result.err.find("MPI finds 1"), std::string::npos) << result.err;
+    EXPECT_EQ(test::run({SWITCHYARD_PROGRAM, "inspect", "--reference", "qwen3-30b-a3b"}, launcher).exit_code, 69);
+    EXPECT_EQ(test::run({SWITCHYARD_PROGRAM, "doctor"}, launcher).exit_code, 69);
+  }
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "run"));
+  // A shell that mpiexec started once.
+  const ProcessResult result = test::run(at("run").command(), {{"PMI_SIZE", "1"}, {"MPI_LOCALNRANKS", "1"}});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
 }
 
 TEST_F(ScoreRefusals, OtherWorkInTheSameDirectory) {

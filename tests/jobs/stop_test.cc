@@ -2,13 +2,41 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <atomic>
 
 namespace switchyard {
 namespace {
 
-TEST(SignalWatch, TermGivesItsGraceOnce) {
+/// The handlers of SignalWatch stay; a test program is to be stopped as any other.
+class SignalWatchTest : public ::testing::Test {
+ protected:
+  void TearDown() override {
+    for (const int signal : {SIGUSR1, SIGTERM, SIGINT}) ::signal(signal, SIG_DFL);
+  }
+};
+using AgreeOnStopping = SignalWatchTest;
+
+TEST(EndOnSignals, BeforeAnythingIsBegunEndsAtOnce) {
+  for (const int signal : {SIGUSR1, SIGTERM, SIGINT})
+    EXPECT_EXIT(
+        {
+          end_on_signals();
+          ::raise(signal);
+        },
+        ::testing::ExitedWithCode(75), "before anything was begun");
+  EXPECT_EXIT(
+      {
+        end_on_signals();
+        const SignalWatch watch(std::chrono::seconds(20), std::chrono::seconds(120));
+        ::raise(SIGTERM);
+        ::_exit(watch.request() == SignalWatch::terminate ? 1 : 2);
+      },
+      ::testing::ExitedWithCode(1), "");
+}
+
+TEST_F(SignalWatchTest, TermGivesItsGraceOnce) {
   SignalWatch watch(std::chrono::seconds(20), std::chrono::seconds(120));
   EXPECT_EQ(watch.request(), SignalWatch::none);
   EXPECT_FALSE(watch.seconds_left().has_value());
@@ -19,7 +47,7 @@ TEST(SignalWatch, TermGivesItsGraceOnce) {
   EXPECT_EQ(watch.request(), SignalWatch::terminate);
 }
 
-TEST(SignalWatch, TermAfterUsr1ShortensWhatIsLeft) {
+TEST_F(SignalWatchTest, TermAfterUsr1ShortensWhatIsLeft) {
   SignalWatch watch(std::chrono::seconds(20), std::chrono::seconds(120));
   ::raise(SIGUSR1);
   EXPECT_EQ(watch.request(), SignalWatch::limit_near);
@@ -29,13 +57,13 @@ TEST(SignalWatch, TermAfterUsr1ShortensWhatIsLeft) {
   EXPECT_NEAR(watch.seconds_left().value_or(0), 20, 1);
 }
 
-TEST(SignalWatch, ContIsIgnored) {
+TEST_F(SignalWatchTest, ContIsIgnored) {
   SignalWatch watch(std::chrono::seconds(20), std::chrono::seconds(120));
   ::raise(SIGCONT);
   EXPECT_EQ(watch.request(), SignalWatch::none);
 }
 
-TEST(SignalWatch, ARequestFromAnotherRankCountsAsASignal) {
+TEST_F(SignalWatchTest, ARequestFromAnotherRankCountsAsASignal) {
   SignalWatch watch(std::chrono::seconds(20), std::chrono::seconds(120));
   watch.accept(SignalWatch::limit_near);
   EXPECT_NEAR(watch.seconds_left().value_or(0), 120, 1);
@@ -45,7 +73,7 @@ TEST(SignalWatch, ARequestFromAnotherRankCountsAsASignal) {
   EXPECT_EQ(watch.request(), SignalWatch::drop);
 }
 
-TEST(SignalWatch, TheThirdRequestEndsTheProcess) {
+TEST_F(SignalWatchTest, TheThirdRequestEndsTheProcess) {
   EXPECT_EXIT(
       {
         SignalWatch watch(std::chrono::seconds(20), std::chrono::seconds(120));
@@ -60,7 +88,7 @@ TEST(SignalWatch, TheThirdRequestEndsTheProcess) {
 }
 
 // mpirun sends SIGTERM to the ranks beside one that aborted: a rank on its way out must not die by it.
-TEST(SignalWatch, UnwoundByAnErrorTheProcessEndsWithTheErrorsCode) {
+TEST_F(SignalWatchTest, UnwoundByAnErrorTheProcessEndsWithTheErrorsCode) {
   EXPECT_EXIT(
       {
         try {
@@ -72,12 +100,20 @@ TEST(SignalWatch, UnwoundByAnErrorTheProcessEndsWithTheErrorsCode) {
         }
       },
       ::testing::ExitedWithCode(78), "");
-  SignalWatch(std::chrono::seconds(20), std::chrono::seconds(120));
-  EXPECT_EXIT(::raise(SIGTERM), ::testing::KilledBySignal(SIGTERM), "");
+}
+
+TEST_F(SignalWatchTest, InTheLastMomentsTheProcessEndsWithItsOwnCode) {
+  EXPECT_EXIT(
+      {
+        SignalWatch(std::chrono::seconds(20), std::chrono::seconds(120));
+        for (const int signal : {SIGUSR1, SIGTERM, SIGINT}) ::raise(signal);
+        ::_exit(0);
+      },
+      ::testing::ExitedWithCode(0), "");
 }
 
 // Signals reach the process, which the thread ranks share: all of them see the request, and agree.
-TEST(AgreeOnStopping, AllRanksOfTheGroupDecideAlike) {
+TEST_F(AgreeOnStopping, AllRanksOfTheGroupDecideAlike) {
   SignalWatch watch(std::chrono::seconds(20), std::chrono::seconds(120));
   std::atomic<int> stopping{0};
   run_thread_ranks(3, [&](Communicator& world) {

@@ -14,8 +14,8 @@ Json rank(int index, const std::string& host) {
   return {{"rank", index},
           {"host", host},
           {"world_size", 2},
-          {"step_tasks", 2},
-          {"mpirun", false},
+          {"launcher", "SLURM_STEP_NUM_TASKS"},
+          {"launcher_ranks", 2},
           {"mpi_type", "pmix"},
           {"binary", "abc"},
           {"versions", {{"version", "1"}, {"cuda", "not in this build"}}},
@@ -64,6 +64,15 @@ TEST(DoctorTest, FindsNothingWhereNothingIs) {
   }
 }
 
+TEST(DoctorTest, FindsTheTasksOfAnotherMpisLauncher) {
+  Json alone = rank(0, "n1");
+  alone.update({{"world_size", 1}, {"launcher", "PMI_SIZE"}, {"launcher_ranks", 4}});
+  const Finding finding = only_finding({alone});
+  EXPECT_EQ(finding.level, Finding::fault);
+  EXPECT_EQ(finding.text, "a launcher that sets PMI_SIZE started 4 tasks, but MPI finds 1 of them");
+  EXPECT_NE(finding.advice.find("mpirun of its own MPI"), std::string::npos) << finding.advice;
+}
+
 TEST(DoctorTest, FindsEachFaultAndOnlyIt) {
   struct Case {
     const char *subject, *named;
@@ -73,7 +82,7 @@ TEST(DoctorTest, FindsEachFaultAndOnlyIt) {
   const Case cases[] = {
       {"world size", "4 tasks", Finding::fault,
        [](auto& r) {
-         for (Json& one : r) one["step_tasks"] = 4;
+         for (Json& one : r) one["launcher_ranks"] = 4;
        }},
       {"program", "n2", Finding::fault, [](auto& r) { r[1]["binary"] = "other"; }},
       {"libraries", "n2", Finding::fault, [](auto& r) { r[1]["versions"]["version"] = "2"; }},

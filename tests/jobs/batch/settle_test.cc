@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "io/attempts.h"
+#include "jobs/job.h"
 #include "tests/support/environment.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/temporary_directory.h"
 
 namespace switchyard {
@@ -150,6 +152,23 @@ TEST_F(SettleTest, TheLeaseOfADeadAttemptIsRemoved) {
   lease("17", 0);
   EXPECT_TRUE(settle(run_, 137).requeue);
   EXPECT_FALSE(std::filesystem::exists(run_.lease_path()));
+}
+
+TEST_F(SettleTest, ADirectoryThatIsNoRunIsRefusedAndLeftAlone) {
+  Pulse pulse;
+  const auto self = make_self_communicator();
+  Runtime runtime{*self, pulse};
+  std::filesystem::create_directory(directory_ / "thesis");
+  for (const char* name : {"thesis", "missing"})
+    for (const char* rc : {"-1", "0", "137"}) {
+      const std::string args[] = {(directory_ / name).string(), "--rc", rc};
+      EXPECT_TRUE(test::fails_input({name, "expected a run directory"}, [&] { run_settle(runtime, args); })) << rc;
+    }
+  EXPECT_TRUE(std::filesystem::is_empty(directory_ / "thesis"));
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "missing"));
+  // An attempt that died before it began has left its folder.
+  const std::string args[] = {run_.root().string(), "--rc", "137"};
+  EXPECT_EQ(run_settle(runtime, args), 0);
 }
 
 TEST_F(SettleTest, WithoutACodeNothingIsChanged) {

@@ -167,15 +167,19 @@ TEST_F(StatusTest, ALocalRunIsNotAtWorkWhenItsProcessIsGone) {
   run_.write_state({RunStatus::running, 9, 4, 90, 40, 0, 0, "local.1", ""});
   LeaseHolder holder = LeaseHolder::self();
   const auto write = [&] {
-    directory_.write("run/lease.json", fmt::format(R"({{"job":"","restart":0,"host":"{}","boot_id":"{}","pid":{},)"
-                                                   R"("pid_start":{},"nonce":"00","renewal":3}})",
-                                                   holder.host, holder.boot_id, holder.pid, holder.pid_start));
+    directory_.write("run/lease.json",
+                     fmt::format(R"({{"job":"","restart":0,"host":"{}","boot_id":"{}","pid_namespace":"{}","pid":{},)"
+                                 R"("pid_start":{},"nonce":"00","renewal":3}})",
+                                 holder.host, holder.boot_id, holder.pid_namespace, holder.pid, holder.pid_start));
   };
   write();
   EXPECT_EQ(report_on(run_).state, "running");
   ++holder.pid_start;  // its number is another process's now
   write();
   EXPECT_EQ(report_on(run_).state, "interrupted");
+  holder.pid_namespace = "pid:[1]";  // of a container: who knows
+  write();
+  EXPECT_EQ(report_on(run_).state, "running");
 }
 
 TEST_F(StatusTest, ASubmissionCutOffByAFullDiskIsPassedOver) {
