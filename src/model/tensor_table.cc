@@ -135,9 +135,10 @@ bool holds(const Checkpoint& checkpoint, const ModelConfig& config, const Tensor
 }  // namespace
 
 TensorTable make_tensor_table(const Checkpoint& checkpoint, const ModelConfig& config, std::string_view subject) {
-  const Family& family = find_family(config.family, subject);
-  const TensorLayout* chosen = &family.layouts.front();  // whose first missing tensor is then named
-  for (const TensorLayout& layout : family.layouts) {
+  const Family* family = find_family(config.family);
+  SWITCHYARD_CHECK(family != nullptr, "a configuration of family {}", config.family);
+  const TensorLayout* chosen = &family->layouts.front();  // whose first missing tensor is then named
+  for (const TensorLayout& layout : family->layouts) {
     if (!holds(checkpoint, config, layout)) continue;
     chosen = &layout;
     break;
