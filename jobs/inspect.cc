@@ -12,6 +12,7 @@
 #include "kernels/cpu_isa.h"
 #include "model/memory_plan.h"
 #include "model/tensor_table.h"
+#include "model/weights.h"
 
 namespace switchyard {
 namespace {
@@ -32,10 +33,9 @@ Inspection inspect(const InspectOptions& o) {
   if (o.reference.empty()) {
     result.source = o.model;
     result.config = read_model_config(o.model, {o.allow_config_field.begin(), o.allow_config_field.end()});
-    const std::filesystem::path model(o.model);
-    if (file_exists(model / "model.safetensors") || file_exists(model / "model.safetensors.index.json")) {
+    if (holds_weights(o.model)) {
       const Checkpoint checkpoint(o.model);
-      make_tensor_table(checkpoint, result.config, o.model);
+      check_tied_copy(checkpoint, make_tensor_table(checkpoint, result.config, o.model));
       result.num_tensors = static_cast<int64_t>(checkpoint.tensors().size());
       for (const auto& [name, tensor] : checkpoint.tensors()) result.stored_bytes += tensor.bytes;
     }

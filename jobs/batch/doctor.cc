@@ -285,7 +285,7 @@ Json examine_rank(Communicator& world, const DoctorOptions& options) {
   take(facts, "versions", Json::object(), library_versions);
   take(facts, "cpu_isa", "", cpu_isa);
   take(facts, "cores", 0, available_cores);
-  take(facts, "memory", 0, available_memory);
+  take(facts, "memory", 0, [] { return available_memory(); });
   take(facts, "gpus", 0, count_gpus);
   take(facts, "usable_gpus", 0, num_devices);
   take(facts, "why_no_gpus", "", [] { return num_devices() > 0 ? std::string() : why_no_devices(); });

@@ -17,14 +17,49 @@ namespace {
 
 constexpr std::string_view kTemporaryMark = ".tmp-";
 
+/// The end of a chain of symbolic links, whether there is anything or not.
+std::filesystem::path end_of_links(std::filesystem::path path) {
+  constexpr int kMaxLinks = 40;  // of Linux
+  std::error_code error;
+  for (int links = 0; links < kMaxLinks; ++links) {
+    const std::filesystem::path target = std::filesystem::read_symlink(path, error);
+    if (error) break;
+    path = path.parent_path() / target;
+  }
+  return path;
+}
+
+/// Right after open() failed.
+[[noreturn]] void fail_to_open(const std::filesystem::path& path) {
+  const int reason = errno;
+  if (const auto target = end_of_links(path); reason == ENOENT && target != path)
+    fail(ExitCode::input, "{}: a link to {}, which does not exist{}", path.native(), target.native(),
+         target.parent_path().filename() == "blobs"
+             ? " (the blobs of the hub's cache are missing: copy them too, or download the model again)"
+             : "");
+  errno = reason;
+  fail_errno(ExitCode::input, "cannot open", path.native());
+}
+
+/// A repository cloned without Git LFS has such pointers in place of its large files.
+void refuse_lfs_pointer(int fd, uint64_t size, const std::filesystem::path& path) {
+  constexpr std::string_view kStart = "version https://git-lfs.github.com/spec/";
+  constexpr uint64_t kLargestPointer = 1024;  // by its specification
+  if (size > kLargestPointer) return;
+  std::string start(kStart.size(), '\0');
+  if (::pread(fd, start.data(), start.size(), 0) != std::ssize(start) || start != kStart) return;
+  fail(ExitCode::input, "{}: a Git LFS pointer, not the file itself: fetch it with `git lfs pull`", path.native());
+}
+
 /// Opens a regular file. O_NONBLOCK: a FIFO in its place must be refused, not waited for.
 FileDescriptor open_regular(const std::filesystem::path& path, uint64_t& size) {
   FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd) fail_errno(ExitCode::input, "cannot open", path.native());
+  if (!fd) fail_to_open(path);
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) fail_errno(ExitCode::input, "cannot inspect", path.native());
   if (!S_ISREG(status.st_mode)) fail(ExitCode::input, "{}: expected a regular file", path.native());
   size = static_cast<uint64_t>(status.st_size);
+  refuse_lfs_pointer(fd.get(), size, path);
   return fd;
 }
 

@@ -24,7 +24,8 @@ using FileDescriptor = Handle<FileDescriptorTraits>;
 /// A file open for reading; safe to use from several threads.
 class InputFile {
  public:
-  explicit InputFile(const std::filesystem::path& path);  ///< fails (input): missing, unreadable, not a regular file
+  /// Fails (input): missing, unreadable, a link to nothing, not a regular file, a Git LFS pointer.
+  explicit InputFile(const std::filesystem::path& path);
   uint64_t size() const { return size_; }
   const std::filesystem::path& path() const { return path_; }
   /// Fills `out` from `offset`; fails (input) when the file ends before (it may have shrunk since).
@@ -36,7 +37,7 @@ class InputFile {
   uint64_t size_ = 0;
 };
 
-/// The whole file as text; fails (input) when it is larger than max_bytes.
+/// The whole file as text; fails (input) as InputFile does, and when it is larger than max_bytes.
 std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{256} << 20);
 
 /// A name beside `path` that no other process uses: "NAME.tmp-" and 16 random digits. Whatever is written under it and
@@ -67,7 +68,7 @@ void append_line(const std::filesystem::path& path, std::string_view line);
 // permission on a folder above, a loop of links, too long a name).
 bool file_exists(const std::filesystem::path& path, ExitCode code = ExitCode::input);  ///< of any kind, behind links
 bool directory_exists(const std::filesystem::path& path,
-                  ExitCode code = ExitCode::input);  ///< also false if it is not there
+                      ExitCode code = ExitCode::input);  ///< also false if it is not there
 /// What is in a directory, in the order of names; empty when there is none.
 std::vector<std::filesystem::path> list_directory(const std::filesystem::path& directory,
                                                   ExitCode code = ExitCode::input);

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <system_error>
 
-#include "io/file_kind.h"
+#include "io/foreign_file.h"
 
 namespace switchyard {
 namespace {
@@ -38,16 +38,16 @@ std::optional<h5::Dataset> open_optional(const h5::Reader& reader, std::string_v
 
 /// Fails where something else was given than an HDF5 file, saying what it is. (HDF5 may stand behind other data.)
 const std::filesystem::path& checked_path(const std::filesystem::path& path) {
-  const std::string_view kind = describe_content(read_file_head(path));
-  if (kind == "JSON text" || kind == "text" || kind == "gzip data")
+  const Content content = content_of(head_of(InputFile(path)));
+  const auto refuse = [&](std::string_view import_options) {
     fail(ExitCode::input,
-         "{}: expected a scoring input (HDF5), found {}; make one of it with switchyard import {} {} --output FILE",
-         path.native(), kind,
-         kind == "JSON text" || path.native().find(".json") != std::string::npos ? "--jsonl" : "--text", path.native());
-  if (kind == "a NumPy array")
-    fail(ExitCode::input,
-         "{}: expected a scoring input (HDF5), found {}; make one of it with switchyard import --npy VALUES OFFSETS",
-         path.native(), kind);
+         "{}: expected a scoring input (HDF5), found {}; make one of it with switchyard import {} --output FILE",
+         path.native(), name_of(content), import_options);
+  };
+  const bool json = content == Content::json || path.native().find(".json") != std::string::npos;
+  if (content == Content::json || content == Content::text || content == Content::gzip)
+    refuse(fmt::format("{} {}", json ? "--jsonl" : "--text", path.native()));
+  if (content == Content::numpy) refuse("--npy VALUES OFFSETS");
   return path;
 }
 

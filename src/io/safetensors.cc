@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "base/log.h"
+#include "io/foreign_file.h"
 #include "io/json.h"
 
 namespace switchyard {
@@ -17,6 +19,8 @@ static_assert(std::endian::native == std::endian::little, "safetensors are littl
 constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the format's own library
 constexpr std::string_view kMetadata = "__metadata__";
+constexpr std::string_view kSingleName = "model.safetensors", kIndexName = "model.safetensors.index.json";
+constexpr uint64_t kMaxIndexBytes = uint64_t{256} << 20;
 
 struct KnownDType {
   std::string_view name;
@@ -72,8 +76,9 @@ TensorInfo parse_tensor(const std::string& name, const Json& entry, uint64_t dat
          fmt::join(offsets, ", "));
   const auto begin = static_cast<uint64_t>(offsets[0]), end = static_cast<uint64_t>(offsets[1]);
   if (end > data_bytes)
-    fail(ExitCode::input, "{}: data_offsets [{}, {}] leave the file, which has {} bytes of data", subject, begin, end,
-         data_bytes);
+    fail(ExitCode::input,
+         "{}: data_offsets [{}, {}] leave the file, which has {} bytes of data: cut short, an unfinished download?",
+         subject, begin, end, data_bytes);
   const uint64_t expected = checked_bytes(tensor.shape, known->bytes, subject);
   if (end - begin != expected)
     fail(ExitCode::input, "{}: {} {} has {} bytes, data_offsets [{}, {}] have {}", subject, tensor.dtype_name,
@@ -108,6 +113,36 @@ bool is_plain_name(const std::string& name) {
          name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
 }
 
+/// Whether the directory lists it: a link that leads nowhere is to be opened, and its error to be seen.
+bool is_listed(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
+}
+
+/// Names of weights in other formats, and of safetensors without an index, in order.
+std::vector<std::string> other_weights(const std::filesystem::path& directory) {
+  std::vector<std::string> names;
+  for (const std::filesystem::path& entry : list_directory(directory)) {
+    const std::string name = entry.filename().native();
+    if (name.ends_with(".safetensors") || name.ends_with(".gguf") || name.starts_with("pytorch_model") ||
+        (name.starts_with("consolidated.") && name.ends_with(".pth")))
+      names.push_back(name);
+  }
+  return names;
+}
+
+[[noreturn]] void fail_without_weights(const std::filesystem::path& directory) {
+  const std::vector<std::string> others = other_weights(directory);
+  const std::string found = others.empty() ? "neither" : others.front();
+  std::string_view advice;
+  if (found.ends_with(".safetensors"))
+    advice = ": download the index too";
+  else if (!others.empty())
+    advice = ": convert the model to safetensors";
+  fail(ExitCode::input, "{}: expected {} or {}, found {}{}", directory.native(), kSingleName, kIndexName, found,
+       advice);
+}
+
 }  // namespace
 
 std::string TensorInfo::shape_str() const {
@@ -133,21 +168,26 @@ std::vector<TensorInfo> parse_safetensors_header(std::string_view header, uint64
 }
 
 std::vector<TensorInfo> read_safetensors_header(const InputFile& file) {
-  const std::string subject = file.path().string();
+  const std::string& subject = file.path().native();
   if (file.size() < kLengthBytes)
-    fail(ExitCode::input, "{}: {} bytes, too short for a safetensors file", subject, file.size());
+    fail(ExitCode::input, "{}: {} bytes, too short for a safetensors file: an unfinished download?", subject,
+         file.size());
+  const std::string head = head_of(file);
+  const bool starts_header = head.substr(kLengthBytes, 1) == "{";
+  if (const std::string what = describe_foreign(head); !starts_header && !what.empty())
+    fail(ExitCode::input, "{}: expected a safetensors header, found {}", subject, what);
   uint64_t length = 0;
-  file.read(0, std::as_writable_bytes(std::span(&length, 1)));
+  std::memcpy(&length, head.data(), kLengthBytes);
   if (length > kMaxHeaderBytes || length > file.size() - kLengthBytes)
-    fail(ExitCode::input, "{}: header of {} bytes: expected at most {} in a file of {} bytes", subject, length,
-         std::min(kMaxHeaderBytes, file.size() - kLengthBytes), file.size());
+    fail(ExitCode::input, "{}: header of {} bytes: expected at most {} in a file of {} bytes{}", subject, length,
+         std::min(kMaxHeaderBytes, file.size() - kLengthBytes), file.size(),
+         starts_header ? ": cut short, an unfinished download?" : "");
   std::string header(length, '\0');
   file.read(kLengthBytes, std::as_writable_bytes(std::span(header)));
   return parse_safetensors_header(header, kLengthBytes + length, file.size(), subject);
 }
 
-std::map<std::string, std::string> parse_safetensors_index(std::string_view text, std::string_view subject) {
-  const Json index = parse_json(text, subject);
+std::map<std::string, std::string> parse_safetensors_index(const Json& index, std::string_view subject) {
   const Json* weight_map = find_field(index, "weight_map");
   if (weight_map == nullptr || !weight_map->is_object())
     fail(ExitCode::input, "{}: field \"weight_map\": expected an object of file names, found {}", subject,
@@ -162,20 +202,22 @@ std::map<std::string, std::string> parse_safetensors_index(std::string_view text
   return file_of;
 }
 
+bool holds_weights(const std::filesystem::path& directory) {
+  return is_listed(directory / kSingleName) || is_listed(directory / kIndexName) || !other_weights(directory).empty();
+}
+
 Checkpoint::Checkpoint(const std::filesystem::path& directory)
     : bytes_read_(std::make_unique<std::atomic<uint64_t>>(0)) {
-  const auto single = directory / "model.safetensors", index = directory / "model.safetensors.index.json";
-  std::error_code ignored;
-  const bool has_single = std::filesystem::exists(single, ignored), has_index = std::filesystem::exists(index, ignored);
+  const auto single = directory / kSingleName, index = directory / kIndexName;
+  const bool has_single = is_listed(single), has_index = is_listed(index);
   if (has_single && has_index)
-    log::warning("{}: model.safetensors is read, model.safetensors.index.json beside it is not", directory.string());
+    log::warning("{}: {} is read, {} beside it is not", directory.native(), kSingleName, kIndexName);
   if (has_single)
     add_file(single);
   else if (has_index)
     add_indexed_files(index);
   else
-    fail(ExitCode::input, "{}: expected model.safetensors or model.safetensors.index.json, found neither",
-         directory.string());
+    fail_without_weights(directory);
 }
 
 void Checkpoint::add_file(const std::filesystem::path& path) {
@@ -184,32 +226,32 @@ void Checkpoint::add_file(const std::filesystem::path& path) {
     tensor.file = static_cast<int>(files_.size()) - 1;
     const auto [at, inserted] = tensors_.try_emplace(tensor.name, tensor);
     if (!inserted)
-      fail(ExitCode::input, "{}: tensor {} is in {} as well", path.string(), brief(tensor.name),
-           file_of(at->second).string());
+      fail(ExitCode::input, "{}: tensor {} is in {} as well", path.native(), brief(tensor.name),
+           file_of(at->second).native());
   }
 }
 
 void Checkpoint::add_indexed_files(const std::filesystem::path& index) {
-  const auto named_file = parse_safetensors_index(read_text_file(index), index.string());
+  const auto named_file = parse_safetensors_index(read_json_file(index, kMaxIndexBytes), index.native());
   std::set<std::string> files;
   for (const auto& [tensor, file] : named_file) files.insert(file);
-  for (const std::string& file : files) {
-    const auto path = index.parent_path() / file;
-    std::error_code ignored;
-    if (!std::filesystem::exists(path, ignored))
-      fail(ExitCode::input, "{}: names {}, which does not exist", index.string(), brief(file));
-    add_file(path);
-  }
+  std::vector<std::string> missing;
+  for (const std::string& file : files)
+    if (!is_listed(index.parent_path() / file)) missing.push_back(brief(file));
+  if (!missing.empty())
+    fail(ExitCode::input, "{}: names {}, which {} not exist: an unfinished download?", index.native(),
+         fmt::join(missing, ", "), missing.size() == 1 ? "does" : "do");
+  for (const std::string& file : files) add_file(index.parent_path() / file);
   for (const auto& [name, file] : named_file) {
     const TensorInfo* tensor = find(name);
     if (tensor == nullptr || file_of(*tensor).filename() != file)
-      fail(ExitCode::input, "{}: tensor {}: expected in {}, found in {}", index.string(), brief(name), brief(file),
-           tensor == nullptr ? "no file" : file_of(*tensor).filename().string());
+      fail(ExitCode::input, "{}: tensor {}: expected in {}, found in {}", index.native(), brief(name), brief(file),
+           tensor == nullptr ? "no file" : file_of(*tensor).filename().native());
   }
   for (const auto& [name, tensor] : tensors_)
     if (!named_file.contains(name))
-      fail(ExitCode::input, "{}: tensor {} of {} is not in the index", index.string(), brief(name),
-           file_of(tensor).filename().string());
+      fail(ExitCode::input, "{}: tensor {} of {} is not in the index", index.native(), brief(name),
+           file_of(tensor).filename().native());
 }
 
 const TensorInfo* Checkpoint::find(std::string_view name) const {

@@ -15,6 +15,7 @@
 
 #include "base/dtype.h"
 #include "io/file.h"
+#include "io/json.h"
 
 namespace switchyard {
 
@@ -42,7 +43,11 @@ std::vector<TensorInfo> parse_safetensors_header(std::string_view header, uint64
 std::vector<TensorInfo> read_safetensors_header(const InputFile& file);
 
 /// An index file: the file name of every tensor. Fails (input) on anything but plain names.
-std::map<std::string, std::string> parse_safetensors_index(std::string_view text, std::string_view subject);
+std::map<std::string, std::string> parse_safetensors_index(const Json& index, std::string_view subject);
+
+/// Whether a directory holds a model's weights, in this format or another: then a Checkpoint of it is worth a try,
+/// which says what is wrong with them.
+bool holds_weights(const std::filesystem::path& directory);
 
 /// A directory with model.safetensors or model.safetensors.index.json. Where both exist the single file is read, as
 /// Hugging Face's own loader does, and a warning says so.

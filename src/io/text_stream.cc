@@ -4,12 +4,13 @@
 
 #include <algorithm>
 
-#include "io/file_kind.h"
+#include "io/foreign_file.h"
 
 namespace switchyard {
 namespace {
 
 constexpr uint64_t kInputBytes = uint64_t{1} << 18;
+constexpr unsigned char kGzipStart = 0x1f;
 
 }  // namespace
 
@@ -52,7 +53,7 @@ class TextStream::Inflater {
       fill();
       if (stream_.avail_in == 0) return ended_ = true, false;
     }
-    if (*stream_.next_in != static_cast<unsigned char>(kGzipMagic.front()))
+    if (*stream_.next_in != kGzipStart)
       fail(ExitCode::input, "{}: {} bytes before its end something else than gzip data begins", file_.path().native(),
            stream_.avail_in + file_.size() - position_);
     between_members_ = false;
@@ -80,14 +81,12 @@ class TextStream::Inflater {
 };
 
 TextStream::TextStream(const std::filesystem::path& path) : file_(path) {
-  std::string head(std::min<uint64_t>(kFileHeadBytes, file_.size()), '\0');
-  file_.read(0, std::as_writable_bytes(std::span(head)));
-  const std::string_view kind = describe_content(head);
-  if (head.starts_with(kGzipMagic)) inflater_ = std::make_unique<Inflater>(file_);
-  for (const std::string_view other : {"Zstandard data", "xz data", "bzip2 data", "a zip archive"})
-    if (kind == other)
+  const Content content = content_of(head_of(file_));
+  if (content == Content::gzip) inflater_ = std::make_unique<Inflater>(file_);
+  for (const Content other : {Content::zstd, Content::xz, Content::bzip2, Content::zip})
+    if (content == other)
       fail(ExitCode::input, "{}: expected text, or text that gzip compressed, found {}: decompress it first",
-           path.native(), kind);
+           path.native(), name_of(content));
 }
 
 TextStream::~TextStream() = default;

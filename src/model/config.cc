@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <array>
 
-#include "io/file.h"
+#include "io/foreign_file.h"
 #include "model/family.h"
+#include "model/quantization.h"
 
 namespace switchyard {
 namespace {
@@ -123,37 +124,34 @@ ModelConfig read_common_fields(ConfigReader& reader) {
   c.hidden_size = reader.integer({"hidden_size"}, 1, 1 << 20);
   c.num_layers = reader.integer({"num_hidden_layers"}, 1, 10'000);
   c.num_heads = reader.integer({"num_attention_heads"}, 1, 1 << 16);
-  c.num_kv_heads = reader.integer_or("num_key_value_heads", c.num_heads, 1, c.num_heads);
-  if (c.num_heads % c.num_kv_heads != 0)
-    fail(ExitCode::input, "{}: num_attention_heads {} is not a multiple of num_key_value_heads {}", reader.subject(),
-         c.num_heads, c.num_kv_heads);
-  if (!reader.has("head_dim") && c.hidden_size % c.num_heads != 0)
-    fail(ExitCode::input, "{}: no head_dim, and hidden_size {} is not a multiple of num_attention_heads {}",
-         reader.subject(), c.hidden_size, c.num_heads);
+  c.num_kv_heads = reader.integer_or("num_key_value_heads", c.num_heads, 1, 1 << 16);
+  reader.require({"num_attention_heads", "num_key_value_heads"}, c.num_heads % c.num_kv_heads == 0,
+                 "the first to be a multiple of the second");
+  const bool has_head_dim = reader.has("head_dim");
+  reader.require({"hidden_size", "num_attention_heads"}, has_head_dim || c.hidden_size % c.num_heads == 0,
+                 "the first to be a multiple of the second, or a head_dim");
   c.head_dim = reader.integer_or("head_dim", c.hidden_size / c.num_heads, 1, 1 << 14);
-  if (c.head_dim % 2 != 0)
-    fail(ExitCode::input, "{}: head_dim {} is odd; rotary embedding needs pairs", reader.subject(), c.head_dim);
+  reader.require({has_head_dim ? "head_dim" : "hidden_size"}, c.head_dim % 2 == 0,
+                 "an even head_dim, for rotary embedding turns pairs");
   c.max_positions = reader.integer({"max_position_embeddings"}, 1, 1 << 30);
   c.rms_norm_eps = reader.positive_number("rms_norm_eps");
   c.rope_theta = reader.rope_theta();
   c.tied_embeddings = reader.flag_or("tie_word_embeddings", false);
   reader.only_full_attention();
-  reader.only("hidden_act", "silu");
-  reader.only("attention_bias", false);
-  reader.only("mlp_bias", false);
-  reader.only("pretraining_tp", 1);
   return c;
 }
 
-ModelConfig parse_model_config(const Json& config, std::string_view subject,
-                               const std::set<std::string>& allowed_fields) {
-  ConfigReader reader(config, std::string(subject), allowed_fields);
-  const Family& family = find_family(require_string(config, "model_type", subject), subject);
-  ModelConfig c = family.read(reader);
-  c.family = family.model_type;
-  reader.finish();
-  if (c.num_moe_layers() == 0) fail(ExitCode::input, "{}: no layer has experts", subject);
-  // The largest products below stay far from 2^63 once the number of parameters does.
+void read_expert_counts(ConfigReader& reader, ModelConfig& c) {
+  c.num_experts = reader.integer({"num_experts", "num_local_experts"}, 1, 1 << 16);
+  c.experts_per_token = reader.integer({"num_experts_per_tok"}, 1, 1 << 16);
+  reader.require({"num_experts_per_tok", "num_experts", "num_local_experts"}, c.experts_per_token <= c.num_experts,
+                 "no more experts per token than there are");
+}
+
+namespace {
+
+/// The largest products of sizes stay far from 2^63 once the number of parameters does.
+void check_total(const ModelConfig& c, const std::string& subject) {
   const double parameters = static_cast<double>(c.num_layers) * static_cast<double>(c.num_experts) * 3.0 *
                                 static_cast<double>(c.hidden_size) *
                                 static_cast<double>(c.expert_ffn_size + c.dense_ffn_size + c.shared_ffn_size) +
@@ -161,12 +159,39 @@ ModelConfig parse_model_config(const Json& config, std::string_view subject,
                                 static_cast<double>(c.head_dim);
   if (parameters > 0x1p50)
     fail(ExitCode::input, "{}: a model of about {:.1e} parameters, at most 1e15", subject, parameters);
+}
+
+ModelConfig parse(ConfigReader& reader, const std::vector<std::string>& quantization_files) {
+  const std::string model_type = reader.text("model_type");
+  const Family* family = find_family(model_type);
+  if (family == nullptr && reader.is_sound("model_type"))
+    reader.refuse(fmt::format("model family \"{}\" is not supported; these are: {}", model_type, family_names()));
+  reader.refuse_quantization(quantization_files);
+  if (family == nullptr) reader.fail_if_wrong();  // its other fields mean what only it knows
+  ModelConfig c = family->read(reader);
+  c.family = family->model_type;
+  reader.require({"mlp_only_layers", "decoder_sparse_step"}, c.num_moe_layers() > 0,
+                 "experts in one layer at least, but no layer has experts");
+  reader.finish();
+  check_total(c, reader.subject());
   return c;
 }
 
+}  // namespace
+
+ModelConfig parse_model_config(const Json& config, std::string_view subject,
+                               const std::set<std::string>& allowed_fields) {
+  ConfigReader reader(config, std::string(subject), allowed_fields);
+  return parse(reader, {});
+}
+
 ModelConfig read_model_config(const std::filesystem::path& model, const std::set<std::string>& allowed_fields) {
-  const auto path = directory_exists(model) ? model / "config.json" : model;
-  return parse_model_config(parse_json(read_text_file(path, 16 << 20), path.string()), path.string(), allowed_fields);
+  constexpr uint64_t kMaxBytes = 16 << 20;
+  std::error_code ignored;  // what is wrong with the path is said when it is opened
+  const auto path = std::filesystem::is_directory(model, ignored) ? model / "config.json" : model;
+  const Json config = read_json_file(path, kMaxBytes);
+  ConfigReader reader(config, path.native(), allowed_fields);
+  return parse(reader, quantization_beside(path.parent_path()));
 }
 
 Hash128 config_hash(const ModelConfig& c) {

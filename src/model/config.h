@@ -39,13 +39,13 @@ struct ModelConfig {
   int64_t kv_bytes_per_token(int64_t bytes_per_element) const;
 };
 
-/// Parses a config.json of any known family. Fails (input), naming the field: unknown families; missing fields or
-/// fields of the wrong type or range; fields that would change the mathematics and are not implemented; unknown
-/// non-null fields, unless in `allowed_fields`.
+/// Parses a config.json of any known family. Fails (input), naming all of: an unknown family; missing fields or fields
+/// of the wrong type or range; fields that would change the mathematics and are not implemented; unknown non-null
+/// fields. The latter two are ignored, with a line, if in `allowed_fields`; that tensors are quantised is not.
 ModelConfig parse_model_config(const Json& config, std::string_view subject,
                                const std::set<std::string>& allowed_fields = {});
 
-/// Reads MODEL/config.json, or MODEL itself if it is a file.
+/// Reads MODEL/config.json, or MODEL itself if it is a file, and looks beside it for files that tell of a quantisation.
 ModelConfig read_model_config(const std::filesystem::path& model, const std::set<std::string>& allowed_fields = {});
 
 /// Hash of every field: two configurations with the same hash compute the same.

@@ -1,47 +1,29 @@
 #include "model/config_reader.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <utility>
+
+#include "base/log.h"
+#include "model/config_fields.h"
+#include "model/quantization.h"
 
 namespace switchyard {
 namespace {
 
-// Fields of released checkpoints that say nothing about the forward pass: names, token ids, training and generation
-// settings.
-constexpr std::array<std::string_view, 33> kHarmless = {"_name_or_path",
-                                                        "architectures",
-                                                        "attention_dropout",
-                                                        "auto_map",
-                                                        "bos_token_id",
-                                                        "chunk_size_feed_forward",
-                                                        "classifier_dropout",
-                                                        "dtype",
-                                                        "eos_token_id",
-                                                        "finetuning_task",
-                                                        "gradient_checkpointing",
-                                                        "id2label",
-                                                        "initializer_range",
-                                                        "is_decoder",
-                                                        "is_encoder_decoder",
-                                                        "label2id",
-                                                        "max_window_layers",
-                                                        "model_type",
-                                                        "output_attentions",
-                                                        "output_hidden_states",
-                                                        "output_router_logits",
-                                                        "pad_token_id",
-                                                        "prefix",
-                                                        "problem_type",
-                                                        "return_dict",
-                                                        "router_aux_loss_coef",
-                                                        "router_jitter_noise",
-                                                        "sep_token_id",
-                                                        "task_specific_params",
-                                                        "tokenizer_class",
-                                                        "torch_dtype",
-                                                        "transformers_version",
-                                                        "use_cache"};
+constexpr std::string_view kNotImplemented = " (anything else is not implemented)";
+
+bool is_in_range(const Json& value, int64_t min, int64_t max) {
+  if (value.is_number_unsigned())
+    return std::cmp_less_equal(min, value.get<uint64_t>()) && std::cmp_less_equal(value.get<uint64_t>(), max);
+  return value.is_number_integer() && min <= value.get<int64_t>() && value.get<int64_t>() <= max;
+}
+
+std::string any_of(const std::vector<Json>& values) {
+  std::vector<std::string> texts;
+  for (const Json& value : values) texts.push_back(value.dump());
+  return fmt::format("{}{}", fmt::join(texts, " or "), kNotImplemented);
+}
 
 }  // namespace
 
@@ -59,113 +41,203 @@ bool ConfigReader::has(std::string_view name) const {
   return find_field(object_, name) != nullptr;
 }
 
-void ConfigReader::refuse(std::string_view field, std::string_view expected, const Json& actual) const {
-  fail(ExitCode::input, "{}: field \"{}\" is {}, expected {}", subject_, field, brief(actual), expected);
+bool ConfigReader::is_sound(std::string_view name) const {
+  return !unsound_.contains(name);
+}
+
+bool ConfigReader::is_allowed(std::string_view name) {
+  if (!allowed_.contains(std::string(name))) return false;
+  ignored_.emplace_back(name);
+  return true;
+}
+
+void ConfigReader::refuse(std::string_view field, std::string_view expected, const Json& found) {
+  unsound_.emplace(field);
+  problems_.push_back(fmt::format("field \"{}\": expected {}, found {}", field, expected, brief(found)));
+}
+
+void ConfigReader::refuse_missing(std::initializer_list<std::string_view> names) {
+  for (const std::string_view name : names) unsound_.emplace(name);
+  problems_.push_back(fmt::format("field \"{}\" is missing", fmt::join(names, "\" or \"")));
+}
+
+bool ConfigReader::is_integer(std::string_view name, const Json& value, int64_t min, int64_t max) {
+  if (is_in_range(value, min, max)) return true;
+  refuse(name, fmt::format("an integer in {} … {}", min, max), value);
+  return false;
+}
+
+bool ConfigReader::is_positive(std::string_view name, const Json& value) {
+  if (value.is_number() && std::isfinite(value.get<double>()) && value.get<double>() > 0) return true;
+  refuse(name, "a positive number", value);
+  return false;
 }
 
 int64_t ConfigReader::integer(std::initializer_list<std::string_view> names, int64_t min, int64_t max) {
-  std::string_view found;
-  int64_t value = 0;
+  std::string_view first;
+  int64_t value = min;
   for (const std::string_view name : names) {
-    if (take(name) == nullptr) continue;
-    const int64_t v = require_int(object_, name, subject_, min, max);
-    if (!found.empty() && v != value)
-      fail(ExitCode::input, "{}: \"{}\" is {} but \"{}\" is {}", subject_, found, value, name, v);
-    found = name;
-    value = v;
+    const Json* found = take(name);
+    if (found == nullptr) continue;
+    if (first.empty()) {
+      first = name;
+      if (is_integer(name, *found, min, max)) value = found->get<int64_t>();
+    } else if (*found != *find_field(object_, first)) {
+      refuse(name, fmt::format("the same as \"{}\", which is {}", first, brief(*find_field(object_, first))), *found);
+    }
   }
-  if (found.empty()) fail(ExitCode::input, "{}: field \"{}\" is missing", subject_, fmt::join(names, "\" or \""));
+  if (first.empty()) refuse_missing(names);
   return value;
 }
 
 int64_t ConfigReader::integer_or(std::string_view name, int64_t fallback, int64_t min, int64_t max) {
-  return take(name) == nullptr ? fallback : require_int(object_, name, subject_, min, max);
+  const Json* value = take(name);
+  if (value == nullptr) return fallback;
+  return is_integer(name, *value, min, max) ? value->get<int64_t>() : min;
 }
 
 double ConfigReader::positive_number(std::string_view name) {
   const Json* value = take(name);
-  if (value == nullptr) fail(ExitCode::input, "{}: field \"{}\" is missing", subject_, name);
-  const double number = require_number(object_, name, subject_);
-  if (!std::isfinite(number) || number <= 0) refuse(name, "a positive number", *value);
-  return number;
-}
-
-bool ConfigReader::flag(std::string_view name) {
-  if (take(name) == nullptr) fail(ExitCode::input, "{}: field \"{}\" is missing", subject_, name);
-  return require_bool(object_, name, subject_);
+  if (value == nullptr) refuse_missing({name});
+  return value != nullptr && is_positive(name, *value) ? value->get<double>() : 1.0;
 }
 
 bool ConfigReader::flag_or(std::string_view name, bool fallback) {
-  return take(name) == nullptr ? fallback : require_bool(object_, name, subject_);
+  const Json* value = take(name);
+  if (value == nullptr) return fallback;
+  if (value->is_boolean()) return value->get<bool>();
+  refuse(name, "true or false", *value);
+  return fallback;
+}
+
+std::string ConfigReader::text(std::string_view name) {
+  const Json* value = take(name);
+  if (value != nullptr && value->is_string()) return value->get<std::string>();
+  if (value == nullptr)
+    refuse_missing({name});
+  else
+    refuse(name, "a string", *value);
+  return {};
 }
 
 std::vector<int64_t> ConfigReader::integers_or_empty(std::string_view name) {
-  if (take(name) == nullptr) return {};
-  return require_int_array(object_, name, subject_);
+  const Json* values = take(name);
+  std::vector<int64_t> out;
+  if (values == nullptr) return out;
+  if (!values->is_array()) {
+    refuse(name, "an array of integers", *values);
+    return out;
+  }
+  for (const Json& value : *values) {
+    if (!is_integer(name, value, INT64_MIN, INT64_MAX)) return {};
+    out.push_back(value.get<int64_t>());
+  }
+  return out;
 }
 
 void ConfigReader::only(std::string_view name, const Json& value) {
   const Json* found = take(name);
-  if (found == nullptr || *found == value || allowed_.contains(std::string(name))) return;
-  refuse(name, fmt::format("{} (anything else is not implemented)", value.dump()), *found);
+  if (found == nullptr || *found == value || is_allowed(name)) return;
+  refuse(name, fmt::format("{}{}", value.dump(), kNotImplemented), *found);
 }
 
 void ConfigReader::only_full_attention() {
   const Json* types = take("layer_types");
-  if (types == nullptr || allowed_.contains("layer_types")) return;
-  if (!types->is_array()) refuse("layer_types", "an array", *types);
-  for (const Json& type : *types)
-    if (type != "full_attention")
-      refuse("layer_types", "\"full_attention\" throughout (nothing else is implemented)", type);
+  if (types == nullptr || is_allowed("layer_types")) return;
+  if (!types->is_array()) return refuse("layer_types", "an array", *types);
+  const auto other = std::find_if(types->begin(), types->end(), [](const Json& t) { return t != "full_attention"; });
+  if (other != types->end())
+    refuse("layer_types", fmt::format("\"full_attention\" throughout{}", kNotImplemented), *other);
 }
 
-void ConfigReader::check_plain_rope(const Json& object, std::string_view field) {
-  if (!object.is_object()) refuse(field, "an object or null", object);
-  for (const auto& [key, value] : object.items()) {
-    const std::string name = fmt::format("{}.{}", field, key);
-    if (value.is_null() || allowed_.contains(name)) continue;
-    if (key == "rope_type" || key == "type") {
-      if (value != "default") refuse(name, "\"default\" (no other rotary embedding is implemented)", value);
-    } else if (key == "partial_rotary_factor") {
-      if (!value.is_number() || value.get<double>() != 1.0)
-        refuse(name, "1.0 (partial rotation is not implemented)", value);
-    } else if (key != "rope_theta") {
-      fail(ExitCode::input, "{}: field \"{}\" = {} is not implemented (--allow-config-field {} ignores it)", subject_,
-           name, brief(value), name);
-    }
-  }
+void ConfigReader::only_full_window(int64_t max_positions, bool by_default) {
+  const bool slides = flag_or("use_sliding_window", by_default);
+  const Json* window = take("sliding_window");
+  if (!slides) return;
+  if (window == nullptr) return only("use_sliding_window", false);  // true alone means a default of transformers
+  if (is_in_range(*window, max_positions, INT64_MAX) || is_allowed("sliding_window")) return;
+  refuse(
+      "sliding_window",
+      fmt::format("null, all of the {} positions, or \"use_sliding_window\": false{}", max_positions, kNotImplemented),
+      *window);
 }
 
 double ConfigReader::rope_theta() {
-  const auto positive = [&](const Json& object, std::string_view subject) {
-    const double theta = require_number(object, "rope_theta", subject);
-    if (!std::isfinite(theta) || theta <= 0)
-      refuse("rope_theta", "a positive number", *find_field(object, "rope_theta"));
-    return theta;
+  struct Given {
+    std::string name;
+    const Json* value;
   };
-  if (const Json* scaling = take("rope_scaling")) check_plain_rope(*scaling, "rope_scaling");
-  const Json* parameters = take("rope_parameters");
-  const Json* plain = take("rope_theta");
-  if (parameters == nullptr) {
-    if (plain == nullptr) fail(ExitCode::input, "{}: field \"rope_theta\" or \"rope_parameters\" is missing", subject_);
-    return positive(object_, subject_);
+  std::vector<Given> given;
+  if (const Json* theta = take("rope_theta")) given.push_back({"rope_theta", theta});
+  for (const std::string_view name : {"rope_parameters", "rope_scaling"}) {
+    const Json* object = take(name);
+    if (object == nullptr) continue;
+    if (!object->is_object()) {
+      refuse(name, "an object or null", *object);
+      continue;
+    }
+    for (const auto& [key, value] : object->items())
+      check_leftover(fmt::format("{}.{}", name, key), fmt::format("rope.{}", key), value);
+    if (const Json* theta = find_field(*object, "rope_theta"))
+      given.push_back({fmt::format("{}.rope_theta", name), theta});
   }
-  check_plain_rope(*parameters, "rope_parameters");
-  const double theta = positive(*parameters, subject_ + ": rope_parameters");
-  if (plain != nullptr && positive(object_, subject_) != theta)
-    fail(ExitCode::input, "{}: \"rope_theta\" is {} but \"rope_parameters.rope_theta\" is {}", subject_, brief(*plain),
-         theta);
-  return theta;
+  if (given.empty()) refuse_missing({"rope_theta", "rope_parameters.rope_theta"});
+  for (const Given& theta : given)
+    if (is_positive(theta.name, *theta.value) && *theta.value != *given.front().value)
+      refuse(theta.name,
+             fmt::format("the same as \"{}\", which is {}", given.front().name, brief(*given.front().value)),
+             *theta.value);
+  return problems_.empty() ? given.front().value->get<double>() : 1.0;  // a number unless it was refused
 }
 
-void ConfigReader::finish() const {
-  for (const auto& [key, value] : object_.items()) {
-    if (value.is_null() || taken_.contains(key) || allowed_.contains(key)) continue;
-    if (std::find(kHarmless.begin(), kHarmless.end(), key) != kHarmless.end()) continue;
-    fail(ExitCode::input,
-         "{}: unknown field \"{}\" = {}: it may change the mathematics (--allow-config-field {} ignores it)", subject_,
-         key, brief(value), key);
+void ConfigReader::require(std::initializer_list<std::string_view> fields, bool holds, std::string_view expected) {
+  if (holds || !std::all_of(fields.begin(), fields.end(), [&](std::string_view f) { return is_sound(f); })) return;
+  std::vector<std::string> values;
+  for (const std::string_view field : fields)
+    if (const Json* value = find_field(object_, field))
+      values.push_back(fmt::format("\"{}\" {}", field, brief(*value)));
+  problems_.push_back(fmt::format("{}: expected {}", fmt::join(values, ", "), expected));
+}
+
+void ConfigReader::refuse_quantization(const std::vector<std::string>& files) {
+  std::vector<std::string> found = files;
+  for (const auto& [name, value] : object_.items()) {
+    if (!tells_storage(name) || is_harmless_field(name)) continue;
+    take(name);
+    if (const std::string what = quantization_of(value); !what.empty())
+      found.push_back(fmt::format("field \"{}\" says {}", name, what));
   }
+  if (!found.empty())
+    problems_.push_back(
+        fmt::format("the tensors are quantised ({}), which nothing can ignore: expected a checkpoint in "
+                    "BF16, F16 or F32",
+                    fmt::join(found, ", ")));
+}
+
+/// `known_as`: the name in the tables of known fields.
+void ConfigReader::check_leftover(std::string_view name, std::string_view known_as, const Json& value) {
+  if (value.is_null() || is_harmless_field(known_as)) return;
+  const std::vector<Json> neutral = neutral_values(known_as);
+  if (std::find(neutral.begin(), neutral.end(), value) != neutral.end() || is_allowed(name)) return;
+  if (!neutral.empty()) return refuse(name, any_of(neutral), value);
+  unknown_.emplace_back(name);
+  problems_.push_back(fmt::format("unknown field \"{}\" = {}, which may change the mathematics", name, brief(value)));
+}
+
+void ConfigReader::fail_if_wrong() const {
+  if (problems_.empty()) return;
+  const std::string hint =
+      unknown_.empty() ? ""
+                       : fmt::format(" (--allow-config-field {} ignores what is unknown)", fmt::join(unknown_, ","));
+  const std::string count = problems_.size() == 1 ? "" : fmt::format("{} problems: ", problems_.size());
+  fail(ExitCode::input, "{}: {}{}{}", subject_, count, fmt::join(problems_, "; "), hint);
+}
+
+void ConfigReader::finish() {
+  for (const auto& [name, value] : object_.items())
+    if (!taken_.contains(name)) check_leftover(name, name, value);
+  fail_if_wrong();
+  if (!ignored_.empty()) log::info("{}: ignored by --allow-config-field: {}", subject_, fmt::join(ignored_, ", "));
 }
 
 }  // namespace switchyard

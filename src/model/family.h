@@ -3,6 +3,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "model/config.h"
@@ -36,10 +37,13 @@ namespace families {
 extern const Family qwen3_moe, mixtral, switchyard;
 }  // namespace families
 
-/// Fails (input) naming the families known.
-const Family& find_family(std::string_view model_type, std::string_view subject);
+const Family* find_family(std::string_view model_type);  ///< null when there is none
+std::string family_names();                              ///< "qwen3_moe, mixtral, …"
 
-/// The fields that every family shares: sizes, heads, norms, rotary embedding, positions. The family adds its experts.
+/// The fields that every family shares: sizes, heads, norms, rotary embedding, positions. The family adds its experts,
+/// and sees to sliding_window.
 ModelConfig read_common_fields(ConfigReader& reader);
+/// How many experts there are and how many a token goes to, under their usual names.
+void read_expert_counts(ConfigReader& reader, ModelConfig& config);
 
 }  // namespace switchyard

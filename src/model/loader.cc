@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/device.h"
+#include "base/log.h"
 #include "kernels/cast.h"
 #include "model/weights.h"
 
@@ -44,6 +45,17 @@ void widen(std::span<const std::byte> bytes, DType dtype, std::span<float> out, 
     if (!std::isfinite(out[i]))
       fail(ExitCode::input, "tensor {}: weight {} is {}, expected a finite number", part.tensor->name,
            index_in_tensor(part, i), out[i]);
+}
+
+/// Weights [first, first + count) of a whole tensor, as f32.
+void read_weights(const Checkpoint& checkpoint, const TensorPart& part, size_t first, size_t count,
+                  std::vector<std::byte>& raw, std::vector<float>& out) {
+  TensorPart piece = part;
+  piece.first_byte = first * size_of(part.tensor->dtype);
+  raw.resize(count * size_of(part.tensor->dtype));
+  out.resize(count);
+  checkpoint.read(*part.tensor, piece.first_byte, raw);
+  widen(raw, part.tensor->dtype, out, piece);
 }
 
 /// f32 values that stay finite when rounded to bf16.
@@ -228,8 +240,28 @@ class Loader {
 
 }  // namespace
 
+void check_tied_copy(const Checkpoint& checkpoint, const TensorTable& table) {
+  const TensorPart &embed = table.embed, &copy = table.tied_copy;
+  if (copy.tensor == nullptr) return;
+  constexpr size_t kWeights = 1 << 18;
+  const auto total = static_cast<size_t>(embed.rows * embed.columns);
+  std::vector<float> expected, found;
+  std::vector<std::byte> raw;
+  for (size_t first = 0; first < total; first += kWeights) {
+    read_weights(checkpoint, embed, first, std::min(kWeights, total - first), raw, expected);
+    read_weights(checkpoint, copy, first, std::min(kWeights, total - first), raw, found);
+    if (std::memcmp(expected.data(), found.data(), expected.size() * sizeof(float)) == 0) continue;
+    size_t i = 0;
+    while (std::memcmp(&expected[i], &found[i], sizeof(float)) == 0) ++i;
+    fail(ExitCode::input, "tensor {}: weight {} is {}, expected {} as in {}, for tie_word_embeddings is true", copy.id,
+         first + i, found[i], expected[i], embed.id);
+  }
+  log::info("tensor {} equals {}, to which it is tied", copy.id, embed.id);
+}
+
 LoadedModel load_model(const Stream& stream, const Checkpoint& checkpoint, const TensorTable& table,
                        const ModelConfig& config, DType operand, const ExpertPlacement& placement, int rank) {
+  if (rank == 0) check_tied_copy(checkpoint, table);  // the others would read the same again
   return Loader(stream, checkpoint, config, operand).load(table, placement, rank);
 }
 

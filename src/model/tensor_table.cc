@@ -1,9 +1,20 @@
 #include "model/tensor_table.h"
 
+#include <map>
 #include <set>
+
+#include "base/log.h"
 
 namespace switchyard {
 namespace {
+
+constexpr std::string_view kHead = "lm_head.weight";
+
+/// Older versions of transformers stored what they compute from rope_theta.
+bool is_computed(std::string_view tensor_name) {
+  return tensor_name.ends_with(".rotary_emb.inv_freq") || tensor_name.ends_with(".rotary_emb.cos_cached") ||
+         tensor_name.ends_with(".rotary_emb.sin_cached");
+}
 
 class TableBuilder {
  public:
@@ -15,36 +26,43 @@ class TableBuilder {
     TensorTable table;
     table.embed = whole(name("embed_tokens.weight"), c_.vocab_size, c_.hidden_size);
     table.norm = vector(name("norm.weight"), c_.hidden_size);
-    if (!c_.tied_embeddings) table.head = whole("lm_head.weight", c_.vocab_size, c_.hidden_size);
+    if (!c_.tied_embeddings)
+      table.head = whole(std::string(kHead), c_.vocab_size, c_.hidden_size);
+    else if (checkpoint_.find(kHead) != nullptr)
+      table.tied_copy = whole(std::string(kHead), c_.vocab_size, c_.hidden_size);
     for (int64_t layer = 0; layer < c_.num_layers; ++layer) table.layers.push_back(build_layer(layer));
-    check_nothing_left();
+    const std::string skipped = check_nothing_left();
+    fail_if_wrong();
+    if (!skipped.empty()) log::info("{}: {}", subject_, skipped);
     return table;
   }
 
  private:
   std::string name(std::string_view rest) const { return fmt::format("{}{}", layout_.prefix, rest); }
 
-  const TensorInfo& claim(const std::string& tensor_name, const std::vector<int64_t>& shape) {
+  /// Null, with the problem remembered, where there is no such tensor.
+  const TensorInfo* claim(const std::string& tensor_name, const std::vector<int64_t>& shape) {
     const TensorInfo* tensor = checkpoint_.find(tensor_name);
-    if (tensor == nullptr) fail(ExitCode::input, "{}: tensor {} is missing", subject_, tensor_name);
-    if (!tensor->has_dtype)
-      fail(ExitCode::input, "{}: tensor {} is {}, expected F32, BF16 or F16", subject_, tensor_name,
-           tensor->dtype_name);
-    if (tensor->shape != shape)
-      fail(ExitCode::input, "{}: tensor {} is {}, expected [{}]", subject_, tensor_name, tensor->shape_str(),
-           fmt::join(shape, ", "));
+    if (tensor == nullptr) {
+      problems_[tensor_name] = "is missing";
+      return nullptr;
+    }
     claimed_.insert(tensor->name);
-    return *tensor;
+    if (!tensor->has_dtype)
+      problems_[tensor_name] = fmt::format("is {}, expected F32, BF16 or F16", tensor->dtype_name);
+    else if (tensor->shape != shape)
+      problems_[tensor_name] = fmt::format("is {}, expected [{}]", tensor->shape_str(), fmt::join(shape, ", "));
+    return tensor;
   }
 
   TensorPart whole(const std::string& tensor_name, int64_t rows, int64_t columns) {
-    const TensorInfo& tensor = claim(tensor_name, {rows, columns});
-    return {&tensor, 0, tensor.bytes, rows, columns, false, tensor_name};
+    const TensorInfo* tensor = claim(tensor_name, {rows, columns});
+    return {tensor, 0, tensor == nullptr ? 0 : tensor->bytes, rows, columns, false, tensor_name};
   }
 
   TensorPart vector(const std::string& tensor_name, int64_t length) {
-    const TensorInfo& tensor = claim(tensor_name, {length});
-    return {&tensor, 0, tensor.bytes, 1, length, false, tensor_name};
+    const TensorInfo* tensor = claim(tensor_name, {length});
+    return {tensor, 0, tensor == nullptr ? 0 : tensor->bytes, 1, length, false, tensor_name};
   }
 
   LayerParts build_layer(int64_t index) {
@@ -98,18 +116,41 @@ class TableBuilder {
   TensorPart slice(const std::string& tensor_name, int64_t expert, int64_t out, int64_t in) {
     const bool transposed = layout_.experts == ExpertLayout::fused_transposed;
     const int64_t rows = transposed ? in : out, columns = transposed ? out : in;
-    const TensorInfo& tensor = claim(tensor_name, {c_.num_experts, rows, columns});
-    const uint64_t bytes = tensor.bytes / static_cast<uint64_t>(c_.num_experts);
-    return {&tensor,    bytes * static_cast<uint64_t>(expert),        bytes, rows, columns,
+    const TensorInfo* tensor = claim(tensor_name, {c_.num_experts, rows, columns});
+    const uint64_t bytes = tensor == nullptr ? 0 : tensor->bytes / static_cast<uint64_t>(c_.num_experts);
+    return {tensor,     bytes * static_cast<uint64_t>(expert),        bytes, rows, columns,
             transposed, fmt::format("{}#{:06d}", tensor_name, expert)};
   }
 
-  void check_nothing_left() const {
-    for (const auto& [tensor_name, tensor] : checkpoint_.tensors())
-      if (!claimed_.contains(tensor_name))
-        fail(ExitCode::input, "{}: tensor {} {} {} belongs to no part of a {} model{}", subject_, tensor_name,
-             tensor.dtype_name, tensor.shape_str(), c_.family,
-             tensor_name == "lm_head.weight" ? " with tied embeddings" : "");
+  /// Of what no rule claims, what may be skipped: "… tensors skipped …", or empty.
+  std::string check_nothing_left() {
+    int64_t computed = 0, empty = 0;
+    for (const auto& [tensor_name, tensor] : checkpoint_.tensors()) {
+      if (claimed_.contains(tensor_name)) continue;
+      if (is_computed(tensor_name))
+        ++computed;
+      else if (tensor.bytes == 0)
+        ++empty;
+      else
+        problems_[tensor_name] =
+            fmt::format("{} {} belongs to no part of a {} model", tensor.dtype_name, tensor.shape_str(), c_.family);
+    }
+    if (computed + empty == 0) return {};
+    return fmt::format("{} tensors skipped: {} of rotary embedding's tables, {} without elements", computed + empty,
+                       computed, empty);
+  }
+
+  void fail_if_wrong() const {
+    if (problems_.empty()) return;
+    constexpr size_t kNamed = 8;
+    std::vector<std::string> named;
+    for (const auto& [tensor_name, problem] : problems_) {
+      if (named.size() == kNamed) break;
+      named.push_back(fmt::format("tensor {} {}", tensor_name, problem));
+    }
+    const std::string count = problems_.size() == 1 ? "" : fmt::format("{} problems: ", problems_.size());
+    fail(ExitCode::input, "{}: {}{}{}", subject_, count, fmt::join(named, "; "),
+         problems_.size() > kNamed ? fmt::format("; and {} more", problems_.size() - kNamed) : "");
   }
 
   const Checkpoint& checkpoint_;
@@ -117,6 +158,7 @@ class TableBuilder {
   const TensorLayout& layout_;
   std::string_view subject_;
   std::set<std::string_view> claimed_;
+  std::map<std::string, std::string> problems_;  ///< by tensor: that it is missing, of another shape, …
 };
 
 int64_t first_moe_layer(const ModelConfig& config) {
@@ -135,9 +177,10 @@ bool holds(const Checkpoint& checkpoint, const ModelConfig& config, const Tensor
 }  // namespace
 
 TensorTable make_tensor_table(const Checkpoint& checkpoint, const ModelConfig& config, std::string_view subject) {
-  const Family& family = find_family(config.family, subject);
-  const TensorLayout* chosen = &family.layouts.front();  // whose first missing tensor is then named
-  for (const TensorLayout& layout : family.layouts) {
+  const Family* family = find_family(config.family);
+  SWITCHYARD_CHECK(family != nullptr, "a configuration of family {}", config.family);
+  const TensorLayout* chosen = &family->layouts.front();  // whose missing tensors are then named
+  for (const TensorLayout& layout : family->layouts) {
     if (!holds(checkpoint, config, layout)) continue;
     chosen = &layout;
     break;

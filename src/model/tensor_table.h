@@ -42,11 +42,13 @@ struct LayerParts {
 /// The whole model as parts of a checkpoint.
 struct TensorTable {
   TensorPart embed, norm, head;  ///< head: without a tensor when tied
+  TensorPart tied_copy;          ///< a head that is stored although it is tied, and must equal embed
   std::vector<LayerParts> layers;
 };
 
-/// Finds every tensor of the model by its family's rules. Fails (input), naming the tensor: missing, unknown (claimed
-/// by no rule), of another shape or of a dtype other than F32, BF16, F16.
+/// Finds every tensor of the model by its family's rules. Fails (input), naming all tensors that are missing, unknown
+/// (claimed by no rule), of another shape or of a dtype other than F32, BF16, F16; of many the first few. Tensors
+/// without elements, and those that are computed from the configuration, are skipped with a line that counts them.
 TensorTable make_tensor_table(const Checkpoint& checkpoint, const ModelConfig& config, std::string_view subject);
 
 }  // namespace switchyard

@@ -51,9 +51,14 @@ struct LoadedModel {
   uint64_t bytes_read = 0;
 };
 
+/// Reads a head that is stored although it is tied, and the embeddings, and compares them. Fails (input) with the
+/// first weight that differs; says so in a line where none does. It is no part of the model's hash: the model is the
+/// same without it.
+void check_tied_copy(const Checkpoint& checkpoint, const TensorTable& table);
+
 /// Reads and packs the experts of `rank` and all dense parts on the stream's device, in parallel, each byte once.
 /// Weights that are NaN or infinite (also: that overflow when rounded to the operand) are refused (input) naming the
-/// tensor and the index.
+/// tensor and the index. Rank 0 checks a tied head's copy as well.
 LoadedModel load_model(const Stream& stream, const Checkpoint& checkpoint, const TensorTable& table,
                        const ModelConfig& config, DType operand, const ExpertPlacement& placement, int rank);
 

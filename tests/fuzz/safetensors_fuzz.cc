@@ -24,7 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const fuzz::MemoryFile file(data, size);
   fuzz::only_input_errors([&] { read_file(InputFile(file.path())); });
   fuzz::only_input_errors([&] {
-    for (const auto& [tensor, name] : parse_safetensors_index(fuzz::text_of(data, size), "index"))
+    for (const auto& [tensor, name] : parse_safetensors_index(parse_json(fuzz::text_of(data, size), "index"), "index"))
       fuzz::require(std::filesystem::path(name).filename() == name && name != ".." && name != ".", "a plain file name");
   });
   return 0;

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "io/temporary_file.h"
+#include "tests/support/expect_error.h"
 
 namespace switchyard {
 namespace {
@@ -69,6 +70,32 @@ TEST_F(FileTest, RefusesWhatIsNoRegularFile) {
   EXPECT_EQ(code_of([&] { InputFile{directory_}; }), ExitCode::input);
   ASSERT_EQ(::mkfifo((directory_ / "fifo").c_str(), 0600), 0);
   EXPECT_EQ(code_of([&] { InputFile(directory_ / "fifo"); }), ExitCode::input);  // and does not wait for a writer
+}
+
+TEST_F(FileTest, ALinkToNothingIsNamedWithWhatItShouldLeadTo) {
+  const auto refused = [&](const fs::path& path, std::initializer_list<std::string_view> parts) {
+    return test::fails_input(parts, [&] { InputFile file(path); });
+  };
+  fs::create_symlink("gone", directory_ / "link");
+  fs::create_symlink("link", directory_ / "second");
+  EXPECT_TRUE(refused(directory_ / "link", {"link: a link to", "/gone, which does not exist"}));
+  EXPECT_TRUE(refused(directory_ / "second", {"second: a link to", "/gone, which does not exist"}));
+  fs::create_symlink("../../blobs/0a1b", directory_ / "model.safetensors");
+  EXPECT_TRUE(refused(directory_ / "model.safetensors", {"blobs/0a1b, which does not exist", "download"}));
+  fs::create_symlink("circle", directory_ / "circle");
+  EXPECT_TRUE(refused(directory_ / "circle", {"cannot open", "circle"}));
+  fs::create_symlink(put("a", "x"), directory_ / "good");
+  EXPECT_EQ(read_text_file(directory_ / "good"), "x");
+}
+
+TEST_F(FileTest, AGitLfsPointerIsNotTheFile) {
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4932307584\n";
+  EXPECT_TRUE(test::fails_input({"model.safetensors", "Git LFS pointer", "git lfs pull"},
+                                [&] { InputFile file(put("model.safetensors", pointer)); }));
+  EXPECT_TRUE(test::fails_input({"config.json", "git lfs pull"}, [&] { read_text_file(put("config.json", pointer)); }));
+  EXPECT_EQ(read_text_file(put("notes", "About pointers: " + pointer)), "About pointers: " + pointer);
+  const std::string large = pointer + std::string(1024, ' ');  // too long for one
+  EXPECT_EQ(read_text_file(put("large", large)), large);
 }
 
 TEST_F(FileTest, TextIsReadWholeUpToTheLimit) {

@@ -178,6 +178,35 @@ TEST(SafetensorsFile, ChecksTheHeaderLength) {
                           [&] { read_safetensors_header(InputFile(path)); }));
 }
 
+TEST(SafetensorsFile, SaysWhatIsThereInstead) {
+  const TemporaryDirectory directory;
+  const auto refused = [&](const std::string& bytes, std::initializer_list<std::string_view> parts) {
+    directory.write("model.safetensors", bytes);
+    return fails_input(parts, [&] { Checkpoint checkpoint(directory.path()); });
+  };
+  EXPECT_TRUE(refused("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4932307584\n",
+                      {"model.safetensors", "Git LFS pointer", "git lfs pull"}));
+  EXPECT_TRUE(refused("<!DOCTYPE html>\n<html>", {"model.safetensors", "HTML"}));
+  EXPECT_TRUE(refused("Entry not found", {"model.safetensors", "\"Entry not found\""}));
+  EXPECT_TRUE(refused(R"({"error":"no"})", {"model.safetensors", "error"}));
+  EXPECT_TRUE(refused(std::string("PK\x03\x04", 4) + std::string(60, '\0'), {"model.safetensors", "PyTorch"}));
+  EXPECT_TRUE(refused(std::string(4096, '\0'), {"model.safetensors", "unfinished download"}));
+  EXPECT_TRUE(refused(std::string(20, '\x7'), {"header of 506381209866536711 bytes"}));  // of no known kind
+  // A header whose length is the first bytes of a pickle.
+  std::string header = R"({"__metadata__":{"format":"pt"}})";
+  EXPECT_FALSE(refused(safetensors_bytes(header + std::string(0x280 - header.size(), ' '), ""), {}));
+}
+
+TEST(SafetensorsFile, SaysThatItIsCutShort) {
+  const TemporaryDirectory directory;
+  const std::string whole = safetensors_bytes(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "12345678");
+  for (const size_t size : {size_t{0}, size_t{5}, size_t{20}, whole.size() - 1}) {
+    directory.write("model.safetensors", whole.substr(0, size));
+    EXPECT_TRUE(fails_input({"model.safetensors", "unfinished download"}, [&] { Checkpoint c(directory.path()); }))
+        << size;
+  }
+}
+
 TEST(SafetensorsFile, EveryTruncationIsRefused) {
   const TemporaryDirectory directory;
   const std::string whole = safetensors_bytes(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "12345678");
@@ -222,6 +251,35 @@ TEST(Checkpoint, NeedsAModel) {
   EXPECT_TRUE(fails_input({"gone"}, [&] { Checkpoint c(directory / "gone"); }));
   std::filesystem::create_directory(directory / "model.safetensors");
   EXPECT_TRUE(fails_input({"regular file"}, [&] { Checkpoint c(directory.path()); }));
+}
+
+TEST(Checkpoint, SaysWhatIsThereInstead) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"pytorch_model.bin", "convert"},
+      {"pytorch_model.bin.index.json", "convert"},
+      {"consolidated.00.pth", "convert"},
+      {"model-Q4.gguf", "convert"},
+      {"model-00001-of-00002.safetensors", "download the index"},
+  };
+  for (const auto& [name, advice] : cases) {
+    const TemporaryDirectory directory;
+    EXPECT_FALSE(holds_weights(directory.path()));
+    directory.write(name, "x");
+    EXPECT_TRUE(fails_input({"expected model.safetensors", name, advice}, [&] { Checkpoint c(directory.path()); }));
+    EXPECT_TRUE(holds_weights(directory.path()));
+  }
+}
+
+TEST(Checkpoint, ALinkToNothingIsSeen) {
+  const TemporaryDirectory directory;
+  std::filesystem::create_symlink("../blobs/0a1b", directory / "model.safetensors");
+  EXPECT_TRUE(holds_weights(directory.path()));
+  EXPECT_TRUE(fails_input({"model.safetensors: a link to", "blobs/0a1b, which does not exist", "download"},
+                          [&] { Checkpoint c(directory.path()); }));
+  std::filesystem::remove(directory / "model.safetensors");
+  directory.write("model.safetensors.index.json", R"({"weight_map":{"a":"one.safetensors"}})");
+  std::filesystem::create_symlink("../blobs/0a1b", directory / "one.safetensors");
+  EXPECT_TRUE(fails_input({"one.safetensors: a link to", "blobs"}, [&] { Checkpoint c(directory.path()); }));
 }
 
 class IndexedCheckpoint : public ::testing::Test {
@@ -269,6 +327,8 @@ TEST_F(IndexedCheckpoint, TheIndexMustBeTrue) {
   EXPECT_TRUE(refused(R"({"a":"two.safetensors","b":"one.safetensors","c":"two.safetensors"})",
                       {"\"a\"", "expected in \"two.safetensors\", found in one.safetensors"}));
   EXPECT_TRUE(refused(R"({"a":"gone.safetensors"})", {"index.json", "gone.safetensors", "does not exist"}));
+  EXPECT_TRUE(refused(R"({"a":"gone.safetensors","b":"lost.safetensors","c":"two.safetensors"})",
+                      {"index.json", "\"gone.safetensors\", \"lost.safetensors\", which do not exist"}));
 }
 
 TEST_F(IndexedCheckpoint, TheIndexMustStayInItsDirectory) {

@@ -83,7 +83,7 @@ INSTANTIATE_TEST_SUITE_P(
         Change{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}, "rope_scaling"},
         Change{"rope_scaling", {{"type", "linear"}, {"factor", 4.0}}, "rope_scaling.type"},
         Change{"rope_parameters", {{"rope_theta", 10000.0}, {"partial_rotary_factor", 0.5}}, "partial_rotary_factor"},
-        Change{"attention_bias", true, "attention_bias"}, Change{"sliding_window", 128, "sliding_window"},
+        Change{"attention_bias", true, "attention_bias"}, Change{"layer_types", {"full_attention", 7}, "layer_types"},
         Change{"use_sliding_window", true, "use_sliding_window"}, Change{"hidden_act", "gelu", "hidden_act"},
         Change{"model_type", "gpt_oss", "gpt_oss"}, Change{"model_type", "deepseek_v3", "deepseek_v3"},
         Change{"model_type", 7, "model_type"}, Change{"layer_types", {"sliding_attention"}, "layer_types"},
@@ -110,6 +110,149 @@ INSTANTIATE_TEST_SUITE_P(Config, RequiredField,
                                            "num_attention_heads", "num_experts", "num_experts_per_tok",
                                            "moe_intermediate_size", "rms_norm_eps", "rope_theta",
                                            "max_position_embeddings"));
+
+struct Harmless {
+  const char* field;
+  Json value;
+};
+
+class HarmlessField : public ::testing::TestWithParam<Harmless> {};
+
+TEST_P(HarmlessField, ChangesNothing) {
+  Json json = qwen3();
+  json[GetParam().field] = GetParam().value;
+  EXPECT_EQ(config_hash(parse(json)), config_hash(parse(qwen3()))) << GetParam().field;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Config, HarmlessField,
+    ::testing::Values(
+        Harmless{"sliding_window", 128}, Harmless{"max_window_layers", 28}, Harmless{"qkv_bias", false},
+        Harmless{"use_qk_norm", true}, Harmless{"shared_expert_intermediate_size", 0}, Harmless{"unsloth_fixed", true},
+        Harmless{"unsloth_version", "2025.7"}, Harmless{"transformers.js_config", {{"use_external_data_format", true}}},
+        Harmless{"_attn_implementation", "sdpa"}, Harmless{"_commit_hash", "0"},
+        Harmless{"pruned_heads", Json::object()}, Harmless{"torchscript", false},
+        Harmless{"tie_encoder_decoder", false}, Harmless{"cross_attention_hidden_size", nullptr},
+        Harmless{"temperature", 0.7}, Harmless{"top_p", 0.8}, Harmless{"top_k", 20}, Harmless{"max_length", 20},
+        Harmless{"num_beams", 1}, Harmless{"repetition_penalty", 1.05}, Harmless{"suppress_tokens", nullptr},
+        Harmless{"moe_layer_freq", 1}, Harmless{"n_group", 1}, Harmless{"partial_rotary_factor", 1},
+        Harmless{"hidden_act", "swish"}, Harmless{"layer_types", {"full_attention", "full_attention"}},
+        Harmless{"rope_scaling", {{"rope_type", "default"}}},
+        Harmless{"rope_scaling", {{"type", "default"}, {"mrope_section", {24, 20, 20}}, {"rope_theta", 10000}}},
+        Harmless{"quantization_config", nullptr}, Harmless{"quantization_config", Json::object()},
+        Harmless{"quantization_config", {{"quant_method", nullptr}, {"load_in_4bit", false}}},
+        Harmless{"_pre_quantization_dtype", "bfloat16"}));
+
+class NoLongerHarmless : public ::testing::TestWithParam<Harmless> {};
+
+TEST_P(NoLongerHarmless, AtAnotherValue) {
+  Json json = qwen3();
+  json[GetParam().field] = GetParam().value;
+  expect_refused(json, GetParam().field);
+}
+
+INSTANTIATE_TEST_SUITE_P(Config, NoLongerHarmless,
+                         ::testing::Values(Harmless{"qkv_bias", true}, Harmless{"use_qk_norm", false},
+                                           Harmless{"shared_expert_intermediate_size", 32},
+                                           Harmless{"pruned_heads", {{"0", {1}}}}, Harmless{"moe_layer_freq", 2},
+                                           Harmless{"n_group", 8}, Harmless{"partial_rotary_factor", 0.5},
+                                           Harmless{"add_cross_attention", true}, Harmless{"scoring_func", "sigmoid"},
+                                           Harmless{"final_logit_softcapping", 0}, Harmless{"unsloth", true},
+                                           Harmless{"rope_scaling", {{"rope_type", "default"}, {"factor", 4.0}}},
+                                           Harmless{"rope_scaling", {{"rope_type", "default"}, {"rope_theta", 5.0}}},
+                                           Harmless{"rope_scaling", "default"}));
+
+Json mixtral() {
+  Json json = qwen3();
+  json["model_type"] = "mixtral";
+  for (const char* name : {"moe_intermediate_size", "use_sliding_window", "decoder_sparse_step", "mlp_only_layers"})
+    json.erase(name);
+  return json;
+}
+
+TEST(Config, WhatIsHarmlessDependsOnTheFamily) {
+  EXPECT_NO_THROW(parse(mixtral()));
+  Json json = mixtral();
+  json["use_qk_norm"] = true;
+  expect_refused(json, "use_qk_norm");
+  json = mixtral();
+  json["norm_topk_prob"] = false;
+  expect_refused(json, "norm_topk_prob");
+}
+
+TEST(Config, AWindowThatIsOnMustHoldEveryRecord) {
+  Json json = mixtral();
+  json["sliding_window"] = 2047;
+  expect_refused(json, "sliding_window");
+  json["sliding_window"] = 2048;
+  EXPECT_NO_THROW(parse(json));
+  json["sliding_window"] = 128;
+  json["use_sliding_window"] = false;
+  EXPECT_NO_THROW(parse(json));
+  json = qwen3();
+  json["use_sliding_window"] = true;
+  json["sliding_window"] = 128;
+  expect_refused(json, "use_sliding_window");
+}
+
+TEST(Config, AllProblemsAreNamedAtOnce) {
+  Json json = qwen3();
+  json.erase("vocab_size");
+  json["hidden_size"] = "64";
+  json["attention_bias"] = true;
+  json["num_experts_per_tok"] = 129;
+  json["rope_scaling"] = {{"rope_type", "yarn"}, {"beta_fast", 32}};
+  json["logit_bias"] = 0.5;
+  json["quantization_config"] = {{"quant_method", "fp8"}};
+  EXPECT_TRUE(test::fails_input(
+      {"config.json: 8 problems: ", "\"vocab_size\" is missing", "\"hidden_size\"", "\"64\"", "\"attention_bias\"",
+       "\"num_experts_per_tok\" 129", "\"rope_scaling.rope_type\"", "\"rope_scaling.beta_fast\"", "\"logit_bias\"",
+       "says fp8", "(--allow-config-field rope_scaling.beta_fast,logit_bias "},
+      [&] { parse(json); }));
+}
+
+std::string refusal(const Json& json) {
+  try {
+    parse(json);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no refusal";
+}
+
+TEST(Config, OneProblemDoesNotBringOthersAlong) {
+  Json json = qwen3();
+  json["num_attention_heads"] = 0;  // of which num_key_value_heads are no divisor, and head_dim no quotient
+  json.erase("head_dim");
+  EXPECT_EQ(refusal(json), "config.json: field \"num_attention_heads\": expected an integer in 1 … 65536, found 0");
+}
+
+TEST(Config, IgnoringIsOfferedOnlyWhereItMayBeRight) {
+  Json json = qwen3();
+  json["quantization_config"] = {{"quant_method", "fp8"}};
+  EXPECT_EQ(refusal(json).find("--allow-config-field"), std::string::npos);
+  json["attention_bias"] = true;
+  EXPECT_EQ(refusal(json).find("--allow-config-field"), std::string::npos);
+  json["logit_bias"] = true;
+  EXPECT_NE(refusal(json).find("--allow-config-field logit_bias "), std::string::npos);
+}
+
+TEST(Config, NobodyMayAllowQuantisedTensors) {
+  for (const char* name : {"quantization_config", "compression_config", "quantization", "quant_method", "quantize"}) {
+    Json json = qwen3();
+    json[name] = {{"bits", 4}};
+    EXPECT_TRUE(test::fails_input({name, "4 bits", "BF16"}, [&] { parse_model_config(json, "config.json", {name}); }));
+  }
+}
+
+TEST(Config, AnUnknownFamilyIsNamedWithItsQuantisation) {
+  Json json = qwen3();
+  json["model_type"] = "gpt_oss";
+  json["swiglu_limit"] = 7.0;
+  json["quantization_config"] = {{"quant_method", "mxfp4"}};
+  EXPECT_TRUE(test::fails_input({"2 problems", "\"gpt_oss\" is not supported", "mxfp4"}, [&] { parse(json); }));
+  EXPECT_EQ(refusal(json).find("swiglu_limit"), std::string::npos);  // the family may well know it
+}
 
 TEST(Config, TheUserMayAllowAnUnknownField) {
   Json json = qwen3();

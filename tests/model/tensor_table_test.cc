@@ -28,6 +28,7 @@ struct Tensor {
 struct Model {
   bool tied = false;
   bool fused = false;
+  int64_t vocabulary = 11;
   std::vector<Tensor> tensors;
 
   explicit Model(bool is_tied = false, bool is_fused = false) : tied(is_tied), fused(is_fused) {
@@ -63,7 +64,7 @@ struct Model {
     throw std::out_of_range(std::string(name));
   }
 
-  void write(const fs::path& directory) const {
+  std::vector<TensorSource> sources() const {
     std::vector<TensorSource> sources;
     for (const Tensor& tensor : tensors)
       sources.push_back({tensor.name, DType::f32, tensor.shape, [&tensor](std::span<std::byte> out) {
@@ -71,8 +72,10 @@ struct Model {
                            std::memcpy(out.data() + static_cast<size_t>(tensor.at) * sizeof(float), &tensor.value,
                                        sizeof(float));
                          }});
-    write_safetensors(directory / "model.safetensors", sources);
+    return sources;
   }
+
+  void write(const fs::path& directory) const { write_safetensors(directory / "model.safetensors", sources()); }
 
   ModelConfig config() const {
     Json json = parse_json(R"({"model_type": "qwen3_moe", "vocab_size": 11, "hidden_size": 6, "num_hidden_layers": 1,
@@ -80,6 +83,7 @@ struct Model {
       "intermediate_size": 9, "max_position_embeddings": 64, "rms_norm_eps": 1e-6, "rope_theta": 10000.0})",
                            "test");
     json["tie_word_embeddings"] = tied;
+    json["vocab_size"] = vocabulary;
     return parse_model_config(json, "config.json");
   }
 };
@@ -91,12 +95,13 @@ class RefusedCheckpoint : public ::testing::Test {
     load_written(model, operand);
   }
 
-  void load_written(const Model& model, DType operand = DType::f32) {
+  Hash128 load_written(const Model& model, DType operand = DType::f32) {
     const ModelConfig config = model.config();
     const Checkpoint checkpoint(directory_.path());
     const TensorTable table = make_tensor_table(checkpoint, config, "a model");
     ThreadPool pool(2);
-    load_model({Device::cpu, &pool, {}}, checkpoint, table, config, operand, ExpertPlacement(3, 1), 0);
+    const Stream stream{Device::cpu, &pool, {}};
+    return combine_hashes(load_model(stream, checkpoint, table, config, operand, ExpertPlacement(3, 1), 0).hashes);
   }
 
   TemporaryDirectory directory_;
@@ -135,10 +140,76 @@ TEST_F(RefusedCheckpoint, TensorThatNoRuleClaims) {
   }
 }
 
-TEST_F(RefusedCheckpoint, HeadOfATiedModel) {
+TEST_F(RefusedCheckpoint, TensorsAreNamedAtOnce) {
+  Model model;
+  model.remove("model.norm.weight");
+  model[kQuery].shape = {6, 8};
+  model.add("model.layers.0.self_attn.q_proj.bias", {8});
+  EXPECT_TRUE(
+      fails_input({"a model: 3 problems", "tensor model.norm.weight is missing", kQuery, "[6, 8]", "q_proj.bias"},
+                  [&] { load(model); }));
+  Model many;
+  for (int layer = 1; layer < 100; ++layer) many.add(fmt::format("model.layers.{:02}.x.weight", layer), {1});
+  EXPECT_TRUE(fails_input({"99 problems", "layers.01.x", "layers.08.x", "and 91 more"}, [&] { load(many); }));
+}
+
+TEST_F(RefusedCheckpoint, NotForTensorsThatTakeNoPart) {
+  Model model;
+  model.add("model.layers.0.self_attn.rotary_emb.inv_freq", {2});
+  model.add("model.rotary_emb.inv_freq", {2});
+  model.add("model.layers.0.self_attn.rotary_emb.cos_cached", {2});
+  model.write(directory_.path());
+  EXPECT_NO_THROW(load_written(model));
+  model.add("model.rotary_emb.weight", {2});
+  EXPECT_TRUE(fails_input({"model.rotary_emb.weight"}, [&] { load(model); }));
+}
+
+TEST_F(RefusedCheckpoint, NotForTensorsWithoutElements) {
+  const Model model;
+  std::vector<TensorSource> sources = model.sources();
+  sources.push_back({"model.vision.weight", DType::f32, {0, 6}, [](std::span<std::byte>) {}});
+  write_safetensors(directory_ / "model.safetensors", sources);
+  EXPECT_NO_THROW(load_written(model));
+}
+
+constexpr const char* kHead = "lm_head.weight";
+
+TEST_F(RefusedCheckpoint, NotForAHeadThatEqualsTheEmbeddingsItIsTiedTo) {
   Model model(true);
-  model.add("lm_head.weight", {11, 6});
-  EXPECT_TRUE(fails_input({"lm_head.weight", "tied"}, [&] { load(model); }));
+  model.write(directory_.path());
+  const Hash128 without = load_written(model);
+  model.add(kHead, {11, 6});
+  model.write(directory_.path());
+  EXPECT_EQ(load_written(model), without);  // the same model
+}
+
+TEST_F(RefusedCheckpoint, HeadUnlikeTheEmbeddingsItIsTiedTo) {
+  Model model(true);
+  model.add(kHead, {11, 6});
+  model[kHead].at = 17;
+  EXPECT_TRUE(
+      fails_input({"tensor lm_head.weight", "weight 0 is 0", "expected 0.5", "model.embed_tokens.weight", "tie"},
+                  [&] { load(model); }));
+  model["model.embed_tokens.weight"].at = 17;
+  model[kHead].value = 0.25;
+  EXPECT_TRUE(fails_input({"weight 17 is 0.25", "expected 0.5"}, [&] { load(model); }));
+  model[kHead].shape = {11, 5};
+  EXPECT_TRUE(fails_input({kHead, "[11, 5]", "[11, 6]"}, [&] { load(model); }));
+}
+
+/// Beyond the first piece that is compared.
+TEST_F(RefusedCheckpoint, HeadUnlikeTheEmbeddingsInTheLastWeight) {
+  constexpr int64_t kRows = 50'000;
+  Model model(true);
+  model.vocabulary = kRows;
+  model["model.embed_tokens.weight"].shape = {kRows, 6};
+  model.add(kHead, {kRows, 6});
+  model[kHead].value = 0.5;
+  EXPECT_NO_THROW(load(model));
+  model["model.embed_tokens.weight"].at = kRows * 6 - 1;
+  model[kHead].at = kRows * 6 - 1;
+  model[kHead].value = 0.25;
+  EXPECT_TRUE(fails_input({"weight 299999 is 0.25", "expected 0.5"}, [&] { load(model); }));
 }
 
 TEST_F(RefusedCheckpoint, WrongShape) {

@@ -13,14 +13,16 @@ constexpr std::array<const Family*, 3> kFamilies = {
 
 }  // namespace
 
-const Family& find_family(std::string_view model_type, std::string_view subject) {
+const Family* find_family(std::string_view model_type) {
+  for (const Family* family : kFamilies)
+    if (family->model_type == model_type) return family;
+  return nullptr;
+}
+
+std::string family_names() {
   std::vector<std::string_view> names;
-  for (const Family* family : kFamilies) {
-    if (family->model_type == model_type) return *family;
-    names.push_back(family->model_type);
-  }
-  fail(ExitCode::input, "{}: model family \"{}\" is not supported; these are: {}", subject, model_type,
-       fmt::join(names, ", "));
+  for (const Family* family : kFamilies) names.push_back(family->model_type);
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 }  // namespace switchyard

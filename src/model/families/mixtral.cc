@@ -7,12 +7,13 @@ namespace {
 
 ModelConfig read(ConfigReader& reader) {
   ModelConfig c = read_common_fields(reader);
-  c.num_experts = reader.integer({"num_local_experts", "num_experts"}, 1, 1 << 16);
-  c.experts_per_token = reader.integer({"num_experts_per_tok"}, 1, c.num_experts);
+  read_expert_counts(reader, c);
   c.expert_ffn_size = reader.integer({"intermediate_size"}, 1, 1 << 20);
   c.renormalise = true;
   c.moe_layer.assign(static_cast<size_t>(c.num_layers), true);
-  reader.only("sliding_window", nullptr);
+  reader.only_full_window(c.max_positions, true);
+  reader.only("norm_topk_prob", true);
+  reader.only("use_qk_norm", false);
   return c;
 }
 

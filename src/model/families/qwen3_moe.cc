@@ -10,27 +10,25 @@ namespace {
 ModelConfig read(ConfigReader& reader) {
   ModelConfig c = read_common_fields(reader);
   c.qk_norm = true;
-  c.num_experts = reader.integer({"num_experts", "num_local_experts"}, 1, 1 << 16);
-  c.experts_per_token = reader.integer({"num_experts_per_tok"}, 1, c.num_experts);
+  read_expert_counts(reader, c);
   c.expert_ffn_size = reader.integer({"moe_intermediate_size"}, 1, 1 << 20);
   c.renormalise = reader.flag_or("norm_topk_prob", false);  // transformers' class default
   const int64_t dense = reader.integer({"intermediate_size"}, 1, 1 << 22);
 
   const int64_t step = reader.integer_or("decoder_sparse_step", 1, 1, 1 << 20);
   const auto dense_only = reader.integers_or_empty("mlp_only_layers");
-  for (const int64_t layer : dense_only)
-    if (layer < 0 || layer >= c.num_layers)
-      fail(ExitCode::input, "{}: mlp_only_layers names layer {} of {}", reader.subject(), layer, c.num_layers);
+  reader.require(
+      {"mlp_only_layers", "num_hidden_layers"},
+      std::all_of(dense_only.begin(), dense_only.end(), [&](int64_t l) { return 0 <= l && l < c.num_layers; }),
+      fmt::format("layers 0 … {}", c.num_layers - 1));
   for (int64_t layer = 0; layer < c.num_layers; ++layer) {
     const bool listed = std::find(dense_only.begin(), dense_only.end(), layer) != dense_only.end();
     c.moe_layer.push_back(!listed && (layer + 1) % step == 0);
   }
   if (c.num_moe_layers() < c.num_layers) c.dense_ffn_size = dense;
 
-  if (!reader.flag_or("use_sliding_window", reader.has("sliding_window")))
-    reader.integer_or("sliding_window", 0, 0, INT64_MAX);
-  reader.only("use_sliding_window", false);
-  reader.only("sliding_window", nullptr);
+  reader.only("use_qk_norm", true);
+  reader.only_full_window(c.max_positions, false);
   return c;
 }
 

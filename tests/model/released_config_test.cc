@@ -1,0 +1,94 @@
+// The config.json of released models, as published: those whose mathematics is here are read, the others refused for
+// what they are.
+#include <gtest/gtest.h>
+
+#include <ostream>
+
+#include "model/config.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/temporary_directory.h"
+
+namespace switchyard::test {
+namespace {
+
+std::filesystem::path released(std::string_view name) {
+  return std::filesystem::path(SWITCHYARD_TEST_DATA) / "configs" / fmt::format("{}.json", name);
+}
+
+struct Released {
+  const char* name;
+  int64_t total_parameters;  ///< from the sizes, counted apart from this program; published as 30.5, 235 and 46.7 B
+  bool qk_norm;
+};
+std::ostream& operator<<(std::ostream& out, const Released& r) {
+  return out << r.name;
+}
+
+class ReleasedConfig : public ::testing::TestWithParam<Released> {};
+
+TEST_P(ReleasedConfig, IsRead) {
+  const ModelConfig c = read_model_config(released(GetParam().name));
+  EXPECT_EQ(c.total_parameters(), GetParam().total_parameters);
+  EXPECT_EQ(c.num_moe_layers(), c.num_layers);
+  EXPECT_EQ(c.qk_norm, GetParam().qk_norm);
+  EXPECT_TRUE(c.renormalise);
+  EXPECT_FALSE(c.tied_embeddings);
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, ReleasedConfig,
+                         ::testing::Values(Released{"Qwen3-30B-A3B", 30'532'122'624, true},
+                                           Released{"Qwen3-Coder-30B-A3B-Instruct", 30'532'122'624, true},
+                                           Released{"Qwen3-235B-A22B-Instruct-2507", 235'093'634'560, true},
+                                           Released{"Mixtral-8x7B-v0.1", 46'702'792'704, false}));
+
+TEST(QuantisedConfig, IsRefusedByItsMethodAndCannotBeAllowed) {
+  const std::set<std::string> allowed = {"quantization_config", "compression_config"};
+  EXPECT_TRUE(fails_input({"Qwen3-30B-A3B-GPTQ-Int4.json", "\"quantization_config\" says gptq, 4 bits", "BF16"},
+                          [&] { read_model_config(released("Qwen3-30B-A3B-GPTQ-Int4"), allowed); }));
+  EXPECT_TRUE(fails_input(
+      {"\"quantization_config\" says compressed-tensors", "\"compression_config\" says pack_quantized", "BF16"},
+      [&] { read_model_config(released("Qwen3-Coder-480B-A35B-Instruct-W8A8"), allowed); }));
+}
+
+/// A Qwen3 whose config.json is as for BF16, beside a file that a tool wrote.
+class QuantisedBeside : public ::testing::Test {
+ protected:
+  void SetUp() override { directory_.write("config.json", bytes_of_file(released("Qwen3-30B-A3B"))); }
+  void read() const { read_model_config(directory_.path(), {"hf_quant_config.json"}); }
+  TemporaryDirectory directory_;
+};
+
+TEST_F(QuantisedBeside, IsRefusedNamingTheFileAndWhatItSays) {
+  struct Case {
+    const char *file, *content, *says;
+  };
+  const Case cases[] = {
+      {"hf_quant_config.json", R"({"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4",
+        "kv_cache_quant_algo": "FP8", "group_size": 16, "exclude_modules": ["lm_head"]}})",
+       "says NVFP4"},
+      {"quantize_config.json", R"({"bits": 4, "group_size": 128, "desc_act": false, "quant_method": "gptq"})",
+       "says gptq, 4 bits"},
+      {"quant_config.json", R"({"zero_point": true, "q_group_size": 128, "w_bit": 4, "version": "GEMM"})",
+       "says 4 bits"},
+      {"quant_model_description.json", R"({"model_quant_type": "W8A8", "lm_head.weight": "FLOAT"})", "says W8A8"}};
+  for (const Case& c : cases) {
+    const auto path = directory_.write(c.file, c.content);
+    EXPECT_TRUE(fails_input({"config.json", c.file, c.says, "BF16"}, [&] { read(); }));
+    std::filesystem::remove(path);
+  }
+}
+
+TEST_F(QuantisedBeside, IsReadWhereTheFileSaysThatNothingIs) {
+  directory_.write("hf_quant_config.json", R"({"quantization": {"quant_algo": null, "kv_cache_quant_algo": "FP8"}})");
+  EXPECT_NO_THROW(read());
+  directory_.write("quantize_config.json", R"({"bits": null, "quant_method": "none"})");
+  EXPECT_NO_THROW(read());
+}
+
+TEST_F(QuantisedBeside, IsRefusedWhereTheFileCannotBeRead) {
+  directory_.write("hf_quant_config.json", "{");
+  EXPECT_TRUE(fails_input({"hf_quant_config.json"}, [&] { read(); }));
+}
+
+}  // namespace
+}  // namespace switchyard::test
