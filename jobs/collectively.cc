@@ -10,10 +10,8 @@ void collectively(Communicator& world, const std::function<void()>& body) {
     body();
   } catch (const CollectiveError&) {
     throw;  // all ranks already have it
-  } catch (const Error& e) {
-    error = e;
   } catch (const std::exception& e) {
-    error = Error(ExitCode::internal, e.what());
+    error = as_error(e);
   }
   const auto first =
       static_cast<int>(world.all_reduce_one(int64_t{error ? world.rank() : world.size()}, ReduceOp::min));

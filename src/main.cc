@@ -48,18 +48,11 @@ int run_job(const JobEntry& job, std::unique_ptr<Communicator> communicator, con
   } catch (const CollectiveError& error) {
     if (world.rank() == 0) log::error("{}", error.what());
     return static_cast<int>(error.code());
-  } catch (const Error& error) {
+  } catch (const std::exception& exception) {
+    const Error error = as_error(exception);
     log::error("{}", error.what());
     if (world.size() > 1) world.abort(static_cast<int>(error.code()));
     return static_cast<int>(error.code());
-  } catch (const std::bad_alloc&) {
-    log::error("out of memory");
-    if (world.size() > 1) world.abort(static_cast<int>(ExitCode::environment));
-    return static_cast<int>(ExitCode::environment);
-  } catch (const std::exception& error) {
-    log::error("internal error: {}", error.what());
-    if (world.size() > 1) world.abort(static_cast<int>(ExitCode::internal));
-    return static_cast<int>(ExitCode::internal);
   }
 }
 
@@ -116,12 +109,10 @@ int check_output(int code) {
 int run_reporting_errors(const std::vector<std::string>& args) {
   try {
     return run(args);
-  } catch (const Error& error) {
+  } catch (const std::exception& exception) {
+    const Error error = as_error(exception);
     log::error("{}", error.what());
     return static_cast<int>(error.code());
-  } catch (const std::exception& error) {
-    log::error("internal error: {}", error.what());
-    return static_cast<int>(ExitCode::internal);
   }
 }
 

@@ -99,20 +99,16 @@ void check_directory(const std::filesystem::path& path) {
 
 /// One bad run among many is a row like the others.
 RunReport report_or_error(const RunDirectory& run) {
-  const auto bad = [&](ExitCode code, const std::string& message) {
+  try {
+    return report_on(run);
+  } catch (const std::exception& exception) {
+    const Error error = as_error(exception);
     RunReport report;
     report.run = run.root().native();
     report.state = kBadRun;
-    report.counts.exit_code = static_cast<int>(code);
-    report.message = message;
+    report.counts.exit_code = static_cast<int>(error.code());
+    report.message = error.what();
     return report;
-  };
-  try {
-    return report_on(run);
-  } catch (const Error& error) {
-    return bad(error.code(), error.what());
-  } catch (const std::exception& error) {
-    return bad(ExitCode::internal, fmt::format("internal error: {}", error.what()));
   }
 }
 

@@ -43,8 +43,8 @@ int ScoreRun::run() {
     find_work();
     score_chunks();
     return static_cast<int>(finish());
-  } catch (const Error& error) {
-    record_failure(error);
+  } catch (const std::exception& exception) {
+    record_failure(as_error(exception));
     throw;
   }
 }

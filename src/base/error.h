@@ -32,6 +32,10 @@ class Error : public std::runtime_error {
   ExitCode code_;
 };
 
+/// Any exception as one with an exit code: no memory is the environment's fault, a path that std::filesystem cannot
+/// follow bad input, what nobody foresaw internal.
+Error as_error(const std::exception& exception);
+
 /// Throws Error(code). Message: the subject, what was expected, what was found.
 template <class... Args>
 [[noreturn]] void fail(ExitCode code, fmt::format_string<Args...> format, Args&&... args) {

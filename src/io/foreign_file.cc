@@ -61,11 +61,15 @@ bool is_markup(std::string_view text) {
   return start == "<!doctype" || start.starts_with("<html") || start.starts_with("<?xml");
 }
 
-/// Without control characters; bytes above 0x7f may be UTF-8, cut off at the end.
+/// UTF-8, perhaps cut off at the end, without control characters.
 bool is_text(std::string_view bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](char c) {
-    return static_cast<unsigned char>(c) >= 0x20 || kWhitespace.find(c) != kWhitespace.npos;
-  });
+  const auto is_control = [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 && kWhitespace.find(c) == kWhitespace.npos;
+  };
+  if (std::any_of(bytes.begin(), bytes.end(), is_control)) return false;
+  for (size_t cut = 0; cut < 4 && cut < bytes.size(); ++cut)
+    if (is_utf8(bytes.substr(0, bytes.size() - cut))) return true;
+  return false;
 }
 
 }  // namespace

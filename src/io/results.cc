@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <optional>
 
 #include "base/log.h"
@@ -120,6 +121,13 @@ class ResultsWriter {
   int64_t token_values_ = 0, unsynced_bytes_ = 0;
 };
 
+__extension__ using Bytes = __int128;
+
+/// At most a quarter of what fits, so that such numbers can be added.
+uint64_t saturated(Bytes bytes) {
+  return static_cast<uint64_t>(std::min<Bytes>(bytes, std::numeric_limits<uint64_t>::max() / 4));
+}
+
 Json reject_line(const Reject& reject, const ScoringInput& input) {
   Json json;
   json["record"] = reject.record;
@@ -225,6 +233,7 @@ void check_results(const ShardSet& shards, const std::map<std::string, std::stri
     if (const int64_t found = reader.open(column).rows(); found != rows)
       fail(ExitCode::input, "{}: {}: expected {} rows, found {}", subject, column, rows, found);
   std::ifstream file(shards.run.rejects_path());
+  if (!file) fail(ExitCode::input, "{}: is missing", shards.run.rejects_path().native());
   int64_t rejects = 0;
   for (std::string line; std::getline(file, line);) ++rejects;
   if (rows + rejects != shards.num_records)
@@ -257,15 +266,16 @@ ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& p
 
 uint64_t predicted_results_bytes(int64_t num_records, int64_t num_tokens, const ResultOptions& options) {
   constexpr int64_t kRow = 8 + 8 + 4 + 1, kId = 48, kHeader = 1 << 16;
-  int64_t bytes = kHeader + num_records * (kRow + kId + options.embedding_dim * 4);
-  if (options.per_token) bytes += num_tokens * 4 + num_records * 8;
-  return static_cast<uint64_t>(bytes);
+  // In a wider type: an input may say that it has 2^58 records.
+  Bytes bytes = kHeader + Bytes(num_records) * (kRow + kId + options.embedding_dim * 4);
+  if (options.per_token) bytes += Bytes(num_tokens) * 4 + Bytes(num_records) * 8;
+  return saturated(bytes);
 }
 
 uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t num_chunks,
                                const ResultOptions& options) {
-  constexpr uint64_t kShardHeader = 1 << 14;
-  return predicted_results_bytes(num_records, num_tokens, options) + static_cast<uint64_t>(num_chunks) * kShardHeader;
+  constexpr int64_t kShardHeader = 1 << 14;
+  return saturated(Bytes(predicted_results_bytes(num_records, num_tokens, options)) + Bytes(num_chunks) * kShardHeader);
 }
 
 void require_disk_space(const std::filesystem::path& directory, uint64_t bytes) {

@@ -33,6 +33,54 @@ TEST_F(MergeTest, EveryRecordOnceInInputOrder) {
   EXPECT_DOUBLE_EQ(totals.logprob, -1.5 * (0 + 1 + 2 + 3 + 5 + 6));
 }
 
+TEST_F(MergeTest, VerifyComparesIdsWithTheInputs) {
+  const ShardSet shards = make_run("run");
+  hold_lease(shards);
+  for (const int64_t chunk : {0, 1, 2}) write(shards, chunk);
+  ASSERT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
+  const auto finding = [&](const std::function<std::string(int64_t)>& id_of) {
+    ScoringInputWriter writer(directory_ / "other.h5", false);
+    const int32_t tokens[] = {1, 2};
+    for (int64_t r = 0; r < kRecords; ++r) writer.add(tokens, 1, id_of(r), "");
+    writer.finish();
+    const ScoringInput other(directory_ / "other.h5");
+    const auto findings = verify_results(shards, &other);
+    return findings.empty() ? std::string() : findings.front();
+  };
+  EXPECT_EQ(finding([](int64_t r) { return "id-" + std::to_string(r); }), "");
+  EXPECT_EQ(finding([](int64_t r) { return "id-" + std::to_string(kRecords - 1 - r); }),
+            "record 0: its id in results.h5 is \"id-0\", in the input \"id-6\"");
+  EXPECT_EQ(finding([](int64_t r) { return r == 4 ? "id-x" : "id-" + std::to_string(r); }),
+            "record 4: its id in rejects.jsonl is \"id-4\", in the input \"id-x\"");
+  EXPECT_TRUE(verify_results(shards, nullptr).empty());
+
+  // The input's hashes: a shard of another time.
+  ShardSet others = shards;
+  others.input_hashes.assign(3, Hash128{});
+  EXPECT_TRUE(verify_results(others, nullptr).empty());
+  others.input_hashes[1].low = 1;
+  EXPECT_EQ(verify_results(others, nullptr).size(), 1u);
+  EXPECT_EQ(scan_shards(others), (std::vector<int64_t>{0, 2}));
+}
+
+TEST_F(MergeTest, VerifyLooksAtRejectsAndAtWhatIsTooMuch) {
+  const ShardSet shards = make_run("run");
+  hold_lease(shards);
+  for (const int64_t chunk : {0, 1, 2}) write(shards, chunk);
+  ASSERT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
+  const std::string good = bytes_of_file(shards.run.rejects_path());
+  const auto with_rejects = [&](const std::string& text) {
+    directory_.write("run/rejects.jsonl", text);
+    return verify_results(shards, &*input_);
+  };
+  EXPECT_TRUE(with_rejects(good).empty());
+  EXPECT_FALSE(with_rejects("").empty());
+  EXPECT_FALSE(with_rejects(good + good).empty());
+  EXPECT_FALSE(with_rejects(good + "{\"record\":9,\"reason\":\"?\"}\n").empty());
+  EXPECT_FALSE(with_rejects("{\"record\":4,\"id\":\"id-4\",\"reason\":\"another reason\"}\n").empty());
+  EXPECT_FALSE(with_rejects("{\"record\":4,\"reason\":\"empty record\"}\n").empty());
+}
+
 TEST_F(MergeTest, StoppedAnywhereItPublishesNothingAndCanBeDoneAgain) {
   const ShardSet shards = make_run("run");
   hold_lease(shards);

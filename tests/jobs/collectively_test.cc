@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <filesystem>
 
 namespace switchyard {
 namespace {
@@ -21,6 +22,23 @@ TEST(Collectively, EveryRankLearnsOfTheLowestFailure) {
     }
   });
   EXPECT_EQ(told, 4);
+}
+
+TEST(Collectively, WhatTheLibraryThrowsHasACodeToo) {
+  const auto code_of = [](const std::function<void()>& body) {
+    ExitCode code{};
+    run_thread_ranks(1, [&](Communicator& world) {
+      try {
+        collectively(world, body);
+      } catch (const CollectiveError& error) {
+        code = error.code();
+      }
+    });
+    return code;
+  };
+  EXPECT_EQ(code_of([] { throw std::bad_alloc(); }), ExitCode::environment);
+  EXPECT_EQ(code_of([] { static_cast<void>(std::filesystem::file_size("/nowhere")); }), ExitCode::input);
+  EXPECT_EQ(code_of([] { throw std::logic_error("?"); }), ExitCode::internal);
 }
 
 TEST(Collectively, GoesOnWhenNobodyFails) {

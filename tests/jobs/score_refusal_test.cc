@@ -311,7 +311,7 @@ TEST_F(ScoreRefusals, AnInputEditedInPlaceIsNoticed) {
   ASSERT_NE(at_byte, std::string::npos);
   bytes[at_byte] = static_cast<char>(bytes[at_byte] ^ 1);
   directory_.write("input.h5", bytes);
-  expect(at("run"), 78, {"differ", "chunk-000000.h5"});
+  expect(at("run"), 78, {"input.h5", "belongs to another one"});
 }
 
 TEST_F(ScoreRefusals, VerifyProvesAndFindsFault) {
