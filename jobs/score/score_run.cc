@@ -111,7 +111,6 @@ void ScoreRun::begin_attempt() {
     require_disk_space(directory_.root(), plan_.disk_bytes - there);
     attempt_ = switchyard::begin_attempt(directory_).path;
     write_file_atomically(attempt_ / "config.resolved.cfg", resolved_config_);
-    write_file_atomically(directory_.config_path(), resolved_config_);
   });
   attempt_ = world_.broadcast_string(attempt_.native(), 0);
 }
@@ -145,7 +144,9 @@ void ScoreRun::load() {
   });
   log::info("model: {} read in {:.1f} s, hash {}", options_.model, load_seconds_, model_hash_);
   collectively(world_, [&] {
-    if (on_root()) directory_.check_or_write_manifest(fingerprint(), manifest_info());
+    if (!on_root()) return;
+    directory_.check_or_write_manifest(fingerprint(), manifest_info());
+    write_file_atomically(directory_.config_path(), resolved_config_);
   });
   fingerprint_hash_ = switchyard::fingerprint_hash(fingerprint());
   const ChunkScorer::Options scoring{plan_.results, options_.batch_tokens, plan_.config.vocab_size,

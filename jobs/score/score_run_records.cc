@@ -95,7 +95,8 @@ void ScoreRun::write_state(RunStatus status, ExitCode code, std::string message)
 }
 
 void ScoreRun::record_failure(const Error& error) noexcept {
-  if (nonce_.empty() || error.code() == ExitCode::mismatch) return;  // the directory is not ours
+  // Before the attempt has begun, or if the directory is not ours, it says nothing of the run.
+  if (attempt_.empty() || error.code() == ExitCode::mismatch) return;
   try {
     if (is_complete()) return;
     // Once scoring has begun the environment was good enough: a peer, or the network, is gone, and may come again.

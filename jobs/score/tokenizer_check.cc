@@ -9,7 +9,8 @@
 namespace switchyard {
 namespace {
 
-constexpr std::string_view kTokenizerFiles[] = {"tokenizer.json", "tokenizer.model", "tiktoken.model"};
+constexpr std::string_view kTokenizerFiles[] = {"tokenizer.json", "tokenizer.model", "tiktoken.model",
+                                                "tekken.json",    "vocab.json",      "spiece.model"};
 constexpr uint64_t kMaxTokenizerBytes = uint64_t{1} << 30;
 
 /// The first of them that the model has: the one that loaders take.
@@ -30,7 +31,8 @@ void check_tokenizer(const ScoringInput& input, const std::filesystem::path& mod
   const std::optional<TokenizerIdentity>& used = input.tokenizer();
   const auto file = tokenizer_file(model);
   const std::string name = input.path().native();
-  if (!used) return log::info("input {} does not say which tokenizer made its tokens: they are taken for the model's", name);
+  if (!used)
+    return log::info("input {} does not say which tokenizer made its tokens: they are taken for the model's", name);
   if (!file)
     return log::info("model {} has no tokenizer files: the tokens of {} (tokenizer {}) are taken for its own",
                      model.native(), name, used->kind);

@@ -158,6 +158,7 @@ TEST_F(ScoreInput, IdsThatCannotBeReadAreSeenBeforeScoring) {
   with_ids(H5T_STD_U64LE, H5T_NATIVE_UINT64, large);
   expect(at("run", "ids.h5"), 66, {"ids.h5", "row 1", "9223372036854775808"});
   EXPECT_EQ(num_attempts("run"), 0u);
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "run/state.json"));
 }
 
 TEST_F(ScoreInput, AFilterThatIsNotThereIsSeenBeforeScoring) {
