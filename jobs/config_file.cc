@@ -95,8 +95,10 @@ bool needs_quotes(std::string_view value) {
 }  // namespace
 
 std::vector<ConfigLine> parse_config(std::string_view text, std::string_view subject) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   std::vector<ConfigLine> lines;
   int number = 0;
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   while (!text.empty()) {
     const std::string_view line = trimmed(text.substr(0, text.find('\n')));
     text.remove_prefix(std::min(text.size(), text.find('\n') == text.npos ? text.size() : text.find('\n') + 1));

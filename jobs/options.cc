@@ -102,8 +102,12 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 bool is_misspelt(std::string_view variable, std::string_view known) {
   constexpr size_t kShort = 4;
   const size_t letters = known.size() - kEnvironmentPrefix.size();
-  const size_t most = letters <= kShort ? 1 : 2;
-  return edit_distance(variable, known) <= most;
+  return edit_distance(variable, known) <= (letters <= 2 ? 0 : letters <= kShort ? 1 : 2);
+}
+
+std::string_view without_blanks(std::string_view text) {
+  const size_t first = text.find_first_not_of(' ');
+  return first == text.npos ? std::string_view() : text.substr(first, text.find_last_not_of(' ') - first + 1);
 }
 
 template <class T>
@@ -132,11 +136,20 @@ void assign_flag(bool& target, const std::string& text, std::string_view place) 
   fail(ExitCode::usage, "{}: expected true or false, found \"{}\"", place, text);
 }
 
+/// meta: words that are taken, as the help shows them, if it has several.
+void assign_text(std::string& target, const std::string& text, std::string_view meta, std::string_view place) {
+  const std::string words = fmt::format("|{}|", meta);
+  if (meta.find('|') != meta.npos && (text.find('|') != text.npos || words.find("|" + text + "|") == words.npos))
+    fail(ExitCode::usage, "{}: expected one of {}, found \"{}\"", place, meta, text);
+  target = text;
+}
+
 void append_names(std::vector<std::string>& names, std::string_view text, std::string_view place) {
   for (size_t begin = 0; begin <= text.size();) {
     const size_t end = std::min(text.find(',', begin), text.size());
-    if (end == begin) fail(ExitCode::usage, "{}: expected NAME[,NAME], found \"{}\"", place, text);
-    names.emplace_back(text.substr(begin, end - begin));
+    const std::string_view name = without_blanks(text.substr(begin, end - begin));
+    if (name.empty()) fail(ExitCode::usage, "{}: expected NAME[,NAME], found \"{}\"", place, text);
+    names.emplace_back(name);
     begin = end + 1;
   }
 }
@@ -152,12 +165,14 @@ void append_words(std::vector<std::string>& words, const std::string& name, cons
 /// One parse: sources in the order of their precedence; what one has given the later ones do not change.
 class OptionParser {
  public:
-  OptionParser(OptionSet& set, std::string_view job) : set_(set), job_(job), description_(describe(set)) {}
+  OptionParser(OptionSet& set, std::string_view job, const std::set<std::string>& known_elsewhere)
+      : set_(set), job_(job), description_(describe(set)), known_elsewhere_(known_elsewhere) {}
 
   /// False when help was asked for.
   bool read_command_line(std::span<const std::string> args) {
     std::vector<std::string> words(args.begin(), args.end());
     begin_source();
+    split_empty_values(words);
     take_flag_values(words);
     po::positional_options_description positional;
     po::command_line_parser parser(words);
@@ -173,9 +188,10 @@ class OptionParser {
     return true;
   }
 
-  void read_environment(const std::set<std::string>& known_elsewhere) {
+  void read_environment() {
+    reading_environment_ = true;
     std::map<std::string, std::string> known;  // variable to option; of other jobs' to none
-    for (const std::string& name : known_elsewhere) known[variable_of(name)] = "";
+    for (const std::string& name : known_elsewhere_) known[variable_of(name)] = "";
     for (const auto& option : set_.options()) known[variable_of(option.name)] = option.name;
     known[variable_of("config")] = "config";
     begin_source();
@@ -186,9 +202,10 @@ class OptionParser {
       if (!text.starts_with(kEnvironmentPrefix) || equals == std::string_view::npos) continue;
       const std::string variable(text.substr(0, equals)), value(text.substr(equals + 1));
       if (const auto found = known.find(variable); found == known.end()) {
-        for (const auto& [meant, option] : known)
-          if (is_misspelt(variable, meant))
-            fail(ExitCode::usage, "environment: {} is no option of any job; is {} meant?", variable, meant);
+        const auto nearest = std::ranges::min_element(
+            known, {}, [&](const auto& named) { return edit_distance(variable, named.first); });
+        if (is_misspelt(variable, nearest->first))
+          fail(ExitCode::usage, "environment: {} is no option of any job; is {} meant?", variable, nearest->first);
         foreign.push_back(variable);
       } else if (!found->second.empty()) {
         give(found->second, {value}, fmt::format("{}: {} in the environment", job_, variable));
@@ -198,7 +215,7 @@ class OptionParser {
   }
 
   void read_files() {
-    if (!config_.empty()) read_file("--config", config_);
+    if (!config_.empty()) read_file("--config", config_, config_from_environment_);
     if (set_.defaults_option_.empty()) return;
     if (set_.is_given(set_.defaults_option_)) {
       const auto option = std::ranges::find(set_.options(), set_.defaults_option_, &OptionSet::Option::name);
@@ -213,9 +230,12 @@ class OptionParser {
   }
 
   void check_required() const {
-    for (const std::string& name : set_.required())
+    for (const std::string& name : set_.required()) {
       if (!set_.is_given(name))
         fail(ExitCode::usage, "{}: --{} is required (see switchyard {} --help)", job_, name, job_);
+      const auto option = std::ranges::find(set_.options(), name, &OptionSet::Option::name);
+      if (option_text(*option).empty()) fail(ExitCode::usage, "{}: --{} is empty", job_, name);
+    }
   }
 
  private:
@@ -239,6 +259,18 @@ class OptionParser {
               << description_ << kHelpEnd;
   }
 
+  /// "--name=" to "--name" and an empty word, as boost reads it.
+  static void split_empty_values(std::vector<std::string>& words) {
+    std::vector<std::string> split;
+    for (std::string& word : words) {
+      const bool is_empty = word.starts_with("--") && word.find('=') == word.size() - 1;
+      if (is_empty) word.pop_back();
+      split.push_back(std::move(word));
+      if (is_empty) split.emplace_back();
+    }
+    words = std::move(split);
+  }
+
   /// Takes "--flag=VALUE" out of the words: for boost a flag has no value, or the word behind it would be one.
   void take_flag_values(std::vector<std::string>& words) {
     std::erase_if(words, [&](const std::string& word) {
@@ -251,13 +283,16 @@ class OptionParser {
     });
   }
 
-  void read_file(const std::string& option, const std::string& path) {
+  /// for_all_jobs: it may have options of other jobs.
+  void read_file(const std::string& option, const std::string& path, bool for_all_jobs = false) {
     begin_source();
     const std::string subject = fmt::format("{} {}", option, path);
     for (const ConfigLine& line : parse_config(read_config(path, option), subject)) {
       const std::string place = fmt::format("{}, line {}", subject, line.number);
-      if (std::ranges::find(set_.options(), line.name, &OptionSet::Option::name) == set_.options().end())
+      if (std::ranges::find(set_.options(), line.name, &OptionSet::Option::name) == set_.options().end()) {
+        if (for_all_jobs && known_elsewhere_.contains(line.name)) continue;
         fail(ExitCode::usage, "{}: {} is no option (see switchyard {} --help)", place, line.name, job_);
+      }
       give(line.name, {line.value}, fmt::format("{}: {}", place, line.name));
     }
   }
@@ -269,6 +304,7 @@ class OptionParser {
     if (name == "config") {
       if (again || values.size() > 1) fail(ExitCode::usage, "{}: given more than once", place);
       config_ = values.front();
+      config_from_environment_ = reading_environment_;
       return;
     }
     const OptionSet::Option& option = *std::ranges::find(set_.options(), name, &OptionSet::Option::name);
@@ -285,7 +321,7 @@ class OptionParser {
     }
     if (again || values.size() > 1) fail(ExitCode::usage, "{}: given more than once", place);
     const std::string text = values.empty() ? "true" : values.front();  // a flag alone
-    std::visit(Overloaded{[&](std::string* target) { *target = text; },
+    std::visit(Overloaded{[&](std::string* target) { assign_text(*target, text, option.meta, place); },
                           [&](const Bounded<int64_t>& target) { assign_number(target, text, place); },
                           [&](const Bounded<double>& target) { assign_number(target, text, place); },
                           [&](bool* target) { assign_flag(*target, text, place); }, [](auto) {}},
@@ -297,6 +333,8 @@ class OptionParser {
   po::options_description description_;
   std::set<std::string> before_;  ///< given by sources that go before this one
   std::string config_;
+  bool config_from_environment_ = false, reading_environment_ = false;
+  const std::set<std::string>& known_elsewhere_;
 };
 
 void OptionSet::add(std::string name, Target target, std::string meta, std::string help) {
@@ -305,9 +343,9 @@ void OptionSet::add(std::string name, Target target, std::string meta, std::stri
 
 bool parse_options(OptionSet& set, std::string_view job, std::span<const std::string> args,
                    const std::set<std::string>& known_elsewhere) {
-  OptionParser parser(set, job);
+  OptionParser parser(set, job, known_elsewhere);
   if (!parser.read_command_line(args)) return false;
-  parser.read_environment(known_elsewhere);
+  parser.read_environment();
   parser.read_files();
   parser.check_required();
   return true;

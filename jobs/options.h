@@ -40,7 +40,8 @@ class OptionSet {
   using Target = std::variant<std::string*, Bounded<int64_t>, Bounded<double>, bool*, std::vector<std::string>*, Names>;
 
   void group(std::string title) { group_ = std::move(title); }
-  /// `target` holds the default, and later the value. meta: what the help calls the value ("DIR", "N").
+  /// `target` holds the default, and later the value. meta: what the help calls the value ("DIR", "N"); "a|b" means
+  /// that one of these words is taken.
   void add(std::string name, Target target, std::string meta, std::string help);
   /// The option that bare words set (at most one).
   void positional(std::string name) { positional_ = std::move(name); }
@@ -71,7 +72,8 @@ class OptionSet {
 };
 
 /// Fills the targets from all sources. Returns false when --help was asked for (and printed to stdout). Fails (usage),
-/// naming the source, on unknown options, bad values, values out of range and missing required ones. `known_elsewhere`:
+/// naming the source, on unknown options, bad values, values out of range and required ones that are missing or empty.
+/// A file that SWITCHYARD_CONFIG names may have options of other jobs. `known_elsewhere`:
 /// option names of other jobs, whose environment variables are none of ours. Of other SWITCHYARD_* variables those that
 /// are a letter or two from an option are misspellings, and errors; the rest (modules and Kubernetes make such) gets a
 /// line in the log.

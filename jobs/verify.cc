@@ -254,7 +254,7 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
     const auto chunks = identify_input(runtime.world, *input, run.chunk_records, run.max_positions);
     if (content_hash(chunks).hex() != run.input_hash)
       fail(ExitCode::mismatch, "input {} is not the run's: its records, tokens or ids differ", run.input);
-    input_hashes = scored_hashes(chunks);
+    input_hashes = hashes_of(chunks, &ChunkIdentity::scored);
   }
   std::vector<std::string> findings = verify_results(run.shards(std::move(input_hashes)), input ? &*input : nullptr);
   if (run.directory.shards_present().empty() && run.num_records > 0)

@@ -17,6 +17,7 @@
 #include "comm/launcher.h"
 #include "io/file.h"
 #include "io/lease.h"
+#include "io/seal.h"
 #include "jobs/job.h"
 #include "jobs/limits.h"
 #include "jobs/text.h"
@@ -34,13 +35,6 @@ std::string variable(const char* name) {
 
 int64_t variable_as_int(const char* name) {
   return std::strtoll(variable(name).c_str(), nullptr, 10);
-}
-
-std::string hash_of_file(const std::filesystem::path& path) {
-  const InputFile file(path);
-  std::vector<std::byte> bytes(file.size());
-  file.read(0, bytes);
-  return hash_of(bytes).hex();
 }
 
 /// The cores that this process may run on: "0,1,6".
@@ -281,7 +275,7 @@ Json examine_rank(Communicator& world, const DoctorOptions& options) {
                 {"knows_end", !variable("SLURM_JOB_END_TIME").empty()},
                 {"failures", Json::array()}};
   take(facts, "host", "unknown", [] { return LeaseHolder::self().host; });
-  take(facts, "binary", "", [] { return hash_of_file("/proc/self/exe"); });
+  take(facts, "binary", "", [] { return hash_of_file("/proc/self/exe").hex(); });
   take(facts, "versions", Json::object(), library_versions);
   take(facts, "cpu_isa", "", cpu_isa);
   take(facts, "cores", 0, available_cores);

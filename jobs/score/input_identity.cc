@@ -2,12 +2,13 @@
 
 #include <algorithm>
 
+#include "io/record_ids.h"
 #include "jobs/collectively.h"
 
 namespace switchyard {
 namespace {
 
-constexpr int64_t kBlockRecords = int64_t{1} << 16;
+constexpr int64_t kBlockRecords = IdHasher::kBlock;
 constexpr int64_t kBlockTokens = int64_t{1} << 18;
 
 Hasher begin_record(const ScoringInput::Record& record) {
@@ -26,6 +27,7 @@ class InputReader {
 
   ChunkIdentity identify(int64_t first, int64_t count) {
     Hasher content, scored;
+    IdHasher ids;
     for (int64_t begin = first; begin < first + count; begin += kBlockRecords) {
       const int64_t n = std::min(kBlockRecords, first + count - begin);
       for (const ScoringInput::Record& record : input_.records(begin, n)) {
@@ -33,10 +35,10 @@ class InputReader {
         content.update(&hash, sizeof hash);
         if (reject_reason(record, max_positions_).empty()) scored.update(&hash, sizeof hash);
       }
-      if (input_.has_ids()) add_ids(begin, n, content);
+      if (input_.has_ids()) ids.add(RecordIds(input_, begin, n));
       poll();
     }
-    return {content.digest(), scored.digest()};
+    return {content.digest(), scored.digest(), ids.digest()};
   }
 
  private:
@@ -61,15 +63,6 @@ class InputReader {
     }
     const auto rest = std::span<const int64_t>(block_).subspan(static_cast<size_t>(at - block_first_));
     return rest.first(std::min(rest.size(), static_cast<size_t>(end - at)));
-  }
-
-  void add_ids(int64_t first, int64_t count, Hasher& hasher) const {
-    if (!input_.ids_are_strings()) return hasher.update(std::span<const int64_t>(input_.integer_ids(first, count)));
-    for (const std::string& id : input_.string_ids(first, count)) {
-      const uint64_t size = id.size();  // so that no two lists of ids are the same bytes
-      hasher.update(&size, sizeof size);
-      hasher.update(id);
-    }
   }
 
   void poll() const {
@@ -122,14 +115,15 @@ std::vector<ChunkIdentity> identify_input(Communicator& world, const ScoringInpu
 
 Hash128 content_hash(std::span<const ChunkIdentity> chunks) {
   Hasher hasher;
-  for (const ChunkIdentity& chunk : chunks) hasher.update(&chunk.content, sizeof chunk.content);
+  for (const ChunkIdentity& chunk : chunks)
+    for (const Hash128* hash : {&chunk.content, &chunk.ids}) hasher.update(hash, sizeof *hash);
   return hasher.digest();
 }
 
-std::vector<Hash128> scored_hashes(std::span<const ChunkIdentity> chunks) {
+std::vector<Hash128> hashes_of(std::span<const ChunkIdentity> chunks, Hash128 ChunkIdentity::*which) {
   std::vector<Hash128> hashes;
   hashes.reserve(chunks.size());
-  for (const ChunkIdentity& chunk : chunks) hashes.push_back(chunk.scored);
+  for (const ChunkIdentity& chunk : chunks) hashes.push_back(chunk.*which);
   return hashes;
 }
 

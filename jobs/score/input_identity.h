@@ -19,8 +19,9 @@ Hash128 hash_record(const ScoringInput::Record& record, std::span<const int64_t>
 std::string reject_reason(const ScoringInput::Record& record, int64_t max_positions);
 
 struct ChunkIdentity {
-  Hash128 content;  ///< of every record of the chunk, and of its id
+  Hash128 content;  ///< of every record of the chunk
   Hash128 scored;   ///< of the records that reject_reason() lets through: as in the chunk's shard
+  Hash128 ids;      ///< of the records' ids (IdHasher)
 };
 
 /// Reads the whole input, each rank its part of the chunks: by chunk, the same on all ranks. So whatever is wrong with
@@ -29,10 +30,10 @@ struct ChunkIdentity {
 std::vector<ChunkIdentity> identify_input(Communicator& world, const ScoringInput& input, int64_t chunk_records,
                                           int64_t max_positions, const std::function<void()>& poll = {});
 
-/// The input as one hash, of the chunks' content in order.
+/// The input as one hash, of the chunks' contents and ids in order.
 Hash128 content_hash(std::span<const ChunkIdentity> chunks);
 
-/// By chunk, as shards have it.
-std::vector<Hash128> scored_hashes(std::span<const ChunkIdentity> chunks);
+/// One of the hashes, by chunk.
+std::vector<Hash128> hashes_of(std::span<const ChunkIdentity> chunks, Hash128 ChunkIdentity::*which);
 
 }  // namespace switchyard

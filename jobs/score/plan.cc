@@ -101,14 +101,6 @@ void choose_layout(ScorePlan& plan, const ScoreOptions& options, const RunDirect
 
 }  // namespace
 
-void check_options(const ScoreOptions& o) {
-  if (o.dtype != "auto" && o.dtype != "f32" && o.dtype != "bf16")
-    fail(ExitCode::usage, "--dtype is \"{}\", expected auto, f32 or bf16", o.dtype);
-  device_request(o.device);
-  if (o.embed != "none" && o.embed != "mean" && o.embed != "last")
-    fail(ExitCode::usage, "--embed is \"{}\", expected none, mean or last", o.embed);
-}
-
 DeviceRequest requested_device(const ScoreOptions& options, const RunDirectory& run) {
   if (options.device != "auto" || !run.has_manifest()) return device_request(options.device);
   return device_request(run.read_manifest()["info"].value("device", "cpu"));

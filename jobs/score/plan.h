@@ -52,9 +52,6 @@ MachineShare share_machine(Communicator& world, DeviceRequest request, bool shar
 /// Collective; fails (input) on all ranks alike.
 int64_t longest_record(Communicator& world, const ScoringInput& input, int64_t max_positions);
 
-/// Fails (usage) naming the option whose word is not one of those expected.
-void check_options(const ScoreOptions& options);
-
 /// Fails (usage, environment). All ranks decide alike, without asking each other. `run`: a manifest there decides what
 /// "auto" means.
 ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, const ScoringInput& input,

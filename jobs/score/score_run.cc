@@ -1,5 +1,7 @@
 #include "jobs/score/score_run.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <iostream>
 
@@ -45,6 +47,7 @@ int ScoreRun::run() {
     return static_cast<int>(finish());
   } catch (const std::exception& exception) {
     record_failure(as_error(exception));
+    leave_no_trace();
     throw;
   }
 }
@@ -52,7 +55,6 @@ int ScoreRun::run() {
 void ScoreRun::prepare() {
   ModelConfig config;
   collectively(world_, [&] {
-    check_options(options_);
     file_exists(directory_.manifest_path(), ExitCode::output);  // or it can never be written
     set_cpu_isa(options_.cpu_isa);
     const std::set<std::string> allowed(options_.allow_config_field.begin(), options_.allow_config_field.end());
@@ -70,7 +72,8 @@ void ScoreRun::prepare() {
 void ScoreRun::take_run_directory() {
   collectively(world_, [&] {
     if (!on_root()) return;
-    directory_.create();
+    made_directory_ = !directory_exists(directory_.root(), ExitCode::output);
+    directory_.create_root();
     lease_ = Lease::acquire(directory_.lease_path(), std::chrono::seconds(options_.lease_timeout),
                             std::chrono::seconds(10), [&] { get_on_or_give_up(); });
     nonce_ = lease_->nonce();
@@ -89,7 +92,8 @@ void ScoreRun::read_input() {
   const auto chunks =
       identify_input(world_, *input_, plan_.chunk_records, plan_.config.max_positions, [&] { get_on_or_give_up(); });
   input_hash_ = content_hash(chunks).hex();
-  chunk_hashes_ = scored_hashes(chunks);
+  chunk_hashes_ = hashes_of(chunks, &ChunkIdentity::scored);
+  id_hashes_ = hashes_of(chunks, &ChunkIdentity::ids);
   log::info("input: {} read in {:.1f} s, hash {}", options_.input, seconds_now() - start, input_hash_);
   collectively(world_, [&] {
     if (on_root() && directory_.has_manifest()) check_input_is_the_runs();
@@ -107,12 +111,20 @@ void ScoreRun::check_input_is_the_runs() const {
 void ScoreRun::begin_attempt() {
   collectively(world_, [&] {
     if (!on_root()) return;
+    directory_.create();
     const uint64_t there = std::min(directory_.shard_bytes(), plan_.disk_bytes);  // of earlier attempts
     require_disk_space(directory_.root(), plan_.disk_bytes - there);
     attempt_ = switchyard::begin_attempt(directory_).path;
     write_file_atomically(attempt_ / "config.resolved.cfg", resolved_config_);
   });
   attempt_ = world_.broadcast_string(attempt_.native(), 0);
+}
+
+/// Of an attempt that was refused before it began.
+void ScoreRun::leave_no_trace() noexcept {
+  if (!attempt_.empty()) return;
+  lease_.reset();
+  if (made_directory_) ::rmdir(directory_.root().c_str());  // unless somebody else has put something there
 }
 
 void ScoreRun::start_watchdog() {

@@ -34,6 +34,7 @@ class ScoreRun {
   void take_run_directory();  ///< directory, lease, what may be refused at once
   void read_input();          ///< all of it: is it the run's?
   void begin_attempt();
+  void leave_no_trace() noexcept;
   void start_watchdog();
   void load();                      ///< model, then the manifest
   void find_work();                 ///< shards that are there, chunks that are not
@@ -72,9 +73,10 @@ class ScoreRun {
   std::optional<ScoringInput> input_;
   ScorePlan plan_;
   std::string input_hash_, model_hash_, fingerprint_hash_;
-  std::vector<Hash128> chunk_hashes_;  ///< of the input, by chunk, as shards have it
-  std::unique_ptr<Lease> lease_;       ///< rank 0
-  std::string nonce_;                  ///< all ranks
+  std::vector<Hash128> chunk_hashes_, id_hashes_;  ///< of the input, by chunk: as shards have it, of the ids
+  std::unique_ptr<Lease> lease_;                   ///< rank 0
+  std::string nonce_;                              ///< all ranks
+  bool made_directory_ = false;                    ///< rank 0: it was not there before
   std::filesystem::path attempt_;
 
   std::unique_ptr<Communicator> group_;

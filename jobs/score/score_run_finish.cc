@@ -55,7 +55,8 @@ ExitCode ScoreRun::merge() {
   if (!totals_) {
     write_state(RunStatus::merging, ExitCode::complete, "");
     const ShardSet shards = shard_set();
-    MergeInput merge{.shards = shards, .input = *input_, .lease_nonce = nonce_, .pulse = &pulse_};
+    MergeInput merge{
+        .shards = shards, .input = *input_, .id_hashes = id_hashes_, .lease_nonce = nonce_, .pulse = &pulse_};
     for (const auto& [name, value] : fingerprint()) merge.provenance[name] = value;
     merge.provenance["switchyard"] = SWITCHYARD_VERSION " " SWITCHYARD_GIT_REVISION;
     merge.provenance["model_path"] = path_to_text(absolute_path(options_.model, ExitCode::input));

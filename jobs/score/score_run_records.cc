@@ -55,7 +55,7 @@ bool ScoreRun::is_complete() const {
 std::optional<ResultTotals> ScoreRun::completed_results() const {
   if (!file_exists(directory_.results_path())) return std::nullopt;
   try {
-    check_results(shard_set(), fingerprint());
+    check_results(shard_set(), fingerprint(), [&] { get_on_or_give_up(); });
     return read_totals(directory_, [&] { get_on_or_give_up(); });
   } catch (const Error& error) {
     if (error.code() == ExitCode::interrupted) throw;

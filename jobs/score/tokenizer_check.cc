@@ -5,24 +5,21 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "io/file.h"
+#include "io/json.h"
+#include "io/seal.h"
 
 namespace switchyard {
 namespace {
 
 constexpr std::string_view kTokenizerFiles[] = {"tokenizer.json", "tokenizer.model", "tiktoken.model",
                                                 "tekken.json",    "vocab.json",      "spiece.model"};
-constexpr uint64_t kMaxTokenizerBytes = uint64_t{1} << 30;
 
-/// The first of them that the model has: the one that loaders take.
+/// The first of them that the model has: the one that loaders take. A link to nothing is one too: opening it says so.
 std::optional<std::filesystem::path> tokenizer_file(const std::filesystem::path& model) {
+  std::error_code ignored;
   for (const std::string_view name : kTokenizerFiles)
-    if (file_exists(model / name)) return model / name;
+    if (std::filesystem::is_symlink(model / name, ignored) || file_exists(model / name)) return model / name;
   return std::nullopt;
-}
-
-std::string hash_of_file(const std::filesystem::path& path) {
-  const std::string bytes = read_text_file(path, kMaxTokenizerBytes);
-  return hash_of(std::as_bytes(std::span(bytes))).hex();
 }
 
 }  // namespace
@@ -35,12 +32,12 @@ void check_tokenizer(const ScoringInput& input, const std::filesystem::path& mod
     return log::info("input {} does not say which tokenizer made its tokens: they are taken for the model's", name);
   if (!file)
     return log::info("model {} has no tokenizer files: the tokens of {} (tokenizer {}) are taken for its own",
-                     model.native(), name, used->kind);
-  const std::string hash = hash_of_file(*file);
+                     model.native(), name, brief(used->kind));
+  const std::string hash = hash_of_file(*file).hex();
   if (hash == used->hash) return;
   const std::string difference =
       fmt::format("input {}: its tokens were made by tokenizer {} (hash {}), but the model's is {} (hash {})", name,
-                  used->kind, used->hash, file->native(), hash);
+                  brief(used->kind), brief(used->hash), file->native(), hash);
   if (!allow_other) fail(ExitCode::input, "{}; --allow-other-tokenizer scores them all the same", difference);
   log::warning("{}", difference);
 }

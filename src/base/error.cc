@@ -21,6 +21,7 @@ void fail_check(const char* file, int line, const char* expression, const std::s
 
 void fail_errno(ExitCode code, std::string_view what, std::string_view path) {
   const int error = errno;
+  if (error == EMFILE || error == ENFILE || error == ENOMEM) code = ExitCode::environment;  // whatever file it is
   fail(code, "{} {}: {}", what, path, std::strerror(error));
 }
 

@@ -45,7 +45,8 @@ template <class... Args>
 /// Throws Error(internal) with the broken expression and its place; behind SWITCHYARD_CHECK.
 [[noreturn]] void fail_check(const char* file, int line, const char* expression, const std::string& message);
 
-/// Throws Error(output or input) with errno's text; call it right after the failed system call.
+/// Throws Error(code) with errno's text, environment where that says that a limit of the process is reached; call it
+/// right after the failed system call.
 [[noreturn]] void fail_errno(ExitCode code, std::string_view what, std::string_view path);
 
 }  // namespace switchyard

@@ -213,6 +213,13 @@ void publish_file(const std::filesystem::path& from, const std::filesystem::path
   rename_durably(from, to);
 }
 
+void append_bytes(const std::filesystem::path& path, std::string_view bytes) {
+  FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (!fd) fail_errno(ExitCode::output, "cannot open", path.native());
+  write_all(fd.get(), bytes, path);
+  close_written(std::move(fd), path);
+}
+
 void append_line(const std::filesystem::path& path, std::string_view line) {
   FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
   if (!fd) fail_errno(ExitCode::output, "cannot open", path.native());

@@ -61,6 +61,9 @@ void sync_file(const std::filesystem::path& path);
 /// Renames a complete, closed file into place: fsync(from), rename, fsync(directory). Fails (output).
 void publish_file(const std::filesystem::path& from, const std::filesystem::path& to);
 
+/// Appends to a file of this process's own. Fails (output).
+void append_bytes(const std::filesystem::path& path, std::string_view bytes);
+
 /// Appends one line (`line` and a line feed) in a single write. Fails (output).
 void append_line(const std::filesystem::path& path, std::string_view line);
 

@@ -43,6 +43,17 @@ void open_everything(const std::filesystem::path& path) {
       if (dataset.kind() == Kind::string) read_strings(dataset);
     } catch (const std::exception&) {  // of no concern unless somebody asks for this dataset
     }
+  std::vector<std::string> attributes;
+  const auto collect_attribute = [](hid_t, const char* name, const H5A_info_t*, void* out) -> herr_t {
+    static_cast<std::vector<std::string>*>(out)->emplace_back(name);
+    return 0;
+  };
+  checked(H5Aiterate2(file.get(), H5_INDEX_NAME, H5_ITER_INC, nullptr, collect_attribute, &attributes), subject,
+          "list");
+  for (const std::string& name : attributes) try {
+      reader.attribute(name);
+    } catch (const std::exception&) {
+    }
 }
 
 }  // namespace

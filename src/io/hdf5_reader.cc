@@ -15,6 +15,7 @@ constexpr int64_t kConversionElements = 1 << 16;
 constexpr size_t kReadCacheBytes = 16 << 20;
 constexpr size_t kMaxChunkBytes = 256 << 20;
 constexpr size_t kMaxFixedStringBytes = 1 << 20;
+constexpr int64_t kFixedBlockBytes = 4 << 20;
 
 template <class T>
 hid_t native_type() {
@@ -45,6 +46,22 @@ void check_chunks(hid_t dataset, hid_t creation, const std::vector<int64_t>& sha
          found);
 }
 
+/// Filters that this HDF5 has not would be missed only when rows are read.
+void check_filters(hid_t creation, const Subject& subject) {
+  const int count = checked(H5Pget_nfilters(creation), subject, "count its filters");
+  for (unsigned i = 0; i < static_cast<unsigned>(count); ++i) {
+    std::array<char, 64> name{};
+    unsigned flags = 0, config = 0;
+    size_t values = 0;
+    const H5Z_filter_t filter =
+        checked(H5Pget_filter2(creation, i, &flags, &values, nullptr, name.size() - 1, name.data(), &config), subject,
+                "find its filters");
+    if (checked(H5Zfilter_avail(filter), subject, "look for a filter") == 0)
+      fail(subject.code, "{}: compressed by filter {}{}{}, which this HDF5 has not: write it again with gzip, or plain",
+           subject.str(), filter, name[0] == '\0' ? "" : " ", name.data());
+  }
+}
+
 /// Fails unless every byte of the dataset lies in this file.
 void check_storage(hid_t dataset, hid_t file, const std::vector<int64_t>& shape, size_t element_bytes,
                    const Subject& subject) {
@@ -57,6 +74,7 @@ void check_storage(hid_t dataset, hid_t file, const std::vector<int64_t>& shape,
   const H5D_layout_t layout = checked(H5Pget_layout(creation.get()), subject, "find its layout");
   if (layout == H5D_VIRTUAL || checked(H5Pget_external_count(creation.get()), subject, "find its layout") > 0)
     fail(subject.code, "{}: expected data within the file, found virtual or external storage", subject.str());
+  check_filters(creation.get(), subject);
   const hsize_t elements = static_cast<hsize_t>(shape[0]) * static_cast<hsize_t>(shape.size() == 2 ? shape[1] : 1);
   if (elements == 0) return;
   if (layout == H5D_CHUNKED) return check_chunks(dataset, creation.get(), shape, element_bytes, subject);
@@ -228,10 +246,14 @@ std::vector<std::string> Dataset::read_strings(int64_t first, int64_t count) con
       fail(ExitCode::input, "{}: {}: expected strings of at most {} bytes, found {}", file_, name_,
            kMaxFixedStringBytes, bytes);
     const H5T_str_t padding = H5Tget_strpad(type_.get());
-    std::string row(bytes, '\0');
-    for (int64_t i = 0; i < count; ++i) {
-      read_rows(type_.get(), first + i, 1, row.data());
-      strings.push_back(unpadded(row, padding));
+    const int64_t block_rows = std::max<int64_t>(1, kFixedBlockBytes / static_cast<int64_t>(bytes));
+    std::string block;
+    for (int64_t row = 0; row < count; row += block_rows) {
+      const int64_t n = std::min(block_rows, count - row);
+      block.assign(bytes * static_cast<size_t>(n), '\0');
+      read_rows(type_.get(), first + row, n, block.data());
+      for (size_t i = 0; i < static_cast<size_t>(n); ++i)
+        strings.push_back(unpadded(std::string_view(block).substr(i * bytes, bytes), padding));
     }
   }
   for (int64_t i = 0; i < count; ++i) check_text(strings[static_cast<size_t>(i)], subject, first + i);
@@ -253,7 +275,9 @@ bool Reader::has(std::string_view name) const {
     const std::string part(name.substr(0, end));
     if (checked(H5Lexists(id_.get(), part.c_str(), H5P_DEFAULT), subject, "look up") == 0) return false;
   }
-  return checked(H5Oexists_by_name(id_.get(), std::string(name).c_str(), H5P_DEFAULT), subject, "look up") > 0;
+  if (checked(H5Oexists_by_name(id_.get(), std::string(name).c_str(), H5P_DEFAULT), subject, "look up") > 0)
+    return true;
+  fail(ExitCode::input, "{}: {}: is a link that leads nowhere", path_.native(), name);
 }
 
 Dataset Reader::open(std::string_view name) const {

@@ -111,16 +111,4 @@ void ScoringInput::token_range(int64_t first, std::span<int64_t> out) const {
   values_.read(first, out);
 }
 
-std::vector<std::string> ScoringInput::string_ids(int64_t first, int64_t count) const {
-  SWITCHYARD_CHECK(ids_are_strings(), "{}: has no string ids", path_.string());
-  return id_->read_strings(first, count);
-}
-
-std::vector<int64_t> ScoringInput::integer_ids(int64_t first, int64_t count) const {
-  SWITCHYARD_CHECK(has_ids() && !ids_are_strings(), "{}: has no integer ids", path_.string());
-  std::vector<int64_t> ids(static_cast<size_t>(count));
-  id_->read(first, std::span(ids));
-  return ids;
-}
-
 }  // namespace switchyard

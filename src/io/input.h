@@ -46,8 +46,7 @@ class ScoringInput {
   void tokens(const Record& record, std::vector<int64_t>& out) const;
   /// tokens/values from `first` on, whatever records they belong to.
   void token_range(int64_t first, std::span<int64_t> out) const;
-  std::vector<std::string> string_ids(int64_t first, int64_t count) const;
-  std::vector<int64_t> integer_ids(int64_t first, int64_t count) const;
+  const std::optional<h5::Dataset>& ids() const { return id_; }  ///< strings or integers; see RecordIds
 
  private:
   std::filesystem::path path_;

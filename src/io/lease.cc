@@ -63,6 +63,18 @@ std::optional<ProcessStat> process_stat(const std::string& pid) {
   return ProcessStat{state == "Z" || state == "X", std::strtoll(field.c_str(), nullptr, 10)};
 }
 
+/// A number that Slurm has put there, as text; empty without Slurm. It becomes part of paths.
+std::string slurm_number(const char* name) {
+  constexpr size_t kMaxDigits = 18;
+  const char* value = std::getenv(name);
+  if (value == nullptr) return {};
+  const std::string_view text = value;
+  if (text.empty() || text.size() > kMaxDigits || text.find_first_not_of("0123456789") != text.npos)
+    fail(ExitCode::environment, "environment: {}: expected a number, as Slurm sets it, found {}", name,
+         brief(std::string(text)));
+  return value;
+}
+
 std::string random_nonce() {
   uint64_t bits[2] = {};
   if (::getrandom(bits, sizeof bits, 0) != sizeof bits) fail_errno(ExitCode::environment, "getrandom for", "a nonce");
@@ -76,7 +88,7 @@ struct StoredLease {
   std::string describe() const { return holder ? holder->describe() : "somebody unknown (its lease is unreadable)"; }
 };
 
-std::string to_text(const LeaseHolder& h, int64_t renewal) {
+std::string lease_text(const LeaseHolder& h, int64_t renewal) {
   Json json;
   json["job"] = h.job;
   json["restart"] = h.restart;
@@ -86,8 +98,9 @@ std::string to_text(const LeaseHolder& h, int64_t renewal) {
   json["pid"] = h.pid;
   json["pid_start"] = h.pid_start;
   json["nonce"] = h.nonce;
+  json["renew_ms"] = h.renew_ms;
   json["renewal"] = renewal;
-  return json.dump() + "\n";
+  return to_text(json) + "\n";
 }
 
 LeaseHolder parse_holder(const std::string& text, const std::string& subject) {
@@ -101,6 +114,7 @@ LeaseHolder parse_holder(const std::string& text, const std::string& subject) {
   h.pid = require_int(json, "pid", subject, 1, std::numeric_limits<pid_t>::max());
   h.pid_start = require_int(json, "pid_start", subject, 0, INT64_MAX);
   h.nonce = require_string(json, "nonce", subject);
+  if (find_field(json, "renew_ms") != nullptr) h.renew_ms = require_int(json, "renew_ms", subject, 0, INT32_MAX);
   return h;
 }
 
@@ -126,12 +140,15 @@ bool is_free_at_once(const LeaseHolder& held, const LeaseHolder& self) {
 void wait_until_free(const std::filesystem::path& path, const LeaseHolder& self, std::chrono::milliseconds timeout,
                      const std::function<void()>& poll) {
   const auto since = Clock::now();
-  const double timeout_seconds = std::chrono::duration<double>(timeout).count();
+  double timeout_seconds = 0;
   std::optional<StoredLease> seen;
   while (const auto stored = read_lease(path)) {
     if (stored->holder && is_free_at_once(*stored->holder, self)) return;
     if (!seen) {
       seen = stored;
+      // One that lives must have had the time to show it, whatever was asked for.
+      if (stored->holder) timeout = std::max(timeout, std::chrono::milliseconds(stored->holder->renew_ms * 5 / 2));
+      timeout_seconds = std::chrono::duration<double>(timeout).count();
       log::info("the run directory is leased to {}; watching it for up to {} s", stored->describe(), timeout_seconds);
     } else if (stored->text != seen->text) {
       fail(ExitCode::mismatch, "run directory {} is in use by {}: its lease was just renewed",
@@ -149,8 +166,9 @@ void wait_until_free(const std::filesystem::path& path, const LeaseHolder& self,
 
 LeaseHolder LeaseHolder::self() {
   LeaseHolder h;
-  if (const char* job = std::getenv("SLURM_JOB_ID")) h.job = job;
-  if (const char* restart = std::getenv("SLURM_RESTART_COUNT")) h.restart = std::strtoll(restart, nullptr, 10);
+  h.job = slurm_number("SLURM_JOB_ID");
+  if (const std::string restart = slurm_number("SLURM_RESTART_COUNT"); !restart.empty())
+    h.restart = std::stoll(restart);
   char host[256] = {};
   ::gethostname(host, sizeof host - 1);
   h.host = host;
@@ -176,9 +194,10 @@ struct Lease::Thread {
 
 std::unique_ptr<Lease> Lease::acquire(const std::filesystem::path& path, std::chrono::milliseconds timeout,
                                       std::chrono::milliseconds renew_every, const std::function<void()>& poll) {
-  const LeaseHolder self = LeaseHolder::self();
+  LeaseHolder self = LeaseHolder::self();
+  self.renew_ms = renew_every.count();
   wait_until_free(path, self, timeout, poll);
-  write_file_atomically(path, to_text(self, 0));
+  write_file_atomically(path, lease_text(self, 0));
   // Several newcomers may have found it free at once: the last to write has it, which shows when all have written.
   std::this_thread::sleep_for(std::min<std::chrono::milliseconds>(timeout / 10, std::chrono::milliseconds(200)));
   check_lease(path, self.nonce);
@@ -200,7 +219,7 @@ void Lease::renew_loop() {
   while (!thread_->wake.wait_for(lock, renew_every_, [this] { return thread_->stopping; })) {
     try {
       check_lease(path_, holder_.nonce);
-      replace_file(path_, to_text(holder_, ++renewal));  // a busy disk must not make us look dead
+      replace_file(path_, lease_text(holder_, ++renewal));  // a busy disk must not make us look dead
     } catch (const Error& error) {
       if (error.code() == ExitCode::mismatch) {
         lost_ = true;

@@ -21,6 +21,7 @@ struct LeaseHolder {
   std::string host, boot_id;
   std::string pid_namespace;       ///< "pid:[4026531836]"; empty in a lease of an earlier version, and without /proc
   int64_t pid = 0, pid_start = 0;  ///< in that namespace; /proc/PID/stat field 22
+  int64_t renew_ms = 0;            ///< between two renewals; 0: not known
   std::string nonce;               ///< random, 32 hex digits: this attempt and no other
 
   static LeaseHolder self();

@@ -11,6 +11,7 @@
 #include "base/pulse.h"
 #include "io/input.h"
 #include "io/run_directory.h"
+#include "io/seal.h"
 #include "io/shard.h"
 
 namespace switchyard {
@@ -26,17 +27,19 @@ struct ShardSet {
   int64_t num_chunks() const { return (num_records + chunk_records - 1) / chunk_records; }
   int64_t first(int64_t chunk) const { return chunk * chunk_records; }
   int64_t size(int64_t chunk) const { return std::min(chunk_records, num_records - first(chunk)); }
-  ChunkResult read(int64_t chunk, const std::function<void()>& poll = {}) const;  ///< validated, see read_shard
+  ChunkResult read(int64_t chunk, const std::function<void()>& poll = {}) const;  ///< see read_shard; throws Damaged
+  /// Renames a shard of no use (chunk-NNNNNN.h5.corrupt), with a warning that says why, so that it is scored again.
+  void set_aside(int64_t chunk, const Damaged& why) const;
 };
 
-/// The chunks whose shard is there and valid. A bad one is set aside (chunk-NNNNNN.h5.corrupt) with a warning that says
-/// why, so that it is scored again; shards beyond the input are an error (mismatch). `poll` is called
-/// at every step of reading.
+/// The chunks whose shard is there and valid. A damaged one is set aside; shards beyond the input are an error
+/// (mismatch). `poll` is called at every step of reading.
 std::vector<int64_t> scan_shards(const ShardSet& shards, const std::function<void()>& poll = {});
 
 struct MergeInput {
   const ShardSet& shards;
   const ScoringInput& input;                           ///< for ids
+  std::vector<Hash128> id_hashes = {};                 ///< by chunk, what they must be (IdHasher); empty: whatever
   std::map<std::string, std::string> provenance = {};  ///< attributes of the root group
   std::string lease_nonce = {};                        ///< checked before anything is published
   std::function<bool()> stop = {};                     ///< asked between shards
@@ -50,9 +53,13 @@ enum class MergeOutcome : uint8_t { complete, interrupted };
 /// written is synced in pieces, so that closing and publishing, which cannot beat, have little left to do.
 MergeOutcome merge_results(const MergeInput& merge);
 
-/// Fails (input) unless results.h5 and rejects.jsonl are whole, hold as many records as the run has, and carry this
-/// provenance. Their rows are not looked at.
-void check_results(const ShardSet& shards, const std::map<std::string, std::string>& provenance);
+/// The attribute of results.h5 that holds the hash of rejects.jsonl.
+inline constexpr std::string_view kRejectsHash = "rejects_hash";
+
+/// Fails (input) unless results.h5 and rejects.jsonl are, byte for byte, what a merge has written, with this
+/// provenance.
+void check_results(const ShardSet& shards, const std::map<std::string, std::string>& provenance,
+                   const std::function<void()>& poll = {});
 
 /// Sums over a finished run's results.
 struct ResultTotals {

@@ -103,6 +103,12 @@ std::filesystem::path RunDirectory::shard_path(int64_t chunk) const {
 }
 
 void RunDirectory::create() const {
+  create_root();
+  make_directories(root_ / "shards");
+  make_directories(root_ / "attempts");
+}
+
+void RunDirectory::create_root() const {
   make_directories(root_);
   if (!has_manifest()) {
     for (const std::filesystem::path& entry : list_directory(root_, ExitCode::output))
@@ -110,8 +116,6 @@ void RunDirectory::create() const {
         fail(ExitCode::output, "{}: expected a new, empty or run directory, but it holds {}", root_.native(), name);
   }
   if (::access(root_.c_str(), R_OK | W_OK | X_OK) != 0) fail_errno(ExitCode::output, "cannot write in", root_.native());
-  make_directories(root_ / "shards");
-  make_directories(root_ / "attempts");
 }
 
 bool RunDirectory::has_manifest() const {
@@ -120,7 +124,13 @@ bool RunDirectory::has_manifest() const {
 
 Json RunDirectory::read_manifest() const {
   const std::string path = manifest_path().native();
-  Json manifest = parse_json(read_text_file(manifest_path(), kMaxManifestBytes), path);
+  Json manifest;
+  try {
+    manifest = parse_json(read_text_file(manifest_path(), kMaxManifestBytes), path);
+  } catch (const Error& error) {
+    fail(error.code(), "{}; if the shards beside it are this command's own work, remove the file: they are looked at",
+         error.what());
+  }
   const int64_t format = require_int(manifest, "format", path, 0, std::numeric_limits<int64_t>::max());
   if (format != kFormat)
     fail(ExitCode::mismatch, "{}: written by another version: expected format {}, found {}", path, kFormat, format);

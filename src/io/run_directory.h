@@ -46,8 +46,10 @@ class RunDirectory {
   std::filesystem::path config_path() const { return root_ / "config.resolved.cfg"; }
   std::filesystem::path shard_path(int64_t chunk) const;  ///< shards/chunk-NNNNNN.h5
 
-  /// Makes the directories; fails (output), also when the directory exists, is not empty and is no run directory.
+  /// Makes the directory and its folders, as create_root() does.
   void create() const;
+  /// Makes the directory alone; fails (output), also when the directory exists, is not empty and is no run directory.
+  void create_root() const;
 
   /// Compares these fields with the manifest's and fails (mismatch) naming those that differ, with both values.
   void check_manifest(const Fingerprint& fields) const;

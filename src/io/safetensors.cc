@@ -122,6 +122,7 @@ bool is_listed(const std::filesystem::path& path) {
 /// Names of weights in other formats, and of safetensors without an index, in order.
 std::vector<std::string> other_weights(const std::filesystem::path& directory) {
   std::vector<std::string> names;
+  if (!directory_exists(directory)) return names;  // a configuration alone
   for (const std::filesystem::path& entry : list_directory(directory)) {
     const std::string name = entry.filename().native();
     if (name.ends_with(".safetensors") || name.ends_with(".gguf") || name.starts_with("pytorch_model") ||

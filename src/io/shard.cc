@@ -3,51 +3,36 @@
 #include <charconv>
 
 #include "io/hdf5.h"
+#include "io/seal.h"
 
 namespace switchyard {
 namespace {
 
-constexpr std::string_view kFormat = "switchyard-shard-1";
+constexpr std::string_view kFormat = "switchyard-shard-2";
 constexpr int64_t kPieceBytes = 8 << 20;  // of one read
-
-/// Of every column, in a fixed order, with its length.
-std::string checksum(const ChunkResult& r) {
-  Hasher hasher;
-  const auto add = [&](const auto& column) {
-    const uint64_t count = column.size();
-    hasher.update(&count, sizeof count);
-    hasher.update(column.data(), column.size() * sizeof column[0]);
-  };
-  add(r.record);
-  add(r.logprob);
-  add(r.tokens);
-  add(r.greedy);
-  add(r.token_offsets);
-  add(r.token_logprob);
-  add(r.embedding);
-  for (const Reject& reject : r.rejects) {
-    hasher.update(&reject.record, sizeof reject.record);
-    add(reject.reason);
-  }
-  return hasher.digest().hex();
-}
 
 template <class T>
 ConstView column_view(const std::vector<T>& values) {
   return view_of(std::span<const T>(values));
 }
 
+/// Bytes that have not changed since this program wrote them can be given to HDF5.
+const std::filesystem::path& sealed(const std::filesystem::path& path) {
+  check_seal(path);
+  return path;
+}
+
 /// Reads one shard; every error names its file.
 class ShardReader {
  public:
   explicit ShardReader(const std::filesystem::path& path, std::function<void()> poll = {})
-      : reader_(path, h5::Trust::verified), poll_(std::move(poll)) {
+      : reader_(sealed(path), h5::Trust::verified), poll_(std::move(poll)) {
     if (text("format") != kFormat) refuse("format", std::string(kFormat), text("format"));
   }
 
   std::string text(std::string_view name) const {
     const auto value = reader_.attribute(name);
-    if (!value) fail(ExitCode::input, "{}: attribute {} is missing", reader_.path().string(), name);
+    if (!value) refuse(name, "an attribute", "missing");
     return *value;
   }
 
@@ -96,7 +81,7 @@ class ShardReader {
   }
 
   [[noreturn]] void refuse(std::string_view what, const std::string& expected, const std::string& actual) const {
-    fail(ExitCode::input, "{}: {} is \"{}\", expected \"{}\"", reader_.path().string(), what, actual, expected);
+    throw Damaged(fmt::format("{}: {} is \"{}\", expected \"{}\"", reader_.path().native(), what, actual, expected));
   }
 
  private:
@@ -143,7 +128,6 @@ void write_shard(const std::filesystem::path& path, const ChunkResult& r, const 
   writer.attribute("accepted", accepted);
   writer.attribute("token_values", static_cast<int64_t>(r.token_logprob.size()));
   writer.attribute("rejects", static_cast<int64_t>(r.rejects.size()));
-  writer.attribute("checksum", checksum(r));
   writer.write("record", column_view(r.record));
   writer.write("logprob", column_view(r.logprob));
   writer.write("tokens", column_view(r.tokens));
@@ -157,6 +141,7 @@ void write_shard(const std::filesystem::path& path, const ChunkResult& r, const 
   writer.write("rejects/record", column_view(reject_records));
   writer.write_strings("rejects/reason", reject_reasons);
   writer.close();
+  seal_file(path);
 }
 
 ChunkResult read_shard(const std::filesystem::path& path, int64_t chunk, int64_t first_record, int64_t num_records,
@@ -198,7 +183,6 @@ ChunkResult read_shard(const std::filesystem::path& path, int64_t chunk, int64_t
   same_length("greedy", r.greedy.size(), rows);
   same_length("token_logprob/offsets", r.token_offsets.size(), options.per_token ? rows + 1 : 0);
   same_length("embedding", r.embedding.size(), rows * static_cast<size_t>(options.embedding_dim));
-  reader.expect("checksum", checksum(r));
   check_records(reader, r);
   return r;
 }

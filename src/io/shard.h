@@ -42,13 +42,13 @@ struct ChunkResult {
 };
 
 /// Writes a shard at `path` (a temporary name; the caller publishes it): the columns, rejects/{record, reason} and, as
-/// attributes, what chunk it is, with a checksum of all columns. The bytes depend on `result`, `options` and
+/// attributes, what chunk it is; sealed. The bytes depend on `result`, `options` and
 /// `fingerprint` alone. Fails (output).
 void write_shard(const std::filesystem::path& path, const ChunkResult& result, const ResultOptions& options,
                  const std::string& fingerprint);
 
-/// Reads a shard and checks it: its checksum, fingerprint and chunk as expected, every record of the chunk exactly once
-/// as a row or a reject, columns of equal length. Fails (input) naming the file and what is wrong. `poll` is called
+/// Reads a shard and checks it: its seal, fingerprint and chunk as expected, every record of the chunk exactly once
+/// as a row or a reject, columns of equal length. Throws Damaged naming the file and what is wrong. `poll` is called
 /// between pieces of a column.
 ChunkResult read_shard(const std::filesystem::path& path, int64_t chunk, int64_t first_record, int64_t num_records,
                        const ResultOptions& options, const std::string& fingerprint,

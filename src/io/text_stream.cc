@@ -82,6 +82,8 @@ class TextStream::Inflater {
 
 TextStream::TextStream(const std::filesystem::path& path) : file_(path) {
   const Content content = content_of(head_of(file_));
+  if (content == Content::empty && path.extension() == ".gz")
+    fail(ExitCode::input, "{}: expected gzip data, found an empty file", path.native());
   if (content == Content::gzip) inflater_ = std::make_unique<Inflater>(file_);
   for (const Content other : {Content::zstd, Content::xz, Content::bzip2, Content::zip})
     if (content == other)

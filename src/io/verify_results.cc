@@ -3,7 +3,9 @@
 #include <fstream>
 #include <optional>
 
+#include "io/record_ids.h"
 #include "io/results.h"
+#include "io/seal.h"
 
 namespace switchyard {
 namespace {
@@ -24,6 +26,15 @@ class ResultsCursor {
     }
     if (options.embedding_dim > 0) embedding_ = reader_.open("embedding");
     if (reader_.has("id")) ids_ = reader_.open("id");
+    const auto expect = [&](const h5::Dataset& column, const std::vector<int64_t>& shape) {
+      if (column.shape() != shape)
+        fail(ExitCode::input, "results.h5: {}: expected shape [{}], found [{}]", column.name(), fmt::join(shape, ", "),
+             fmt::join(column.shape(), ", "));
+    };
+    for (const h5::Dataset* column : {&record_, &logprob_, &tokens_, &greedy_}) expect(*column, {record_.rows()});
+    if (ids_) expect(*ids_, {record_.rows()});
+    if (options.per_token) expect(offsets_, {record_.rows() + 1});
+    if (options.embedding_dim > 0) expect(embedding_, {record_.rows(), options.embedding_dim});
   }
 
   int64_t next_row() const { return first_; }
@@ -40,6 +51,10 @@ class ResultsCursor {
     if (options_.per_token) {
       read(offsets_, first_, count + 1, r.token_offsets);
       const int64_t begin = r.token_offsets.front();
+      if (begin < 0 || !std::ranges::is_sorted(r.token_offsets) || r.token_offsets.back() > values_.rows())
+        fail(ExitCode::input,
+             "results.h5: token_logprob/offsets: rows {} to {} do not rise within token_logprob/values", first_,
+             first_ + count);
       read(values_, begin, r.token_offsets.back() - begin, r.token_logprob);
       for (int64_t& offset : r.token_offsets) offset -= begin;
     }
@@ -137,13 +152,21 @@ class Verification {
   }
 
   std::vector<std::string> run() {
-    for (int64_t chunk = 0; chunk < shards_.num_chunks() && findings_.empty(); ++chunk) verify(chunk);
-    if (findings_.empty() && (results_.rows_left() > 0 || !rejects_.at_end()))
-      find("results.h5 and rejects.jsonl hold more than the {} records of the input", shards_.num_records);
+    try {
+      verify_chunks();
+    } catch (const Error& error) {  // columns that do not fit each other
+      findings_.emplace_back(error.what());
+    }
     return std::move(findings_);
   }
 
  private:
+  void verify_chunks() {
+    for (int64_t chunk = 0; chunk < shards_.num_chunks() && findings_.empty(); ++chunk) verify(chunk);
+    if (findings_.empty() && (results_.rows_left() > 0 || !rejects_.at_end()))
+      find("results.h5 and rejects.jsonl hold more than the {} records of the input", shards_.num_records);
+  }
+
   template <class... Args>
   void find(fmt::format_string<Args...> format, Args&&... args) {
     findings_.push_back(fmt::format(format, std::forward<Args>(args)...));
@@ -180,28 +203,19 @@ class Verification {
 
   void compare_ids(int64_t first, int64_t end, int64_t first_row, std::span<const int64_t> rows,
                    std::span<const RejectsCursor::Line> rejects) {
-    const auto count = static_cast<int64_t>(rows.size());
-    if (input_->ids_are_strings())
-      return compare_ids(first, end, rows, rejects, results_.ids()->read_strings(first_row, count),
-                         [&](int64_t record, int64_t n) { return input_->string_ids(record, n); });
-    std::vector<int64_t> ids(rows.size());
-    results_.ids()->read(first_row, std::span(ids));
-    compare_ids(first, end, rows, rejects, ids,
-                [&](int64_t record, int64_t n) { return input_->integer_ids(record, n); });
-  }
-
-  template <class Ids, class ReadIds>
-  void compare_ids(int64_t first, int64_t end, std::span<const int64_t> rows,
-                   std::span<const RejectsCursor::Line> rejects, const Ids& found, const ReadIds& read_ids) {
-    constexpr int64_t kBlock = 1 << 16;
     size_t row = 0, reject = 0;
-    for (int64_t begin = first; begin < end; begin += kBlock) {
-      const int64_t n = std::min(kBlock, end - begin);
-      const Ids expected = read_ids(begin, n);
-      for (int64_t i = 0; i < n; ++i) {
-        const std::string id = to_text(expected[static_cast<size_t>(i)]);
+    for (int64_t begin = first; begin < end; begin += IdHasher::kBlock) {
+      const int64_t count = std::min(IdHasher::kBlock, end - begin);
+      const auto num_rows =
+          std::lower_bound(rows.begin(), rows.end(), begin + count) - rows.begin() - static_cast<std::ptrdiff_t>(row);
+      const RecordIds expected(*input_, begin, count);
+      const RecordIds found(*results_.ids(), first_row + static_cast<int64_t>(row), num_rows);
+      const size_t block_row = row;
+      for (int64_t i = 0; i < count; ++i) {
+        const std::string id = to_text(expected.json(i));
         const bool is_row = row < rows.size() && rows[row] == begin + i;
-        const std::string there = is_row ? to_text(found[row]) : rejects[reject].id;
+        const std::string there =
+            is_row ? to_text(found.json(static_cast<int64_t>(row - block_row))) : rejects[reject].id;
         (is_row ? row : reject) += 1;
         if (there != id)
           return find("record {}: its id in {} is {}, in the input {}", begin + i,
@@ -234,7 +248,19 @@ class Verification {
 }  // namespace
 
 std::vector<std::string> verify_results(const ShardSet& shards, const ScoringInput* input) {
-  return Verification(shards, input).run();
+  std::vector<std::string> findings;
+  const Seal seal = examine_seal(shards.run.results_path());
+  if (seal == Seal::broken)  // of bytes that changed no further word counts, and HDF5 may not survive them
+    return {fmt::format("{}: its bytes have changed since it was written", shards.run.results_path().native())};
+  if (seal == Seal::missing)
+    findings.emplace_back("results.h5: its seal is missing: another program has written to it");
+  try {
+    const auto more = Verification(shards, input).run();
+    findings.insert(findings.end(), more.begin(), more.end());
+  } catch (const Error& error) {
+    findings.emplace_back(error.what());
+  }
+  return findings;
 }
 
 }  // namespace switchyard

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "io/record_ids.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temporary_directory.h"
 
@@ -75,7 +76,7 @@ TEST_F(ScoringInputTest, ReadsRecords) {
   EXPECT_EQ(input.num_tokens(), 6);
   EXPECT_TRUE(input.has_ids());
   EXPECT_FALSE(input.ids_are_strings());
-  EXPECT_EQ(input.integer_ids(1, 2), (std::vector<int64_t>{8, 9}));
+  EXPECT_EQ(RecordIds(input, 1, 2).integers(), (std::vector<int64_t>{8, 9}));
   const auto records = input.records(1, 2);
   ASSERT_EQ(records.size(), 2u);
   EXPECT_EQ(records[0].index, 1);
@@ -202,7 +203,7 @@ TEST_F(ScoringInputTest, WriterAndReaderAgreeOverManyRecords) {
   ASSERT_EQ(input.num_records(), kRecords);
   EXPECT_TRUE(input.ids_are_strings());
   const auto records = input.records(0, kRecords);
-  const auto ids = input.string_ids(0, kRecords);
+  const auto ids = input.ids()->read_strings(0, kRecords);
   std::vector<int64_t> tokens;
   for (int64_t i = 0; i < kRecords; i += 1009) {
     const auto at = static_cast<size_t>(i);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "io/hdf5.h"
+#include "io/seal.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/small_runs.h"
 
@@ -79,6 +80,35 @@ TEST_F(MergeTest, VerifyLooksAtRejectsAndAtWhatIsTooMuch) {
   EXPECT_FALSE(with_rejects(good + "{\"record\":9,\"reason\":\"?\"}\n").empty());
   EXPECT_FALSE(with_rejects("{\"record\":4,\"id\":\"id-4\",\"reason\":\"another reason\"}\n").empty());
   EXPECT_FALSE(with_rejects("{\"record\":4,\"reason\":\"empty record\"}\n").empty());
+}
+
+TEST_F(MergeTest, VerifySaysWhatAnotherProgramHasChanged) {
+  const ShardSet shards = make_run("run");
+  hold_lease(shards);
+  for (const int64_t chunk : {0, 1, 2}) write(shards, chunk);
+  ASSERT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
+  const std::string name = shards.run.results_path();
+  const auto change = [&](const char* dataset, hid_t type, hsize_t row, const auto& value) {
+    ASSERT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
+    const hid_t file = H5Fopen(name.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+    const hid_t column = H5Dopen2(file, dataset, H5P_DEFAULT), space = H5Dget_space(column);
+    const hsize_t one = 1;
+    const hid_t memory = H5Screate_simple(1, &one, nullptr);
+    H5Sselect_elements(space, H5S_SELECT_SET, 1, &row);
+    H5Dwrite(column, type, memory, space, H5P_DEFAULT, &value);
+    H5Sclose(memory), H5Sclose(space), H5Dclose(column), H5Fclose(file);
+    std::filesystem::resize_file(name, std::filesystem::file_size(name) - kSealBytes);  // as HDF5 does when it grows
+  };
+  const auto findings = [&] { return fmt::format("{}", fmt::join(verify_results(shards, &*input_), "; ")); };
+  change("logprob", H5T_NATIVE_DOUBLE, 3, 0.5);
+  EXPECT_NE(findings().find("seal is missing"), std::string::npos) << findings();
+  EXPECT_NE(findings().find("chunk 1: logprob"), std::string::npos) << findings();
+  for (const int64_t offset : {int64_t{1} << 62, int64_t{-5}, int64_t{1}}) {
+    change("token_logprob/offsets", H5T_NATIVE_INT64, 4, offset);
+    EXPECT_NE(findings().find("token_logprob"), std::string::npos) << findings();
+  }
+  change("record", H5T_NATIVE_INT64, 0, int64_t{5});
+  EXPECT_NE(findings().find("record 0"), std::string::npos) << findings();
 }
 
 TEST_F(MergeTest, StoppedAnywhereItPublishesNothingAndCanBeDoneAgain) {

@@ -44,7 +44,7 @@ class ImportJob : public ::testing::Test {
 
   std::vector<Row> rows() const {
     const ScoringInput input(output_);
-    const auto ids = input.string_ids(0, input.num_records());
+    const auto ids = input.ids()->read_strings(0, input.num_records());
     std::vector<Row> rows;
     for (const auto& record : input.records(0, input.num_records())) {
       rows.push_back({{}, record.context, ids[static_cast<size_t>(record.index)]});

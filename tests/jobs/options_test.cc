@@ -145,12 +145,43 @@ TEST_F(OptionsTest, ABadValueIsToldWithItsSource) {
   EXPECT_TRUE(test::fails(ExitCode::usage, {"SWITCHYARD_ITEM_COUNT"}, [] { Options().parse({}); }));
 }
 
+TEST_F(OptionsTest, WordsToChooseFromAreChecked) {
+  Options o;
+  std::string word = "auto";
+  o.set.add("kind", &word, "auto|f32|bf16", "a kind");
+  o.parse({"--kind", "bf16"});
+  EXPECT_EQ(word, "bf16");
+  for (const char* bad : {"f16", "", "auto|f32", "f3"}) {
+    Options other;
+    other.set.add("kind", &word, "auto|f32|bf16", "a kind");
+    EXPECT_TRUE(test::fails(ExitCode::usage, {"--kind", "auto|f32|bf16"}, [&] {
+      other.parse({"--kind", bad});
+    })) << bad;
+  }
+}
+
+TEST_F(OptionsTest, ARequiredOneIsNotEmpty) {
+  Options o;
+  o.set.require("name");
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"--name", "empty"}, [&] { o.parse({"--name="}); }));
+}
+
+TEST_F(OptionsTest, AFileForAllJobsMayHaveOptionsOfOthers) {
+  const std::string file = (directory_.path() / "options.cfg").string();
+  std::ofstream(file) << "\xef\xbb\xbfname = file\nother-job = 1\n";
+  const test::Variable variable("SWITCHYARD_CONFIG", file);
+  Options o;
+  o.parse({});
+  EXPECT_EQ(o.name, "file");
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"line 2", "other-job"}, [&] { Options().parse({"--config", file}); }));
+}
+
 TEST_F(OptionsTest, NamesAreOneWordEach) {
   Options o;
   std::string bare;
   o.set.add("bare", &bare, "WORD", "a bare word");
   o.set.positional("bare");
-  o.parse({"--fields", "a,b", "model", "--fields", "c"});
+  o.parse({"--fields", "a, b", "model", "--fields", "c"});
   EXPECT_EQ(o.fields, (std::vector<std::string>{"a", "b", "c"}));
   EXPECT_EQ(bare, "model");
   EXPECT_TRUE(test::fails(ExitCode::usage, {"--fields", "a,,b"}, [] { Options().parse({"--fields", "a,,b"}); }));
@@ -210,7 +241,11 @@ class ResolvedConfig : public ::testing::TestWithParam<std::string_view> {
   void randomise(const OptionSet& set) {
     for (const auto& option : set.options()) {
       if (const auto* text = std::get_if<std::string*>(&option.target)) {
-        **text = option.name == "site" ? site_ : hostile_text(random_);
+        const size_t bar = option.meta.find('|');
+        **text = option.name == "site"     ? site_
+                 : bar != option.meta.npos ? option.meta.substr(0, bar)
+                                           : hostile_text(random_);
+        if ((*text)->empty() && std::ranges::count(set.required(), option.name) > 0) **text = "#";
       } else if (const auto* number = std::get_if<Bounded<int64_t>>(&option.target)) {
         *number->value = std::uniform_int_distribution(number->min, number->max)(random_);
       } else if (const auto* real = std::get_if<Bounded<double>>(&option.target)) {
@@ -219,7 +254,7 @@ class ResolvedConfig : public ::testing::TestWithParam<std::string_view> {
         **flag = random_() % 2 == 0;
       } else if (const auto* words = std::get_if<std::vector<std::string>*>(&option.target)) {
         (*words)->clear();
-        for (auto count = 1 + random_() % 3; count > 0; --count) (*words)->push_back(hostile_text(random_));
+        for (auto count = 1 + random_() % 3; count > 0; --count) (*words)->push_back("x" + hostile_text(random_));
       } else {
         *std::get<Names>(option.target).values = {"field" + std::to_string(random_() % 10), "#a b", "x"};
       }
