@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "io/hdf5.h"
-#include "io/seal.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/small_runs.h"
 
@@ -97,11 +96,10 @@ TEST_F(MergeTest, VerifySaysWhatAnotherProgramHasChanged) {
     H5Sselect_elements(space, H5S_SELECT_SET, 1, &row);
     H5Dwrite(column, type, memory, space, H5P_DEFAULT, &value);
     H5Sclose(memory), H5Sclose(space), H5Dclose(column), H5Fclose(file);
-    std::filesystem::resize_file(name, std::filesystem::file_size(name) - kSealBytes);  // as HDF5 does when it grows
   };
   const auto findings = [&] { return fmt::format("{}", fmt::join(verify_results(shards, &*input_), "; ")); };
   change("logprob", H5T_NATIVE_DOUBLE, 3, 0.5);
-  EXPECT_NE(findings().find("seal is missing"), std::string::npos) << findings();
+  EXPECT_NE(findings().find("have changed"), std::string::npos) << findings();
   EXPECT_NE(findings().find("chunk 1: logprob"), std::string::npos) << findings();
   for (const int64_t offset : {int64_t{1} << 62, int64_t{-5}, int64_t{1}}) {
     change("token_logprob/offsets", H5T_NATIVE_INT64, 4, offset);
@@ -109,6 +107,8 @@ TEST_F(MergeTest, VerifySaysWhatAnotherProgramHasChanged) {
   }
   change("record", H5T_NATIVE_INT64, 0, int64_t{5});
   EXPECT_NE(findings().find("record 0"), std::string::npos) << findings();
+  std::filesystem::resize_file(name, 1000);
+  EXPECT_NE(findings().find("seal is missing"), std::string::npos) << findings();
 }
 
 TEST_F(MergeTest, StoppedAnywhereItPublishesNothingAndCanBeDoneAgain) {

@@ -332,7 +332,7 @@ TEST_F(ScoreRefusals, VerifyProvesAndFindsFault) {
   directory_.write("run/results.h5", bytes);
   const ProcessResult bad = test::run(verify);
   EXPECT_EQ(bad.exit_code, 66);
-  EXPECT_NE(bad.err.find("results.h5: its bytes have changed"), std::string::npos) << bad.err;
+  EXPECT_NE(bad.err.find("logprob"), std::string::npos) << bad.err;
 }
 
 }  // namespace
