@@ -28,7 +28,7 @@ ExitCode ScoreRun::finish() {
     if (done == plan_.num_chunks) {
       code = static_cast<int64_t>(merge());
     } else {
-      write_state(RunStatus::interrupted, ExitCode::interrupted, "stopped on request");
+      write_state(RunStatus::interrupted, ExitCode::interrupted, fmt::format("stopped {}", why_stopped()));
     }
   });
   world_.broadcast({&code, {1}, DType::i64}, 0);
@@ -60,9 +60,10 @@ ExitCode ScoreRun::merge() {
     merge.provenance["switchyard"] = SWITCHYARD_VERSION " " SWITCHYARD_GIT_REVISION;
     merge.provenance["model_path"] = path_to_text(absolute_path(options_.model, ExitCode::input));
     merge.provenance["input_path"] = path_to_text(absolute_path(options_.input, ExitCode::input));
-    merge.stop = [&] { return signals_->request() != SignalWatch::none; };
+    merge.stop = [&] { return time_is_up(); };
     if (merge_results(merge) == MergeOutcome::interrupted) {
-      write_state(RunStatus::interrupted, ExitCode::interrupted, "stopped while merging");
+      write_state(RunStatus::interrupted, ExitCode::interrupted,
+                  fmt::format("stopped while merging, {}", why_stopped()));
       return ExitCode::interrupted;
     }
   }
@@ -82,6 +83,10 @@ void ScoreRun::drop_shards() const {
     pulse_.beat();
   }
   std::filesystem::remove_all(directory_.root() / "shards", ignored);
+}
+
+std::string_view ScoreRun::why_stopped() const {
+  return signals_->request() == SignalWatch::limit_near ? "before the time limit" : "on request";
 }
 
 /// For a person the phase table and advice; once complete, report.html and a line for machines.
