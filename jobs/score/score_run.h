@@ -44,6 +44,7 @@ class ScoreRun {
   ExitCode finish();  ///< the world meets; rank 0 merges
   ExitCode merge();
   std::string_view why_stopped() const;
+  void add_history(RunUsage& usage) const;
   void drop_shards() const;
   void report(RunSummary& summary) const;
   void check_input_is_the_runs() const;

@@ -1,9 +1,11 @@
 // The end of a scoring run: the world meets, rank 0 merges, and what it came to is told.
+#include <ctime>
 #include <iostream>
 
 #include "base/log.h"
 #include "base/stopwatch.h"
 #include "base/version.h"
+#include "io/attempts.h"
 #include "io/file.h"
 #include "jobs/collectively.h"
 #include "jobs/score/score_run.h"
@@ -89,11 +91,28 @@ std::string_view ScoreRun::why_stopped() const {
   return signals_->request() == SignalWatch::limit_near ? "before the time limit" : "on request";
 }
 
+/// What the run directory knows. It is told for a person: that it cannot be read does not undo what is complete.
+void ScoreRun::add_history(RunUsage& usage) const try {
+  const std::vector<Attempt> attempts = list_attempts(directory_);
+  usage.attempts = std::ssize(attempts);
+  if (!attempts.empty()) usage.run_seconds = static_cast<double>(std::time(nullptr) - attempts.front().started);
+  std::vector<uint8_t> kept(static_cast<size_t>(plan_.num_chunks), totals_ ? 1 : 0);
+  for (const int64_t chunk : directory_.shards_present())
+    if (chunk < plan_.num_chunks) kept[static_cast<size_t>(chunk)] = 1;
+  usage.lost = restart_losses(directory_.metrics_path(), [&](int64_t chunk) {
+    return chunk >= 0 && chunk < plan_.num_chunks && kept[static_cast<size_t>(chunk)] != 0 ? plan_.chunk_size(chunk)
+                                                                                           : 0;
+  });
+} catch (const std::exception& error) {
+  log::warning("the run's attempts cannot be counted: {}", error.what());
+}
+
 /// For a person the phase table and advice; once complete, report.html and a line for machines.
 void ScoreRun::report(RunSummary& summary) const {
   summary.threads_total = plan_.threads * plan_.ranks_on_host;
   summary.cores = available_cores();
   summary.chunks = plan_.num_chunks;
+  add_history(summary.usage);
   if (totals_) {
     summary.records = totals_->records;
     summary.scored_tokens = totals_->tokens;
@@ -105,6 +124,7 @@ void ScoreRun::report(RunSummary& summary) const {
                    directory_.rejects_path().string());
   }
   for (const std::string& line : phase_table(summary)) log::info("{}", line);
+  for (const std::string& line : usage_lines(summary)) log::info("{}", line);
   for (const std::string& note : advice(summary)) log::info("note: {}", note);
   if (totals_) std::cout << to_text(summary_json(summary)) << std::endl;
 }
