@@ -228,7 +228,6 @@ void ScoreRun::publish(const ChunkResult& result) {
     const Stopwatch stopwatch(write_seconds_);
     const TemporaryFile shard(directory_.shard_path(result.chunk));
     write_shard(shard.path(), result, plan_.results, fingerprint_hash_);
-    written_bytes_ += std::filesystem::file_size(shard.path());
     check_lease_held();
     shard.publish();
   }

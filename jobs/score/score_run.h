@@ -96,7 +96,6 @@ class ScoreRun {
   int64_t records_in_flight_ = 0;                   ///< of the group's chunk that is being scored
   double metrics_told_at_ = 0, state_told_at_ = 0;  ///< group's first rank; rank 0
   int64_t metrics_told_records_ = 0;                ///< of the chunk that is being scored
-  uint64_t written_bytes_ = 0;                      ///< of this group's shards
   bool limit_announced_ = false;
   double load_seconds_ = 0, write_seconds_ = 0, wait_seconds_ = 0, merge_seconds_ = 0, score_start_ = 0;
   std::optional<Progress> progress_;

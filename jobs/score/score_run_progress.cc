@@ -75,25 +75,23 @@ double ScoreRun::expert_imbalance() const {
   return total > 0 ? static_cast<double>(most * plan_.ep) / static_cast<double>(total) : 1;
 }
 
-/// Once, when the time limit is near: what this group has left to do, as it has been seen to go.
+/// Once, when the time limit is near: what this group has left to do, as it has been seen to go. Merging reads a shard
+/// and writes its rows, which takes no longer than writing and syncing it took.
 void ScoreRun::announce_limit(double seconds_left, int64_t chunks_left) {
   if (limit_announced_ || !on_root()) return;
   limit_announced_ = true;
-  const double chunk_tokens = static_cast<double>(plan_.num_tokens) / static_cast<double>(plan_.num_chunks);
-  const double scoring =
-      scorer_->pace().seconds_for(static_cast<int64_t>(chunk_tokens * static_cast<double>(chunks_left)));
-  const double merging = written_bytes_ == 0 ? 0
-                                             : write_seconds_ / static_cast<double>(written_bytes_) *
-                                                   static_cast<double>(plan_.disk_bytes);
-  if (scoring == 0) {
+  if (chunks_done_ == 0) {
     log::info("the time limit is near: {} left, {} chunks to do, their time not known yet", duration_text(seconds_left),
               chunks_left);
     return;
   }
+  const auto done = static_cast<double>(chunks_done_);
+  const double scoring = (seconds_now() - score_start_) / done * static_cast<double>(chunks_left);
+  const double merging = write_seconds_ / done * static_cast<double>(plan_.num_chunks);
   const bool all = scoring + merging + scorer_->pace().reserve() < seconds_left;
-  log::info("the time limit is near: {} left, {} chunks take about {}, merging {}: going on{}",
+  log::info("the time limit is near: {} left, {} chunks take about {}, merging at most {}: going on{}",
             duration_text(seconds_left), chunks_left, duration_text(scoring), duration_text(merging),
-            all ? "" : " with the chunks that fit");
+            all ? "" : " with what fits");
 }
 
 /// records, rejects: of the chunk, since its line before. Of a group's first rank.
