@@ -80,27 +80,27 @@ RankDevices visible_devices() {
   return rank;
 }
 
-DeviceChoice choose_device(std::span<const RankDevices> ranks, int rank, DeviceRequest request, bool share_gpu) {
-  if (request == DeviceRequest::cpu) return {.why = "asked for"};
+DeviceChoice choose_device(std::span<const RankDevices> ranks, int rank, const DeviceWish& wish, bool share_gpu) {
+  if (wish.request == DeviceRequest::cpu) return {.why = std::string(wish.source)};
   const std::vector<int> chosen = assign(ranks, share_gpu);
   const auto without = static_cast<size_t>(std::ranges::find(chosen, kNone) - chosen.begin());
   if (without < chosen.size()) {
     const std::string why = shortage(ranks, without);
-    if (request == DeviceRequest::cuda) fail(ExitCode::environment, "--device cuda: {}", why);
+    if (wish.request == DeviceRequest::cuda) fail(ExitCode::environment, "device cuda ({}): {}", wish.source, why);
     return {.why = why};
   }
   return {.device = Device::cuda,
           .index = chosen[static_cast<size_t>(rank)],
           .staged = share_gpu,
-          .why = share_gpu                             ? "ranks share GPUs: their rows travel through host memory"
-                 : request == DeviceRequest::automatic ? "every rank has a GPU of its own"
-                                                       : "asked for"};
+          .why = share_gpu                                  ? "ranks share GPUs: their rows travel through host memory"
+                 : wish.request == DeviceRequest::automatic ? "every rank has a GPU of its own"
+                                                            : std::string(wish.source)};
 }
 
-DeviceChoice choose_device(Communicator& world, DeviceRequest request, bool share_gpu, const RankDevices& mine) {
+DeviceChoice choose_device(Communicator& world, const DeviceWish& wish, bool share_gpu, const RankDevices& mine) {
   std::vector<RankDevices> ranks;
   for (const std::string& text : world.all_gather_strings(packed(mine))) ranks.push_back(unpacked(text));
-  return choose_device(ranks, world.rank(), request, share_gpu);
+  return choose_device(ranks, world.rank(), wish, share_gpu);
 }
 
 std::unique_ptr<Communicator> connect_devices(std::unique_ptr<Communicator> group, const DeviceChoice& choice) {

@@ -15,6 +15,14 @@ enum class DeviceRequest : uint8_t { automatic, cpu, cuda };
 /// Of "auto", "cpu" or "cuda", as --device says it; fails (usage) for anything else.
 DeviceRequest device_request(std::string_view name);
 
+/// A request and who made it, for the log and for errors: nobody asks for what a run began with.
+struct DeviceWish {
+  DeviceWish(DeviceRequest wished, std::string_view wisher = "asked for") : request(wished), source(wisher) {}
+
+  DeviceRequest request;
+  std::string_view source;
+};
+
 /// What one rank sees.
 struct RankDevices {
   std::string host;
@@ -34,9 +42,9 @@ struct DeviceChoice {
 /// For the rank-th of all ranks. On CUDA a rank takes the first device it sees that no rank before it has; ranks that
 /// share take one of those that the fewest have. `automatic` is CUDA when that works out for all ranks; what was asked
 /// for and cannot be is an Error (environment), on all ranks alike.
-DeviceChoice choose_device(std::span<const RankDevices> ranks, int rank, DeviceRequest request, bool share_gpu);
+DeviceChoice choose_device(std::span<const RankDevices> ranks, int rank, const DeviceWish& wish, bool share_gpu);
 /// Collective.
-DeviceChoice choose_device(Communicator& world, DeviceRequest request, bool share_gpu,
+DeviceChoice choose_device(Communicator& world, const DeviceWish& wish, bool share_gpu,
                            const RankDevices& mine = visible_devices());
 
 /// `group` with an all-to-all for the memory that its ranks compute in. Collective over it.

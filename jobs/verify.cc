@@ -150,7 +150,7 @@ class Rescoring {
   std::vector<std::string> run() {
     set_cpu_isa(run_.cpu_isa);
     const DType operand = run_.dtype == "bf16" ? DType::bf16 : DType::f32;
-    const DeviceChoice device = choose_device(self_, device_request(run_.device), true);
+    const DeviceChoice device = choose_device(self_, {device_request(run_.device), "as the run was scored"}, true);
     if (const std::string now = numerics_id(operand, device.device, device.index); now != run_.numerics)
       fail(ExitCode::mismatch, "the run's numerics are {}, here they are {}: the bits cannot be compared",
            run_.numerics, now);

@@ -43,43 +43,17 @@ ChunkScorer::ChunkScorer(const Decoder& decoder, const ScoringInput& input, Comm
 std::optional<ChunkResult> ChunkScorer::score(int64_t chunk, int64_t first_record, int64_t num_records,
                                               SignalWatch& watch) {
   ScoredRows rows;
-  std::vector<ScoringInput::Record> records;
+  const Records records = accepted(first_record, num_records, rows);
   std::vector<int64_t> lengths;
-  for (const auto& record : input_.records(first_record, num_records)) {
-    std::string reason = reject_reason(record, options_.max_positions);
-    if (reason.empty()) {
-      records.push_back(record);
-      lengths.push_back(record.length);
-    } else if (group_.rank() == 0) {
-      rows.rejects.push_back({record.index, std::move(reason)});
-    }
-  }
+  for (const auto& record : records) lengths.push_back(record.length);
+  ChunkProgress progress{.chunk = chunk, .records = num_records - std::ssize(records)};
+  progress.tokens_left = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
 
-  int64_t tokens_left = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
+  pace_.begin_chunk(progress.tokens_left);
   for (const auto& step : plan_batches(lengths, group_.size(), capacity())) {
-    StopDecision decision;
-    {
-      const Stopwatch stopwatch(counters_.agree);
-      decision = agree_on_stopping(watch, world_, group_);
-    }
-    if (decision.drop || !fits(decision, tokens_left)) return std::nullopt;
-
-    int64_t step_tokens = 0;
-    for (const auto& batch : step)
-      for (const int i : batch) step_tokens += lengths[static_cast<size_t>(i)];
-    std::vector<ScoringInput::Record> mine;
-    for (const int i : step[static_cast<size_t>(group_.rank())]) mine.push_back(records[static_cast<size_t>(i)]);
-    const double start = seconds_now();
-    score_batch(mine, rows);
-    {
-      // The slowest rank's time, so that all ranks plan alike.
-      const Stopwatch stopwatch(counters_.agree);
-      const double seconds = group_.all_reduce_one(seconds_now() - start, ReduceOp::max);
-      tokens_per_second_ = static_cast<double>(step_tokens) / std::max(seconds, 1e-9);
-    }
-    tokens_left -= step_tokens;
-    counters_.group_tokens += step_tokens;
-    ++counters_.steps;
+    if (!may_go_on(watch, progress.tokens_left)) return std::nullopt;
+    score_step(records, step, rows, progress);
+    if (options_.on_step) options_.on_step(progress);
   }
 
   const Stopwatch stopwatch(counters_.gather);
@@ -93,18 +67,63 @@ std::optional<ChunkResult> ChunkScorer::score(int64_t chunk, int64_t first_recor
   return result;
 }
 
+ChunkScorer::Records ChunkScorer::accepted(int64_t first_record, int64_t num_records, ScoredRows& rows) const {
+  Records records;
+  for (const auto& record : input_.records(first_record, num_records)) {
+    std::string reason = reject_reason(record, options_.max_positions);
+    if (reason.empty()) {
+      records.push_back(record);
+    } else if (group_.rank() == 0) {
+      rows.rejects.push_back({record.index, std::move(reason)});
+    }
+  }
+  return records;
+}
+
+/// step: by rank, its records.
+void ChunkScorer::score_step(const Records& records, const std::vector<std::vector<int>>& step, ScoredRows& rows,
+                             ChunkProgress& progress) {
+  int64_t step_tokens = 0;
+  for (const auto& batch : step) {
+    progress.records += std::ssize(batch);
+    for (const int i : batch) step_tokens += records[static_cast<size_t>(i)].length;
+  }
+  Records mine;
+  for (const int i : step[static_cast<size_t>(group_.rank())]) mine.push_back(records[static_cast<size_t>(i)]);
+  const double start = seconds_now();
+  score_batch(mine, rows);
+  {
+    // The slowest rank's time, so that all ranks plan alike.
+    const Stopwatch stopwatch(counters_.agree);
+    pace_.add_step(step_tokens, group_.all_reduce_one(seconds_now() - start, ReduceOp::max));
+  }
+  progress.tokens_left -= step_tokens;
+  counters_.group_tokens += step_tokens;
+  ++counters_.steps;
+}
+
+void ChunkScorer::committed(double seconds) {
+  const Stopwatch stopwatch(counters_.agree);
+  pace_.end_chunk(group_.all_reduce_one(seconds, ReduceOp::max));
+}
+
 /// Tokens a rank may take at once: what it was told, or what fits the time that a step may last.
 int64_t ChunkScorer::capacity() const {
-  if (tokens_per_second_ == 0) return options_.batch_tokens;
-  const double bound = std::min(tokens_per_second_ * options_.step_seconds / group_.size(), 1e18);
+  if (pace_.tokens_per_second() == 0) return options_.batch_tokens;
+  const double bound = std::min(pace_.tokens_per_second() * options_.step_seconds / group_.size(), 1e18);
   return std::clamp(static_cast<int64_t>(bound), int64_t{1}, options_.batch_tokens);
 }
 
-bool ChunkScorer::fits(const StopDecision& decision, int64_t tokens_left) const {
+/// Whether there is time for the rest of the chunk. Told to stop, a rank has what the operator gave it, and a commit's
+/// second; before a time limit, what this run's chunks have been seen to take.
+bool ChunkScorer::may_go_on(SignalWatch& watch, int64_t tokens_left) {
   constexpr double kCommitSeconds = 1;
+  const Stopwatch stopwatch(counters_.agree);
+  const StopDecision decision = agree_on_stopping(watch, world_, group_);
+  if (decision.drop) return false;
   if (!decision.seconds_left) return true;
-  if (tokens_per_second_ == 0) return false;
-  return static_cast<double>(tokens_left) / tokens_per_second_ + kCommitSeconds < *decision.seconds_left;
+  if (!decision.stop) return pace_.fits(tokens_left, *decision.seconds_left);
+  return pace_.tokens_per_second() > 0 && pace_.seconds_for(tokens_left) + kCommitSeconds < *decision.seconds_left;
 }
 
 void ChunkScorer::score_batch(std::span<const ScoringInput::Record> records, ScoredRows& rows) {

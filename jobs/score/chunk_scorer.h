@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "comm/communicator.h"
 #include "io/input.h"
 #include "io/shard.h"
+#include "jobs/score/pace.h"
 #include "jobs/score/scored_rows.h"
 #include "jobs/score/stop.h"
 #include "model/decoder.h"
@@ -24,25 +26,37 @@ struct ScoreCounters {
   int64_t steps = 0;
 };
 
+/// How far a chunk has come, all ranks of the group together.
+struct ChunkProgress {
+  int64_t chunk = 0;
+  int64_t records = 0;  ///< done with
+  int64_t tokens_left = 0;
+};
+
 class ChunkScorer {
  public:
   struct Options {
     ResultOptions results;
     int64_t batch_tokens = 0;
     int64_t vocab_size = 0, max_positions = 0;
-    double step_seconds = 5;  ///< a step is bounded to this, by what the last ones took
+    double step_seconds = 5;                                 ///< a step is bounded to this, by what the last ones took
+    std::function<void(const ChunkProgress&)> on_step = {};  ///< after each; may fail
   };
   ChunkScorer(const Decoder& decoder, const ScoringInput& input, Communicator& world, Communicator& group,
               const Stream& stream, Arena& arena, Options options);
 
-  /// Collective over the group. Empty on all ranks if stopping left no time to finish; otherwise the result on the
+  /// Collective over the group. Empty on all ranks if there is no time to finish it; otherwise the result on the
   /// group's rank 0, and a default one elsewhere.
   std::optional<ChunkResult> score(int64_t chunk, int64_t first_record, int64_t num_records, SignalWatch& watch);
+
+  /// The last chunk is committed; this rank's seconds since its beginning. Collective over the group.
+  void committed(double seconds);
 
   /// These records at once, whatever chunk they belong to. Collective over the group.
   void score_batch(std::span<const ScoringInput::Record> records, ScoredRows& rows);
 
   const ScoreCounters& counters() const { return counters_; }
+  const Pace& pace() const { return pace_; }
 
  private:
   /// Records of one step on this rank, ready for the decoder.
@@ -51,7 +65,12 @@ class ChunkScorer {
     Batch batch;
     std::vector<int32_t> row, target;  ///< states to score, and the tokens to score there
   };
-  bool fits(const StopDecision& decision, int64_t tokens_left) const;
+  using Records = std::vector<ScoringInput::Record>;
+  /// The chunk's records that can be scored; the others become rejects.
+  Records accepted(int64_t first_record, int64_t num_records, ScoredRows& rows) const;
+  void score_step(const Records& records, const std::vector<std::vector<int>>& step, ScoredRows& rows,
+                  ChunkProgress& progress);
+  bool may_go_on(SignalWatch& watch, int64_t tokens_left);
   int64_t capacity() const;
   Prepared prepare(std::span<const ScoringInput::Record> records, ScoredRows& rows);
   bool read_tokens(const ScoringInput::Record& record, std::vector<int32_t>& ids, ScoredRows& rows);
@@ -66,7 +85,7 @@ class ChunkScorer {
   Arena& arena_;
   Options options_;
   ScoreCounters counters_;
-  double tokens_per_second_ = 0;  ///< of the group, agreed
+  Pace pace_;
 };
 
 }  // namespace switchyard

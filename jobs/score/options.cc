@@ -53,7 +53,7 @@ void ScoreOptions::describe(OptionSet& o) {
         "seconds without progress after which the rank that holds up the others is named (0: wait for ever)");
   o.add("term-grace", within(&term_grace, 1, kMaxSeconds), "S", "seconds to stop in after SIGTERM or SIGINT");
   o.add("limit-grace", within(&limit_grace, 1, kMaxSeconds), "S",
-        "seconds to stop in after SIGUSR1 when Slurm does not tell the job's end");
+        "seconds to go on in after SIGUSR1 (time limit near) when Slurm does not tell the job's end");
   o.add("dry-run", &dry_run, "", "print the plan and touch nothing");
   o.add("quiet", &quiet, "", "warnings and errors only");
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 #include "base/available_memory.h"
 #include "base/device.h"
@@ -17,6 +18,7 @@
 namespace switchyard {
 namespace {
 
+constexpr std::string_view kAsBegun = "as this run began";  // what the manifest decides
 constexpr int64_t kChunkTokens = int64_t{1} << 19;
 constexpr int64_t kMaxChunks = int64_t{1} << 22;  // each is a file, and some bytes on every rank
 
@@ -57,14 +59,15 @@ int choose_ep(const ScorePlan& plan, const ScoreOptions& options, DType operand)
   const MemoryPlan& m = plan.memory;
   if (m.peak() <= plan.memory_limit)
     fail(ExitCode::environment,
-         "memory: loading takes {} of the host per rank, but a rank may use {} (fewer ranks per host or --threads)",
-         bytes_text(m.host_peak()), bytes_text(plan.host_memory_limit));
+         "memory: loading takes {} of the host per rank, but a rank may use {} ({}; fewer ranks per host or --threads)",
+         bytes_text(m.host_peak()), bytes_text(plan.host_memory_limit), plan.host_memory_source);
   fail(ExitCode::environment,
        "{}memory: {} {} over {} ranks needs {} per rank (weights {}, activations {}, exchange {}), but a rank may use "
-       "{} "
-       "(more ranks or nodes, a larger --ep, --dtype bf16, a smaller --batch-tokens, or --memory-gib)",
+       "{} ({}; "
+       "more ranks or nodes, a larger --ep, --dtype bf16, a smaller --batch-tokens, or --memory-gib)",
        m.device == Device::cuda ? "GPU " : "", plan.config.family, name_of(plan.operand), ranks, bytes_text(m.peak()),
-       bytes_text(m.weights), bytes_text(m.activations), bytes_text(m.exchange), bytes_text(plan.memory_limit));
+       bytes_text(m.weights), bytes_text(m.activations), bytes_text(m.exchange), bytes_text(plan.memory_limit),
+       plan.memory_source);
 }
 
 void choose_layout(ScorePlan& plan, const ScoreOptions& options, const RunDirectory& run) {
@@ -76,7 +79,7 @@ void choose_layout(ScorePlan& plan, const ScoreOptions& options, const RunDirect
   std::string dtype = options.dtype;
   if (dtype == "auto" && run.has_manifest()) {
     dtype = require_string(run.read_manifest()["info"], "dtype", run.manifest_path().string());
-    plan.why_operand = "as this run began";
+    plan.why_operand = kAsBegun;
   }
   if (dtype == "auto" && plan.device.device == Device::cuda) {
     plan.operand = DType::bf16;
@@ -99,14 +102,25 @@ void choose_layout(ScorePlan& plan, const ScoreOptions& options, const RunDirect
   plan.limits = limits_with(plan, options, plan.ep);
 }
 
-}  // namespace
-
-DeviceRequest requested_device(const ScoreOptions& options, const RunDirectory& run) {
-  if (options.device != "auto" || !run.has_manifest()) return device_request(options.device);
-  return device_request(run.read_manifest()["info"].value("device", "cpu"));
+/// A rank's part of its host; the poorest host's counts for all, since all plan alike.
+void share_memory(Communicator& world, MachineShare& share) {
+  const MemoryBound bound = memory_bound();
+  const auto mine = static_cast<int64_t>(bound.bytes / static_cast<size_t>(share.ranks_on_host) / 20 * 19);
+  std::vector<int64_t> all(static_cast<size_t>(world.size()));
+  world.all_gather({&mine, {1}, DType::i64}, {all.data(), {world.size()}, DType::i64});
+  const auto least = std::ranges::min_element(all);
+  share.memory = static_cast<size_t>(*least);
+  share.memory_source = world.broadcast_string(bound.source, static_cast<int>(least - all.begin()));
 }
 
-MachineShare share_machine(Communicator& world, DeviceRequest request, bool share_gpu) {
+}  // namespace
+
+DeviceWish requested_device(const ScoreOptions& options, const RunDirectory& run) {
+  if (options.device != "auto" || !run.has_manifest()) return device_request(options.device);
+  return {device_request(run.read_manifest()["info"].value("device", "cpu")), kAsBegun};
+}
+
+MachineShare share_machine(Communicator& world, const DeviceWish& device, bool share_gpu) {
   cpu_set_t mask;
   CPU_ZERO(&mask);
   ::sched_getaffinity(0, sizeof mask, &mask);
@@ -127,9 +141,8 @@ MachineShare share_machine(Communicator& world, DeviceRequest request, bool shar
     same_mask += all[i] == mine[0] && all[i + 1] == mine[1];
   }
   share.cores = std::max(1, CPU_COUNT(&mask) / same_mask);
-  const auto memory = static_cast<int64_t>(available_memory() / static_cast<size_t>(share.ranks_on_host) / 20 * 19);
-  share.memory = static_cast<size_t>(world.all_reduce_one(memory, ReduceOp::min));
-  share.device = choose_device(world, request, share_gpu);
+  share_memory(world, share);
+  share.device = choose_device(world, device, share_gpu);
   if (share.device.device == Device::cuda) {
     const auto names = world.all_gather_strings(host + device_identity(share.device.index));
     const auto sharers = std::ranges::count(names, names[static_cast<size_t>(world.rank())]);
@@ -162,9 +175,17 @@ ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, con
   plan.device = machine.device;
   const bool on_gpu = plan.device.device == Device::cuda;
   plan.host_memory_limit = machine.memory;
+  plan.host_memory_source = machine.memory_source;
   plan.memory_limit = on_gpu ? machine.device_memory : machine.memory;
-  if (options.memory_gib > 0) plan.memory_limit = static_cast<size_t>(options.memory_gib * 0x1p30);
-  if (!on_gpu) plan.host_memory_limit = plan.memory_limit;
+  plan.memory_source = on_gpu ? "free on the GPU" : machine.memory_source;
+  if (options.memory_gib > 0) {
+    plan.memory_limit = static_cast<size_t>(options.memory_gib * 0x1p30);
+    plan.memory_source = "--memory-gib";
+  }
+  if (!on_gpu) {
+    plan.host_memory_limit = plan.memory_limit;
+    plan.host_memory_source = plan.memory_source;
+  }
 
   plan.num_records = input.num_records();
   plan.num_tokens = input.num_tokens();
@@ -196,10 +217,12 @@ std::vector<std::string> describe_plan(const ScorePlan& p) {
       fmt::format("numerics: {}{}", p.numerics, p.why_operand.empty() ? "" : " (" + p.why_operand + ")"),
       fmt::format("layout: {} ranks = {} groups × {} expert ranks, {} threads each, {} ranks on this host",
                   p.world_size, p.num_groups(), p.ep, p.threads, p.ranks_on_host),
-      fmt::format("{}memory per rank: {} of {} (weights {}, loading {}, activations {}, exchange {}, scratch {})",
+      fmt::format("{}memory per rank: {} of {} (weights {}, loading {}, activations {}, exchange {}, scratch {}); "
+                  "bound: {}",
                   p.memory.device == Device::cuda ? "GPU " : "", bytes_text(p.memory.peak()),
                   bytes_text(p.memory_limit), bytes_text(p.memory.weights), bytes_text(p.memory.loading),
-                  bytes_text(p.memory.activations), bytes_text(p.memory.exchange), bytes_text(p.memory.scratch)),
+                  bytes_text(p.memory.activations), bytes_text(p.memory.exchange), bytes_text(p.memory.scratch),
+                  p.memory_source),
       fmt::format("disk: {} for shards and results", bytes_text(p.disk_bytes)),
   };
 }

@@ -25,8 +25,10 @@ struct ScorePlan {
   DecoderLimits limits;
   ResultOptions results;
   MemoryPlan memory;
-  size_t memory_limit = 0;  ///< of the device that computes
+  size_t memory_limit = 0;    ///< of the device that computes
+  std::string memory_source;  ///< what that is a share of
   size_t host_memory_limit = 0;
+  std::string host_memory_source;
   uint64_t disk_bytes = 0;  ///< shards and results
 
   int num_groups() const { return world_size / ep; }
@@ -38,15 +40,16 @@ struct ScorePlan {
 struct MachineShare {
   int world_size = 1;
   int ranks_on_host = 1;
-  int cores = 1;      ///< of its affinity mask, divided by the ranks of the host that have the same mask
-  size_t memory = 0;  ///< the least of all ranks
+  int cores = 1;              ///< of its affinity mask, divided by the ranks of the host that have the same mask
+  size_t memory = 0;          ///< the least of all ranks
+  std::string memory_source;  ///< whose bound that rank's host has
   DeviceChoice device;
   size_t device_memory = 0;  ///< of a GPU that computes, divided by the ranks that share it; the least of all ranks
 };
 /// What --device asks for; "auto" is what a run there began with.
-DeviceRequest requested_device(const ScoreOptions& options, const RunDirectory& run);
+DeviceWish requested_device(const ScoreOptions& options, const RunDirectory& run);
 /// Collective; chooses devices. Fails on all ranks alike.
-MachineShare share_machine(Communicator& world, DeviceRequest request, bool share_gpu);
+MachineShare share_machine(Communicator& world, const DeviceWish& device, bool share_gpu);
 
 /// Tokens of the longest record that the model can take, at least 1. Each rank reads its part of the offsets.
 /// Collective; fails (input) on all ranks alike.

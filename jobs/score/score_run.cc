@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <utility>
 
 #include "base/log.h"
 #include "base/stopwatch.h"
@@ -161,8 +162,12 @@ void ScoreRun::load() {
     write_file_atomically(directory_.config_path(), resolved_config_);
   });
   fingerprint_hash_ = switchyard::fingerprint_hash(fingerprint());
-  const ChunkScorer::Options scoring{plan_.results, options_.batch_tokens, plan_.config.vocab_size,
-                                     plan_.config.max_positions, static_cast<double>(options_.term_grace) / 4};
+  const ChunkScorer::Options scoring{plan_.results,
+                                     options_.batch_tokens,
+                                     plan_.config.vocab_size,
+                                     plan_.config.max_positions,
+                                     static_cast<double>(options_.term_grace) / 4,
+                                     [this](const ChunkProgress& chunk) { on_step(chunk); }};
   scorer_ = std::make_unique<ChunkScorer>(engine_->decoder(), *input_, world_, *group_, engine_->stream(),
                                           engine_->arena(), scoring);
 }
@@ -186,8 +191,12 @@ void ScoreRun::find_work() {
       done[static_cast<size_t>(chunk)] = 1;
   });
   world_.broadcast({done.data(), {plan_.num_chunks}, DType::u8}, 0);
-  for (int64_t chunk = 0; chunk < plan_.num_chunks; ++chunk)
-    if (done[static_cast<size_t>(chunk)] == 0) pending_.push_back(chunk);
+  resumed_records_ = plan_.num_records;
+  for (int64_t chunk = 0; chunk < plan_.num_chunks; ++chunk) {
+    if (done[static_cast<size_t>(chunk)] != 0) continue;
+    pending_.push_back(chunk);
+    resumed_records_ -= plan_.chunk_size(chunk);
+  }
   resumed_chunks_ = plan_.num_chunks - static_cast<int64_t>(pending_.size());
   if (resumed_chunks_ > 0) log::info("resuming: {} of {} chunks are there", resumed_chunks_, plan_.num_chunks);
 }
@@ -196,32 +205,54 @@ void ScoreRun::score_chunks() {
   pulse_.phase("scoring");
   if (on_root() && !totals_) write_state(RunStatus::running, ExitCode::complete, "");
   progress_.emplace(on_root() && !options_.quiet);
-  score_start_ = seconds_now();
+  score_start_ = state_told_at_ = seconds_now();
   const auto groups = static_cast<size_t>(plan_.num_groups());
   for (auto i = static_cast<size_t>(world_.rank() / plan_.ep); i < pending_.size(); i += groups) {
-    if (agree_on_stopping(*signals_, world_, *group_).stop || !score_chunk(pending_[i])) break;
+    const StopDecision decision = agree_on_stopping(*signals_, world_, *group_);
+    if (decision.stop) break;
+    if (decision.seconds_left)
+      announce_limit(*decision.seconds_left, static_cast<int64_t>((pending_.size() - i + groups - 1) / groups));
+    if (!score_chunk(pending_[i])) break;
     ++chunks_done_;
-    if (progress_->due()) show_progress();
+    tell_progress();
   }
 }
 
 bool ScoreRun::score_chunk(int64_t chunk) {
-  const double begin = seconds_now();
+  const double begin = metrics_told_at_ = seconds_now();
+  metrics_told_records_ = 0;
   const auto result = scorer_->score(chunk, plan_.chunk_first(chunk), plan_.chunk_size(chunk), *signals_);
-  if (!result) return false;
-  if (group_->rank() != 0) return true;
-  if (result->input_hash != chunk_hashes_[static_cast<size_t>(chunk)])
+  const int64_t untold = std::exchange(records_in_flight_, 0) - metrics_told_records_;
+  if (!result) {
+    if (group_->rank() == 0 && untold > 0) write_metrics(chunk, untold, 0);
+    return false;
+  }
+  if (group_->rank() == 0) publish(*result);
+  scorer_->committed(seconds_now() - begin);
+  return true;
+}
+
+/// Of a group's first rank.
+void ScoreRun::publish(const ChunkResult& result) {
+  if (result.input_hash != chunk_hashes_[static_cast<size_t>(result.chunk)])
     fail(ExitCode::input, "{}: the tokens of records {} to {} changed while they were scored", options_.input,
-         result->first_record, result->first_record + result->num_records - 1);
+         result.first_record, result.first_record + result.num_records - 1);
   {
     const Stopwatch stopwatch(write_seconds_);
-    const TemporaryFile shard(directory_.shard_path(chunk));
-    write_shard(shard.path(), *result, plan_.results, fingerprint_hash_);
+    const TemporaryFile shard(directory_.shard_path(result.chunk));
+    write_shard(shard.path(), result, plan_.results, fingerprint_hash_);
     check_lease_held();
     shard.publish();
   }
-  write_metrics(*result, seconds_now() - begin);
-  return true;
+  const auto records = static_cast<int64_t>(result.record.size());
+  write_metrics(result.chunk, std::max<int64_t>(0, records - metrics_told_records_), std::ssize(result.rejects));
+}
+
+/// Whether what can still be stopped shall be: on request, or so that all ends before the time limit.
+bool ScoreRun::time_is_up() const {
+  if (signals_->request() >= SignalWatch::terminate) return true;
+  const std::optional<double> left = signals_->seconds_left();
+  return left && *left < scorer_->pace().reserve();
 }
 
 /// Called from long steps where a rank may still walk away: before the first chunk.

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -39,9 +40,12 @@ class ScoreRun {
   void load();                      ///< model, then the manifest
   void find_work();                 ///< shards that are there, chunks that are not
   void score_chunks();              ///< each group its own; a chunk's root publishes its shard
-  bool score_chunk(int64_t chunk);  ///< false: stopped
-  ExitCode finish();                ///< the world meets; rank 0 merges
+  bool score_chunk(int64_t chunk);  ///< false: there was no time for it
+  void publish(const ChunkResult& result);
+  ExitCode finish();  ///< the world meets; rank 0 merges
   ExitCode merge();
+  std::string_view why_stopped() const;
+  void add_history(RunUsage& usage) const;
   void drop_shards() const;
   void report(RunSummary& summary) const;
   void check_input_is_the_runs() const;
@@ -50,13 +54,18 @@ class ScoreRun {
 
   bool on_root() const { return world_.rank() == 0; }
   void get_on_or_give_up() const;
+  bool time_is_up() const;
   void check_lease_held() const;
   bool is_complete() const;
   std::optional<ResultTotals> completed_results() const;
   bool has_failed() const;
   void write_state(RunStatus status, ExitCode code, std::string message) const;
-  void show_progress();
-  void write_metrics(const ChunkResult& result, double seconds) const;
+  void on_step(const ChunkProgress& chunk);
+  void tell_progress();
+  ProgressReport progress_report() const;
+  double expert_imbalance() const;
+  void announce_limit(double seconds_left, int64_t chunks_left);
+  void write_metrics(int64_t chunk, int64_t records, int64_t rejects);
   Fingerprint fingerprint() const;
   ShardSet shard_set() const;
   Json manifest_info() const;
@@ -85,6 +94,11 @@ class ScoreRun {
   std::vector<int64_t> pending_;
   std::optional<ResultTotals> totals_;            ///< rank 0: of complete results, once there are any
   int64_t resumed_chunks_ = 0, chunks_done_ = 0;  ///< done: by this group in this attempt
+  int64_t resumed_records_ = 0;
+  int64_t records_in_flight_ = 0;                   ///< of the group's chunk that is being scored
+  double metrics_told_at_ = 0, state_told_at_ = 0;  ///< group's first rank; rank 0
+  int64_t metrics_told_records_ = 0;                ///< of the chunk that is being scored
+  bool limit_announced_ = false;
   double load_seconds_ = 0, write_seconds_ = 0, wait_seconds_ = 0, merge_seconds_ = 0, score_start_ = 0;
   std::optional<Progress> progress_;
   std::optional<Watchdog> watchdog_;

@@ -1,9 +1,11 @@
 // The end of a scoring run: the world meets, rank 0 merges, and what it came to is told.
+#include <ctime>
 #include <iostream>
 
 #include "base/log.h"
 #include "base/stopwatch.h"
 #include "base/version.h"
+#include "io/attempts.h"
 #include "io/file.h"
 #include "jobs/collectively.h"
 #include "jobs/score/score_run.h"
@@ -28,7 +30,7 @@ ExitCode ScoreRun::finish() {
     if (done == plan_.num_chunks) {
       code = static_cast<int64_t>(merge());
     } else {
-      write_state(RunStatus::interrupted, ExitCode::interrupted, "stopped on request");
+      write_state(RunStatus::interrupted, ExitCode::interrupted, fmt::format("stopped {}", why_stopped()));
     }
   });
   world_.broadcast({&code, {1}, DType::i64}, 0);
@@ -61,9 +63,10 @@ ExitCode ScoreRun::merge() {
     merge.provenance["switchyard"] = SWITCHYARD_VERSION " " SWITCHYARD_GIT_REVISION;
     merge.provenance["model_path"] = path_to_text(absolute_path(options_.model, ExitCode::input));
     merge.provenance["input_path"] = path_to_text(absolute_path(options_.input, ExitCode::input));
-    merge.stop = [&] { return signals_->request() != SignalWatch::none; };
+    merge.stop = [&] { return time_is_up(); };
     if (merge_results(merge) == MergeOutcome::interrupted) {
-      write_state(RunStatus::interrupted, ExitCode::interrupted, "stopped while merging");
+      write_state(RunStatus::interrupted, ExitCode::interrupted,
+                  fmt::format("stopped while merging, {}", why_stopped()));
       return ExitCode::interrupted;
     }
   }
@@ -85,11 +88,32 @@ void ScoreRun::drop_shards() const {
   std::filesystem::remove_all(directory_.root() / "shards", ignored);
 }
 
+std::string_view ScoreRun::why_stopped() const {
+  return signals_->request() == SignalWatch::limit_near ? "before the time limit" : "on request";
+}
+
+/// What the run directory knows. It is told for a person: that it cannot be read does not undo what is complete.
+void ScoreRun::add_history(RunUsage& usage) const try {
+  const std::vector<Attempt> attempts = list_attempts(directory_);
+  usage.attempts = std::ssize(attempts);
+  if (!attempts.empty()) usage.run_seconds = static_cast<double>(std::time(nullptr) - attempts.front().started);
+  std::vector<uint8_t> kept(static_cast<size_t>(plan_.num_chunks), totals_ ? 1 : 0);
+  for (const int64_t chunk : directory_.shards_present())
+    if (chunk < plan_.num_chunks) kept[static_cast<size_t>(chunk)] = 1;
+  usage.lost = restart_losses(directory_.metrics_path(), [&](int64_t chunk) {
+    return chunk >= 0 && chunk < plan_.num_chunks && kept[static_cast<size_t>(chunk)] != 0 ? plan_.chunk_size(chunk)
+                                                                                           : 0;
+  });
+} catch (const std::exception& error) {
+  log::warning("the run's attempts cannot be counted: {}", error.what());
+}
+
 /// For a person the phase table and advice; once complete, report.html and a line for machines.
 void ScoreRun::report(RunSummary& summary) const {
   summary.threads_total = plan_.threads * plan_.ranks_on_host;
   summary.cores = available_cores();
   summary.chunks = plan_.num_chunks;
+  add_history(summary.usage);
   if (totals_) {
     summary.records = totals_->records;
     summary.scored_tokens = totals_->tokens;
@@ -101,6 +125,7 @@ void ScoreRun::report(RunSummary& summary) const {
                    directory_.rejects_path().string());
   }
   for (const std::string& line : phase_table(summary)) log::info("{}", line);
+  for (const std::string& line : usage_lines(summary)) log::info("{}", line);
   for (const std::string& note : advice(summary)) log::info("note: {}", note);
   if (totals_) std::cout << to_text(summary_json(summary)) << std::endl;
 }

@@ -86,6 +86,7 @@ void ScoreRun::write_state(RunStatus status, ExitCode code, std::string message)
       ++state.chunks_done;
       state.records_done += plan_.chunk_size(chunk);
     }
+    if (status == RunStatus::running) state.records_done += records_in_flight_;
   }
   if (totals_) state.rejects = totals_->rejects;
   state.exit_code = static_cast<int>(code);
@@ -126,49 +127,6 @@ void ScoreRun::end_hung(const std::string& verdict, bool reporter) const noexcep
     std::this_thread::sleep_for(std::chrono::seconds(3));
   }
   std::_Exit(static_cast<int>(ExitCode::timeout));
-}
-
-void ScoreRun::write_metrics(const ChunkResult& result, double seconds) const {
-  const ExchangeCounters& exchange = engine_->exchange_counters();
-  Json line;
-  line["time"] = static_cast<int64_t>(std::time(nullptr));
-  line["group"] = world_.rank() / plan_.ep;
-  line["chunk"] = result.chunk;
-  line["records"] = result.record.size();
-  line["rejects"] = result.rejects.size();
-  line["seconds"] = seconds;
-  line["group_tokens"] = scorer_->counters().group_tokens;
-  line["exchange_wait"] = exchange.wait_seconds;
-  line["exchange_transfer"] = exchange.transfer_seconds;
-  append_line(directory_.metrics_path(), to_text(line));
-}
-
-void ScoreRun::show_progress() {
-  write_state(RunStatus::running, ExitCode::complete, "");
-  const double elapsed = std::max(1e-9, seconds_now() - score_start_);
-  ProgressReport report;
-  report.chunks_total = plan_.num_chunks;
-  report.chunks_done = static_cast<int64_t>(directory_.shards_present().size());
-  report.chunks_resumed = resumed_chunks_;
-  report.tokens_per_second = static_cast<double>(scorer_->counters().group_tokens * plan_.num_groups()) / elapsed;
-  const ExchangeCounters& exchange = engine_->exchange_counters();
-  report.exchange_share = (exchange.wait_seconds + exchange.transfer_seconds) / elapsed;
-  const auto& rows = exchange.tokens_per_expert;
-  std::vector<int64_t> load(static_cast<size_t>(plan_.ep), 0);
-  for (size_t expert = 0; expert < rows.size(); ++expert)
-    load[static_cast<size_t>(engine_->exchange().placement().rank_of(static_cast<int>(expert)))] += rows[expert];
-  int64_t total = 0, most = 0;
-  for (const int64_t l : load) {
-    total += l;
-    most = std::max(most, l);
-  }
-  if (total > 0) report.imbalance = static_cast<double>(most * plan_.ep) / static_cast<double>(total);
-  const auto fresh = report.chunks_done - resumed_chunks_;
-  if (fresh > 0)
-    report.seconds_left =
-        elapsed / static_cast<double>(fresh) * static_cast<double>(report.chunks_total - report.chunks_done);
-  report.seconds_to_limit = seconds_to_job_end();
-  progress_->show(report);
 }
 
 }  // namespace switchyard

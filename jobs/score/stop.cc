@@ -20,6 +20,8 @@ namespace {
 
 constexpr int kHandled[] = {SIGUSR1, SIGTERM, SIGINT};
 constexpr int64_t kSameSignal = 5'000'000'000;  // ns within which a signal counts once
+// Of the job's time, for what comes after the ranks: the batch script settles the run and requeues its job.
+constexpr double kScriptSeconds = 10;
 
 // Handlers can only touch lock-free atomics. Times are CLOCK_MONOTONIC nanoseconds; 0: never.
 struct SignalState {
@@ -68,9 +70,11 @@ double seconds(int64_t ns) {
 
 }  // namespace
 
-double seconds_to_job_end() {
+std::optional<double> seconds_to_job_end() {
   const char* end = std::getenv("SLURM_JOB_END_TIME");
-  return end == nullptr ? -1 : static_cast<double>(std::atoll(end) - static_cast<long long>(std::time(nullptr)));
+  const long long time = end == nullptr ? 0 : std::atoll(end);
+  if (time <= 0) return std::nullopt;
+  return static_cast<double>(time - static_cast<long long>(std::time(nullptr)));
 }
 
 void end_on_signals() {
@@ -101,15 +105,20 @@ void SignalWatch::accept(Request request) {
 std::optional<double> SignalWatch::seconds_left() const {
   std::optional<double> left;
   const int64_t now = now_ns();
-  if (const int64_t at = state.limit_at; at != 0) {
-    const double job = seconds_to_job_end();
-    left = job > 0 ? job : static_cast<double>(limit_grace_.count()) - seconds(now - at);
-  }
+  if (state.limit_at != 0) left = seconds_to_limit();
   if (const int64_t at = state.terminate_at; at != 0) {
     const double grace = static_cast<double>(term_grace_.count()) - seconds(now - at);
     left = std::min(left.value_or(grace), grace);
   }
   return left;
+}
+
+/// A signal after the end that Slurm told when the job began speaks of a later one: the limit was raised.
+double SignalWatch::seconds_to_limit() const {
+  const double since_signal = seconds(now_ns() - state.limit_at);
+  const std::optional<double> job = seconds_to_job_end();
+  if (job && *job + since_signal > 0) return *job - kScriptSeconds;
+  return static_cast<double>(limit_grace_.count()) - since_signal;
 }
 
 StopDecision agree_on_stopping(SignalWatch& watch, Communicator& world, Communicator& group) {
@@ -123,9 +132,9 @@ StopDecision agree_on_stopping(SignalWatch& watch, Communicator& world, Communic
 
   const auto agreed = static_cast<int>(urgency[0]);
   StopDecision decision;
-  decision.stop = agreed > SignalWatch::none;
+  decision.stop = agreed >= SignalWatch::terminate;
   decision.drop = agreed >= SignalWatch::drop;
-  if (decision.stop) decision.seconds_left = -urgency[1];
+  if (agreed > SignalWatch::none) decision.seconds_left = -urgency[1];
   return decision;
 }
 

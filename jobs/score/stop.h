@@ -14,9 +14,10 @@ void end_on_signals();
 
 /// What SIGUSR1 (the time limit is near), SIGTERM and SIGINT have asked of this process so far. One object per process.
 ///
-/// The first TERM or INT gives `term_grace`; USR1 gives until the job's end, or `limit_grace` when Slurm does not tell
-/// it. The same signal within 5 s counts once; the next drops the chunk, a third ends the process at once with exit
-/// code 75. The handlers stay when the watch is gone: the process then ends with its own exit code, not a signal's.
+/// The first TERM or INT gives `term_grace` to stop in. USR1 gives until shortly before the job's end to go on in, or
+/// `limit_grace` when Slurm does not tell it. The same signal within 5 s counts once; the next drops the chunk, a third
+/// ends the process at once with exit code 75. The handlers stay when the watch is gone: the process then ends with its
+/// own exit code, not a signal's.
 class SignalWatch {
  public:
   SignalWatch(std::chrono::seconds term_grace, std::chrono::seconds limit_grace);
@@ -27,20 +28,23 @@ class SignalWatch {
   Request request() const;
   /// As if the signal behind `request` had come to this process: another rank told us.
   void accept(Request request);
-  /// Seconds left to stop in; empty while nothing was asked.
+  /// Seconds left to go on or to stop in; empty while nothing was asked.
   std::optional<double> seconds_left() const;
 
  private:
+  double seconds_to_limit() const;
+
   std::chrono::seconds term_grace_, limit_grace_;
 };
 
-/// Seconds until Slurm ends the job; negative when it does not say.
-double seconds_to_job_end();
+/// Seconds until Slurm ends the job, negative once that is over; empty when it does not say.
+std::optional<double> seconds_to_job_end();
 
 /// What the ranks of a group do next. The same on all of them.
 struct StopDecision {
   bool stop = false;  ///< start no further chunk
   bool drop = false;  ///< give up the current one as well
+  /// The least of all ranks. Without `stop`: a time limit is near, and what fits is done.
   std::optional<double> seconds_left;
 };
 

@@ -1,11 +1,16 @@
 #include "jobs/score/summary.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <numeric>
+#include <set>
 #include <string_view>
 
+#include "io/lease.h"
 #include "jobs/text.h"
 
 namespace switchyard {
@@ -43,6 +48,39 @@ double imbalance_of(const std::vector<T>& values) {
          total;
 }
 
+double elapsed_seconds(const RunSummary& s) {
+  double longest = 0;
+  for (const PhaseSeconds& phases : s.phases) longest = std::max(longest, phases.total);
+  return longest;
+}
+
+/// Of a rank, on average, for the others.
+double waiting_seconds(const RunSummary& s) {
+  const double sum =
+      sum_of(s, &PhaseSeconds::exchange_wait) + sum_of(s, &PhaseSeconds::agree) + sum_of(s, &PhaseSeconds::wait);
+  return sum / static_cast<double>(s.phases.size());
+}
+
+double node_hours(const RunSummary& s) {
+  return s.usage.nodes * elapsed_seconds(s) / 3600;
+}
+
+uint64_t peak_resident_bytes() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+/// Of the whole allocation, which is paid for, also where no rank is; without Slurm those that ranks are on.
+/// Collective.
+int count_nodes(Communicator& world) {
+  const std::vector<std::string> hosts = world.all_gather_strings(LeaseHolder::self().host);
+  for (const char* name : {"SLURM_JOB_NUM_NODES", "SLURM_NNODES"})
+    if (const char* value = std::getenv(name))
+      if (const int nodes = std::atoi(value); nodes > 0) return nodes;
+  return static_cast<int>(std::set<std::string>(hosts.begin(), hosts.end()).size());
+}
+
 std::string escaped(std::string_view text) {
   std::string out;
   for (const char ch : text) {
@@ -76,6 +114,9 @@ RunSummary gather_summary(Communicator& world, const PhaseSeconds& mine, int64_t
   world.all_gather({&tokens, {1}, DType::i64}, {summary.rank_tokens.data(), {world.size()}, DType::i64});
   summary.expert_rows = expert_rows;
   world.all_reduce({summary.expert_rows.data(), {static_cast<int64_t>(expert_rows.size())}, DType::i64}, ReduceOp::sum);
+  summary.usage.nodes = count_nodes(world);
+  summary.usage.peak_memory =
+      static_cast<uint64_t>(world.all_reduce_one(static_cast<int64_t>(peak_resident_bytes()), ReduceOp::max));
   return summary;
 }
 
@@ -98,6 +139,23 @@ std::vector<std::string> phase_table(const RunSummary& s) {
     lines.push_back(fmt::format("{:<22}{:>10.2f}{:>10.2f}{:>10.2f}{:>7.1f}%", phase.name, (*low).*phase.seconds,
                                 average, (*high).*phase.seconds, total > 0 ? 100 * average / total : 0));
   }
+  return lines;
+}
+
+std::vector<std::string> usage_lines(const RunSummary& s) {
+  const double elapsed = elapsed_seconds(s);
+  std::vector<std::string> lines;
+  lines.push_back(
+      fmt::format("this attempt: {} elapsed, of it {} waiting for other ranks; {:.2f} node-hours on {} node{}",
+                  duration_text(elapsed), duration_text(waiting_seconds(s)), node_hours(s), s.usage.nodes,
+                  s.usage.nodes == 1 ? "" : "s"));
+  lines.push_back(fmt::format("memory: at most {} in a rank", bytes_text(s.usage.peak_memory)));
+  lines.push_back(fmt::format("the run: {} attempt{} in {}", s.usage.attempts, s.usage.attempts == 1 ? "" : "s",
+                              duration_text(std::max(elapsed, s.usage.run_seconds))));
+  if (s.usage.lost.records > 0)
+    lines.push_back(
+        fmt::format("computed in vain: {} records of {} chunks, dropped or lost with an attempt, as far as is noted",
+                    s.usage.lost.records, s.usage.lost.chunks));
   return lines;
 }
 
@@ -141,6 +199,15 @@ Json summary_json(const RunSummary& s) {
   json["tokens_per_second"] = s.scoring_seconds > 0 ? tokens / s.scoring_seconds : 0.0;
   json["exchange_share"] = exchange_share(s);
   json["expert_imbalance"] = imbalance_of(s.expert_rows);
+  json["elapsed_seconds"] = elapsed_seconds(s);
+  json["waiting_seconds"] = waiting_seconds(s);
+  json["nodes"] = s.usage.nodes;
+  json["node_hours"] = node_hours(s);
+  json["peak_memory_bytes"] = s.usage.peak_memory;
+  json["attempts"] = s.usage.attempts;
+  json["run_seconds"] = std::max(elapsed_seconds(s), s.usage.run_seconds);
+  json["lost_records"] = s.usage.lost.records;
+  json["lost_chunks"] = s.usage.lost.chunks;
   return json;
 }
 
@@ -163,10 +230,11 @@ pre{{background:#f6f6f4;padding:1em;overflow:auto}}</style></head><body>
 {1}</table>
 <h2>Plan</h2><pre>{2}</pre>
 <h2>Time of the last attempt</h2><pre>{3}</pre>
-<h2>Notes</h2><pre>{4}</pre>
+<h2>What it took</h2><pre>{4}</pre>
+<h2>Notes</h2><pre>{5}</pre>
 </body></html>
 )",
-                     escaped(title), numbers, block(plan), block(phase_table(s)),
+                     escaped(title), numbers, block(plan), block(phase_table(s)), block(usage_lines(s)),
                      notes.empty() ? "none" : block(notes));
 }
 

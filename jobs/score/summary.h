@@ -8,6 +8,7 @@
 
 #include "comm/communicator.h"
 #include "io/json.h"
+#include "jobs/score/restart_losses.h"
 
 namespace switchyard {
 
@@ -15,6 +16,15 @@ namespace switchyard {
 struct PhaseSeconds {
   double load = 0, read = 0, decode = 0, exchange_wait = 0, exchange_transfer = 0, head = 0, gather = 0, write = 0,
          agree = 0, wait = 0, merge = 0, total = 0;
+};
+
+/// What this attempt took, and what the run has behind it.
+struct RunUsage {
+  int nodes = 1;             ///< of the job, or those that ranks were on
+  uint64_t peak_memory = 0;  ///< of the rank with most, in bytes of its host
+  int64_t attempts = 1;      ///< this one included
+  double run_seconds = 0;    ///< since the first attempt began, the time between attempts included
+  RestartLosses lost;
 };
 
 struct RunSummary {
@@ -27,6 +37,7 @@ struct RunSummary {
   int threads_total = 1, cores = 1;
   int experts_per_rank = 0;
   int64_t resumed_chunks = 0, chunks = 0;
+  RunUsage usage;
 };
 
 /// Every rank's phases and counters at rank 0. Collective.
@@ -34,14 +45,16 @@ RunSummary gather_summary(Communicator& world, const PhaseSeconds& mine, int64_t
                           const std::vector<int64_t>& expert_rows);
 
 std::vector<std::string> phase_table(const RunSummary& summary);
+/// Elapsed and waiting time, node-hours, memory, attempts and what they lost.
+std::vector<std::string> usage_lines(const RunSummary& summary);
 /// Plain sentences about what cost time, with what to do about it.
 std::vector<std::string> advice(const RunSummary& summary);
-/// One line for machines: records, tokens, rates, shares, bits per token.
+/// One line for machines: records, tokens, rates, shares, bits per token, usage.
 Json summary_json(const RunSummary& summary);
 /// Share of the ranks' decoding time that was spent waiting for, or moving, tokens.
 double exchange_share(const RunSummary& summary);
 
-/// A page that stands alone: plan, numbers, table, notes.
+/// A page that stands alone: plan, numbers, table, usage, notes.
 std::string report_html(const std::string& title, const std::vector<std::string>& plan, const RunSummary& summary);
 
 }  // namespace switchyard

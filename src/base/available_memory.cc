@@ -3,10 +3,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <sstream>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "base/control_groups.h"
 
@@ -51,12 +55,51 @@ uint64_t left_in(const ControlGroup& group) {
   return limit - std::min(limit, held);
 }
 
+/// A variable's number; 0 when there is none.
+uint64_t variable_number(const char* name) {
+  const char* value = std::getenv(name);
+  if (value == nullptr) return 0;
+  const std::string_view text = value;
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() ? number : 0;
+}
+
+/// What srun's --mem, --mem-per-cpu and --mem-per-gpu came to, in MiB by node, CPU or GPU; 0 is all of the node.
+struct Allotment {
+  const char *memory, *count;  ///< count: of those on this node; null: one
+};
+constexpr Allotment kAllotments[] = {{"SLURM_MEM_PER_NODE", nullptr},
+                                     {"SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE"},
+                                     {"SLURM_MEM_PER_GPU", "SLURM_GPUS_ON_NODE"}};
+
+uint64_t allotted(const Allotment& allotment) {
+  constexpr uint64_t kMost = uint64_t{1} << 40;  // MiB: beyond it is none, and the products below stay in range
+  const uint64_t mib = variable_number(allotment.memory);
+  const uint64_t count = allotment.count == nullptr ? 1 : variable_number(allotment.count);
+  if (mib == 0 || count == 0 || mib > kMost / count) return kUnlimited;
+  return mib * count << 20;
+}
+
 }  // namespace
 
+MemoryBound memory_bound(const std::filesystem::path& root) {
+  uint64_t least = machine_memory(root);
+  std::string source = "available on the host";
+  const auto narrow = [&](uint64_t bytes, const std::string& by) {
+    if (bytes >= least) return;
+    least = bytes;
+    source = by;
+  };
+  for (const ControlGroup& group : control_groups("memory", root))
+    narrow(left_in(group), "left by control group " + group.directory.string());
+  for (const Allotment& allotment : kAllotments)
+    narrow(allotted(allotment), std::string("allotted by Slurm: ") + allotment.memory);
+  return {static_cast<size_t>(least), std::move(source)};
+}
+
 size_t available_memory(const std::filesystem::path& root) {
-  uint64_t available = machine_memory(root);
-  for (const ControlGroup& group : control_groups("memory", root)) available = std::min(available, left_in(group));
-  return static_cast<size_t>(available);
+  return memory_bound(root).bytes;
 }
 
 }  // namespace switchyard

@@ -2,11 +2,19 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <string>
 
 namespace switchyard {
 
-/// Memory that this process may hope for, in bytes: what the machine has available or its control groups leave,
-/// whichever is less. What a group uses as page cache counts as left: it gives way. `root`: see control_groups.
-size_t available_memory(const std::filesystem::path& root = "/");
+struct MemoryBound {
+  size_t bytes = 0;
+  std::string source;  ///< whose bound it is, for a person
+};
+
+/// Memory that this process may hope for: what the machine has available, what its control groups leave, or what Slurm
+/// allotted to the job on this node, whichever is least; Slurm's counts also where no group enforces it. What a group
+/// uses as page cache counts as left: it gives way. `root`: see control_groups.
+MemoryBound memory_bound(const std::filesystem::path& root = "/");
+size_t available_memory(const std::filesystem::path& root = "/");  ///< its bytes
 
 }  // namespace switchyard

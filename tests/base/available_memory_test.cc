@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <memory>
 #include <string>
+#include <vector>
 
+#include "tests/support/environment.h"
 #include "tests/support/temporary_directory.h"
 
 namespace switchyard {
@@ -15,7 +18,11 @@ constexpr size_t kGiB = size_t{1} << 30;
 /// Trees as containers, batch systems and plain machines show them; the machine has 64 GiB available.
 class AvailableMemory : public ::testing::Test {
  protected:
-  AvailableMemory() { file("proc/meminfo", "MemTotal:       134217728 kB\nMemAvailable:    67108864 kB\n"); }
+  AvailableMemory() {
+    for (const char* name : {"SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_MEM_PER_GPU"})
+      around_.emplace_back(std::make_unique<test::Variable>(name, "0"));  // of a job that runs the tests
+    file("proc/meminfo", "MemTotal:       134217728 kB\nMemAvailable:    67108864 kB\n");
+  }
 
   void file(const std::string& path, const std::string& content) const {
     std::filesystem::create_directories((directory_ / path).parent_path());
@@ -54,6 +61,7 @@ class AvailableMemory : public ::testing::Test {
     return static_cast<double>(available_memory(directory_.path())) / static_cast<double>(kGiB);
   }
 
+  std::vector<std::unique_ptr<test::Variable>> around_;
   test::TemporaryDirectory directory_;
 };
 
@@ -135,6 +143,46 @@ TEST_F(AvailableMemory, NonsenseIsPassedOver) {
   file("proc/self/mountinfo", "- - -\n\n30 23 0:26 / /sys/fs/cgroup\\04 rw - cgroup2\n");
   v2("sys/fs/cgroup/job", "", 0);
   EXPECT_EQ(available_gib(), 64);
+}
+
+TEST_F(AvailableMemory, SlurmsAllotmentCountsWhereNoGroupEnforcesIt) {
+  EXPECT_EQ(memory_bound(directory_.path()).source, "available on the host");
+  {
+    const test::Variable node("SLURM_MEM_PER_NODE", "4096");
+    EXPECT_EQ(available_gib(), 4);
+    EXPECT_EQ(memory_bound(directory_.path()).source, "allotted by Slurm: SLURM_MEM_PER_NODE");
+  }
+  const test::Variable cpus("SLURM_CPUS_ON_NODE", "12"), gpus("SLURM_GPUS_ON_NODE", "2");
+  {
+    const test::Variable cpu("SLURM_MEM_PER_CPU", "512");
+    EXPECT_EQ(available_gib(), 6);
+  }
+  const test::Variable gpu("SLURM_MEM_PER_GPU", "16384");
+  EXPECT_EQ(available_gib(), 32);
+}
+
+TEST_F(AvailableMemory, TheLeastOfMachineGroupsAndSlurmDecides) {
+  process("0::/job\n", {"/ /sys/fs/cgroup cgroup2 rw"});
+  v2("sys/fs/cgroup/job", gib(16), 2 * kGiB);
+  const test::Variable node("SLURM_MEM_PER_NODE", "15360");
+  EXPECT_EQ(available_gib(), 14);
+  EXPECT_NE(memory_bound(directory_.path()).source.find("control group"), std::string::npos);
+  v2("sys/fs/cgroup/job", gib(30), 2 * kGiB);
+  EXPECT_EQ(available_gib(), 15);
+  file("proc/meminfo", "MemAvailable:    8388608 kB\n");
+  EXPECT_EQ(available_gib(), 8);
+}
+
+TEST_F(AvailableMemory, OfSlurmAllOfTheNodeAndNonsenseBoundNothing) {
+  for (const char* value : {"0", "", "all", "-1", "4096M", "99999999999999999999", "18446744073709551615"}) {
+    const test::Variable node("SLURM_MEM_PER_NODE", value);
+    EXPECT_EQ(available_gib(), 64) << value;
+  }
+  const test::Variable cpu("SLURM_MEM_PER_CPU", "1024");
+  for (const char* value : {"0", "x", "18446744073709551615"}) {
+    const test::Variable cpus("SLURM_CPUS_ON_NODE", value);
+    EXPECT_EQ(available_gib(), 64) << value;
+  }
 }
 
 TEST_F(AvailableMemory, HereIsSome) {

@@ -90,6 +90,16 @@ TEST(DeviceChoice, TheCpuWhenAskedFor) {
   const DeviceChoice choice = choose_device(cluster(1, 1, 1), 0, DeviceRequest::cpu, true);
   EXPECT_EQ(choice.device, Device::cpu);
   EXPECT_FALSE(choice.staged);
+  EXPECT_EQ(choice.why, "asked for");
+}
+
+TEST(DeviceChoice, NobodyAskedForWhatARunBeganWith) {
+  const std::string_view begun = "as this run began";
+  EXPECT_EQ(choose_device(cluster(1, 1, 1), 0, {DeviceRequest::cpu, begun}, false).why, begun);
+  EXPECT_EQ(choose_device(cluster(1, 1, 1), 0, {DeviceRequest::cuda, begun}, false).why, begun);
+  EXPECT_TRUE(fails(ExitCode::environment, {"device cuda (as this run began)", "no driver"}, [&] {
+    choose_device(cluster(1, 1, 0), 0, {DeviceRequest::cuda, begun}, false);
+  }));
 }
 
 TEST(DeviceChoice, RanksTellEachOther) {

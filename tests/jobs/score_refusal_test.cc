@@ -216,6 +216,19 @@ TEST_F(ScoreRefusals, ASignalInTheFirstMomentsIsAnInterruption) {
   EXPECT_FALSE(std::filesystem::exists(directory_ / "run"));
 }
 
+TEST_F(ScoreRefusals, MemoryIsWhatSlurmAllotted) {
+  const auto planned = [&](const std::string& mib) {
+    return test::run(at("run", {"--dry-run"}).command(), {{"SLURM_MEM_PER_NODE", mib}});
+  };
+  const ProcessResult refused = planned("1");
+  EXPECT_EQ(refused.exit_code, 69) << refused.err;
+  EXPECT_NE(refused.err.find("allotted by Slurm: SLURM_MEM_PER_NODE"), std::string::npos) << refused.err;
+  const ProcessResult result = planned("100");
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("of 95.00 MiB"), std::string::npos) << result.out;
+  EXPECT_NE(result.out.find("bound: allotted by Slurm: SLURM_MEM_PER_NODE"), std::string::npos) << result.out;
+}
+
 TEST_F(ScoreRefusals, RanksOfAnotherMpisLauncher) {
   const std::map<std::string, std::string> launchers[] = {{{"PMI_RANK", "0"}, {"PMI_SIZE", "4"}},
                                                           {{"MPI_LOCALNRANKS", "2"}, {"MPI_LOCALRANKID", "0"}},

@@ -5,6 +5,10 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <ctime>
+#include <string>
+
+#include "tests/support/environment.h"
 
 namespace switchyard {
 namespace {
@@ -55,6 +59,33 @@ TEST_F(SignalWatchTest, TermAfterUsr1ShortensWhatIsLeft) {
   ::raise(SIGTERM);
   EXPECT_EQ(watch.request(), SignalWatch::terminate);
   EXPECT_NEAR(watch.seconds_left().value_or(0), 20, 1);
+}
+
+std::string seconds_from_now(int seconds) {
+  return std::to_string(std::time(nullptr) + seconds);
+}
+
+TEST_F(SignalWatchTest, TheJobsEndLeavesTimeForItsScript) {
+  const test::Variable end("SLURM_JOB_END_TIME", seconds_from_now(300));
+  SignalWatch watch(std::chrono::seconds(20), std::chrono::seconds(120));
+  EXPECT_FALSE(watch.seconds_left().has_value());
+  ::raise(SIGUSR1);
+  EXPECT_NEAR(watch.seconds_left().value_or(0), 290, 2);
+  {
+    const test::Variable over("SLURM_JOB_END_TIME", seconds_from_now(5));
+    EXPECT_LT(watch.seconds_left().value_or(1), 0);
+  }
+  watch.accept(SignalWatch::terminate);
+  EXPECT_NEAR(watch.seconds_left().value_or(0), 20, 1);
+}
+
+TEST_F(SignalWatchTest, WithoutAnEndThatCanBeTheLimitGraceCounts) {
+  SignalWatch watch(std::chrono::seconds(20), std::chrono::seconds(120));
+  ::raise(SIGUSR1);
+  for (const std::string& end : {std::string("NONE"), std::string("0"), std::string(), seconds_from_now(-30)}) {
+    const test::Variable variable("SLURM_JOB_END_TIME", end);
+    EXPECT_NEAR(watch.seconds_left().value_or(0), 120, 1) << end;
+  }
 }
 
 TEST_F(SignalWatchTest, ContIsIgnored) {
@@ -127,6 +158,24 @@ TEST_F(AgreeOnStopping, AllRanksOfTheGroupDecideAlike) {
     stopping += decision.stop ? 1 : 0;
   });
   EXPECT_EQ(stopping, 3);
+}
+
+TEST_F(AgreeOnStopping, BeforeATimeLimitAllGoOnWithTheLeastTimeOfAnyRank) {
+  const test::Variable end("SLURM_JOB_END_TIME", seconds_from_now(300));
+  SignalWatch watch(std::chrono::seconds(20), std::chrono::seconds(120));
+  run_thread_ranks(3, [&](Communicator& world) {
+    EXPECT_FALSE(agree_on_stopping(watch, world, world).seconds_left.has_value());
+    world.barrier();
+    if (world.rank() == 1) ::raise(SIGUSR1);
+    world.barrier();
+    const StopDecision decision = agree_on_stopping(watch, world, world);
+    EXPECT_FALSE(decision.stop);
+    EXPECT_NEAR(decision.seconds_left.value_or(0), 290, 2);
+  });
+  ::raise(SIGTERM);
+  const StopDecision decision = agree_on_stopping(watch, *make_self_communicator(), *make_self_communicator());
+  EXPECT_TRUE(decision.stop);
+  EXPECT_NEAR(decision.seconds_left.value_or(0), 20, 1);
 }
 
 }  // namespace

@@ -1,0 +1,97 @@
+#include "jobs/score/summary.h"
+
+#include <gtest/gtest.h>
+
+#include "jobs/score/progress.h"
+#include "tests/support/environment.h"
+#include "tests/support/temporary_directory.h"
+
+namespace switchyard {
+namespace {
+
+RunSummary an_hour_on(int nodes) {
+  RunSummary summary;
+  summary.phases.resize(2);
+  summary.phases[0] = {.exchange_wait = 300, .agree = 60, .wait = 0, .total = 3600};
+  summary.phases[1] = {.exchange_wait = 100, .agree = 20, .wait = 240, .total = 3590};
+  summary.rank_tokens = {10, 10};
+  summary.expert_rows = {1, 1};
+  summary.usage.nodes = nodes;
+  summary.usage.peak_memory = uint64_t{3} << 30;
+  return summary;
+}
+
+TEST(Summary, SaysWhatTheAttemptTook) {
+  RunSummary summary = an_hour_on(4);
+  EXPECT_EQ(usage_lines(summary),
+            (std::vector<std::string>{"this attempt: 01:00:00 elapsed, of it 06:00 waiting for "
+                                      "other ranks; 4.00 node-hours on 4 nodes",
+                                      "memory: at most 3.00 GiB in a rank", "the run: 1 attempt in 01:00:00"}));
+  summary.usage.attempts = 3;
+  summary.usage.run_seconds = 4 * 3600;
+  summary.usage.lost = {.records = 12, .chunks = 2};
+  const std::vector<std::string> lines = usage_lines(summary);
+  EXPECT_EQ(lines.at(2), "the run: 3 attempts in 04:00:00");
+  EXPECT_NE(lines.at(3).find("12 records of 2 chunks"), std::string::npos);
+  const Json json = summary_json(summary);
+  EXPECT_EQ(json["elapsed_seconds"], 3600);
+  EXPECT_EQ(json["waiting_seconds"], 360);
+  EXPECT_EQ(json["node_hours"], 4);
+  EXPECT_EQ(json["peak_memory_bytes"], uint64_t{3} << 30);
+  EXPECT_EQ(json["attempts"], 3);
+  EXPECT_EQ(json["run_seconds"], 4 * 3600);
+  EXPECT_EQ(json["lost_records"], 12);
+  const std::string page = report_html("t", {}, summary);
+  for (const std::string& line : lines) EXPECT_NE(page.find(line), std::string::npos) << line;
+}
+
+TEST(Summary, NodesAreTheJobsOrThoseWithRanks) {
+  const auto nodes = [] {
+    int found = 0;
+    run_thread_ranks(3, [&](Communicator& world) {
+      const RunSummary summary = gather_summary(world, {}, 0, {0});
+      if (world.rank() == 0) found = summary.usage.nodes;
+      EXPECT_GT(summary.usage.peak_memory, uint64_t{1} << 20);
+    });
+    return found;
+  };
+  const test::Variable none("SLURM_JOB_NUM_NODES", ""), neither("SLURM_NNODES", "");
+  EXPECT_EQ(nodes(), 1);
+  const test::Variable old("SLURM_NNODES", "3");
+  EXPECT_EQ(nodes(), 3);
+  const test::Variable job("SLURM_JOB_NUM_NODES", "5");
+  EXPECT_EQ(nodes(), 5);
+}
+
+TEST(RestartLosses, WhatWasComputedBeyondWhatIsKept) {
+  const test::TemporaryDirectory directory;
+  EXPECT_EQ(restart_losses(directory / "metrics.jsonl", [](int64_t) { return 10; }).records, 0);
+  directory.write("metrics.jsonl",
+                  "{\"chunk\":0,\"records\":6,\"rejects\":0}\n{\"chunk\":0,\"records\":3,\"rejects\":1}\n"  // in parts
+                  "{\"chunk\":1,\"records\":7,\"rejects\":0}\n"                                             // killed
+                  "{\"chunk\":2,\"records\":4,\"rejects\":0}\n"                                             // dropped
+                  "{\"chunk\":1,\"records\":10,\"rejects\":0}\n7\n{\"chunk\":\"x\"}\n{\"chu");
+  const RestartLosses losses =
+      restart_losses(directory / "metrics.jsonl", [](int64_t chunk) { return chunk == 2 ? 0 : 10; });
+  EXPECT_EQ(losses.records, 11);
+  EXPECT_EQ(losses.chunks, 2);
+}
+
+TEST(Progress, CountsWhatIsBeingScored) {
+  ProgressReport report{.chunks_done = 1, .chunks_total = 4, .records_done = 150, .records_total = 400};
+  report.tokens_per_second = 41200;
+  report.seconds_left = 41;
+  EXPECT_EQ(progress_line(report), "1/4 chunks | 37.5% | 41.2k tok/s | comm 0% | imbalance 1.00 | ETA 00:41");
+  report.chunks_resumed = 1;
+  report.seconds_to_limit = 115;
+  EXPECT_EQ(progress_line(report),
+            "1/4 chunks (resumed 1) | 37.5% | 41.2k tok/s | comm 0% | imbalance 1.00 | ETA 00:41 (limit 01:55)");
+  Progress progress(true);
+  EXPECT_TRUE(progress.due()) << "the first step tells how it goes";
+  progress.show(report);
+  EXPECT_FALSE(progress.due());
+  EXPECT_FALSE(Progress(false).due());
+}
+
+}  // namespace
+}  // namespace switchyard
