@@ -13,6 +13,7 @@ struct BatchScript {
   std::string job;                     ///< "score"
   std::vector<std::string> arguments;  ///< of the job; "%a" stands for the array task's index
   std::string run;                     ///< the run directory, likewise
+  std::string mark;                    ///< a file that submit made in the run's attempts/, which every node must see
   std::string log;                     ///< of the script itself, in Slurm's patterns
   std::string directory;               ///< where the job starts
   std::string name, array;
