@@ -33,8 +33,9 @@ std::string indexed_word(const BatchScript& script, const std::string& text) {
 }
 
 std::string directives(const BatchScript& s) {
-  std::string text = fmt::format("#SBATCH --job-name={}\n#SBATCH --chdir={}\n#SBATCH --output={}\n",
-                                 sbatch_word(s.name), sbatch_word(s.directory), sbatch_word(s.log));
+  std::string text =
+      fmt::format("#SBATCH --job-name={}\n#SBATCH --chdir={}\n#SBATCH --output={}\n", sbatch_word(s.name),
+                  sbatch_word(s.directory), s.is_local ? "/dev/null" : sbatch_word(s.log));
   text += "#SBATCH --open-mode=append\n";
   text += s.chained ? "#SBATCH --no-requeue\n" : "#SBATCH --requeue\n";
   text += fmt::format("#SBATCH --signal=USR1@{}\n", s.signal_seconds);
@@ -50,12 +51,24 @@ std::string command(const BatchScript& s) {
   return text + ")\n";
 }
 
-/// Where the attempt keeps its logs, and how the script ends where no rank can.
-std::string prelude(const BatchScript& s) {
+std::string variables(const BatchScript& s) {
   return fmt::format("switchyard={}\nrun={}\n", shell_word(s.program), indexed_word(s, s.run)) +
          R"sh(attempt=$run/attempts/$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}
+# A number alone would mean all tasks of an array.
+id=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+)sh";
+}
 
+bool sets_up(const BatchScript& s) {
+  return !s.modules.empty() || !s.setup.empty();
+}
+
+/// How the script ends where no rank can say why.
+std::string give_up(const BatchScript& s) {
+  if (!sets_up(s) && s.mark.empty()) return {};
+  return R"sh(
 # Ends the job with a message that `switchyard status` shows.
+# shellcheck disable=SC2317
 give_up() {
   trap - ERR EXIT
   echo "error: $1" >&2
@@ -66,8 +79,8 @@ give_up() {
 )sh";
 }
 
-/// A run directory on a disk of its own is another one on every host. What is written there would be lost, so that here
-/// the message goes to whatever the host that submitted may see. A file system may show a new file late.
+/// A run directory on a disk of the host's own is another one on every host. What is written there would be lost, so
+/// that here the message goes to whatever the host that submitted may see. A file system may show a new file late.
 std::string check_batch_host(const BatchScript& s) {
   if (s.mark.empty()) return {};
   return fmt::format("mark=$run/attempts/{}\n", shell_word(s.mark)) +
@@ -76,10 +89,10 @@ if [ ! -e "$mark" ]; then
   text="$HOSTNAME does not see the run directory $run as the host that submitted does: is it on a file system that all nodes mount?"
   echo "error: $text" >&2
   scontrol update "JobId=$SLURM_JOB_ID" "Comment=switchyard: $text"
-  echo "error: $text" >>"${SLURM_SUBMIT_DIR:-.}/switchyard-$SLURM_JOB_ID.err"
+  echo "error: $text" >>"${SLURM_SUBMIT_DIR:-.}/slurm-$id.out"
   exit 69
 fi
-)sh";
+)sh" + (s.is_local ? "exec >>\"$run/attempts/$id.log\" 2>&1\n" : "");
 }
 
 std::string check_nodes(const BatchScript& s) {
@@ -103,12 +116,13 @@ fi
 
 /// What was said to set up: before anything that the script itself relies on.
 std::string setup(const BatchScript& s) {
-  if (s.modules.empty() && s.setup.empty()) return {};
+  if (!sets_up(s)) return {};
   // Whatever /etc/profile and the files that a line reads do inside is their own business; how they end counts.
   std::string text;
   if (!s.modules.empty()) text += "# shellcheck disable=SC1091\ncommand -v module >/dev/null || source /etc/profile\n";
   text += R"sh(
 # A line that fails (as under set -e) ends the job.
+# shellcheck disable=SC2317
 set_up_failed() {
   [ "$3" -eq 1 ] || return 0  # inside of a file that a line reads
   local line=
@@ -118,7 +132,7 @@ set_up_failed() {
 }
 exec 3>&2 2>"$attempt/setup.log"
 trap 'set_up_failed $? "$LINENO" "${#BASH_SOURCE[@]}"' ERR
-trap 'set_up_failed $? "$LINENO" 1' EXIT
+trap 'rc=$?; [ "$rc" -gt 128 ] || set_up_failed "$rc" "$LINENO" 1' EXIT  # above: Slurm ends the job
 )sh";
   if (!s.modules.empty())
     text += R"sh(# An environment-modules of old returns 0 whatever happens: then what it says tells.
@@ -160,8 +174,6 @@ if [ -n "${1:-}" ] && [ -e "$run/state.json" ] && [ "$("$switchyard" settle "$ru
 
 constexpr std::string_view kSlurmsWords = R"sh(
 set -u
-# A number alone would mean all tasks of an array.
-id=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 # Slurm before 23.02 does not tell the job's end, and its srun does not take sbatch's --cpus-per-task.
 if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
   end=$(squeue -h -j "$id" -o %e)  # NONE: no limit; or no answer
@@ -228,7 +240,8 @@ std::string render(const BatchScript& s) {
   std::string text = fmt::format(
       "#!/bin/bash\n# Written by switchyard {} submit; `sbatch` this file to submit it again.\n", SWITCHYARD_VERSION);
   text += directives(s);
-  text += prelude(s);
+  text += variables(s);
+  text += give_up(s);
   text += environment(s);
   text += check_batch_host(s);
   text += "mkdir -p \"$attempt\" || exit 73\n";

@@ -52,6 +52,9 @@ MachineShare share_machine(Communicator& world, DeviceRequest request, bool shar
 /// Collective; fails (input) on all ranks alike.
 int64_t longest_record(Communicator& world, const ScoringInput& input, int64_t max_positions);
 
+/// What --chunk-records is unless given.
+int64_t default_chunk_records(const ScoringInput& input);
+
 /// Fails (usage) naming the option whose word is not one of those expected.
 void check_options(const ScoreOptions& options);
 

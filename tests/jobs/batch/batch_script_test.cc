@@ -200,7 +200,7 @@ TEST_F(BatchScriptTest, ARunDirectoryThatTheBatchHostDoesNotSeeIsSaidWhereItCanB
   EXPECT_FALSE(std::filesystem::exists(directory_ / run_)) << "another host's directory was made here";
   const std::string text = "does not see the run directory " + (directory_ / run_).native();
   for (const std::string& place :
-       {result.err, result.out, test::bytes_of_file(directory_ / "switchyard-17.err")})  // out: scontrol's words
+       {result.err, result.out, test::bytes_of_file(directory_ / "slurm-17.out")})  // out: scontrol's words
     EXPECT_NE(place.find(text), std::string::npos) << place;
 }
 
