@@ -1,6 +1,7 @@
 #include "jobs/batch/earlier_runs.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 #include <sstream>
 
@@ -60,6 +61,7 @@ class EarlierRun {
   void check_numerics() const {
     for (const auto& [option, field] : {std::pair("dtype", "dtype"), {"device", "device"}, {"cpu-isa", "cpu_isa"}}) {
       const auto given = s_.value_of(option);
+      if (option == std::string_view("cpu-isa") && require_string(info_, "device", subject_) != "cpu") continue;
       const std::string there = require_string(info_, field, subject_);
       if (given && *given != "auto" && *given != there) differs(fmt::format("--{}", option), there, *given);
     }
@@ -85,7 +87,8 @@ class EarlierRun {
       return log::info("{}: whether it holds what the run began with is unknown until the job reads it",
                        file("input").native());
     const auto self = make_self_communicator();
-    const int64_t chunk_records = std::stoll(require_string(manifest_["fingerprint"], "chunk_records", subject_));
+    const int64_t chunk_records =
+        std::max(1LL, std::atoll(require_string(manifest_["fingerprint"], "chunk_records", subject_).c_str()));
     const auto chunks =
         identify_input(*self, input, chunk_records, require_int(info_, "max_positions", subject_, 1, INT64_MAX));
     const std::string hash = require_string(manifest_["fingerprint"], "input", subject_);
@@ -107,10 +110,20 @@ class EarlierRun {
   const Json& info_;
 };
 
-/// Whether a process that can be seen from here has the run, and no job.
-bool is_held_here(const LeaseHolder& holder) {
+/// Whether the holder is a process that could be seen from here to be gone.
+bool is_of_this_host(const LeaseHolder& holder) {
   const LeaseHolder self = LeaseHolder::self();
-  return holder.job.empty() && holder.host == self.host && holder.boot_id == self.boot_id && !is_gone(holder);
+  return holder.host == self.host && holder.boot_id == self.boot_id && holder.pid_namespace == self.pid_namespace;
+}
+
+/// What no job holds nobody can be queued behind.
+void check_process(const LeaseHolder& holder, const RunDirectory& run) {
+  if (is_gone(holder)) return;
+  if (is_of_this_host(holder))
+    fail(ExitCode::mismatch, "run directory {} is in use by {}: wait for its end, or submit with --no-dependency",
+         run.root().native(), holder.describe());
+  log::info("run directory {} has a lease of {}: whether that lives is unknown until the job watches it",
+            run.root().native(), holder.describe());
 }
 
 }  // namespace
@@ -128,10 +141,11 @@ std::vector<std::string> jobs_at_work(const Submission& s) {
       candidates.insert(s.is_array() ? id.substr(0, id.find('_')) : id);  // a thousand tasks by one name
     const auto holder = read_lease_holder(run.lease_path());
     if (!holder) continue;
-    if (is_held_here(*holder))
-      fail(ExitCode::mismatch, "run directory {} is in use by {}: wait for its end, or submit with --no-dependency",
-           run.root().native(), holder->describe());
-    if (!holder->job.empty()) candidates.insert(holder->job);
+    if (holder->job.empty()) {
+      check_process(*holder, run);
+    } else {
+      candidates.insert(holder->job);
+    }
   }
   std::vector<std::string> ids;
   if (s.goes_elsewhere()) return ids;

@@ -8,7 +8,7 @@
 
 namespace switchyard {
 
-LocalDisk local_disk_of(std::filesystem::path path) {
+std::string local_disk_of(std::filesystem::path path) {
   constexpr uint32_t kXfs = 0x58465342;
   struct statfs info = {};
   while (::statfs(path.c_str(), &info) != 0) {
@@ -17,17 +17,17 @@ LocalDisk local_disk_of(std::filesystem::path path) {
   }
   switch (static_cast<uint32_t>(info.f_type)) {
     case TMPFS_MAGIC:
-      return {"tmpfs", true};
+      return "tmpfs";
     case RAMFS_MAGIC:
-      return {"ramfs", true};
+      return "ramfs";
     case EXT4_SUPER_MAGIC:
-      return {"ext4"};
+      return "ext4";
     case BTRFS_SUPER_MAGIC:
-      return {"btrfs"};
+      return "btrfs";
     case OVERLAYFS_SUPER_MAGIC:
-      return {"overlayfs"};
+      return "overlayfs";
     case kXfs:
-      return {"xfs"};
+      return "xfs";
     default:
       return {};
   }

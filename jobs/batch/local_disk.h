@@ -6,12 +6,8 @@
 
 namespace switchyard {
 
-struct LocalDisk {
-  std::string name;  ///< "ext4", …: of this host, though it may export it; empty: others mount it, or it is unknown
-  bool is_memory = false;  ///< no other host can see it
-};
-
-/// Of a path, or of the nearest folder above that exists.
-LocalDisk local_disk_of(std::filesystem::path path);
+/// "ext4", …: of this host, though it may export it. Empty: other hosts mount it, or it cannot be told. Of a path, or
+/// of the nearest folder above that exists.
+std::string local_disk_of(std::filesystem::path path);
 
 }  // namespace switchyard

@@ -19,6 +19,7 @@ struct SlurmJob {
   std::string reason, nodes, time_limit, run_time, start_time;
   int restarts = 0;
   int exit_code = 0, signal = 0;  ///< of the batch script, once it has ended
+  std::string comment;            ///< "switchyard: …": what the script could tell nowhere else
 
   bool is_pending() const { return state == "PENDING" || state == "REQUEUED" || state == "CONFIGURING"; }
   bool is_running() const { return state == "RUNNING" || state == "COMPLETING" || state == "SUSPENDED"; }

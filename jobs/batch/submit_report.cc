@@ -74,10 +74,12 @@ void report_request(const Submission& s) {
             shape.partition.empty() ? "the cluster's default" : shape.partition,
             s.is_array() ? fmt::format("; {} runs", s.num_runs()) : "");
   report_time(s);
-  const RunDirectory first = s.run_directory(0);
-  if (const LocalDisk disk = local_disk_of(first.root()); !disk.name.empty())
-    log::info("{} is on this host's {}: whether the nodes see it is unknown until the job looks{}",
-              first.root().native(), disk.name, disk.is_memory ? "; if not, slurm-JOB.out here says so" : "");
+  const std::filesystem::path first = s.run_directory(0).root();
+  if (const std::string disk = local_disk_of(first); !disk.empty())
+    log::info(
+        "{} is on {} of this host: whether the nodes see it is unknown until the job looks; if not, slurm-JOB.out here "
+        "says so",
+        first.native(), disk);
 }
 
 void report_jobs(const Submission& s, const std::vector<std::string>& ids) {

@@ -54,7 +54,8 @@ End end_of(const SlurmJob& job, const RunDirectory& run) {
                     job.nodes)};
   const std::string ended = fmt::format("was left by job {}: {}, exit code {}", job.id, job.state, job.exit_code);
   if (job.exit_code != 0) {
-    const std::string error = last_error(run.attempts_path() / fmt::format("{}.{}", job.number, job.restarts));
+    const std::string logged = last_error(run.attempts_path() / fmt::format("{}.{}", job.number, job.restarts));
+    const std::string& error = logged.empty() ? job.comment : logged;
     return {job.exit_code, error.empty() ? ended : ended + ": " + error};
   }
   return {static_cast<int>(job.state == "COMPLETED" ? ExitCode::complete : ExitCode::interrupted), ended};

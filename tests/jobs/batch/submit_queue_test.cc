@@ -211,6 +211,46 @@ TEST_F(SubmitQueueTest, APersonIsToldWhatIsAskedForWhereLogsGoAndHowToCancel) {
     EXPECT_NE(result.err.find(part), std::string::npos) << part << result.err;
 }
 
+TEST_F(SubmitQueueTest, TheExampleOfASiteFileAsksForNothingThatMayNotBeThere) {
+  tool("sinfo", "echo 'only*|2|(null)|infinite|idle'");
+  const auto result = submit({"--dry-run", "--site", SWITCHYARD_DEMO_MODEL "/../../slurm/site.example.cfg"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  for (const char* asked : {"#SBATCH --nodes", "#SBATCH --cpus-per-task", "#SBATCH --partition", "#SBATCH --ntasks"})
+    EXPECT_EQ(result.out.find(asked), std::string::npos) << asked << result.out;
+  directory_.write("site.cfg", "mpi = pmix\n\npartitoin = fast\n");
+  expect_refused(64, "site.cfg, line 3: partitoin", {"--site", directory_ / "site.cfg"});
+}
+
+TEST_F(SubmitQueueTest, TheScriptToStartFromSaysWhatIsNotFilledIn) {
+  const std::string text = bytes_of_file(SWITCHYARD_DEMO_MODEL "/../../slurm/score.sbatch");
+  const auto run_script = [&](std::map<std::string, std::string> values) {
+    std::string script = text;
+    for (const auto& [name, value] : values) {
+      const size_t at = script.find("\n" + name + "=") + 1;
+      script.replace(at, script.find('\n', at) - at, fmt::format("{}={}", name, value));
+    }
+    directory_.write("score.sbatch", script);
+    return test::run({"bash", directory_ / "score.sbatch"},
+                     {{"PATH", (directory_ / "bin").native() + ":/usr/bin:/bin"}, {"SLURM_JOB_ID", "17"}});
+  };
+  tool("srun", "echo \"$*\"");
+  tool("squeue", "exit 1");
+  tool("switchyard", "echo stop");
+  std::map<std::string, std::string> values;
+  for (const char* name : {"model", "input", "run"}) {
+    const auto result = run_script(values);
+    EXPECT_EQ(result.exit_code, 64) << name;
+    EXPECT_NE(result.err.find(std::string("fill in ") + name + "="), std::string::npos) << result.err;
+    values[name] = directory_ / name;
+  }
+  const auto result = run_script(values);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("switchyard score --model " + (directory_ / "model").native()), std::string::npos)
+      << result.out;
+  values["switchyard"] = "/gone";
+  EXPECT_EQ(run_script(values).exit_code, 69);
+}
+
 TEST_F(SubmitQueueTest, TheRateOfARunSuggestsATimeLimit) {
   std::filesystem::create_directory(run_);
   directory_.write("run/state.json", R"({"status":"interrupted","chunks_total":9,"chunks_done":1,"records_total":7300,)"
