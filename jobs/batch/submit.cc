@@ -120,7 +120,8 @@ BatchScript make_script(const Submission& s, const std::string& mark) {
   script.run = s.run;
   script.mark = mark;
   const RunDirectory first = s.run_directory(0);
-  script.is_local = !mark.empty() && !local_disk_of(first.root()).empty();
+  const bool has_own_log = s.sbatch_options.has(kOutput) || s.sbatch_options.has(kError);
+  script.is_local = !mark.empty() && !has_own_log && !local_disk_of(first.root()).empty();
   // Slurm's patterns: %j a job, %A and %a an array's task, %% a percent sign.
   const std::string attempts = std::regex_replace(first.attempts_path().native(), std::regex("%"), "%%");
   script.log = attempts + (s.is_array() ? "/%A_%a.log" : "/%j.log");

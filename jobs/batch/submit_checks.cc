@@ -54,6 +54,13 @@ void check_texts(const Submission& s) {
          brief(Json(o.srun_flags)));
 }
 
+/// What submit has to know itself.
+void check_sbatch_options(const Submission& s) {
+  if (const auto array = s.sbatch_options.value_of(kArray))
+    fail(ExitCode::usage, "submit: --array {} is expected before \"--\": each task needs a run directory of its own",
+         *array);
+}
+
 /// A quote that does not end would swallow the script.
 void check_setup(const Submission& s) {
   if (s.options.setup.empty()) return;
@@ -70,9 +77,6 @@ void check_array(const Submission& s) {
 }
 
 void check_no_array(const Submission& s) {
-  if (const auto array = s.sbatch_options.value_of(kArray))
-    fail(ExitCode::usage, "submit: --array {} is expected before \"--\": each task needs a run directory of its own",
-         *array);
   for (const auto& [option, value] : s.values)
     if (value.find(kIndex) != std::string::npos)
       log::warning("--{} {}: without --array %a is no task's index, but stands for itself", option, value);
@@ -151,6 +155,7 @@ void check_partition(const Submission& s, const JobShape& shape) {
 void check(Submission& s) {
   check_time(s);
   check_texts(s);
+  check_sbatch_options(s);
   check_setup(s);
   if (s.is_array()) {
     s.indices = array_indices(s.options.array, s.goes_elsewhere() ? kLargestArraySize : max_array_size());

@@ -37,6 +37,20 @@ void report_time(const Submission& s) {
               limit_text(left * 1.5));
 }
 
+void report_logs(const Submission& s, const std::vector<std::string>& ids) {
+  const std::string attempts = s.run + "/attempts";
+  const auto log = [&](const std::string& name) {
+    return s.sbatch_options.value_of(kOutput).value_or(fmt::format("{}/{}.log", attempts, name));
+  };
+  if (s.is_array()) {
+    log::info("{} runs, %a from {} to {}; logs: {}, of the ranks {}/JOB.RESTART/stderr.log", s.num_runs(),
+              s.indices.front(), s.indices.back(), log(ids.front() + "_%a"), attempts);
+    return;
+  }
+  for (const std::string& id : ids)
+    log::info("logs of job {}: {}, of the ranks {}/{}.0/stderr.log", id, log(id), attempts, id);
+}
+
 }  // namespace
 
 double seconds_left(const RunDirectory& run) {
@@ -83,13 +97,7 @@ void report_request(const Submission& s) {
 }
 
 void report_jobs(const Submission& s, const std::vector<std::string>& ids) {
-  const std::string attempts = s.run + "/attempts";
-  if (s.is_array()) {
-    log::info("{} runs, %a from {} to {}; logs: {}/{}_%a.log, the ranks' beside it in JOB.RESTART/stderr.log",
-              s.num_runs(), s.indices.front(), s.indices.back(), attempts, ids.front());
-  } else {
-    for (const std::string& id : ids) log::info("logs of job {0}: {1}/{0}.log, {1}/{0}.0/stderr.log", id, attempts);
-  }
+  report_logs(s, ids);
   const std::vector<SlurmJob> first = s.goes_elsewhere() ? std::vector<SlurmJob>() : find_jobs(ids.front());
   const bool is_date = !first.empty() && first.front().is_pending() && first.front().start_time.starts_with("2");
   if (is_date) log::info("Slurm expects job {} to start at {}", ids.front(), first.front().start_time);

@@ -36,12 +36,13 @@ struct End {
 };
 
 /// Of a run whose state is this job's.
-End end_of(const RunState& state) {
+End end_of(const RunState& state, const RunDirectory& run) {
   const bool over = state.status == RunStatus::complete || state.status == RunStatus::failed;
   return {over ? state.exit_code : static_cast<int>(ExitCode::interrupted),
-          fmt::format("is {}{}, {} of {} records, {} rejects", name_of(state.status),
+          fmt::format("is {}{}, {} of {} records, {} rejects{}", name_of(state.status),
                       state.message.empty() ? "" : ": " + state.message, state.records_done, state.records_total,
-                      state.rejects)};
+                      state.rejects,
+                      state.status == RunStatus::complete ? "; results: " + run.results_path().native() : "")};
 }
 
 /// Of a job that left no state: another's may be there.
@@ -78,7 +79,7 @@ bool is_of(const RunState& state, const std::vector<std::string>& ids, const Kno
 
 End end_of_run(const RunDirectory& run, const std::vector<std::string>& ids, const KnownJobs& jobs, bool is_array) {
   const std::optional<RunState> state = run.find_state();
-  if (state && is_of(*state, ids, jobs, is_array)) return end_of(*state);
+  if (state && is_of(*state, ids, jobs, is_array)) return end_of(*state, run);
   for (const std::string& id : ids)
     if (const SlurmJob* job = jobs.find(id)) return end_of(*job, run);
   fail(ExitCode::environment, "job {} ended and left no state in {}; Slurm does not know it any more", ids.front(),

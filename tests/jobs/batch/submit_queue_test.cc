@@ -186,6 +186,7 @@ TEST_F(SubmitQueueTest, WhatWouldWaitForEverIsRefused) {
   expect_refused(64, "no longer than --signal-seconds 180", {"--", "--time", "1:00"});
   expect_refused(64, "no longer than --signal-seconds 60", {"--", "-t1:00", "--signal=B:USR1@60"});
   expect_refused(64, "before \"--\"", {"--", "--array=0-3"});
+  expect_refused(64, "before \"--\"", {"--array", "0", "--", "-a0-3"});
   expect_refused(64, "--setup: expected lines of a shell", {"--setup", "export A='b"});
   // What may do gets a line.
   for (const auto& [words, more] :
@@ -249,6 +250,13 @@ TEST_F(SubmitQueueTest, TheScriptToStartFromSaysWhatIsNotFilledIn) {
       << result.out;
   values["switchyard"] = "/gone";
   EXPECT_EQ(run_script(values).exit_code, 69);
+}
+
+TEST_F(SubmitQueueTest, TheLogIsWhereItIsAskedFor) {
+  const auto result = submit({"--", "--output", "/logs/%j.log"});
+  EXPECT_NE(result.err.find("logs of job 101: /logs/%j.log"), std::string::npos) << result.err;
+  EXPECT_EQ(bytes_of_file(run_ + "/batch.sh").find("--output=/dev/null"), std::string::npos);
+  EXPECT_EQ(bytes_of_file(run_ + "/batch.sh").find("exec >>"), std::string::npos);
 }
 
 TEST_F(SubmitQueueTest, TheRateOfARunSuggestsATimeLimit) {
