@@ -67,12 +67,13 @@ bool sets_up(const BatchScript& s) {
 std::string give_up(const BatchScript& s) {
   if (!sets_up(s) && s.mark.empty()) return {};
   return R"sh(
+host=${SLURMD_NODENAME:-$HOSTNAME}  # HOSTNAME may be the submitting shell's
 # Ends the job with a message that `switchyard status` shows.
 # shellcheck disable=SC2317
 give_up() {
   trap - ERR EXIT
   echo "error: $1" >&2
-  printf '%(%H:%M:%S)T [batch script %s] error: %s\n' -1 "$HOSTNAME" "${1//$'\n'/; }" >>"$attempt/stderr.log"
+  printf '%(%H:%M:%S)T [batch script %s] error: %s\n' -1 "$host" "${1//$'\n'/; }" >>"$attempt/stderr.log"
   "$switchyard" settle "$run" --rc 69 >/dev/null
   exit 69
 }
@@ -86,7 +87,7 @@ std::string check_batch_host(const BatchScript& s) {
   return fmt::format("mark=$run/attempts/{}\n", shell_word(s.mark)) +
          R"sh(for _ in {1..10}; do [ -e "$mark" ] && break; sleep 1; done
 if [ ! -e "$mark" ]; then
-  text="$HOSTNAME does not see the run directory $run as the host that submitted does: is it on a file system that all nodes mount?"
+  text="$host does not see the run directory $run as the host that submitted does: is it on a file system that all nodes mount?"
   echo "error: $text" >&2
   scontrol update "JobId=$SLURM_JOB_ID" "Comment=switchyard: $text"
   echo "error: $text" >>"${SLURM_SUBMIT_DIR:-.}/slurm-$id.out"
@@ -100,12 +101,12 @@ std::string check_nodes(const BatchScript& s) {
   return R"sh(
 if [ "${SLURM_JOB_NUM_NODES:-1}" -gt 1 ]; then
   # shellcheck disable=SC2016
-  look='for _ in {1..10}; do [ -e "$1" ] && exit; sleep 1; done; echo "blind: $HOSTNAME"'
+  look='for _ in {1..10}; do [ -e "$1" ] && exit; sleep 1; done; echo "blind: ${SLURMD_NODENAME:-$HOSTNAME}"'
   if seen=$(srun --mpi=none --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
     bash -c "$look" look "$mark"); then
     blind=$(sed -n 's/^blind: //p' <<<"$seen" | sort | xargs)
     if [ -n "$blind" ]; then
-      give_up "$blind: expected to see the run directory $run as $HOSTNAME does; is it on a file system that all nodes mount?"
+      give_up "$blind: expected to see the run directory $run as $host does; is it on a file system that all nodes mount?"
     fi
   else
     echo "whether all nodes see the run directory is unknown: srun could not ask them" >&2

@@ -47,7 +47,8 @@ std::string sbatch(const std::vector<std::string>& arguments, const Environment&
   if (result->exit_code == 0) return parse_job_id(result->out);
   const std::string said = trimmed(result->err.empty() ? result->out : result->err);
   // The controller may have taken the job and been too slow to say so.
-  if (result->exit_code > 128 || said.find("timed out") != std::string::npos)
+  const bool was_killed = result->exit_code > 128 && result->exit_code < 255;  // 255: sbatch's own
+  if (was_killed || said.find("timed out") != std::string::npos)
     fail(ExitCode::environment, "sbatch ended with exit code {}: {}; whether a job was queued, squeue tells",
          result->exit_code, said);
   throw SbatchRefusal(fmt::format("sbatch refused the job (exit code {}): {}", result->exit_code, said));

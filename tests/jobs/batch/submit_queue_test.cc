@@ -135,7 +135,7 @@ TEST_F(SubmitQueueTest, WaitReturnsTheEndOfItsOwnJob) {
 
 TEST_F(SubmitQueueTest, WhatSbatchRefusesLeavesNothing) {
   const auto before = names();
-  for (const char* refusal : {"echo 'sbatch: error: invalid partition' >&2; exit 1", "exit 1"}) {
+  for (const char* refusal : {"echo 'sbatch: error: invalid partition' >&2; exit 1", "exit 1", "exit 255"}) {
     tool("sbatch", refusal);
     for (const Words& more : {Words{}, {"--chain", "2"}}) EXPECT_EQ(submit(more).exit_code, 69) << refusal;
   }
