@@ -13,8 +13,10 @@ struct BatchScript {
   std::string job;                     ///< "score"
   std::vector<std::string> arguments;  ///< of the job; "%a" stands for the array task's index
   std::string run;                     ///< the run directory, likewise
+  std::string mark;                    ///< a file that submit made in the run's attempts/, which every node must see
   std::string log;                     ///< of the script itself, in Slurm's patterns
-  std::string directory;               ///< where the job starts
+  bool is_local = false;  ///< the run may be on another host's disk: Slurm could not open the log, nor start the script
+  std::string directory;  ///< where the job starts
   std::string name, array;
   std::vector<std::string> sbatch_options;  ///< "--nodes=2", …, in order; the last of two wins
   std::vector<std::string> modules, setup;  ///< to load; shell lines to run before srun

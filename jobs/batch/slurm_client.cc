@@ -43,10 +43,15 @@ std::string sbatch(const std::vector<std::string>& arguments, const Environment&
   std::vector<std::string> argv = {"sbatch", "--parsable"};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   const auto result = run_command(argv, environment);
-  if (!result) fail(ExitCode::environment, "sbatch: no such program in PATH; is Slurm installed on this host?");
-  if (result->exit_code != 0)
-    fail(ExitCode::environment, "sbatch refused the job (exit code {}): {}", result->exit_code, trimmed(result->err));
-  return parse_job_id(result->out);
+  if (!result) throw SbatchRefusal("sbatch: no such program in PATH; is Slurm installed on this host?");
+  if (result->exit_code == 0) return parse_job_id(result->out);
+  const std::string said = trimmed(result->err.empty() ? result->out : result->err);
+  // The controller may have taken the job and been too slow to say so.
+  const bool was_killed = result->exit_code > 128 && result->exit_code < 255;  // 255: sbatch's own
+  if (was_killed || said.find("timed out") != std::string::npos)
+    fail(ExitCode::environment, "sbatch ended with exit code {}: {}; whether a job was queued, squeue tells",
+         result->exit_code, said);
+  throw SbatchRefusal(fmt::format("sbatch refused the job (exit code {}): {}", result->exit_code, said));
 }
 
 int64_t max_array_size() {
@@ -70,6 +75,7 @@ std::vector<SlurmJob> parse_jobs(const std::string& text) {
     SlurmJob job;
     job.id = fields["JobId"];
     if (fields.contains("ArrayTaskId")) job.id = fields["ArrayJobId"] + "_" + fields["ArrayTaskId"];
+    job.number = fields["JobId"];
     job.state = fields["JobState"];
     job.reason = fields["Reason"];
     job.nodes = fields["NodeList"];
@@ -77,9 +83,41 @@ std::vector<SlurmJob> parse_jobs(const std::string& text) {
     job.run_time = fields["RunTime"];
     job.start_time = fields["StartTime"];
     job.restarts = std::atoi(fields["Restarts"].c_str());
+    const std::string& ended = fields["ExitCode"];  // "78:0"
+    job.exit_code = std::atoi(ended.c_str());
+    if (const size_t colon = ended.find(':'); colon != std::string::npos) job.signal = std::atoi(&ended[colon + 1]);
+    static const std::regex kComment(" Comment=(switchyard: .*?) [A-Z][A-Za-z]*=");  // the one value with blanks
+    if (std::smatch m; std::regex_search(line, m, kComment)) job.comment = m[1];
     jobs.push_back(std::move(job));
   }
   return jobs;
+}
+
+std::vector<PartitionNode> parse_nodes(const std::string& text) {
+  // PARTITION*|CORES|GRES|LIMIT|STATE; GRES as in "gpu:a100:4(S:0-1),gpu:h100:2,shard:8", "(null)".
+  static const std::regex kLine(R"(([^|*]+)(\*?)\|([0-9]{1,9})\+?\|([^|]*)\|([^|]*)\|([^|]*))"),
+      kGpus(R"((?:^|,)gpu:(?:[^,:(]+:)?([0-9]{1,6}))");
+  std::vector<PartitionNode> nodes;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::smatch m;
+    const std::string row = trimmed(line);
+    if (!std::regex_match(row, m, kLine)) continue;
+    PartitionNode node{m[1], m[2].length() > 0, std::stoll(m[3]), 0, m[5], m[6]};
+    const std::string resources = m[4];
+    for (std::sregex_iterator gpus(resources.begin(), resources.end(), kGpus), end; gpus != end; ++gpus)
+      node.gpus += std::stoll((*gpus)[1]);
+    nodes.push_back(std::move(node));
+  }
+  return nodes;
+}
+
+std::vector<PartitionNode> partition_nodes(const std::string& partition) {
+  std::vector<std::string> argv = {"sinfo", "--noheader", "--all", "--Node", "--format=%P|%c|%G|%l|%T"};
+  if (!partition.empty()) argv.push_back("--partition=" + partition);
+  const auto result = run_command(argv, client_environment());
+  if (!result || result->exit_code != 0) return {};
+  return parse_nodes(result->out);
 }
 
 bool slurm_answers() {

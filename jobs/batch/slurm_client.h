@@ -6,23 +6,43 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "jobs/batch/slurm_environment.h"
 
 namespace switchyard {
 
 /// A job as `scontrol show job` knows it: until some minutes after its end.
 struct SlurmJob {
-  std::string id;     ///< "17", "17_3"
-  std::string state;  ///< RUNNING, PENDING, COMPLETED, CANCELLED …
+  std::string id;      ///< "17", "17_3"
+  std::string number;  ///< of its own, also an array's task: SLURM_JOB_ID in the job
+  std::string state;   ///< RUNNING, PENDING, COMPLETED, CANCELLED …
   std::string reason, nodes, time_limit, run_time, start_time;
   int restarts = 0;
+  int exit_code = 0, signal = 0;  ///< of the batch script, once it has ended
+  std::string comment;            ///< "switchyard: …": what the script could tell nowhere else
 
   bool is_pending() const { return state == "PENDING" || state == "REQUEUED" || state == "CONFIGURING"; }
   bool is_running() const { return state == "RUNNING" || state == "COMPLETING" || state == "SUSPENDED"; }
   bool has_ended() const { return !is_pending() && !is_running(); }
 };
 
-/// Submits a script; returns the job's id. Fails (environment) without sbatch, or with what sbatch said.
+/// A node as one partition has it.
+struct PartitionNode {
+  std::string partition;
+  bool is_default = false;  ///< the partition of jobs that name none
+  int64_t cores = 0, gpus = 0;
+  std::string time_limit;  ///< of a job; "infinite"
+  std::string state;       ///< "idle", "mixed", "down*" …
+};
+
+/// sbatch took no job: nothing is queued.
+class SbatchRefusal : public Error {
+ public:
+  explicit SbatchRefusal(const std::string& message) : Error(ExitCode::environment, message) {}
+};
+
+/// Submits a script; returns the job's id. Throws SbatchRefusal without sbatch, or with what sbatch said; fails
+/// (environment) where a job may be queued all the same.
 std::string sbatch(const std::vector<std::string>& arguments, const Environment& environment);
 
 /// The job's id in what sbatch printed: in its last line, for sites print theirs before it. Fails (environment) if that
@@ -37,6 +57,12 @@ bool slurm_answers();
 
 /// One more than the largest index of a job array; the largest that Slurm can have where none answers.
 int64_t max_array_size();
+
+/// Of one partition, or of several ("a,b"); of all where `partition` is empty. Empty where nobody answers.
+std::vector<PartitionNode> partition_nodes(const std::string& partition);
+
+/// The lines of sinfo as partition_nodes() asks for them.
+std::vector<PartitionNode> parse_nodes(const std::string& text);
 
 /// The lines of `scontrol show job --oneliner`.
 std::vector<SlurmJob> parse_jobs(const std::string& text);

@@ -7,50 +7,27 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
-#include <optional>
 #include <regex>
 #include <sstream>
-#include <thread>
 
 #include "base/log.h"
 #include "io/file.h"
-#include "io/json.h"
-#include "jobs/batch/array_indices.h"
+#include "io/lease.h"
 #include "jobs/batch/batch_script.h"
-#include "jobs/batch/sbatch_options.h"
+#include "jobs/batch/earlier_runs.h"
+#include "jobs/batch/local_disk.h"
+#include "jobs/batch/new_files.h"
 #include "jobs/batch/slurm_client.h"
+#include "jobs/batch/submission.h"
 #include "jobs/batch/submissions.h"
+#include "jobs/batch/submit_checks.h"
+#include "jobs/batch/submit_report.h"
+#include "jobs/batch/submit_wait.h"
 #include "jobs/job.h"
 #include "jobs/limits.h"
 
 namespace switchyard {
 namespace {
-
-/// What the command line says, taken apart.
-struct Submission {
-  SubmitOptions options;
-  std::string job, run;
-  std::vector<std::string> arguments;  ///< of the job, all values resolved
-  std::vector<std::string> files;      ///< that the job reads; one may be relative to where the job starts
-  SbatchOptions sbatch_options;        ///< after "--"
-  std::vector<int64_t> indices;        ///< of an array; there may be millions
-
-  bool is_array() const { return !options.array.empty(); }
-  size_t num_runs() const { return is_array() ? indices.size() : 1; }
-  /// A path of the job's as its i-th run has it.
-  std::string path_of(const std::string& path, size_t i) const;
-  /// The first has the script.
-  RunDirectory run_directory(size_t i) const { return RunDirectory(path_of(run, i)); }
-};
-
-std::string Submission::path_of(const std::string& path, size_t i) const {
-  constexpr std::string_view kIndex = "%a";
-  if (!is_array()) return path;
-  std::string text = path;
-  for (size_t at = text.find(kIndex); at != std::string::npos; at = text.find(kIndex))
-    text.replace(at, kIndex.size(), std::to_string(indices[i]));
-  return text;
-}
 
 const JobEntry& find_batch_job(const std::string& name) {
   for (const JobEntry& job : jobs()) {
@@ -95,92 +72,16 @@ bool parse(std::span<const std::string> args, Submission& s) {
 
   for (const auto& option : of_job.options()) {
     if (known.contains(option.name) || !set.is_given(option.name)) continue;
+    s.values[option.name] = option_text(option);
     if (option.name == "run") {
       s.run = absolute_path(option_text(option), ExitCode::output);  // as settle gets it, wherever the job starts
       s.arguments.insert(s.arguments.end(), {"--run", s.run});
       continue;
     }
-    if (option.name == "model") s.files.push_back(option_text(option) + "/config.json");
-    if (option.name == "input") s.files.push_back(option_text(option));
     for (const std::string& word : option_words(option)) s.arguments.push_back(word);
   }
   if (separator != args.end()) s.sbatch_options = SbatchOptions({separator + 1, args.end()});
   return true;
-}
-
-/// Of a time limit as sbatch takes it: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S. Empty for anything else.
-std::optional<int64_t> limit_seconds(const std::string& text) {
-  std::smatch m;
-  static const std::regex kDays("([0-9]{1,6})-([0-9]{1,6})(?::([0-9]{1,6})(?::([0-9]{1,6}))?)?");
-  static const std::regex kTime("(?:([0-9]{1,6}):)?([0-9]{1,6})(?::([0-9]{1,6}))?");
-  const auto number = [&](size_t i) { return m[i].matched ? int64_t{std::stol(m[i])} : int64_t{0}; };
-  if (std::regex_match(text, m, kDays)) return ((number(1) * 24 + number(2)) * 60 + number(3)) * 60 + number(4);
-  if (!std::regex_match(text, m, kTime)) return std::nullopt;
-  if (m[1].matched && !m[3].matched) return number(1) * 60 + number(2);  // M:S, not H:M
-  return (number(1) * 60 + number(2)) * 60 + number(3);
-}
-
-void check_time(const SubmitOptions& o) {
-  const std::optional<int64_t> limit = limit_seconds(o.time);
-  if (limit && *limit > 0 && *limit <= o.signal_seconds)  // 0: no limit
-    fail(ExitCode::usage,
-         "submit: --time {} is no longer than --signal-seconds {}: the job would be told to stop when it starts",
-         o.time, o.signal_seconds);
-}
-
-void check_texts(const Submission& s) {
-  const SubmitOptions& o = s.options;
-  check_sbatch_value("--name", o.name, kMaxSlurmName);
-  check_sbatch_value("--partition", o.partition, kMaxSlurmName);
-  check_sbatch_value("--account", o.account, kMaxSlurmName);
-  check_sbatch_value("--qos", o.qos, kMaxSlurmName);
-  check_sbatch_value("--time", o.time, kMaxSlurmName);
-  check_sbatch_value("--memory", o.memory, kMaxSlurmName);
-  check_sbatch_value("--array", o.array, kMaxSlurmWord);
-  check_sbatch_value("--run", s.run, kMaxSlurmWord);
-  check_sbatch_value("working directory", absolute_path(".", ExitCode::environment), kMaxSlurmWord);
-  if (s.run.find('\\') != std::string::npos)
-    fail(ExitCode::usage,
-         "submit: --run: expected a path without backslashes, which Slurm drops from names of logs, "
-         "found {}",
-         s.run);
-  if (o.srun_flags.find_first_of("\n\r") != std::string::npos || !are_shell_words(o.srun_flags))
-    fail(ExitCode::usage, "submit: --srun-flags: expected a shell's words on one line, all quotes closed, found {}",
-         brief(Json(o.srun_flags)));
-}
-
-void check_array(const Submission& s) {
-  if (s.run.find("%a") == std::string::npos)
-    fail(ExitCode::usage,
-         "submit: --array: the tasks would share run directory {}: put %a, the task's index, into --run", s.run);
-  if (s.options.chain > 0) fail(ExitCode::usage, "submit: --array and --chain exclude each other");
-}
-
-/// A job that waits for another may find files that are not there yet. Of very many points the first and the last are
-/// looked at.
-void check_files(const Submission& s) {
-  constexpr size_t kMostChecked = 1000;
-  if (s.sbatch_options.has(kDependency)) return;
-  const std::filesystem::path directory =
-      std::filesystem::path(absolute_path(".", ExitCode::environment)) / s.sbatch_options.value_of(kChdir).value_or("");
-  const size_t last = s.num_runs() - 1, step = s.num_runs() > kMostChecked ? std::max<size_t>(last, 1) : 1;
-  for (const std::string& file : s.files) {
-    const bool is_shared = s.path_of(file, 0) == file;
-    for (size_t i = 0; i <= (is_shared ? 0 : last); i += step) InputFile(directory / s.path_of(file, i));
-  }
-}
-
-/// Also finds out which points an array has.
-void check(Submission& s) {
-  check_time(s.options);
-  check_texts(s);
-  if (s.is_array()) {
-    // Another cluster's limit is not asked for.
-    const bool elsewhere = s.sbatch_options.has(kClusters);
-    s.indices = array_indices(s.options.array, elsewhere ? kLargestArraySize : max_array_size());
-    check_array(s);
-  }
-  check_files(s);
 }
 
 std::string own_path() {
@@ -210,13 +111,17 @@ std::set<std::string> chosen_options(const Submission& s) {
   return chosen;
 }
 
-BatchScript make_script(const Submission& s, const RunDirectory& first) {
+BatchScript make_script(const Submission& s, const std::string& mark) {
   const SubmitOptions& o = s.options;
   BatchScript script;
   script.program = own_path();
   script.job = s.job;
   script.arguments = s.arguments;
   script.run = s.run;
+  script.mark = mark;
+  const RunDirectory first = s.run_directory(0);
+  const bool has_own_log = s.sbatch_options.has(kOutput) || s.sbatch_options.has(kError);
+  script.is_local = !mark.empty() && !has_own_log && !local_disk_of(first.root()).empty();
   // Slurm's patterns: %j a job, %A and %a an array's task, %% a percent sign.
   const std::string attempts = std::regex_replace(first.attempts_path().native(), std::regex("%"), "%%");
   script.log = attempts + (s.is_array() ? "/%A_%a.log" : "/%j.log");
@@ -257,27 +162,70 @@ void record(const Submission& s, const std::vector<std::string>& ids) {
     record_submission(s.run_directory(i), {fmt::format("{}_{}", ids.front(), s.indices[i])});
 }
 
-bool has_ended(const std::string& job) {
-  const std::vector<SlurmJob> tasks = find_jobs(job);
-  return std::ranges::all_of(tasks, [](const SlurmJob& task) { return task.has_ended(); });
-}
+/// Makes the run directories and queues their jobs, or nothing.
+class Queue {
+ public:
+  Queue(const Submission& s, Environment environment) : s_(s), environment_(std::move(environment)) {}
 
-/// Waits until Slurm is done with the last job; the exit code of the first run that is not complete.
-int wait_for(const std::string& last, const Submission& s) {
-  constexpr int kTimes = 5;  // an answer may fail now and then, and an empty one looks like the end
-  for (int ended = 0; ended < kTimes; ended = has_ended(last) ? ended + 1 : 0)
-    std::this_thread::sleep_for(std::chrono::seconds(1));
-  int code = static_cast<int>(ExitCode::complete);
-  for (size_t i = 0; i < s.num_runs(); ++i) {
-    const RunDirectory run = s.run_directory(i);
-    const std::optional<RunState> state = run.find_state();
-    if (!state) fail(ExitCode::environment, "job {} ended and left no state in {}", last, run.root().native());
-    const bool over = state->status == RunStatus::complete || state->status == RunStatus::failed;
-    log::info("{} is {}{}", run.root().native(), name_of(state->status),
-              state->message.empty() ? "" : ": " + state->message);
-    if (code == 0) code = over ? state->exit_code : static_cast<int>(ExitCode::interrupted);
+  /// The jobs' ids: of a chain, or one.
+  std::vector<std::string> submit(const std::vector<std::string>& holders) {
+    const std::string mark = "submitted-" + LeaseHolder::self().nonce;
+    script_ = s_.run_directory(0).root() / "batch.sh";
+    NewFiles files;
+    for (size_t i = 0; i < s_.num_runs(); ++i) {
+      files.create(s_.run_directory(i));
+      files.write(s_.run_directory(i).attempts_path() / mark, "");
+    }
+    files.write(script_, render(make_script(s_, mark)));
+    ::chmod(script_.c_str(), 0755);
+    try {
+      queue(first_arguments(holders));
+    } catch (const SbatchRefusal&) {
+      throw;
+    } catch (const std::exception&) {
+      files.keep();  // a job may be queued
+      throw;
+    }
+    files.keep();
+    for (int64_t i = 0; i < s_.options.chain; ++i)
+      queue({"--dependency=afternotok:" + ids_.back(), "--kill-on-invalid-dep=yes", script_.native(), ids_.back()});
+    return ids_;
   }
-  return code;
+
+ private:
+  void queue(const std::vector<std::string>& arguments) {
+    ids_.push_back(sbatch(arguments, environment_));
+    std::cout << ids_.back() << std::endl;
+    record(s_, ids_);  // each at once: the next may be refused
+  }
+
+  /// Behind the holders as well as behind what the user named: the command line wins over the script.
+  std::vector<std::string> first_arguments(const std::vector<std::string>& holders) const {
+    if (holders.empty()) return {script_.native()};
+    std::string dependency = fmt::format("--dependency=afterany:{}", fmt::join(holders, ":"));
+    if (const auto own = s_.sbatch_options.value_of(kDependency)) dependency += "," + *own;
+    return {dependency, script_.native()};
+  }
+
+  const Submission& s_;
+  const Environment environment_;
+  std::filesystem::path script_;
+  std::vector<std::string> ids_;
+};
+
+/// The jobs to queue behind.
+std::vector<std::string> holders_of(const Submission& s) {
+  if (s.options.no_dependency) return {};
+  const std::vector<std::string> holders = jobs_at_work(s);
+  if (holders.empty()) return {};
+  const std::string own = s.sbatch_options.value_of(kDependency).value_or("");
+  const std::string held = fmt::format("the run is in the hands of job {}", fmt::join(holders, ", "));
+  if (own.find('?') != std::string::npos) {  // any of them suffices: there is no way to add one that must be
+    log::warning("{}, but --dependency {} leaves no room for it: the new job may end with 78", held, own);
+    return {};
+  }
+  log::info("{}: queued behind it (--no-dependency: beside it)", held);
+  return holders;
 }
 
 }  // namespace
@@ -310,7 +258,9 @@ void SubmitOptions::describe(OptionSet& o) {
   o.group("How");
   o.add("chain", within(&chain, 0, 1000), "N", "N successors that resume it, where requeueing is not allowed");
   o.add("array", &array, "INDICES", "independent points: %a in the job's options is the index");
-  o.add("wait", &wait, "", "wait for the end; the run's exit code");
+  o.add("no-dependency", &no_dependency, "",
+        "do not queue behind a job that has the run; the later one may end with 78");
+  o.add("wait", &wait, "", "wait for the end of what is submitted, and end with its exit code");
   o.add("dry-run", &dry_run, "", "print the script and touch nothing");
 }
 
@@ -318,29 +268,17 @@ int run_submit(Runtime&, std::span<const std::string> args) {
   Submission s;
   if (!parse(args, s)) return 0;
   check(s);
-  const RunDirectory first = s.run_directory(0);
-  const std::string text = render(make_script(s, first));
+  check_earlier_runs(s);
   const Environment environment = sbatch_environment(chosen_options(s));
   if (s.options.dry_run) {
-    std::cout << text;
+    std::cout << render(make_script(s, ""));
     return 0;
   }
-  for (size_t i = 0; i < s.num_runs(); ++i) s.run_directory(i).create();
-  const std::filesystem::path path = first.root() / "batch.sh";
-  write_file_atomically(path, text);
-  ::chmod(path.c_str(), 0755);
-
-  std::vector<std::string> ids;
-  const auto queue = [&](const std::vector<std::string>& arguments) {
-    ids.push_back(sbatch(arguments, environment));
-    std::cout << ids.back() << std::endl;
-    record(s, ids);  // each at once: the next may be refused
-  };
-  queue({path.native()});
-  for (int64_t i = 0; i < s.options.chain; ++i)
-    queue({"--dependency=afternotok:" + ids.back(), "--kill-on-invalid-dep=yes", path.native(), ids.back()});
-  log::info("submitted: switchyard status {} tells how it stands", first.root().native());
-  return s.options.wait ? wait_for(ids.back(), s) : 0;
+  const std::vector<std::string> holders = holders_of(s);
+  report_request(s);
+  const std::vector<std::string> ids = Queue(s, environment).submit(holders);
+  report_jobs(s, ids);
+  return s.options.wait ? wait_for(ids, s) : 0;
 }
 
 }  // namespace switchyard

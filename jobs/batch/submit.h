@@ -13,7 +13,7 @@ struct SubmitOptions {
   std::string mpi = "pmix", srun_flags;
   std::vector<std::string> module, setup;
   int64_t nodes = 0, tasks_per_node = 0, cpus_per_task = 0, gpus_per_node = 0, signal_seconds = 180, chain = 0;
-  bool wait = false, dry_run = false;
+  bool no_dependency = false, wait = false, dry_run = false;
 
   void describe(OptionSet& o);
 };

@@ -165,6 +165,11 @@ int64_t longest_record(Communicator& world, const ScoringInput& input, int64_t m
   return world.all_reduce_one(longest, ReduceOp::max);
 }
 
+int64_t default_chunk_records(const ScoringInput& input) {
+  const int64_t mean_length = std::max<int64_t>(1, input.num_tokens() / std::max<int64_t>(1, input.num_records()));
+  return std::max<int64_t>(1, kChunkTokens / mean_length);
+}
+
 ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, const ScoringInput& input,
                      int64_t longest_record, const MachineShare& machine, const RunDirectory& run) {
   ScorePlan plan;
@@ -189,9 +194,7 @@ ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, con
 
   plan.num_records = input.num_records();
   plan.num_tokens = input.num_tokens();
-  const int64_t mean_length = std::max<int64_t>(1, plan.num_tokens / std::max<int64_t>(1, plan.num_records));
-  plan.chunk_records =
-      options.chunk_records > 0 ? options.chunk_records : std::max<int64_t>(1, kChunkTokens / mean_length);
+  plan.chunk_records = options.chunk_records > 0 ? options.chunk_records : default_chunk_records(input);
   plan.num_chunks = (plan.num_records + plan.chunk_records - 1) / plan.chunk_records;
   if (plan.num_chunks > kMaxChunks)
     fail(ExitCode::usage, "--chunk-records {} makes {} chunks of the {} records, at most {}", plan.chunk_records,

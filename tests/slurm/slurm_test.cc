@@ -10,6 +10,7 @@
 
 #include "tests/slurm/cluster.h"
 #include "tests/support/score_case.h"
+#include "tests/support/temporary_directory.h"
 
 namespace switchyard {
 namespace {
@@ -342,7 +343,9 @@ TEST_F(SlurmTest, TenAtOnceOfWhichTwoWantTheSameRun) {
   const Words one_rank = {"--nodes", "1", "--tasks-per-node", "1", "--ep", "1"};
   // The two that share a run last longer than it takes to see that a lease is renewed.
   const ClusterRun shared = new_run();
-  const std::string jobs[] = {shared.submit(slow_options(one_rank)), shared.submit(slow_options(one_rank))};
+  Words beside = one_rank;
+  beside.push_back("--no-dependency");
+  const std::string jobs[] = {shared.submit(slow_options(beside)), shared.submit(slow_options(beside))};
   std::vector<ClusterRun> runs;
   for (int i = 0; i < 8; ++i) {
     runs.emplace_back(*cluster_, root_ / ("ten-" + std::to_string(i)));
@@ -360,6 +363,37 @@ TEST_F(SlurmTest, TenAtOnceOfWhichTwoWantTheSameRun) {
   EXPECT_EQ(cluster_->job_field(loser, "ExitCode"), "78:0");
   const std::string log = shared.file("attempts/" + loser + ".0/stderr.log");
   EXPECT_NE(log.find("job " + winner), std::string::npos) << log;
+}
+
+TEST_F(SlurmTest, ASecondJobForARunWaitsForTheFirst) {
+  const ClusterRun run = new_run();
+  const std::string first = run.submit(slow_options());
+  ASSERT_TRUE(has_begun(run, 1));
+  const std::string second = run.submit(options());
+  EXPECT_TRUE(cluster_->job_field(second, "Dependency").starts_with("afterany:" + first));
+  // Meanwhile a set-up that fails: said where a person looks.
+  const ClusterRun other(*cluster_, root_ / "set-up");
+  other.submit(options({"--setup", "no_such_program --now"}));
+  EXPECT_TRUE(within(20s, [&] { return other.state() == "failed"; })) << other.status().dump(2);
+  const Json status = other.status();
+  EXPECT_EQ(status.at("exit_code"), 69);
+  EXPECT_NE(status.at("message").get<std::string>().find("no_such_program --now"), std::string::npos) << status.dump(2);
+  cluster_->output_of({"scancel", first});
+  expect_complete(run);
+  EXPECT_TRUE(within(10s, [&] { return cluster_->job_field(second, "JobState") == "COMPLETED"; }));
+}
+
+TEST_F(SlurmTest, ARunDirectoryThatNodesDoNotSeeIsSaid) {
+  if (!cluster_->has_namespaces()) GTEST_SKIP() << "no /tmp of each node's own here";
+  const ClusterRun run(*cluster_, "/tmp/run");
+  const std::string job = run.submit(options());
+  EXPECT_TRUE(within(30s, [&] { return cluster_->job_field(job, "JobState") == "FAILED"; }));
+  EXPECT_EQ(cluster_->job_field(job, "ExitCode"), "69:0");
+  const std::string text = "does not see the run directory /tmp/run";
+  EXPECT_NE(cluster_->exec({"scontrol", "show", "job", job}).out.find(text), std::string::npos);
+  const std::filesystem::path log = "slurm-" + job + ".out";  // where it was submitted
+  EXPECT_NE(test::bytes_of_file(log).find(text), std::string::npos);
+  std::filesystem::remove(log);
 }
 
 TEST_F(SlurmTest, DoctorFindsPlantedFaults) {

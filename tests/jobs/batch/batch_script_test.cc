@@ -48,6 +48,9 @@ class BatchScriptTest : public ::testing::Test {
     return *run_command(argv, variables);
   }
 
+  /// What a message to `status` is written to.
+  std::string attempt_log() const { return test::bytes_of_file(directory_ / run_ / "attempts/17.0/stderr.log"); }
+
   test::TemporaryDirectory directory_;
   std::string run_ = "run's";
 };
@@ -121,6 +124,104 @@ TEST_F(BatchScriptTest, SetupLinesMayUseVariablesThatAreNotSet) {
   s.setup = {"export SEEN=\"[$NOT_SET_ANYWHERE]\""};
   tool("srun", "echo \"$SEEN\"");
   EXPECT_EQ(run(s).out, "[]\n");
+}
+
+TEST_F(BatchScriptTest, ASetupLineThatFailsEndsTheJobWithItsWords) {
+  tool("switchyard", "echo \"$*\" >>" + (directory_ / "settled").native());
+  directory_.write("broken.sh", "false\nno_such_program\n");
+  for (const auto& [line, words] :
+       {std::pair<std::string, std::string>("ls /gone", "exit code 2: ls /gone: "),
+        {"no_such_program --now  # a comment", "exit code 127: no_such_program --now  # a comment: "},
+        {"source /gone.sh", "exit code 1: source /gone.sh: "},
+        {"source " + (directory_ / "broken.sh").native(), "exit code 127: source "},
+        {"echo it is so >&2; exit 3", "exit code 3"},
+        {"echo it is so >&2; exit 0", "exit code 0"},
+        {"set -e; false", "exit code 1: set -e; false: "},
+        {"if true; then false; fi", "exit code 1: if true; then false; fi"}}) {
+    BatchScript s = example();
+    s.setup = {"export FINE=1", line, "echo too late"};
+    std::filesystem::remove_all(directory_ / run_);
+    const CommandResult result = run(s);
+    EXPECT_EQ(result.exit_code, 69) << line << result.err;
+    EXPECT_EQ(result.out, "") << line;
+    EXPECT_NE(result.err.find("error: set-up failed with " + words), std::string::npos) << line << result.err;
+    EXPECT_NE(attempt_log().find("] error: set-up failed with " + words), std::string::npos) << line << attempt_log();
+    const bool speaks = line.starts_with("echo");
+    EXPECT_EQ(attempt_log().find("it is so") != std::string::npos, speaks) << attempt_log();
+  }
+  EXPECT_NE(test::bytes_of_file(directory_ / "settled").find("settle " + (directory_ / run_).native() + " --rc 69\n"),
+            std::string::npos);
+}
+
+TEST_F(BatchScriptTest, WhatIsNoFailureOfASetupLinePasses) {
+  BatchScript s = example();
+  directory_.write("careless.sh", "false\ntrue\n");
+  s.setup = {"[ -e /gone ] && export GONE=1",
+             "ls /gone || true",
+             "if [ -e /gone ]; then",
+             "  export GONE=2",
+             "fi",
+             "source " + (directory_ / "careless.sh").native(),
+             "echo words >&2"};
+  const CommandResult result = run(s);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("srun"), std::string::npos);
+  EXPECT_NE(result.err.find("words"), std::string::npos) << "nobody sees what a line says";
+}
+
+TEST_F(BatchScriptTest, AModuleThatIsNotLoadedEndsTheJobWhateverModuleReturns) {
+  const auto code_of = [&](const std::string& body) {
+    BatchScript s = example();
+    s.modules = {"openmpi/4", "hdf5"};
+    s.program = directory_ / "bin" / "switchyard";
+    s.run = directory_ / run_;
+    directory_.write("batch.sh", "module() { " + body + "; }\n" + render(s));
+    const std::string path = (directory_ / "bin").native() + ":/usr/bin:/bin";
+    std::filesystem::remove_all(directory_ / run_);
+    return run_command({"bash", directory_ / "batch.sh"},
+                       std::map<std::string, std::string>{{"PATH", path}, {"SLURM_JOB_ID", "17"}})
+        ->exit_code;
+  };
+  const std::string load = "export LOADEDMODULES=$LOADEDMODULES:$2";
+  EXPECT_EQ(code_of(load), 0);
+  EXPECT_EQ(code_of(load + "/1.14; echo 'a word of the site' >&2"), 0);
+  EXPECT_EQ(code_of("export LOADEDMODULES=openmpi/4:hdf5/1.14; echo 'is loaded already' >&2"), 0);
+  EXPECT_EQ(code_of("[ $2 = hdf5 ] && echo 'unknown module' >&2 && return 1; " + load), 69);
+  EXPECT_NE(attempt_log().find("exit code 1: module load hdf5: unknown module"), std::string::npos) << attempt_log();
+  EXPECT_EQ(code_of("echo 'ModuleCmd_Load.c(213):ERROR:105: Unable to locate a modulefile' >&2"), 69);
+  EXPECT_NE(attempt_log().find("is_loaded openmpi/4: ModuleCmd_Load.c"), std::string::npos) << attempt_log();
+}
+
+TEST_F(BatchScriptTest, ARunDirectoryThatTheBatchHostDoesNotSeeIsSaidWhereItCanBeRead) {
+  BatchScript s = example();
+  s.mark = "submitted-1";
+  const CommandResult result = run(s, {{"SLURM_SUBMIT_DIR", directory_.path()}});
+  EXPECT_EQ(result.exit_code, 69);
+  EXPECT_FALSE(std::filesystem::exists(directory_ / run_)) << "another host's directory was made here";
+  const std::string text = "does not see the run directory " + (directory_ / run_).native();
+  for (const std::string& place :
+       {result.err, result.out, test::bytes_of_file(directory_ / "slurm-17.out")})  // out: scontrol's words
+    EXPECT_NE(place.find(text), std::string::npos) << place;
+}
+
+TEST_F(BatchScriptTest, NodesThatDoNotSeeTheRunDirectoryAreNamed) {
+  BatchScript s = example();
+  s.mark = "submitted-1";
+  std::filesystem::create_directories(directory_ / run_ / "attempts");
+  directory_.write(run_ + "/attempts/submitted-1", "");
+  // Node n2 looks elsewhere.
+  tool("srun", R"(case "$*" in *" look "*) ;; *) echo ranks; exit ;; esac
+while [ "$1" != bash ]; do shift; done
+HOSTNAME=n1 bash -c "${3/\$HOSTNAME/n1}" "$4" "$5"; bash -c "${3/\$HOSTNAME/n2}" "$4" "$5$BLIND"; exit "${LOOK_RC:-0}")");
+  EXPECT_EQ(run(s, {{"SLURM_JOB_NUM_NODES", "2"}}).out, "ranks\n");
+  EXPECT_EQ(run(s, {{"SLURM_JOB_NUM_NODES", "1"}, {"BLIND", "x"}}).out, "ranks\n");
+  const CommandResult unknown = run(s, {{"SLURM_JOB_NUM_NODES", "2"}, {"LOOK_RC", "1"}});
+  EXPECT_EQ(unknown.out, "ranks\n");
+  EXPECT_NE(unknown.err.find("unknown"), std::string::npos) << unknown.err;
+  const CommandResult blind = run(s, {{"SLURM_JOB_NUM_NODES", "2"}, {"BLIND", "x"}});
+  EXPECT_EQ(blind.exit_code, 69);
+  EXPECT_EQ(blind.out, "");
+  EXPECT_NE(attempt_log().find("error: n2: expected to see the run directory"), std::string::npos) << attempt_log();
 }
 
 TEST_F(BatchScriptTest, WithoutAnAnswerOfSqueueTheRanksKnowNoEnd) {

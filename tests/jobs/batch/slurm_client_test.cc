@@ -49,6 +49,34 @@ TEST_F(SlurmClientTest, NoVariableChangesWhatIsRead) {
   EXPECT_NE(test::bytes_of_file(seen).find("SLURM_TIME_FORMAT=standard\n"), std::string::npos);
 }
 
+TEST(ParseJobsTest, KnowsHowTheScriptEndedAndWhatItSaid) {
+  const auto jobs = parse_jobs(
+      "JobId=18 ArrayJobId=17 ArrayTaskId=3 JobState=FAILED Restarts=0 ExitCode=69:0 Comment=switchyard: n1 is blind: "
+      "why? StdErr=/x Power=\nJobId=19 JobState=FAILED Restarts=0 ExitCode=0:53 Comment=mine StdErr=/x\n");
+  ASSERT_EQ(jobs.size(), 2u);
+  EXPECT_EQ(jobs[0].id, "17_3");
+  EXPECT_EQ(jobs[0].number, "18");
+  EXPECT_EQ(jobs[0].exit_code, 69);
+  EXPECT_EQ(jobs[0].comment, "switchyard: n1 is blind: why?");
+  EXPECT_EQ(jobs[1].signal, 53);
+  EXPECT_EQ(jobs[1].comment, "");
+}
+
+TEST(ParseNodesTest, TakesSinfosLines) {
+  const auto nodes = parse_nodes(
+      "batch*|64|gpu:a100:4(S:0-1),gpu:h100:2,shard:8|1-00:00:00|idle\nold|4+|(null)|infinite|down*\nWelcome\n");
+  ASSERT_EQ(nodes.size(), 2u);
+  EXPECT_EQ(nodes[0].partition, "batch");
+  EXPECT_TRUE(nodes[0].is_default);
+  EXPECT_EQ(nodes[0].cores, 64);
+  EXPECT_EQ(nodes[0].gpus, 6);
+  EXPECT_EQ(nodes[0].time_limit, "1-00:00:00");
+  EXPECT_FALSE(nodes[1].is_default);
+  EXPECT_EQ(nodes[1].cores, 4);
+  EXPECT_EQ(nodes[1].gpus, 0);
+  EXPECT_EQ(nodes[1].state, "down*");
+}
+
 TEST_F(SlurmClientTest, TheLimitOfArraysIsSlurmsOwn) {
   scontrol("echo 'MaxArraySize            = 1001'; echo 'MaxDBDMsgs              = 20008'");
   EXPECT_EQ(max_array_size(), 1001);
