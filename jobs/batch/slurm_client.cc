@@ -68,7 +68,7 @@ std::vector<SlurmJob> parse_jobs(const std::string& text) {
         fields.emplace(word.substr(0, equals), word.substr(equals + 1));
     if (!fields.contains("JobId") || !fields.contains("JobState")) continue;
     SlurmJob job;
-    job.id = fields["JobId"];
+    job.id = job.number = fields["JobId"];
     if (fields.contains("ArrayTaskId")) job.id = fields["ArrayJobId"] + "_" + fields["ArrayTaskId"];
     job.state = fields["JobState"];
     job.reason = fields["Reason"];
@@ -76,7 +76,11 @@ std::vector<SlurmJob> parse_jobs(const std::string& text) {
     job.time_limit = fields["TimeLimit"];
     job.run_time = fields["RunTime"];
     job.start_time = fields["StartTime"];
+    job.end_time = fields["EndTime"];
+    job.preempt_time = fields["PreemptTime"];
+    job.exit_code = fields["ExitCode"];
     job.restarts = std::atoi(fields["Restarts"].c_str());
+    job.num_nodes = std::atoll(fields["NumNodes"].c_str());
     jobs.push_back(std::move(job));
   }
   return jobs;
