@@ -71,8 +71,10 @@ void append(std::string& message, const std::string& more) {
 
 /// A pending job's reason, and when it may start.
 std::string why_pending(const SlurmJob& job) {
+  std::string why = job.reason == "None" ? "" : job.reason;
   const bool has_time = !job.start_time.empty() && job.start_time != "Unknown" && job.start_time != "N/A";
-  return has_time ? fmt::format("{}, to start {}", job.reason, job.start_time) : job.reason;
+  if (has_time) why += fmt::format("{}to start {}", why.empty() ? "" : ", ", job.start_time);
+  return why;
 }
 
 class Reporter {
@@ -148,22 +150,27 @@ class Reporter {
     const SlurmJob& job = *jobs_.slurm;
     if (job.state == "SUSPENDED") append(message, "suspended by Slurm");
     if (job.is_pending()) append(message, why_pending(job));
-    if (job.has_ended() && report_.state != "complete" && report_.state != "failed") append(message, end_of(job));
+    if (job.has_ended() && report_.state != "complete" && report_.state != "failed")
+      append(message, fmt::format("job {} {}", job.id, end_of(job)));
     if (!job.has_ended() && job.restarts > 0 && !is_current()) append(message, why_restarted(job));
   }
 
   /// Of the attempt before.
   std::string why_restarted(const SlurmJob& job) const {
     const std::filesystem::path attempt = run_.attempts_path() / fmt::format("{}.{}", job.number, job.restarts - 1);
-    std::string why = slurm_notice(attempt);
-    if (why.empty() && last_ && last_->attempt == attempt.filename()) why = last_->message;
-    if (why.empty()) why = "requeued from outside, or after the loss of a node";
+    const bool spoke = last_ && last_->attempt == attempt.filename() && !is_at_work(name_of(last_->status));
+    std::string why = spoke ? last_->message : "";
+    std::error_code unknown;
+    if (std::filesystem::exists(attempt / "end.json", unknown)) return "the attempt before: " + why;
+    // Its script was ended before it could ask Slurm.
+    const std::string notice = slurm_notice(attempt);
+    append(why, notice.empty() ? "requeued from outside: by an operator, a preemption or the loss of a node" : notice);
     return "the attempt before: " + why;
   }
 
   /// How a job ended, with what its last attempt, or Slurm in its log, says.
   std::string end_of(const SlurmJob& job) const {
-    std::string text = fmt::format("job {} {}", job.id, why_ended(job));
+    std::string text = why_ended(job);
     const std::filesystem::path attempt = run_.attempts_path() / fmt::format("{}.{}", job.number, job.restarts);
     const std::string error = last_error(attempt), said = is_current() ? last_->message : "";
     if (!error.empty() && error != said && job.state != "COMPLETED") text += ": " + error;
@@ -188,8 +195,7 @@ class Reporter {
     const bool is_known = (jobs_.slurm && jobs_.slurm->number == of_job->job) ||
                           std::ranges::find(jobs_.others, of_job->job, &SlurmJob::number) != jobs_.others.end();
     const std::string error = last_error(attempt);
-    if (!is_known && !error.empty())
-      report_.others.push_back({of_job->job, "", fmt::format("job {} did not begin: {}", of_job->job, error)});
+    if (!is_known && !error.empty()) report_.others.push_back({of_job->job, "", "did not begin: " + error});
   }
 
   void estimate() {

@@ -67,15 +67,19 @@ std::string cost_text(const RunCost& cost) {
   return text;
 }
 
+/// "job 18 FAILED: failed with exit code 66"; Slurm may have forgotten the state.
+std::string text_of(const OtherJob& job) {
+  std::string text = "job " + job.id;
+  if (!job.state.empty()) text += " " + job.state;
+  return job.why.empty() ? text : text + ": " + job.why;
+}
+
 /// Below a run's row, in this order.
 std::vector<std::string> notes(const RunReport& r) {
   std::vector<std::string> lines;
   if (!r.message.empty()) lines.push_back(r.message);
   for (const std::string& line : r.log_lines) lines.push_back("| " + line);
-  for (const OtherJob& other : r.others)
-    lines.push_back(other.state.empty() ? fmt::format("also: {}", other.why)
-                                        : fmt::format("also: job {} {}{}", other.id, other.state,
-                                                      other.why.empty() ? "" : ": " + other.why));
+  for (const OtherJob& other : r.others) lines.push_back("also: " + text_of(other));
   if (r.cost && r.has_ended()) lines.push_back(cost_text(*r.cost));
   return lines;
 }

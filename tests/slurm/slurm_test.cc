@@ -361,6 +361,53 @@ TEST_F(SlurmTest, TenAtOnceOfWhichTwoWantTheSameRun) {
   EXPECT_NE(log.find("job " + winner), std::string::npos) << log;
 }
 
+TEST_F(SlurmTest, StatusFollowsTheJobAtWorkAndNamesTheOthers) {
+  const ClusterRun run = new_run(), held(*cluster_, root_ / "held");
+  const std::string job = run.submit(slow_options());
+  cluster_->output_of({"scancel", held.submit(options(), {"--hold"})});
+  EXPECT_EQ(held.state(), "cancelled") << held.status().dump(2);
+  test::write_text_input(root_ / "other.h5", 500, 60);
+  ASSERT_TRUE(has_begun(run));
+  const std::string refused = run.submit(options({"--input", root_ / "other.h5", "--lease-timeout", "12"}));
+  const auto other = [&] { return run.status().at("other_jobs").at(0); };
+  ASSERT_TRUE(within(40s, [&] { return other().at("state") == "FAILED"; })) << run.status().dump(2);
+  EXPECT_EQ(other().at("id"), refused);
+  EXPECT_NE(other().at("why").get<std::string>().find("exit code 78: "), std::string::npos) << other().dump();
+  EXPECT_EQ(run.status().at("job"), job);
+}
+
+TEST_F(SlurmTest, ARunOfAScriptOfOnesOwnHasItsJobInStatus) {
+  const ClusterRun run = new_run();
+  const std::string command = std::string("LD_PRELOAD=") + SWITCHYARD_SLOW_DISK +
+                              " SLOW_READ_MILLISECONDS=5 srun --mpi=pmix " + SWITCHYARD_PROGRAM +
+                              " score --dtype f32 --chunk-records 120 --ep 4 --model " + SWITCHYARD_DEMO_MODEL +
+                              " --input " + (root_ / "input.h5").native() + " --run " + run.path().native();
+  const std::string job = cluster_->output_of({"sbatch", "--parsable", "--requeue", "--nodes=2", "--ntasks-per-node=2",
+                                               "--output=/dev/null", "--wrap=" + command});
+  ASSERT_TRUE(has_begun(run));
+  EXPECT_EQ(run.state(), "running");
+  EXPECT_EQ(run.status().at("job"), job);
+  cluster_->output_of({"scontrol", "requeue", job});
+  const Json status = run.status();
+  EXPECT_EQ(status.at("state"), "requeued") << status.dump(2);
+  EXPECT_EQ(status.at("job"), job);
+  EXPECT_GE(status.at("chunks_done"), 3);
+}
+
+TEST_F(SlurmTest, DoctorAloneLooksAtSlurmAndTakesNothingForShared) {
+  const std::string site = root_ / "site.cfg";
+  const auto alone = cluster_->exec({SWITCHYARD_PROGRAM, "doctor", "--run", "/tmp", "--write-site", site});
+  EXPECT_EQ(alone.exit_code, 0) << alone.out << alone.err;
+  EXPECT_EQ(alone.out.find("is shared"), std::string::npos) << alone.out;
+  EXPECT_NE(alone.out.find("batch (default): 4 nodes of 4 cores"), std::string::npos) << alone.out;
+  EXPECT_NE(alone.out.find("pmix"), std::string::npos) << alone.out;
+  const auto again = cluster_->exec({SWITCHYARD_PROGRAM, "doctor", "--write-site", site});
+  EXPECT_EQ(again.exit_code, 73) << again.out << again.err;
+  Words submit = {SWITCHYARD_PROGRAM, "submit", "score", "--model", SWITCHYARD_DEMO_MODEL, "--dry-run", "--site", site};
+  submit.insert(submit.end(), {"--input", root_ / "input.h5", "--run", root_ / "dry"});
+  EXPECT_NE(cluster_->output_of(submit).find("#SBATCH --partition=batch\n"), std::string::npos);
+}
+
 TEST_F(SlurmTest, DoctorFindsPlantedFaults) {
   const std::string program = SWITCHYARD_PROGRAM, shared = root_;
   const auto doctor = [&](Words srun, const Words& more) {
