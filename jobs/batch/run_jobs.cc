@@ -140,8 +140,9 @@ class Chooser {
 std::optional<SlurmJob> find_job(const std::string& id) {
   std::vector<SlurmJob> jobs = find_jobs(id);
   if (jobs.empty()) return std::nullopt;
-  // An array's number may be one of its tasks' as well.
+  // An array's number is that of one of its tasks as well; tasks that wait have a line together.
   const auto exact = std::ranges::find_if(jobs, [&](const SlurmJob& job) { return job.id == id || job.number == id; });
+  if (exact == jobs.end() && id.find('_') == std::string::npos) return std::nullopt;
   SlurmJob job = exact == jobs.end() ? jobs.front() : *exact;
   simplify(job);
   return job;

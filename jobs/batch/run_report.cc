@@ -173,7 +173,11 @@ class Reporter {
     std::string text = why_ended(job);
     const std::filesystem::path attempt = run_.attempts_path() / fmt::format("{}.{}", job.number, job.restarts);
     const std::string error = last_error(attempt), said = is_current() ? last_->message : "";
-    if (!error.empty() && error != said && job.state != "COMPLETED") text += ": " + error;
+    if (!error.empty() && error != said && job.state != "COMPLETED") return text + ": " + error;
+    std::error_code unknown;
+    const std::filesystem::path log = run_.attempts_path() / (job.id + ".log");  // of the script that submit writes
+    if (error.empty() && job.state == "FAILED" && std::filesystem::exists(log, unknown))
+      text += "; see " + log.native();
     return text;
   }
 

@@ -103,7 +103,8 @@ class Settler {
   void add_cause() {
     if (state_.status != RunStatus::interrupted || state_.exit_code != static_cast<int>(ExitCode::interrupted)) return;
     const std::string why = cause();
-    if (!why.empty() && !state_.message.ends_with(")")) state_.message += fmt::format(" ({})", why);
+    const std::string words = why.empty() ? "" : fmt::format(" ({})", why);
+    if (!state_.message.ends_with(words)) state_.message += words;
   }
 
   std::string cause() const {

@@ -9,6 +9,7 @@
 #include "io/lease.h"
 #include "jobs/batch/attempt_log.h"
 #include "jobs/batch/submissions.h"
+#include "jobs/job.h"
 #include "tests/support/environment.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temporary_directory.h"
@@ -402,6 +403,26 @@ TEST_F(StatusTest, AFolderStandsForItsRunsAndABadOneForARow) {
   EXPECT_EQ(states, (std::vector<std::string>{"new", "complete", "error", "error", "error"}));
   EXPECT_NE(reports[0].message.find("queued no job"), std::string::npos) << reports[0].message;
   EXPECT_TRUE(std::ranges::all_of(reports, &RunReport::has_ended));
+}
+
+TEST_F(StatusTest, WatchesTheFolderItIsInUntilAllHaveEnded) {
+  run_.create();
+  record_submission(run_, {"17"});
+  slurm("echo JobId=17 JobState=$(if [ -e " + (directory_ / "seen").native() +
+        " ]; then echo CANCELLED; else echo PENDING; fi)\n" + "touch " + (directory_ / "seen").native());
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(directory_.path());
+  Pulse pulse;
+  const auto self = make_self_communicator();
+  Runtime runtime{*self, pulse};
+  const std::string args[] = {"--watch", "--every", "1"};
+  ::testing::internal::CaptureStdout();
+  const int code = run_status(runtime, args);
+  const std::string out = ::testing::internal::GetCapturedStdout();
+  std::filesystem::current_path(before);
+  EXPECT_EQ(code, 0);
+  EXPECT_NE(out.find("run  queued "), std::string::npos) << out;
+  EXPECT_NE(out.find("run  cancelled "), std::string::npos) << out;
 }
 
 }  // namespace
