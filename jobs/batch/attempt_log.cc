@@ -80,14 +80,14 @@ std::string slurm_notice(const std::filesystem::path& attempt) {
   struct Notice {
     std::string_view words, cause;
   };
-  // slurmstepd: error: *** STEP 17.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO PREEMPTION ***
+  // slurmstepd-n1: error: *** STEP 17.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO PREEMPTION ***
   constexpr std::array<Notice, 5> kNotices = {{{"DUE TO PREEMPTION", "preempted"},
                                                {"DUE TO TIME LIMIT", "the time limit was reached"},
                                                {"DUE TO NODE FAILURE", "a node failed"},
                                                {"srun: error: Node failure on", "a node failed"},
                                                {"DUE TO JOB REQUEUE", "requeued from outside (scontrol requeue)"}}};
   for (const std::string& line : log_of(attempt)) {
-    if (!line.starts_with("slurmstepd: ") && !line.starts_with("srun: ")) continue;
+    if (!line.starts_with("slurmstepd") && !line.starts_with("srun: ")) continue;
     const auto* found = std::ranges::find_if(
         kNotices, [&](const Notice& notice) { return line.find(notice.words) != std::string::npos; });
     if (found != kNotices.end()) return std::string(found->cause);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <ctime>
 #include <fstream>
+#include <string>
 #include <vector>
 
 #include "io/attempts.h"
@@ -16,6 +17,7 @@ namespace switchyard {
 namespace {
 
 struct Span {
+  std::string job;             ///< empty: without Slurm
   int64_t start = 0, end = 0;  ///< seconds since 1970
   int64_t nodes = 0;           ///< 0: not known
 };
@@ -47,64 +49,77 @@ int64_t last_sign(const RunDirectory& run, const Attempt& attempt, bool is_last)
   return time;
 }
 
-/// As many as Slurm gives the attempt's job; 0: not known.
-int64_t nodes_of(const Attempt& attempt, const RunJobs& jobs) {
-  const auto of_job = slurm_attempt(attempt.name());
-  if (!of_job) return 0;
-  if (jobs.slurm && jobs.slurm->number == of_job->job) return jobs.slurm->num_nodes;
-  const auto found = std::ranges::find(jobs.others, of_job->job, &SlurmJob::number);
+/// As many as Slurm gives the job; 0: not known.
+int64_t nodes_of(const std::string& job, const RunJobs& jobs) {
+  if (jobs.slurm && jobs.slurm->number == job) return jobs.slurm->num_nodes;
+  const auto found = std::ranges::find(jobs.others, job, &SlurmJob::number);
   return found == jobs.others.end() ? 0 : found->num_nodes;
 }
 
-/// `goes_on`: it does; otherwise it ended, with or without a word.
-Span span_of(const RunDirectory& run, const Attempt& attempt, bool is_last, bool goes_on) {
-  const Json end = read_if_whole(attempt.path / "end.json");
-  const int64_t ended = integer_of(end, "time");
-  Span span{attempt.started, ended, integer_of(end, "nodes")};
-  if (span.end == 0) span.end = goes_on && is_last ? std::time(nullptr) : last_sign(run, attempt, is_last);
-  span.end = std::max(span.start, span.end);
-  return span;
+/// The attempts' spans, in order.
+std::vector<Span> spans_of(const RunDirectory& run, const RunJobs& jobs, RunPhase phase, int64_t now) {
+  std::vector<Span> spans;
+  const std::vector<Attempt> attempts = readable_attempts(run);
+  for (const Attempt& attempt : attempts) {
+    const bool is_last = &attempt == &attempts.back();
+    const Json end = read_if_whole(attempt.path / "end.json");
+    const auto of_job = slurm_attempt(attempt.name());
+    Span span{of_job ? of_job->job : "", attempt.started, integer_of(end, "time"), integer_of(end, "nodes")};
+    if (span.end == 0) span.end = is_last && phase == RunPhase::at_work ? now : last_sign(run, attempt, is_last);
+    if (span.nodes == 0 && of_job) span.nodes = nodes_of(of_job->job, jobs);
+    span.start = std::min(span.start, now);  // whatever another host's clock, or a broken file, says
+    span.end = std::clamp(span.end, span.start, now);
+    spans.push_back(std::move(span));
+  }
+  return spans;
 }
 
-/// When the attempt's job was submitted; 0: not known.
-int64_t submitted_at(const std::vector<RecordedSubmission>& submissions, const Attempt& attempt) {
-  const auto of_job = slurm_attempt(attempt.name());
-  if (!of_job) return 0;
+/// A job's attempts have as many nodes each; one that was killed has not written down how many.
+void fill_in_nodes(std::vector<Span>& spans) {
+  for (Span& span : spans)
+    for (const Span& other : spans)
+      if (span.nodes == 0 && !span.job.empty() && span.job == other.job) span.nodes = other.nodes;
+}
+
+/// When the job of an attempt was submitted; 0: not known. An array's task has a number that no submission names.
+int64_t submitted_at(const std::vector<RecordedSubmission>& submissions, const Span& span) {
+  int64_t of_array = 0;
   for (const RecordedSubmission& submission : submissions)
-    for (const std::string& id : submission.jobs)
-      if (id == of_job->job || id.find('_') != std::string::npos) return submission.time;
-  return 0;
+    for (const std::string& id : submission.jobs) {
+      if (id == span.job) return submission.time;
+      if (id.find('_') != std::string::npos && submission.time <= span.start) of_array = submission.time;
+    }
+  return span.job.empty() ? 0 : of_array;
 }
 
 }  // namespace
 
-RunCost cost_of(const RunDirectory& run, const RunJobs& jobs, bool goes_on) {
-  const std::vector<Attempt> attempts = readable_attempts(run);
+RunCost cost_of(const RunDirectory& run, const RunJobs& jobs, RunPhase phase) {
+  const int64_t now = std::time(nullptr);
+  std::vector<Span> spans = spans_of(run, jobs, phase, now);
+  if (spans.empty()) return {};
+  fill_in_nodes(spans);
   const std::vector<RecordedSubmission> submissions = all_submissions(run);
   RunCost cost;
-  cost.attempts = std::ssize(attempts);
-  if (attempts.empty()) return cost;
+  cost.attempts = std::ssize(spans);
+  int64_t first = spans.front().start, end = 0;
   double node_seconds = 0;
-  bool all_known = true;
-  int64_t first = attempts.front().started, end = 0;
-  std::string job;
-  for (const Attempt& attempt : attempts) {
-    Span span = span_of(run, attempt, &attempt == &attempts.back(), goes_on);
-    if (span.nodes == 0) span.nodes = nodes_of(attempt, jobs);
-    const int64_t submitted = submitted_at(submissions, attempt);
-    const auto of_job = slurm_attempt(attempt.name());
+  const Span* before = nullptr;
+  for (const Span& span : spans) {
+    const int64_t submitted = std::min(submitted_at(submissions, span), span.start);
     if (submitted > 0) first = std::min(first, submitted);
     // Between two attempts of a job it waits; between two jobs only once the second is there.
-    const bool came_again = of_job && of_job->job == job;
+    const bool came_again = before != nullptr && !span.job.empty() && before->job == span.job;
     const int64_t queued = came_again ? end : submitted > 0 ? std::max(submitted, end) : span.start;
     cost.waiting += std::max<int64_t>(0, span.start - queued);
     node_seconds += static_cast<double>((span.end - span.start) * span.nodes);
-    all_known = all_known && span.nodes > 0;
     end = std::max(end, span.end);
-    job = of_job ? of_job->job : "";
+    before = &span;
   }
-  cost.elapsed = end - first;
-  if (all_known) cost.node_hours = node_seconds / 3600;
+  if (phase == RunPhase::waiting) cost.waiting += now - end;
+  cost.elapsed = (phase == RunPhase::over ? end : now) - first;
+  if (std::ranges::all_of(spans, [](const Span& span) { return span.nodes > 0; }))
+    cost.node_hours = node_seconds / 3600;
   return cost;
 }
 

@@ -15,7 +15,10 @@ struct RunCost {
   std::optional<double> node_hours;  ///< empty: of some attempt it is not known how many nodes it had
 };
 
-/// Of the attempts that began. One that was killed lasted as long as it wrote something. `goes_on`: the last one does.
-RunCost cost_of(const RunDirectory& run, const RunJobs& jobs, bool goes_on);
+/// What the run is doing now.
+enum class RunPhase : uint8_t { at_work, waiting, over };
+
+/// Of the attempts that began. One that was killed lasted as long as it wrote something.
+RunCost cost_of(const RunDirectory& run, const RunJobs& jobs, RunPhase phase);
 
 }  // namespace switchyard

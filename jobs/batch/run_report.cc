@@ -93,7 +93,10 @@ class Reporter {
     tell_of_others();
     estimate();
     show_log();
-    if (RunCost cost = cost_of(run_, jobs_, !report_.has_ended()); cost.attempts > 0) report_.cost = cost;
+    const RunPhase phase = report_.has_ended()         ? RunPhase::over
+                           : is_at_work(report_.state) ? RunPhase::at_work
+                                                       : RunPhase::waiting;
+    if (const RunCost cost = cost_of(run_, jobs_, phase); cost.attempts > 0) report_.cost = cost;
     return std::move(report_);
   }
 

@@ -167,7 +167,7 @@ std::vector<std::string> status_table(const std::vector<RunReport>& reports) {
                                 r.seconds_left < 0 ? "-" : duration_text(r.seconds_left), r.job.empty() ? "-" : r.job,
                                 r.slurm ? r.slurm->state : "-",
                                 r.slurm && r.slurm->nodes != "(null)" ? r.slurm->nodes : ""));
-    for (const std::string& note : notes(r)) lines.push_back(fmt::format("{:<{}}  {}", "", width, note));
+    for (const std::string& note : notes(r)) lines.push_back("    " + note);
   }
   return lines;
 }
