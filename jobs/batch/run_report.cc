@@ -227,6 +227,10 @@ class Reporter {
   RunReport report_;
 };
 
+bool has_more_than_a_state(const RunDirectory& run) {
+  return run.has_manifest() || directory_exists(run.attempts_path()) || !last_submission(run).empty();
+}
+
 void check_directory(const std::filesystem::path& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) return;
@@ -256,13 +260,13 @@ std::string joint_state(const std::optional<RunState>& state, bool submitted, co
 }
 
 bool is_run_directory(const RunDirectory& run) {
-  return run.has_manifest() || file_exists(run.state_path()) || directory_exists(run.attempts_path()) ||
-         !last_submission(run).empty();
+  return file_exists(run.state_path()) || has_more_than_a_state(run);
 }
 
 RunReport report_on(const RunDirectory& run) {
   check_directory(run.root());
   if (!is_run_directory(run)) fail(ExitCode::input, "status: {}: expected a run directory", run.root().native());
+  if (!has_more_than_a_state(run)) run.read_state();  // a torn one tells nothing
   return Reporter(run).report();
 }
 

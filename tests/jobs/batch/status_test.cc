@@ -329,6 +329,8 @@ TEST_F(StatusTest, ALocalRunThatIsTakenUpAgainIsStarting) {
                    fmt::format(R"({{"job":"","restart":0,"host":"{}","boot_id":"{}","pid_namespace":"{}","pid":{},)"
                                R"("pid_start":{},"nonce":"00","renewal":3}})",
                                self.host, self.boot_id, self.pid_namespace, self.pid, self.pid_start));
+  std::filesystem::last_write_time(run_.state_path(),
+                                   std::filesystem::last_write_time(run_.lease_path()) - std::chrono::seconds(1));
   EXPECT_EQ(report_on(run_).state, "starting");
   std::filesystem::remove(run_.lease_path());
   EXPECT_EQ(report_on(run_).state, "failed");
