@@ -277,6 +277,18 @@ TEST_F(StatusTest, FollowsTheJobThatHasTheRunAndListsTheOthers) {
   }
 }
 
+TEST_F(StatusTest, OfAVeryLongChainNotEveryLinkIsAskedFor) {
+  run_.create();
+  run_.write_state({RunStatus::interrupted, 9, 4, 90, 40, 0, 75, "130.0", "stopped on request"});
+  std::vector<std::string> links;
+  for (int id = 101; id <= 160; ++id) links.push_back(std::to_string(id));
+  record_submission(run_, links);
+  slurm("echo >> " + (directory_ / "calls").native() +
+        "\n[ $3 -gt 130 ] && echo JobId=$3 JobState=PENDING Reason=Dependency Restarts=0");
+  EXPECT_EQ(report_on(run_).job, "131");
+  EXPECT_LE(std::filesystem::file_size(directory_ / "calls"), 32u);
+}
+
 TEST_F(StatusTest, AJobThatWaitsForTheLeaseIsNotTheOneThatHoldsIt) {
   run_.create();
   record_submission(run_, {"17"});
