@@ -123,8 +123,11 @@ class Reporter {
     report_.state = joint_state(state, submitted_, jobs_.slurm);
     if (!state && last_ && !jobs_.slurm) report_.state = "starting";
     if (report_.state == "submitted" && slurm_answers()) {
-      report_.state = "lost";
-      report_.message = fmt::format("job {} is gone, and Slurm remembers it no more", report_.job);
+      // A job that began has left a log or an attempt's folder.
+      const bool began = !list_directory(run_.attempts_path()).empty();
+      report_.state = began ? "lost" : "cancelled";
+      report_.message = fmt::format("job {} is gone, and Slurm remembers it no more{}", report_.job,
+                                    began ? "" : "; nothing shows that it began: cancelled while it waited, as a rule");
     }
     if (!state || !is_at_work(report_.state)) return;
     if (const std::string why = why_gone(); !why.empty()) {

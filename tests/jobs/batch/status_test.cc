@@ -277,6 +277,16 @@ TEST_F(StatusTest, FollowsTheJobThatHasTheRunAndListsTheOthers) {
   }
 }
 
+TEST_F(StatusTest, AJobThatSlurmHasForgottenWasCancelledUnlessItBegan) {
+  run_.create();
+  record_submission(run_, {"17_3"});
+  slurm(R"([ "$1" = ping ])");
+  EXPECT_EQ(report_on(run_).state, "cancelled");
+  EXPECT_TRUE(report_on(run_).has_ended());
+  directory_.write("run/attempts/17_3.log", "module: command not found\n");
+  EXPECT_EQ(report_on(run_).state, "lost");
+}
+
 TEST_F(StatusTest, OfAVeryLongChainNotEveryLinkIsAskedFor) {
   run_.create();
   run_.write_state({RunStatus::interrupted, 9, 4, 90, 40, 0, 75, "130.0", "stopped on request"});
