@@ -1,9 +1,12 @@
 #include "jobs/batch/attempt_log.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <fstream>
+#include <regex>
 
-#include "io/attempts.h"
+#include "base/log.h"
 
 namespace switchyard {
 namespace {
@@ -41,6 +44,15 @@ std::vector<std::string> log_of(const std::filesystem::path& attempt) {
 
 }  // namespace
 
+std::vector<Attempt> readable_attempts(const RunDirectory& run) {
+  try {
+    return list_attempts(run);
+  } catch (const Error& error) {
+    log::warning("{}", error.what());
+    return {};
+  }
+}
+
 std::filesystem::path last_attempt(const RunDirectory& run) {
   // One that failed before it began has only its logs: the folder's time decides.
   std::filesystem::path last;
@@ -55,6 +67,32 @@ std::filesystem::path last_attempt(const RunDirectory& run) {
     }
   }
   return last;
+}
+
+std::optional<SlurmAttempt> slurm_attempt(std::string_view name) {
+  static const std::regex kName("([0-9]{1,18})\\.([0-9]{1,9})(?:\\..*)?");
+  std::match_results<std::string_view::const_iterator> m;
+  if (!std::regex_match(name.begin(), name.end(), m, kName)) return std::nullopt;
+  return SlurmAttempt{m[1], std::atoi(m[2].str().c_str())};
+}
+
+std::string slurm_notice(const std::filesystem::path& attempt) {
+  struct Notice {
+    std::string_view words, cause;
+  };
+  // slurmstepd-n1: error: *** STEP 17.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO PREEMPTION ***
+  constexpr std::array<Notice, 5> kNotices = {{{"DUE TO PREEMPTION", "preempted"},
+                                               {"DUE TO TIME LIMIT", "the time limit was reached"},
+                                               {"DUE TO NODE FAILURE", "a node failed"},
+                                               {"srun: error: Node failure on", "a node failed"},
+                                               {"DUE TO JOB REQUEUE", "requeued from outside (scontrol requeue)"}}};
+  for (const std::string& line : log_of(attempt)) {
+    if (!line.starts_with("slurmstepd") && !line.starts_with("srun: ")) continue;
+    const auto* found = std::ranges::find_if(
+        kNotices, [&](const Notice& notice) { return line.find(notice.words) != std::string::npos; });
+    if (found != kNotices.end()) return std::string(found->cause);
+  }
+  return {};
 }
 
 std::string last_error(const std::filesystem::path& attempt) {

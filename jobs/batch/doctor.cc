@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "base/available_memory.h"
 #include "base/device.h"
@@ -18,6 +20,8 @@
 #include "io/file.h"
 #include "io/lease.h"
 #include "io/seal.h"
+#include "jobs/batch/file_system.h"
+#include "jobs/collectively.h"
 #include "jobs/job.h"
 #include "jobs/limits.h"
 #include "jobs/text.h"
@@ -35,6 +39,14 @@ std::string variable(const char* name) {
 
 int64_t variable_as_int(const char* name) {
   return std::strtoll(variable(name).c_str(), nullptr, 10);
+}
+
+/// Whether PATH has it.
+bool is_program(const std::string& name) {
+  std::istringstream folders(variable("PATH"));
+  for (std::string folder; std::getline(folders, folder, ':');)
+    if (!folder.empty() && ::access((folder + "/" + name).c_str(), X_OK) == 0) return true;
+  return false;
 }
 
 /// The cores that this process may run on: "0,1,6".
@@ -101,7 +113,12 @@ Json probe_directory(Communicator& world, const std::string& directory) {
   for (int rank = 0; rank < world.size(); ++rank) seen += std::filesystem::exists(path_of(rank), ignored) ? 1 : 0;
   world.barrier();
   std::filesystem::remove(path_of(world.rank()), ignored);
-  return {{"path", directory}, {"seen", seen}, {"error", error}};
+  const FileSystem where = file_system_of(directory);
+  return {{"path", directory},
+          {"seen", seen},
+          {"error", error},
+          {"file_system", where.type},
+          {"mount_point", where.mount_point}};
 }
 
 std::string text_of(const Json& rank, const char* field) {
@@ -188,6 +205,37 @@ Finding check_cores(const std::vector<Json>& ranks) {
   return {Finding::ok, "cores", "enough for the threads of every rank", ""};
 }
 
+constexpr const char* kShareIt = "put run directory, model and input on a file system that all nodes mount (not /tmp)";
+
+/// Of a directory that only one host has looked at, which proves nothing about others: by the kind of file system.
+Finding guess_sharing(const Json& rank) {
+  const Json& run = rank.at("run");
+  const FileSystem where{run.value("file_system", ""), run.value("mount_point", "")};
+  const std::string subject = "run directory", path = run.at("path").get<std::string>();
+  const std::string ask = "ask on several nodes: srun -N2 --mpi=pmix switchyard doctor --run " + path;
+  switch (where.sharing()) {
+    case Sharing::shared:
+      return {
+          Finding::ok, subject,
+          fmt::format("{} is writable, and on {} ({}), which nodes share; that others mount it, only a run on several "
+                      "proves",
+                      path, where.type, where.mount_point),
+          ""};
+    case Sharing::node_local:
+      return {rank.value("has_slurm", false) ? Finding::warning : Finding::unknown, subject,
+              fmt::format("{} is writable; whether other nodes see it is unknown, and unlikely: {} ({}) is, as a rule, "
+                          "one host's own",
+                          path, where.type, where.mount_point),
+              fmt::format("for jobs of several nodes {}; {}", kShareIt, ask)};
+    case Sharing::unknown:
+      break;
+  }
+  return {Finding::unknown, subject,
+          fmt::format("{} is writable; whether other nodes see it is unknown ({})", path,
+                      where.type.empty() ? "its file system cannot be told" : where.type + " may be either"),
+          ask};
+}
+
 Finding check_run_directory(const std::vector<Json>& ranks) {
   const Json& first = ranks.front().at("run");
   const std::string path = first.at("path").get<std::string>();
@@ -201,7 +249,8 @@ Finding check_run_directory(const std::vector<Json>& ranks) {
   if (std::any_of(ranks.begin(), ranks.end(), blind))
     return {Finding::fault, "run directory",
             fmt::format("{} is not shared: files of other ranks are missing on {}", path, hosts_where(ranks, blind)),
-            "put run directory, model and input on a file system that all nodes mount (not /tmp)"};
+            kShareIt};
+  if (by_value(ranks, "host").size() == 1) return guess_sharing(ranks.front());
   return {Finding::ok, "run directory", path + " is shared and writable", ""};
 }
 
@@ -212,7 +261,8 @@ Finding check_clocks(const std::vector<Json>& ranks) {
   if (skew <= kMaxClockSkew) return {Finding::ok, "clocks", fmt::format("within {:.1f} s", skew), ""};
   return {Finding::warning, "clocks",
           fmt::format("{} is {:.1f} s ahead of {}", text_of(high, "host"), skew, text_of(low, "host")),
-          "logs of different nodes will not line up; ask for NTP. Results do not depend on it"};
+          "nothing: results do not depend on it, but logs of different nodes will not line up. Operators can mend it "
+          "(NTP)"};
 }
 
 Finding check_gpus(const std::vector<Json>& ranks, bool cuda_build) {
@@ -253,10 +303,9 @@ Finding check_deadline(const Json& rank) {
   const bool in_job = !text_of(rank, "job").empty();
   if (!in_job || rank.at("knows_end").get<bool>())
     return {Finding::ok, "time limit", in_job ? "known" : "not in a Slurm job", ""};
-  return {Finding::warning, "time limit", "SLURM_JOB_END_TIME is not set (Slurm before 23.02)",
-          "export SLURM_JOB_END_TIME=$(date -d \"$(SLURM_TIME_FORMAT=standard squeue -h -j $SLURM_JOB_ID -o %e)\" +%s) "
-          "in the batch script, as "
-          "switchyard submit does"};
+  return {Finding::ok, "time limit",
+          "SLURM_JOB_END_TIME is not set (Slurm before 23.02); the scripts of submit and slurm/score.sbatch set it",
+          ""};
 }
 
 }  // namespace
@@ -273,6 +322,7 @@ Json examine_rank(Communicator& world, const DoctorOptions& options) {
                 {"allotted_gpus", variable_as_int("SLURM_GPUS_ON_NODE")},
                 {"job", variable("SLURM_JOB_ID")},
                 {"knows_end", !variable("SLURM_JOB_END_TIME").empty()},
+                {"has_slurm", !variable("SLURM_JOB_ID").empty() || is_program("sinfo")},
                 {"failures", Json::array()}};
   take(facts, "host", "unknown", [] { return LeaseHolder::self().host; });
   take(facts, "binary", "", [] { return hash_of_file("/proc/self/exe").hex(); });
@@ -314,14 +364,80 @@ std::vector<Finding> diagnose(const std::vector<Json>& ranks) {
   return findings;
 }
 
+std::vector<Finding> describe_site(const std::optional<SlurmSite>& site) {
+  if (!site) return {{Finding::ok, "Slurm", "none on this host (no sinfo in PATH)", ""}};
+  if (!site->problem.empty())
+    return {{Finding::warning, "Slurm", site->problem, "run it where sbatch works: on a login node"}};
+  std::vector<Finding> findings;
+  for (const SlurmPartition& p : site->partitions)
+    findings.push_back({Finding::ok, "partition",
+                        fmt::format("{}{}{}: {} nodes of {} cores ({} sockets), {}{}, time limit {}", p.name,
+                                    p.is_default ? " (default)" : "", p.is_up ? "" : " (not up)", p.nodes, p.cores,
+                                    p.sockets, bytes_text(static_cast<uint64_t>(p.memory_mib) << 20),
+                                    p.gpus > 0 ? fmt::format(", {} GPUs", p.gpus) : "", p.time_limit),
+                        ""});
+  const std::string types = fmt::format("srun offers {}", fmt::join(site->mpi_types, ", "));
+  if (std::ranges::find(site->mpi_types, "pmix") == site->mpi_types.end())
+    findings.push_back({Finding::warning, "MPI types", site->mpi_types.empty() ? "srun --mpi=list names none" : types,
+                        "this program's Open MPI needs pmix: where srun has none, start it with mpirun in a script of "
+                        "your own (slurm/score.sbatch)"});
+  else
+    findings.push_back({Finding::ok, "MPI types", types, ""});
+  findings.push_back({Finding::ok, "requeueing",
+                      !site->requeues ? "not known"
+                      : *site->requeues
+                          ? "allowed, and the default"
+                          : "for jobs that ask for it, as those of submit do; if it never happens: --chain",
+                      ""});
+  return findings;
+}
+
 void DoctorOptions::describe(OptionSet& o) {
   o.group("What");
   o.add("run", &run, "DIR", "a directory where runs will be: is it shared and writable?");
   o.add("threads", within(&threads, 0, kMaxThreads), "N",
         "threads per rank that a job would use (0: what Slurm allots to a task)");
+  o.add("write-site", &write_site, "FILE", "a site file for submit, of what Slurm says here (new: none is replaced)");
   o.add("json", &json, "", "findings as JSON");
-  o.add("dry-run", &dry_run, "", "write no files into --run");
+  o.add("dry-run", &dry_run, "", "write no files: neither into --run nor --write-site");
 }
+
+namespace {
+
+/// Tasks that do not know of each other would all say the same.
+bool is_first_task(const Communicator& world) {
+  if (world.size() > 1) return world.rank() == 0;
+  constexpr std::array kRanks = {"SLURM_PROCID", "PMI_RANK", "PALS_RANKID"};
+  return std::ranges::all_of(kRanks, [](const char* rank) { return variable_as_int(rank) == 0; });
+}
+
+void look_at_site(const DoctorOptions& options, std::vector<Finding>& findings) {
+  const std::optional<SlurmSite> site = survey_slurm();
+  for (Finding& finding : describe_site(site)) findings.push_back(std::move(finding));
+  if (options.write_site.empty()) return;
+  if (!site || !site->problem.empty())
+    fail(ExitCode::environment, "doctor: --write-site: expected Slurm to answer, found {}",
+         site ? site->problem : "no sinfo in PATH");
+  if (options.dry_run) return;
+  if (!write_file_once(options.write_site, site_file(*site)))
+    fail(ExitCode::output, "doctor: --write-site: expected a new file, found that {} exists", options.write_site);
+  findings.push_back({Finding::ok, "site file", options.write_site + " is written: read it before you use it", ""});
+}
+
+void print(const std::vector<Finding>& findings, bool as_json) {
+  constexpr std::array kLevels = {"ok", "unknown", "warning", "FAULT"};
+  Json json = Json::array();
+  for (const Finding& f : findings) {
+    json.push_back({{"level", kLevels[f.level]}, {"subject", f.subject}, {"finding", f.text}, {"advice", f.advice}});
+    if (as_json) continue;
+    std::cout << fmt::format("{:<8} {:<17} {}\n", kLevels[f.level], f.subject, f.text);
+    if (!f.advice.empty()) std::cout << fmt::format("{:<8} {:<17} -> {}\n", "", "", f.advice);
+  }
+  if (as_json) std::cout << to_text(json, 2) << '\n';
+  std::cout << std::flush;
+}
+
+}  // namespace
 
 int run_doctor(Runtime& runtime, std::span<const std::string> args) {
   DoctorOptions options;
@@ -332,27 +448,14 @@ int run_doctor(Runtime& runtime, std::span<const std::string> args) {
   std::vector<Json> ranks;
   for (const std::string& text : world.all_gather_strings(to_text(examine_rank(world, options))))
     ranks.push_back(parse_json(text, "facts"));
-  const std::vector<Finding> findings = diagnose(ranks);
+  std::vector<Finding> findings = diagnose(ranks);
+  const bool alone = world.size() == 1 && launcher_claim().num_ranks == 1;
+  if (!alone && !options.write_site.empty())
+    throw CollectiveError(ExitCode::usage, "doctor: --write-site: expected one process, on a login node");
+  if (alone) look_at_site(options, findings);
   const bool faulty = std::ranges::any_of(findings, [](const Finding& f) { return f.level == Finding::fault; });
-  const int code = static_cast<int>(faulty ? ExitCode::environment : ExitCode::complete);
-
-  // Tasks that do not know of each other would all say the same.
-  const auto is_first = [](const char* rank) { return variable_as_int(rank) == 0; };
-  const bool alone = world.size() == 1;
-  const bool first_task =
-      world.rank() == 0 && (!alone || (is_first("SLURM_PROCID") && is_first("PMI_RANK") && is_first("PALS_RANKID")));
-  if (!first_task) return code;
-  constexpr const char* kLevels[] = {"ok", "warning", "FAULT"};
-  Json json = Json::array();
-  for (const Finding& f : findings) {
-    json.push_back({{"level", kLevels[f.level]}, {"subject", f.subject}, {"finding", f.text}, {"advice", f.advice}});
-    if (options.json) continue;
-    std::cout << fmt::format("{:<8} {:<17} {}\n", kLevels[f.level], f.subject, f.text);
-    if (!f.advice.empty()) std::cout << fmt::format("{:<8} {:<17} -> {}\n", "", "", f.advice);
-  }
-  if (options.json) std::cout << to_text(json, 2) << '\n';
-  std::cout << std::flush;
-  return code;
+  if (is_first_task(world)) print(findings, options.json);
+  return static_cast<int>(faulty ? ExitCode::environment : ExitCode::complete);
 }
 
 }  // namespace switchyard

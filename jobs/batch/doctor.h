@@ -2,24 +2,26 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "comm/communicator.h"
 #include "io/json.h"
+#include "jobs/batch/slurm_site.h"
 #include "jobs/options.h"
 
 namespace switchyard {
 
 struct Finding {
-  enum Level : uint8_t { ok, warning, fault };
+  enum Level : uint8_t { ok, unknown, warning, fault };
   Level level = ok;
   std::string subject, text;
   std::string advice;  ///< what to do about it; empty when all is well
 };
 
 struct DoctorOptions {
-  std::string run;
+  std::string run, write_site;
   int64_t threads = 0;
   bool json = false, dry_run = false;
 
@@ -31,5 +33,8 @@ Json examine_rank(Communicator& world, const DoctorOptions& options);
 
 /// Every rank's facts, in rank order, to findings.
 std::vector<Finding> diagnose(const std::vector<Json>& ranks);
+
+/// What a job would meet here; `site` is empty where there is no Slurm.
+std::vector<Finding> describe_site(const std::optional<SlurmSite>& site);
 
 }  // namespace switchyard

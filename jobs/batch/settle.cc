@@ -1,5 +1,7 @@
 #include "jobs/batch/settle.h"
 
+#include <cstdlib>
+#include <ctime>
 #include <iostream>
 
 #include "base/log.h"
@@ -8,8 +10,11 @@
 #include "io/json.h"
 #include "io/lease.h"
 #include "jobs/batch/attempt_log.h"
-#include "jobs/batch/submissions.h"
+#include "jobs/batch/run_jobs.h"
+#include "jobs/batch/run_report.h"
 #include "jobs/job.h"
+#include "jobs/score/stop.h"
+#include "jobs/text.h"
 #include "jobs/watchdog.h"
 
 namespace switchyard {
@@ -57,6 +62,7 @@ class Settler {
   Settlement settle() {
     begin_if_it_never_did();
     mend();
+    add_cause();
     Settlement settlement = decide();
     // A successor may have begun meanwhile.
     const auto holder = read_lease_holder(run_.lease_path());
@@ -64,9 +70,7 @@ class Settler {
     run_.write_state(state_);
     std::error_code ignored;
     std::filesystem::remove(run_.lease_path(), ignored);
-    const Json end = {
-        {"rc", rc_}, {"exit_code", state_.exit_code}, {"requeue", settlement.requeue}, {"message", state_.message}};
-    if (!attempt_.empty()) write_file_atomically(attempt_ / "end.json", to_text(end) + "\n");
+    record_end(settlement);
     return settlement;
   }
 
@@ -93,6 +97,38 @@ class Settler {
           fmt::format("the attempt ended without a word (srun returned {})", rc_));
     }
     state_.chunks_done = std::ssize(run_.shards_present());
+  }
+
+  /// What an attempt that was told to stop cannot know: by whom.
+  void add_cause() {
+    if (state_.status != RunStatus::interrupted || state_.exit_code != static_cast<int>(ExitCode::interrupted)) return;
+    const std::string why = cause();
+    const std::string words = why.empty() ? "" : fmt::format(" ({})", why);
+    if (!state_.message.ends_with(words)) state_.message += words;
+  }
+
+  std::string cause() const {
+    if (const std::string notice = attempt_.empty() ? "" : slurm_notice(attempt_); !notice.empty()) return notice;
+    const std::string id = LeaseHolder::self().job;
+    const std::optional<SlurmJob> job = id.empty() ? std::nullopt : find_job(id);
+    if (!job) return {};
+    if (const std::string why = why_stopped(*job); !why.empty()) return why;
+    const double left = seconds_to_job_end();
+    const bool has_limit = left >= 0 && job->time_limit != "UNLIMITED";
+    return has_limit && wrote_state_
+               ? fmt::format("{} before the end of its time limit {}", duration_text(left), job->time_limit)
+               : "";
+  }
+
+  void record_end(const Settlement& settlement) const {
+    if (attempt_.empty()) return;
+    Json end = {{"rc", rc_},
+                {"exit_code", state_.exit_code},
+                {"requeue", settlement.requeue},
+                {"message", state_.message},
+                {"time", static_cast<int64_t>(std::time(nullptr))}};
+    if (const char* nodes = std::getenv("SLURM_JOB_NUM_NODES")) end["nodes"] = std::atoll(nodes);
+    write_file_atomically(attempt_ / "end.json", to_text(end) + "\n");
   }
 
   /// An attempt that had begun and did not say that it failed was killed: srun's code is a rank's signal then.
@@ -125,12 +161,6 @@ class Settler {
   bool wrote_state_ = false;  ///< the attempt in question wrote the state that is there
   bool was_complete_ = false;
 };
-
-/// An attempt may have died before it wrote a manifest, or a state.
-bool is_run(const RunDirectory& run) {
-  return run.has_manifest() || file_exists(run.state_path()) || directory_exists(run.attempts_path()) ||
-         !last_submission(run).empty();
-}
 
 }  // namespace
 
@@ -166,7 +196,7 @@ int run_settle(Runtime&, std::span<const std::string> args) {
   options.describe(set);
   if (!parse_job_options(set, "settle", args)) return 0;
   const RunDirectory run(options.run);
-  if (!is_run(run)) fail(ExitCode::input, "settle: {}: expected a run directory", options.run);
+  if (!is_run_directory(run)) fail(ExitCode::input, "settle: {}: expected a run directory", options.run);
   const bool mend = options.rc >= 0 && !options.dry_run;
   const Settlement settlement = settle(run, mend ? std::optional(static_cast<int>(options.rc)) : std::nullopt);
   log::info("{}: {}", settlement.requeue ? "to be continued" : "no further attempt", settlement.why);

@@ -73,21 +73,23 @@ std::vector<SlurmJob> parse_jobs(const std::string& text) {
         fields.emplace(word.substr(0, equals), word.substr(equals + 1));
     if (!fields.contains("JobId") || !fields.contains("JobState")) continue;
     SlurmJob job;
-    job.id = fields["JobId"];
+    job.id = job.number = fields["JobId"];
     if (fields.contains("ArrayTaskId")) job.id = fields["ArrayJobId"] + "_" + fields["ArrayTaskId"];
-    job.number = fields["JobId"];
     job.state = fields["JobState"];
     job.reason = fields["Reason"];
     job.nodes = fields["NodeList"];
     job.time_limit = fields["TimeLimit"];
     job.run_time = fields["RunTime"];
     job.start_time = fields["StartTime"];
+    job.end_time = fields["EndTime"];
+    job.preempt_time = fields["PreemptTime"];
     job.restarts = std::atoi(fields["Restarts"].c_str());
     const std::string& ended = fields["ExitCode"];  // "78:0"
     job.exit_code = std::atoi(ended.c_str());
     if (const size_t colon = ended.find(':'); colon != std::string::npos) job.signal = std::atoi(&ended[colon + 1]);
     static const std::regex kComment(" Comment=(switchyard: .*?) [A-Z][A-Za-z]*=");  // the one value with blanks
     if (std::smatch m; std::regex_search(line, m, kComment)) job.comment = m[1];
+    job.num_nodes = std::atoll(fields["NumNodes"].c_str());
     jobs.push_back(std::move(job));
   }
   return jobs;

@@ -14,12 +14,14 @@ namespace switchyard {
 /// A job as `scontrol show job` knows it: until some minutes after its end.
 struct SlurmJob {
   std::string id;      ///< "17", "17_3"
-  std::string number;  ///< of its own, also an array's task: SLURM_JOB_ID in the job
+  std::string number;  ///< what the job itself has in SLURM_JOB_ID: an array's task one of its own
   std::string state;   ///< RUNNING, PENDING, COMPLETED, CANCELLED …
   std::string reason, nodes, time_limit, run_time, start_time;
+  std::string end_time, preempt_time;  ///< "Unknown" or "None" while there is none
   int restarts = 0;
   int exit_code = 0, signal = 0;  ///< of the batch script, once it has ended
   std::string comment;            ///< "switchyard: …": what the script could tell nowhere else
+  int64_t num_nodes = 0;
 
   bool is_pending() const { return state == "PENDING" || state == "REQUEUED" || state == "CONFIGURING"; }
   bool is_running() const { return state == "RUNNING" || state == "COMPLETING" || state == "SUSPENDED"; }

@@ -21,19 +21,25 @@ void record_submission(const RunDirectory& run, const std::vector<std::string>& 
   append_line(path_of(run), to_text(line));
 }
 
-std::vector<std::string> last_submission(const RunDirectory& run) {
+std::vector<RecordedSubmission> all_submissions(const RunDirectory& run) {
   std::ifstream file(path_of(run));
-  std::vector<std::string> ids;
+  std::vector<RecordedSubmission> submissions;
   for (std::string text; std::getline(file, text);) {
     const Json line = parse_json_if_whole(text).value_or(Json());
     if (!line.is_object()) continue;  // cut off by a full disk
-    const Json* jobs = find_field(line, "jobs");
+    const Json *jobs = find_field(line, "jobs"), *time = find_field(line, "time");
     if (jobs == nullptr || !jobs->is_array() ||
         !std::ranges::all_of(*jobs, [](const Json& id) { return id.is_string(); }))
       continue;
-    ids = jobs->get<std::vector<std::string>>();
+    submissions.push_back({time != nullptr && time->is_number_integer() ? time->get<int64_t>() : 0,
+                           jobs->get<std::vector<std::string>>()});
   }
-  return ids;
+  return submissions;
+}
+
+std::vector<std::string> last_submission(const RunDirectory& run) {
+  const std::vector<RecordedSubmission> submissions = all_submissions(run);
+  return submissions.empty() ? std::vector<std::string>() : submissions.back().jobs;
 }
 
 }  // namespace switchyard

@@ -396,6 +396,45 @@ TEST_F(SlurmTest, ARunDirectoryThatNodesDoNotSeeIsSaid) {
   std::filesystem::remove(log);
 }
 
+TEST_F(SlurmTest, StatusFollowsTheJobAtWorkAndNamesTheOthers) {
+  const ClusterRun run = new_run(), held(*cluster_, root_ / "held");
+  const std::string job = run.submit(slow_options());
+  cluster_->output_of({"scancel", held.submit(options(), {"--hold"})});
+  EXPECT_EQ(held.state(), "cancelled") << held.status().dump(2);
+  ASSERT_TRUE(has_begun(run));
+  const std::string refused = run.submit(options({"--no-dependency"}));
+  const auto other = [&](const std::string& field) {
+    return run.status().at("other_jobs").at(0).at(field).get<std::string>();
+  };
+  ASSERT_TRUE(within(20s, [&] { return other("state") == "RUNNING"; })) << run.status().dump(2);
+  EXPECT_EQ(other("id"), refused);
+  EXPECT_EQ(run.status().at("job"), job);
+  EXPECT_EQ(run.state(), "running");
+  ASSERT_TRUE(within(30s, [&] { return other("state") == "FAILED"; })) << run.status().dump(2);
+  EXPECT_NE(other("why").find("exit code 78: run directory"), std::string::npos) << other("why");
+  EXPECT_EQ(run.status().at("job"), job);
+  cluster_->output_of({"scancel", job});
+  EXPECT_TRUE(within(30s, [&] { return run.state() == "interrupted"; })) << run.status().dump(2);
+}
+
+TEST_F(SlurmTest, ARunOfAScriptOfOnesOwnHasItsJobInStatus) {
+  const ClusterRun run = new_run();
+  const std::string command = std::string("LD_PRELOAD=") + SWITCHYARD_SLOW_DISK +
+                              " SLOW_READ_MILLISECONDS=5 srun --mpi=pmix " + SWITCHYARD_PROGRAM +
+                              " score --dtype f32 --chunk-records 120 --ep 4 --model " + SWITCHYARD_DEMO_MODEL +
+                              " --input " + (root_ / "input.h5").native() + " --run " + run.path().native();
+  const std::string job = cluster_->output_of({"sbatch", "--parsable", "--requeue", "--nodes=2", "--ntasks-per-node=2",
+                                               "--output=/dev/null", "--wrap=" + command});
+  ASSERT_TRUE(has_begun(run));
+  EXPECT_EQ(run.state(), "running");
+  EXPECT_EQ(run.status().at("job"), job);
+  cluster_->output_of({"scontrol", "requeue", job});
+  const Json status = run.status();
+  EXPECT_EQ(status.at("state"), "requeued") << status.dump(2);
+  EXPECT_EQ(status.at("job"), job);
+  EXPECT_GE(status.at("chunks_done"), 3);
+}
+
 TEST_F(SlurmTest, DoctorFindsPlantedFaults) {
   const std::string program = SWITCHYARD_PROGRAM, shared = root_;
   const auto doctor = [&](Words srun, const Words& more) {
@@ -423,6 +462,19 @@ TEST_F(SlurmTest, DoctorFindsPlantedFaults) {
   finds("program",
         doctor({"-N2", "-n2", "--mpi=pmix", "sh", "-c"}, {"if [ $SLURM_NODEID = 0 ]; then exec " + program +
                                                           " doctor; else exec " + shared + "/other doctor; fi"}));
+
+  // Without ranks elsewhere it cannot know what is shared, and looks at Slurm.
+  const std::string site = root_ / "site.cfg";
+  const auto alone = cluster_->exec({SWITCHYARD_PROGRAM, "doctor", "--run", "/tmp", "--write-site", site});
+  EXPECT_EQ(alone.exit_code, 0) << alone.out << alone.err;
+  EXPECT_EQ(alone.out.find("is shared"), std::string::npos) << alone.out;
+  EXPECT_NE(alone.out.find("batch (default): 4 nodes of 4 cores"), std::string::npos) << alone.out;
+  EXPECT_NE(alone.out.find("pmix"), std::string::npos) << alone.out;
+  const auto again = cluster_->exec({SWITCHYARD_PROGRAM, "doctor", "--write-site", site});
+  EXPECT_EQ(again.exit_code, 73) << again.out << again.err;
+  Words submit = {SWITCHYARD_PROGRAM, "submit", "score", "--model", SWITCHYARD_DEMO_MODEL, "--dry-run", "--site", site};
+  submit.insert(submit.end(), {"--input", root_ / "input.h5", "--run", root_ / "dry"});
+  EXPECT_NE(cluster_->output_of(submit).find("#SBATCH --partition=batch\n"), std::string::npos);
 }
 
 }  // namespace

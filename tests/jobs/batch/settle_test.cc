@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
+
 #include "io/attempts.h"
+#include "io/file.h"
 #include "jobs/job.h"
 #include "tests/support/environment.h"
 #include "tests/support/expect_error.h"
@@ -177,6 +180,37 @@ TEST_F(SettleTest, WithoutACodeNothingIsChanged) {
   EXPECT_EQ(run_.read_state().status, RunStatus::running);
   state(RunStatus::failed, 66);
   EXPECT_FALSE(settle(run_, std::nullopt).requeue);
+}
+
+TEST_F(SettleTest, TellsByWhomAnAttemptWasStopped) {
+  std::filesystem::create_directories(directory_ / "bin");
+  const test::Variable path("PATH", (directory_ / "bin").native() + ":/usr/bin:/bin");
+  const test::Variable nodes("SLURM_JOB_NUM_NODES", "3");
+  const auto settled = [&](const std::string& fields, const std::string& text) {
+    directory_.write("bin/scontrol", "#!/bin/bash\necho 'JobId=17 " + fields + " TimeLimit=01:00:00'\n");
+    std::filesystem::permissions(directory_ / "bin/scontrol", std::filesystem::perms::owner_all);
+    log(text);
+    state(RunStatus::interrupted, 75, "17.0", "stopped on request");
+    EXPECT_TRUE(settle(run_, 75).requeue);
+    return run_.read_state().message;
+  };
+  begin_attempt(run_);
+  shard(0);
+  EXPECT_EQ(settled("JobState=RUNNING PreemptTime=None", ""), "stopped on request");
+  EXPECT_EQ(settled("JobState=RUNNING PreemptTime=2026-01-01T00:00:00", ""), "stopped on request (preempted)");
+  EXPECT_EQ(settled("JobState=COMPLETING EndTime=2026-01-01T00:00:00", ""), "stopped on request (cancelled)");
+  EXPECT_EQ(settled("JobState=COMPLETING EndTime=Unknown Restarts=1", ""),
+            "stopped on request (requeued from outside)");
+  const std::string notice =
+      "slurmstepd: error: *** STEP 17.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO NODE FAILURE ***\n";
+  EXPECT_EQ(settled("JobState=RUNNING", notice), "stopped on request (a node failed)");
+  const test::Variable end("SLURM_JOB_END_TIME", std::to_string(std::time(nullptr) + 100));
+  const std::string near = settled("JobState=RUNNING", "");
+  EXPECT_TRUE(near.ends_with(" before the end of its time limit 01:00:00)")) << near;
+  const Json ended = parse_json(read_text_file(run_.attempts_path() / "17.0/end.json"), "end");
+  EXPECT_EQ(ended.at("message"), near);
+  EXPECT_EQ(ended.at("nodes"), 3);
+  EXPECT_GT(ended.at("time").get<int64_t>(), 0);
 }
 
 }  // namespace
