@@ -113,7 +113,7 @@ class Settler {
     const std::optional<SlurmJob> job = id.empty() ? std::nullopt : find_job(id);
     if (!job) return {};
     if (const std::string why = why_stopped(*job); !why.empty()) return why;
-    const double left = seconds_to_job_end();
+    const double left = seconds_to_job_end().value_or(-1);
     const bool has_limit = left >= 0 && job->time_limit != "UNLIMITED";
     return has_limit && wrote_state_
                ? fmt::format("{} before the end of its time limit {}", duration_text(left), job->time_limit)

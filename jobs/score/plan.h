@@ -58,7 +58,6 @@ int64_t longest_record(Communicator& world, const ScoringInput& input, int64_t m
 /// What --chunk-records is unless given.
 int64_t default_chunk_records(const ScoringInput& input);
 
-
 /// Fails (usage, environment). All ranks decide alike, without asking each other. `run`: a manifest there decides what
 /// "auto" means.
 ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, const ScoringInput& input,
