@@ -7,6 +7,7 @@
 #include <regex>
 
 #include "base/log.h"
+#include "io/file.h"
 
 namespace switchyard {
 namespace {
@@ -15,8 +16,8 @@ constexpr std::string_view kError = "error: ";
 constexpr std::streamoff kTail = 1 << 18;  // bytes read from a log's end
 
 std::vector<std::string> tail_of(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) return {};
+  std::ifstream file = open_lines(path);
+  if (!file.is_open() || !file.seekg(0, std::ios::end)) return {};
   const std::streamoff size = file.tellg();
   file.seekg(std::max<std::streamoff>(0, size - kTail));
   std::vector<std::string> lines;

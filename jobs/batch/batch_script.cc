@@ -157,6 +157,7 @@ std::string environment(const BatchScript& s) {
   std::string text =
       "\n# The ranks get what this script has, though the job may have got nothing (sbatch --export=NONE).\n";
   text += "export SLURM_EXPORT_ENV=ALL\n";
+  text += "unset \"${!SWITCHYARD_@}\"  # submit has read them: what they said is in the command\n";
   if (!s.slurm_path.empty())
     text += fmt::format("export PATH=${{PATH:-/usr/local/bin:/usr/bin:/bin}}:{}\n", shell_word(s.slurm_path));
   return text;

@@ -37,7 +37,7 @@ int64_t integer_of(const Json& object, std::string_view field) {
 }
 
 Json read_if_whole(const std::filesystem::path& path) {
-  std::ifstream file(path);
+  std::ifstream file = open_lines(path);
   const std::string text(std::istreambuf_iterator<char>(file), {});
   return parse_json_if_whole(text).value_or(Json());
 }

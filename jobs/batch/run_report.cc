@@ -25,7 +25,7 @@ std::optional<double> number_of(const Json& line, std::string_view field) {
 /// Records per second over the last chunks of this attempt in metrics.jsonl; 0 when there are none.
 double recent_rate(const RunDirectory& run) {
   constexpr size_t kLines = 64;
-  std::ifstream file(run.metrics_path());
+  std::ifstream file = open_lines(run.metrics_path());
   std::vector<std::string> lines;
   for (std::string line; std::getline(file, line);) lines.push_back(line);
   if (lines.size() > kLines) lines.erase(lines.begin(), lines.end() - kLines);
@@ -263,6 +263,7 @@ std::string joint_state(const std::optional<RunState>& state, bool submitted, co
 }
 
 bool is_run_directory(const RunDirectory& run) {
+  if (run.has_manifest()) run.read_manifest();  // another program's may be called so
   return file_exists(run.state_path()) || has_more_than_a_state(run);
 }
 

@@ -22,7 +22,7 @@ void record_submission(const RunDirectory& run, const std::vector<std::string>& 
 }
 
 std::vector<RecordedSubmission> all_submissions(const RunDirectory& run) {
-  std::ifstream file(path_of(run));
+  std::ifstream file = open_lines(path_of(run));
   std::vector<RecordedSubmission> submissions;
   for (std::string text; std::getline(file, text);) {
     const Json line = parse_json_if_whole(text).value_or(Json());

@@ -47,7 +47,7 @@ bool parse(std::span<const std::string> args, Submission& s) {
   const std::span<const std::string> own(args.begin(), separator);
   OptionSet set;
   s.options.describe(set);
-  const bool help = own.empty() || own.front() == "--help";
+  const bool help = own.empty() || own.front() == "--help" || own.front() == "-h";
   if (help || own.front().starts_with("-")) {
     const std::vector<std::string> ask = {"--help"};
     if (help && !own.empty()) return parse_job_options(set, "submit JOB [options of JOB] -- [options of sbatch]", ask);

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "io/file.h"
 #include "io/json.h"
 #include "jobs/batch/batch_script.h"
 #include "jobs/batch/local_disk.h"
@@ -57,7 +58,7 @@ double seconds_left(const RunDirectory& run) {
   constexpr size_t kLines = 64;
   const std::optional<RunState> state = run.find_state();
   if (!state || state->status == RunStatus::complete) return 0;
-  std::ifstream file(run.metrics_path());
+  std::ifstream file = open_lines(run.metrics_path());
   std::deque<std::string> lines;
   for (std::string line; std::getline(file, line);) {
     lines.push_back(line);

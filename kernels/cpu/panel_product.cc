@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/rng.h"
 #include "kernels/cpu/vector_math.h"
 #include "kernels/cpu_isa.h"
@@ -97,6 +98,8 @@ PanelProduct::PanelProduct(int64_t n, int64_t k, DType operand)
 }
 
 void PanelProduct::make_tiles(const std::vector<int64_t>& sizes) {
+  constexpr size_t kGeneratedCode = 64 << 20;  // of which oneDNN takes for granted that there is room
+  require_address_space(kGeneratedCode);
   const Type type = onednn_type(product_type_);
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);

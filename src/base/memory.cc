@@ -24,6 +24,13 @@ void unmap_pages(std::byte* data, size_t bytes) noexcept {
 
 }  // namespace
 
+void require_address_space(size_t bytes) {
+  void* p = ::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED)
+    fail(ExitCode::environment, "memory: {} bytes of address space could not be reserved (ulimit -v?)", bytes);
+  ::munmap(p, bytes);
+}
+
 Memory::Memory(size_t bytes, Device device) : size_(bytes) {
   if (bytes == 0) return;
   data_ = device == Device::cpu ? map_pages(bytes) : allocate_device_memory(bytes);

@@ -34,4 +34,7 @@ class Memory {
   Free* free_ = nullptr;
 };
 
+/// Fails (environment) unless so much can be reserved besides what is (ulimit -v): for libraries that do not look.
+void require_address_space(size_t bytes);
+
 }  // namespace switchyard

@@ -166,6 +166,11 @@ std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes
   return text;
 }
 
+std::ifstream open_lines(const std::filesystem::path& path) {
+  std::error_code unreadable;
+  return std::filesystem::is_regular_file(path, unreadable) ? std::ifstream(path, std::ios::binary) : std::ifstream();
+}
+
 std::filesystem::path temporary_path(const std::filesystem::path& path) {
   std::random_device entropy;
   std::filesystem::path temporary = path;

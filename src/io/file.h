@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <span>
 #include <string>
 #include <string_view>
@@ -39,6 +40,10 @@ class InputFile {
 
 /// The whole file as text; fails (input) as InputFile does, and when it is larger than max_bytes.
 std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{256} << 20);
+
+/// A file whose lines are read as far as there are any: unopened if there is no regular file (a FIFO would be waited
+/// for).
+std::ifstream open_lines(const std::filesystem::path& path);
 
 /// A name beside `path` that no other process uses: "NAME.tmp-" and 16 random digits. Whatever is written under it and
 /// never published is an orphan of a killed process, which remove_temporaries() clears away.

@@ -79,7 +79,7 @@ ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& p
     for (const int32_t n : counts) totals.tokens += n;
     if (poll) poll();
   }
-  std::ifstream rejects(run.rejects_path());
+  std::ifstream rejects = open_lines(run.rejects_path());
   for (std::string line; std::getline(rejects, line); ++totals.rejects) {
     if (totals.rejects == 0) totals.first_reject = line;
     if (poll) poll();

@@ -100,8 +100,8 @@ class RejectsCursor {
     std::string id, reason;  ///< id: as JSON; empty: none
   };
 
-  explicit RejectsCursor(const std::filesystem::path& path) : path_(path), file_(path) {
-    if (!file_) fail(ExitCode::input, "{}: is missing", path.native());
+  explicit RejectsCursor(const std::filesystem::path& path) : path_(path), file_(open_lines(path)) {
+    if (!file_.is_open()) fail(ExitCode::input, "{}: is missing", path.native());
     advance();
   }
 

@@ -192,7 +192,7 @@ TEST_F(SubmitQueueTest, WhatWouldWaitForEverIsRefused) {
   for (const auto& [words, more] :
        {std::pair<std::string, Words>("1 are up now", {"--nodes", "2", "--dry-run"}),
         {"longer than the 1:00:00 that partition batch allows", {"--time", "2:00:00", "--dry-run"}},
-        {"stands for itself", {"--cpu-isa", "%a", "--dry-run"}}}) {
+        {"stands for itself", {"--allow-config-field", "%a", "--dry-run"}}}) {
     const auto result = submit(more);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     EXPECT_NE(result.err.find(words), std::string::npos) << words << result.err;
