@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "io/temporary_file.h"
 
 namespace switchyard {
 namespace {
@@ -47,12 +48,15 @@ void on_signal(int signal) {
   if (before != 0 && now - before < kSameSignal) return;
   last = now;
   if (int64_t never = 0; first.compare_exchange_strong(never, now)) return;
-  if (++state.repeats >= 2) ::_exit(static_cast<int>(ExitCode::interrupted));
+  if (++state.repeats < 2) return;
+  remove_unpublished_files();
+  ::_exit(static_cast<int>(ExitCode::interrupted));
 }
 
 void on_early_signal(int) {
-  constexpr std::string_view kMessage = "switchyard: stopped on request before anything was begun\n";
+  constexpr std::string_view kMessage = "switchyard: stopped on request; nothing was changed\n";
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kMessage.data(), kMessage.size());
+  remove_unpublished_files();
   ::_exit(static_cast<int>(ExitCode::interrupted));
 }
 

@@ -1,8 +1,6 @@
 // A file that is written beside its final name and removed unless it is published.
 #pragma once
 
-#include <unistd.h>
-
 #include <filesystem>
 
 #include "io/file.h"
@@ -12,8 +10,8 @@ namespace switchyard {
 class TemporaryFile {
  public:
   /// Names it, creates nothing.
-  explicit TemporaryFile(const std::filesystem::path& target) : target_(target), path_(temporary_path(target)) {}
-  ~TemporaryFile() { ::unlink(path_.c_str()); }  // a published file has no such name any more
+  explicit TemporaryFile(const std::filesystem::path& target);
+  ~TemporaryFile();
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
 
@@ -23,6 +21,10 @@ class TemporaryFile {
 
  private:
   std::filesystem::path target_, path_;
+  int slot_;  ///< among those that a signal handler can find; -1: in none
 };
+
+/// For a signal handler that ends the process: removes what this process has written and not published.
+void remove_unpublished_files() noexcept;
 
 }  // namespace switchyard

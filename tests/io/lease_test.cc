@@ -257,6 +257,22 @@ TEST_F(LeaseTest, GarbageIsWatchedLikeAForeignLease) {
   Lease::acquire(path(), 200ms);
 }
 
+TEST_F(LeaseTest, ALiveOneIsNotTakenOverBeforeItCouldHaveBeenRenewed) {
+  const auto held = Lease::acquire(path(), 100ms, 400ms);
+  EXPECT_TRUE(fails(ExitCode::mismatch, {"in use"}, [&] { Lease::acquire(path(), 50ms); }));
+  EXPECT_FALSE(held->lost());
+}
+
+TEST_F(LeaseTest, NumbersOfSlurmAreChecked) {
+  for (const char* bad : {"../../x", "\xff", "", "17_3", "-1"}) {
+    ::setenv("SLURM_JOB_ID", bad, 1);
+    EXPECT_TRUE(fails(ExitCode::environment, {"SLURM_JOB_ID"}, [] { LeaseHolder::self(); })) << bad;
+  }
+  ::setenv("SLURM_JOB_ID", "17", 1);
+  ::setenv("SLURM_RESTART_COUNT", "-3", 1);
+  EXPECT_TRUE(fails(ExitCode::environment, {"SLURM_RESTART_COUNT", "-3"}, [] { LeaseHolder::self(); }));
+}
+
 TEST_F(LeaseTest, RenewedItIsRefused) {
   write_foreign(0);
   std::jthread holder([&](const std::stop_token& stop) {

@@ -1,10 +1,12 @@
 // That a run goes on with its own input only, and what of an input is looked at before anything is computed.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <fstream>
+#include <thread>
 
 #include "base/hash.h"
 #include "io/input.h"
@@ -268,6 +270,21 @@ TEST_F(ScoreInput, WhatIsNoScoringInputIsNamed) {
   directory_.write("records.jsonl.gz", "\x1f\x8b\x08");
   expect(at("run", "records.jsonl.gz"), 66, {"gzip", "import --jsonl"});
   EXPECT_FALSE(std::filesystem::exists(directory_ / "run"));
+}
+
+TEST_F(ScoreInput, AnImportThatIsStoppedLeavesNothingBehind) {
+  directory_.write("long.txt", "");
+  std::filesystem::resize_file(directory_ / "long.txt", uint64_t{8} << 30);  // a sparse file: seconds to read
+  std::filesystem::create_directory(directory_ / "out");
+  test::Process import(
+      {SWITCHYARD_PROGRAM, "import", "--text", directory_ / "long.txt", "--output", directory_ / "out/long.h5"});
+  const auto files = [&] { return std::distance(std::filesystem::directory_iterator(directory_ / "out"), {}); };
+  for (int i = 0; i < 200 && files() == 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  ASSERT_EQ(files(), 1);
+  ::kill(import.pid(), SIGTERM);
+  const ProcessResult result = import.wait();
+  EXPECT_EQ(result.exit_code, 75) << result.err;
+  EXPECT_EQ(files(), 0);
 }
 
 TEST_F(ScoreInput, PathsAreBytes) {
