@@ -67,12 +67,12 @@ std::optional<ProcessStat> process_stat(const std::string& pid) {
 std::string slurm_number(const char* name) {
   constexpr size_t kMaxDigits = 18;
   const char* value = std::getenv(name);
-  if (value == nullptr) return {};
-  const std::string_view text = value;
-  if (text.empty() || text.size() > kMaxDigits || text.find_first_not_of("0123456789") != text.npos)
+  const std::string_view text = value == nullptr ? "" : value;
+  if (text.empty()) return {};
+  if (text.size() > kMaxDigits || text.find_first_not_of("0123456789") != text.npos)
     fail(ExitCode::environment, "environment: {}: expected a number, as Slurm sets it, found {}", name,
          brief(std::string(text)));
-  return value;
+  return std::string(text);
 }
 
 std::string random_nonce() {

@@ -264,7 +264,7 @@ TEST_F(LeaseTest, ALiveOneIsNotTakenOverBeforeItCouldHaveBeenRenewed) {
 }
 
 TEST_F(LeaseTest, NumbersOfSlurmAreChecked) {
-  for (const char* bad : {"../../x", "\xff", "", "17_3", "-1"}) {
+  for (const char* bad : {"../../x", "\xff", "17_3", "-1"}) {
     ::setenv("SLURM_JOB_ID", bad, 1);
     EXPECT_TRUE(fails(ExitCode::environment, {"SLURM_JOB_ID"}, [] { LeaseHolder::self(); })) << bad;
   }
