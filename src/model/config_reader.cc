@@ -238,6 +238,10 @@ void ConfigReader::finish() {
     if (!taken_.contains(name)) check_leftover(name, name, value);
   fail_if_wrong();
   if (!ignored_.empty()) log::info("{}: ignored by --allow-config-field: {}", subject_, fmt::join(ignored_, ", "));
+  for (const std::string& name : ignored_) allowed_.erase(name);
+  if (!allowed_.empty())
+    log::info("{}: --allow-config-field {} changes nothing: not there, or known and looked at", subject_,
+              fmt::join(allowed_, ", "));
 }
 
 }  // namespace switchyard
