@@ -5,43 +5,17 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <fstream>
 
 #include "io/attempts.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "io/lease.h"
 #include "jobs/batch/attempt_log.h"
+#include "jobs/batch/run_rate.h"
 #include "jobs/batch/submissions.h"
 
 namespace switchyard {
 namespace {
-
-std::optional<double> number_of(const Json& line, std::string_view field) {
-  const Json* value = line.is_object() ? find_field(line, field) : nullptr;
-  return value != nullptr && value->is_number() ? std::optional(value->get<double>()) : std::nullopt;
-}
-
-/// Records per second over the last chunks of this attempt in metrics.jsonl; 0 when there are none.
-double recent_rate(const RunDirectory& run) {
-  constexpr size_t kLines = 64;
-  std::ifstream file = open_lines(run.metrics_path());
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) lines.push_back(line);
-  if (lines.size() > kLines) lines.erase(lines.begin(), lines.end() - kLines);
-  const std::vector<Attempt> attempts = readable_attempts(run);
-  const double began = attempts.empty() ? 0 : static_cast<double>(attempts.back().started);
-  double records = 0, first = 0, last = 0;
-  for (const std::string& text : lines) {
-    const Json line = parse_json_if_whole(text).value_or(Json());  // the last may be half written
-    const std::optional<double> time = number_of(line, "time"), scored = number_of(line, "records");
-    if (!time || !scored || *time < began) continue;
-    last = *time;
-    if (first == 0) first = last - number_of(line, "seconds").value_or(0);
-    records += *scored + number_of(line, "rejects").value_or(0);
-  }
-  return last > first ? records / (last - first) : 0;
-}
 
 bool is_at_work(std::string_view state) {
   return state == "running" || state == "merging";
@@ -210,7 +184,9 @@ class Reporter {
 
   void estimate() {
     if (!is_at_work(report_.state)) return;
-    report_.records_per_second = recent_rate(run_);
+    const std::vector<Attempt> attempts = readable_attempts(run_);
+    const double began = attempts.empty() ? 0 : static_cast<double>(attempts.back().started);
+    report_.records_per_second = records_per_second(run_, began);
     const auto left = static_cast<double>(report_.counts.records_total - report_.counts.records_done);
     if (report_.records_per_second > 0) report_.seconds_left = left / report_.records_per_second;
   }

@@ -1,15 +1,13 @@
 #include "jobs/batch/submit_report.h"
 
 #include <algorithm>
-#include <deque>
-#include <fstream>
-#include <set>
 
 #include "base/log.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "jobs/batch/batch_script.h"
 #include "jobs/batch/local_disk.h"
+#include "jobs/batch/run_rate.h"
 #include "jobs/batch/slurm_client.h"
 #include "jobs/batch/time_limit.h"
 #include "jobs/text.h"
@@ -55,29 +53,9 @@ void report_logs(const Submission& s, const std::vector<std::string>& ids) {
 }  // namespace
 
 double seconds_left(const RunDirectory& run) {
-  constexpr size_t kLines = 64;
   const std::optional<RunState> state = run.find_state();
-  if (!state || state->status == RunStatus::complete) return 0;
-  std::ifstream file = open_lines(run.metrics_path());
-  std::deque<std::string> lines;
-  for (std::string line; std::getline(file, line);) {
-    lines.push_back(line);
-    if (lines.size() > kLines) lines.pop_front();
-  }
-  double records = 0, seconds = 0;
-  std::set<double> groups;
-  for (const std::string& text : lines) {
-    const Json line = parse_json_if_whole(text).value_or(Json());
-    const auto number = [&](std::string_view field) {
-      const Json* value = line.is_object() ? find_field(line, field) : nullptr;
-      return value != nullptr && value->is_number() ? value->get<double>() : 0.0;
-    };
-    records += number("records") + number("rejects");
-    seconds += number("seconds");
-    groups.insert(number("group"));
-  }
-  if (records <= 0 || seconds <= 0) return 0;
-  const double rate = records / seconds * static_cast<double>(groups.size());
+  const double rate = records_per_second(run);
+  if (!state || state->status == RunStatus::complete || rate <= 0) return 0;
   return std::max(0.0, static_cast<double>(state->records_total - state->records_done) / rate);
 }
 

@@ -29,7 +29,7 @@ TEST(EndOnSignals, BeforeAnythingIsBegunEndsAtOnce) {
           end_on_signals();
           ::raise(signal);
         },
-        ::testing::ExitedWithCode(75), "before anything was begun");
+        ::testing::ExitedWithCode(75), "stopped on request");
   EXPECT_EXIT(
       {
         end_on_signals();
