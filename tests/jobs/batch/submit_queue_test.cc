@@ -47,7 +47,7 @@ class SubmitQueueTest : public ::testing::Test {
   }
   /// A run that an earlier job completed.
   void complete_a_run() {
-    Words args = score({"--dtype", "f32"});
+    Words args = score({"--dtype", "f32", "--device", "cpu"});
     args.insert(args.begin(), SWITCHYARD_PROGRAM);
     ASSERT_EQ(test::run(args).exit_code, 0);
   }
