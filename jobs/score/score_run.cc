@@ -155,7 +155,7 @@ void ScoreRun::load() {
     if (world_.broadcast_string(model_hash_, 0) != model_hash_)
       fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", options_.model);
   });
-  log::info("model: {} read in {:.1f} s, hash {}", options_.model, load_seconds_, model_hash_);
+  log::info("model: {} loaded in {:.1f} s, hash {}", options_.model, load_seconds_, model_hash_);
   collectively(world_, [&] {
     if (!on_root()) return;
     directory_.check_or_write_manifest(fingerprint(), manifest_info());

@@ -1,22 +1,26 @@
 // Preloaded into a program, makes its ranks' disk slow: a file system under load, or one that hangs.
 //   SLOW_READ_MILLISECONDS  what every pread() takes longer
 //   SLOW_READ_RANK          of this rank only
-//   SLOW_READ_FILES         of files only whose path has this in it
+//   SLOW_READ_FILES         of files only whose path has this in it, or with a $ behind it ends so
 //   SLOW_SYNC_…             the same of fsync() and fdatasync()
 #include <dlfcn.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <string>
 
 namespace {
 
-bool is_of(int fd, const char* files) {
+bool is_of(int fd, std::string files) {
   char path[4096];
   const ssize_t length = ::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), path, sizeof path);
-  return length > 0 && std::string(path, static_cast<size_t>(length)).find(files) != std::string::npos;
+  const std::string found(path, static_cast<size_t>(std::max<ssize_t>(length, 0)));
+  if (!files.ends_with('$')) return found.find(files) != std::string::npos;
+  files.pop_back();
+  return found.ends_with(files);
 }
 
 void delay(const std::string& what, int fd) {
