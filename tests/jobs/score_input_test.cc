@@ -307,6 +307,18 @@ TEST_F(ScoreInput, PathsAreBytes) {
   EXPECT_EQ(imported.exit_code, 0) << imported.err;
 }
 
+TEST_F(ScoreInput, WhatInspectTakesAndStatusDoesNotWaitFor) {
+  const ProcessResult alone = test::run({SWITCHYARD_PROGRAM, "inspect", SWITCHYARD_DEMO_MODEL "/config.json"});
+  EXPECT_EQ(alone.exit_code, 0) << alone.err;
+  expect(at("run"), 0);
+  for (const char* name : {"run/jobs.jsonl", "run/metrics.jsonl"}) {
+    std::filesystem::remove(directory_ / name);
+    ASSERT_EQ(::mkfifo((directory_ / name).c_str(), 0600), 0);
+  }
+  test::Process status({SWITCHYARD_PROGRAM, "status", directory_ / "run"});
+  EXPECT_EQ(status.wait(std::chrono::seconds(20)).exit_code, 0);
+}
+
 TEST_F(ScoreInput, PathsThatLeadNowhereEndWithTheRightCode) {
   std::filesystem::create_symlink("loop", directory_ / "loop");
   const std::string long_name(300, 'x');
