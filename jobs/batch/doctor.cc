@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "base/thread_pool.h"
 #include "comm/launcher.h"
+#include "io/command.h"
 #include "io/file.h"
 #include "io/lease.h"
 #include "io/seal.h"
@@ -39,14 +40,6 @@ std::string variable(const char* name) {
 
 int64_t variable_as_int(const char* name) {
   return std::strtoll(variable(name).c_str(), nullptr, 10);
-}
-
-/// Whether PATH has it.
-bool is_program(const std::string& name) {
-  std::istringstream folders(variable("PATH"));
-  for (std::string folder; std::getline(folders, folder, ':');)
-    if (!folder.empty() && ::access((folder + "/" + name).c_str(), X_OK) == 0) return true;
-  return false;
 }
 
 /// The cores that this process may run on: "0,1,6".
@@ -322,7 +315,7 @@ Json examine_rank(Communicator& world, const DoctorOptions& options) {
                 {"allotted_gpus", variable_as_int("SLURM_GPUS_ON_NODE")},
                 {"job", variable("SLURM_JOB_ID")},
                 {"knows_end", !variable("SLURM_JOB_END_TIME").empty()},
-                {"has_slurm", !variable("SLURM_JOB_ID").empty() || is_program("sinfo")},
+                {"has_slurm", !variable("SLURM_JOB_ID").empty() || !folder_of_program("sinfo").empty()},
                 {"failures", Json::array()}};
   take(facts, "host", "unknown", [] { return LeaseHolder::self().host; });
   take(facts, "binary", "", [] { return hash_of_file("/proc/self/exe").hex(); });

@@ -66,11 +66,16 @@ FileSystem find_file_system(const std::filesystem::path& path, std::string_view 
 
 FileSystem file_system_of(const std::filesystem::path& path) {
   std::error_code error;
-  const std::filesystem::path where = std::filesystem::canonical(path, error);
+  const std::filesystem::path where = std::filesystem::weakly_canonical(path, error);
   if (error) return {};
   std::ifstream file("/proc/self/mountinfo");
   const std::string mounts(std::istreambuf_iterator<char>(file), {});
   return find_file_system(where, mounts);
+}
+
+std::string local_disk_of(const std::filesystem::path& path) {
+  const FileSystem where = file_system_of(path);
+  return where.sharing() == Sharing::node_local ? where.type : std::string();
 }
 
 }  // namespace switchyard

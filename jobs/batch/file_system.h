@@ -20,7 +20,10 @@ struct FileSystem {
 /// /proc/self/mountinfo.
 FileSystem find_file_system(const std::filesystem::path& path, std::string_view mounts);
 
-/// Where `path`, relative or behind links, is on this host.
+/// Where `path`, relative or behind links, is on this host; if it is not there yet, where it would be.
 FileSystem file_system_of(const std::filesystem::path& path);
+
+/// "ext4", …: of a path on a file system of this host's own. Empty: other hosts mount it, or it cannot be told.
+std::string local_disk_of(const std::filesystem::path& path);
 
 }  // namespace switchyard

@@ -54,12 +54,24 @@ std::string sbatch(const std::vector<std::string>& arguments, const Environment&
   throw SbatchRefusal(fmt::format("sbatch refused the job (exit code {}): {}", result->exit_code, said));
 }
 
-int64_t max_array_size() {
+int64_t count_gpus(const std::string& generic_resources) {
+  static const std::regex kGpus(R"((?:^|,)gpu:(?:[^,:(]+:)?([0-9]{1,6}))");
+  int64_t count = 0;
+  for (std::sregex_iterator m(generic_resources.begin(), generic_resources.end(), kGpus), end; m != end; ++m)
+    count += std::stoll((*m)[1]);
+  return count;
+}
+
+std::optional<int64_t> slurm_setting(const std::string& name) {
   const auto result = scontrol({"show", "config"});
   std::smatch m;
   const bool known = result && result->exit_code == 0 &&
-                     std::regex_search(result->out, m, std::regex("MaxArraySize *= *([0-9]{1,18})"));
-  return known ? std::stoll(m[1]) : kLargestArraySize;
+                     std::regex_search(result->out, m, std::regex("\\b" + name + " *= *([0-9]{1,18})"));
+  return known ? std::optional<int64_t>(std::stoll(m[1])) : std::nullopt;
+}
+
+int64_t max_array_size() {
+  return slurm_setting("MaxArraySize").value_or(kLargestArraySize);
 }
 
 std::vector<SlurmJob> parse_jobs(const std::string& text) {
@@ -96,20 +108,15 @@ std::vector<SlurmJob> parse_jobs(const std::string& text) {
 }
 
 std::vector<PartitionNode> parse_nodes(const std::string& text) {
-  // PARTITION*|CORES|GRES|LIMIT|STATE; GRES as in "gpu:a100:4(S:0-1),gpu:h100:2,shard:8", "(null)".
-  static const std::regex kLine(R"(([^|*]+)(\*?)\|([0-9]{1,9})\+?\|([^|]*)\|([^|]*)\|([^|]*))"),
-      kGpus(R"((?:^|,)gpu:(?:[^,:(]+:)?([0-9]{1,6}))");
+  // PARTITION*|CORES|GRES|LIMIT|STATE
+  static const std::regex kLine(R"(([^|*]+)(\*?)\|([0-9]{1,9})\+?\|([^|]*)\|([^|]*)\|([^|]*))");
   std::vector<PartitionNode> nodes;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
     std::smatch m;
     const std::string row = trimmed(line);
     if (!std::regex_match(row, m, kLine)) continue;
-    PartitionNode node{m[1], m[2].length() > 0, std::stoll(m[3]), 0, m[5], m[6]};
-    const std::string resources = m[4];
-    for (std::sregex_iterator gpus(resources.begin(), resources.end(), kGpus), end; gpus != end; ++gpus)
-      node.gpus += std::stoll((*gpus)[1]);
-    nodes.push_back(std::move(node));
+    nodes.push_back({m[1], m[2].length() > 0, std::stoll(m[3]), count_gpus(m[4]), m[5], m[6]});
   }
   return nodes;
 }

@@ -63,6 +63,12 @@ int64_t max_array_size();
 /// Of one partition, or of several ("a,b"); of all where `partition` is empty. Empty where nobody answers.
 std::vector<PartitionNode> partition_nodes(const std::string& partition);
 
+/// GPUs in what sinfo calls generic resources: "gpu:4", "gpu:a100:4(S:0-1),gpu:h100:2,shard:8", "(null)".
+int64_t count_gpus(const std::string& generic_resources);
+
+/// A number of `scontrol show config`. Empty where nobody answers.
+std::optional<int64_t> slurm_setting(const std::string& name);
+
 /// The lines of sinfo as partition_nodes() asks for them.
 std::vector<PartitionNode> parse_nodes(const std::string& text);
 

@@ -8,19 +8,10 @@
 #include <sstream>
 
 #include "io/command.h"
-#include "jobs/batch/slurm_environment.h"
+#include "jobs/batch/slurm_client.h"
 
 namespace switchyard {
 namespace {
-
-/// "gpu:4", "gpu:a100:4(S:0-1),shard:8"
-int64_t count_gpus(const std::string& generic_resources) {
-  static const std::regex kGpus("(?:^|,)gpu(?::[^:,()]+)?:([0-9]{1,6})");
-  int64_t count = 0;
-  for (std::sregex_iterator m(generic_resources.begin(), generic_resources.end(), kGpus), end; m != end; ++m)
-    count += std::atoll((*m)[1].str().c_str());
-  return count;
-}
 
 std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
@@ -69,9 +60,7 @@ std::optional<SlurmSite> survey_slurm() {
   site.partitions = parse_partitions(nodes->out);
   if (const auto types = run_command({"srun", "--mpi=list"}, environment))
     site.mpi_types = parse_mpi_types(types->out + types->err);
-  const auto config = run_command({"scontrol", "show", "config"}, environment);
-  std::smatch m;
-  if (config && std::regex_search(config->out, m, std::regex("JobRequeue *= *([01])"))) site.requeues = m[1] == "1";
+  if (const auto requeues = slurm_setting("JobRequeue")) site.requeues = *requeues != 0;
   return site;
 }
 

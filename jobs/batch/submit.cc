@@ -2,20 +2,19 @@
 #include "jobs/batch/submit.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <regex>
-#include <sstream>
 
 #include "base/log.h"
+#include "io/command.h"
 #include "io/file.h"
 #include "io/lease.h"
 #include "jobs/batch/batch_script.h"
 #include "jobs/batch/earlier_runs.h"
-#include "jobs/batch/local_disk.h"
+#include "jobs/batch/file_system.h"
 #include "jobs/batch/new_files.h"
 #include "jobs/batch/slurm_client.h"
 #include "jobs/batch/submission.h"
@@ -91,15 +90,6 @@ std::string own_path() {
   return path.native();
 }
 
-/// Which of PATH's folders has a program; empty: none.
-std::string directory_in_path(const std::string& program) {
-  const char* path = std::getenv("PATH");
-  std::istringstream folders(path == nullptr ? "" : path);
-  for (std::string folder; std::getline(folders, folder, ':');)
-    if (folder.starts_with('/') && ::access((folder + "/" + program).c_str(), X_OK) == 0) return folder;
-  return {};
-}
-
 /// What the command line, the site file or the words after "--" say of where the job runs.
 std::set<std::string> chosen_options(const Submission& s) {
   std::set<std::string> chosen;
@@ -148,7 +138,7 @@ BatchScript make_script(const Submission& s, const std::string& mark) {
   script.sbatch_options.insert(script.sbatch_options.end(), more.begin(), more.end());
   script.modules = o.module;
   script.setup = o.setup;
-  script.slurm_path = directory_in_path("sbatch");
+  script.slurm_path = folder_of_program("sbatch");
   script.mpi = o.mpi;
   script.srun_flags = o.srun_flags;
   script.signal_seconds = o.signal_seconds;

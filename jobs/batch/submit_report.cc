@@ -6,7 +6,7 @@
 #include "io/file.h"
 #include "io/json.h"
 #include "jobs/batch/batch_script.h"
-#include "jobs/batch/local_disk.h"
+#include "jobs/batch/file_system.h"
 #include "jobs/batch/run_rate.h"
 #include "jobs/batch/slurm_client.h"
 #include "jobs/batch/time_limit.h"

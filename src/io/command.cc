@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <sstream>
 #include <string_view>
 
 #include "io/file.h"
@@ -68,6 +70,14 @@ std::map<std::string, std::string> environment_without(const std::vector<std::st
     kept.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
   return kept;
+}
+
+std::string folder_of_program(const std::string& name) {
+  const char* path = std::getenv("PATH");
+  std::istringstream folders(path == nullptr ? "" : path);
+  for (std::string folder; std::getline(folders, folder, ':');)
+    if (folder.starts_with('/') && ::access((folder + "/" + name).c_str(), X_OK) == 0) return folder;
+  return {};
 }
 
 std::optional<CommandResult> run_command(const std::vector<std::string>& argv,

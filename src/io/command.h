@@ -22,4 +22,7 @@ std::optional<CommandResult> run_command(
     const std::vector<std::string>& argv,
     const std::optional<std::map<std::string, std::string>>& environment = std::nullopt);
 
+/// The folder of PATH that has a program; empty: none.
+std::string folder_of_program(const std::string& name);
+
 }  // namespace switchyard

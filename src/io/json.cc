@@ -169,12 +169,6 @@ int64_t require_int(const Json& object, std::string_view field, std::string_view
   return value.get<int64_t>();
 }
 
-double require_number(const Json& object, std::string_view field, std::string_view subject) {
-  const Json& value = require(object, field, subject, "a number");
-  if (!value.is_number()) wrong_type(subject, field, "a number", value);
-  return value.get<double>();
-}
-
 bool require_bool(const Json& object, std::string_view field, std::string_view subject) {
   const Json& value = require(object, field, subject, "true or false");
   if (!value.is_boolean()) wrong_type(subject, field, "true or false", value);

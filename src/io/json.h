@@ -24,7 +24,6 @@ std::optional<Json> parse_json_if_whole(std::string_view text);
 // Typed access. `subject` is the file's name; the message gives field, expected type, found value.
 const Json* find_field(const Json& object, std::string_view field);  ///< null when absent or JSON null
 int64_t require_int(const Json& object, std::string_view field, std::string_view subject, int64_t min, int64_t max);
-double require_number(const Json& object, std::string_view field, std::string_view subject);
 bool require_bool(const Json& object, std::string_view field, std::string_view subject);
 std::string require_string(const Json& object, std::string_view field, std::string_view subject);
 std::vector<int64_t> require_int_array(const Json& object, std::string_view field, std::string_view subject);
