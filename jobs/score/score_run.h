@@ -95,9 +95,9 @@ class ScoreRun {
   std::optional<ResultTotals> totals_;            ///< rank 0: of complete results, once there are any
   int64_t resumed_chunks_ = 0, chunks_done_ = 0;  ///< done: by this group in this attempt
   int64_t resumed_records_ = 0;
-  int64_t records_in_flight_ = 0;                   ///< of the group's chunk that is being scored
-  double metrics_told_at_ = 0, state_told_at_ = 0;  ///< group's first rank; rank 0
-  int64_t metrics_told_records_ = 0;                ///< of the chunk that is being scored
+  int64_t records_in_flight_ = 0;  ///< of the group's chunk that is being scored
+  double metrics_told_at_ = 0, state_told_at_ = 0, state_tell_seconds_ = 0;  ///< group's first rank; rank 0
+  int64_t metrics_told_records_ = 0;                                         ///< of the chunk that is being scored
   bool limit_announced_ = false;
   double load_seconds_ = 0, write_seconds_ = 0, wait_seconds_ = 0, merge_seconds_ = 0, score_start_ = 0;
   std::optional<Progress> progress_;

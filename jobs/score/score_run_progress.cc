@@ -28,9 +28,12 @@ void ScoreRun::on_step(const ChunkProgress& chunk) {
 
 void ScoreRun::tell_progress() {
   if (!on_root()) return;
-  if (seconds_now() - state_told_at_ >= kTellSeconds) {
+  const double begin = seconds_now();
+  // The others wait for this rank's next step: looking at the shards and syncing the state may take it a hundredth.
+  if (begin - state_told_at_ >= std::max(kTellSeconds, 100 * state_tell_seconds_)) {
     write_state(RunStatus::running, ExitCode::complete, "");
     state_told_at_ = seconds_now();
+    state_tell_seconds_ = state_told_at_ - begin;
   }
   if (progress_->due()) progress_->show(progress_report());
 }
