@@ -24,15 +24,6 @@ bool is_known(const std::string& field) {
   return !field.empty() && field != "None" && field != "Unknown" && field != "(null)" && field != "N/A";
 }
 
-/// What Slurm calls by rarer names, as one of the states that all know.
-void simplify(SlurmJob& job) {
-  constexpr std::array kWaiting = {"REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"};
-  constexpr std::array kAtWork = {"SIGNALING", "STAGE_OUT", "STOPPED", "RESIZING"};
-  const bool will_come_again = job.state == "COMPLETING" && job.restarts > 0 && job.end_time == "Unknown";
-  if (will_come_again || std::ranges::find(kWaiting, job.state) != kWaiting.end()) job.state = "PENDING";
-  if (std::ranges::find(kAtWork, job.state) != kAtWork.end()) job.state = "RUNNING";
-}
-
 /// All ids that the run directory names, each once.
 std::vector<std::string> job_ids(const std::vector<RecordedSubmission>& submissions, const RunDirectory& run,
                                  const std::vector<std::string>& more) {
@@ -143,9 +134,7 @@ std::optional<SlurmJob> find_job(const std::string& id) {
   // An array's number is that of one of its tasks as well; tasks that wait have a line together.
   const auto exact = std::ranges::find_if(jobs, [&](const SlurmJob& job) { return job.id == id || job.number == id; });
   if (exact == jobs.end() && id.find('_') == std::string::npos) return std::nullopt;
-  SlurmJob job = exact == jobs.end() ? jobs.front() : *exact;
-  simplify(job);
-  return job;
+  return exact == jobs.end() ? jobs.front() : *exact;
 }
 
 RunJobs find_run_jobs(const RunDirectory& run, const std::optional<RunState>& state) {

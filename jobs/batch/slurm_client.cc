@@ -1,5 +1,7 @@
 #include "jobs/batch/slurm_client.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <map>
 #include <regex>
@@ -23,6 +25,15 @@ std::string trimmed(const std::string& text) {
 std::optional<CommandResult> scontrol(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "scontrol");
   return run_command(arguments, client_environment());
+}
+
+/// What Slurm calls by rarer names, as one of the states that all know.
+void simplify(SlurmJob& job) {
+  constexpr std::array kWaiting = {"REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"};
+  constexpr std::array kAtWork = {"SIGNALING", "STAGE_OUT", "STOPPED", "RESIZING"};
+  const bool will_come_again = job.state == "COMPLETING" && job.restarts > 0 && job.end_time == "Unknown";
+  if (will_come_again || std::ranges::find(kWaiting, job.state) != kWaiting.end()) job.state = "PENDING";
+  if (std::ranges::find(kAtWork, job.state) != kAtWork.end()) job.state = "RUNNING";
 }
 
 }  // namespace
@@ -102,6 +113,7 @@ std::vector<SlurmJob> parse_jobs(const std::string& text) {
     static const std::regex kComment(" Comment=(switchyard: .*?) [A-Z][A-Za-z]*=");  // the one value with blanks
     if (std::smatch m; std::regex_search(line, m, kComment)) job.comment = m[1];
     job.num_nodes = std::atoll(fields["NumNodes"].c_str());
+    simplify(job);
     jobs.push_back(std::move(job));
   }
   return jobs;

@@ -15,7 +15,7 @@ namespace switchyard {
 struct SlurmJob {
   std::string id;      ///< "17", "17_3"
   std::string number;  ///< what the job itself has in SLURM_JOB_ID: an array's task one of its own
-  std::string state;   ///< RUNNING, PENDING, COMPLETED, CANCELLED …
+  std::string state;   ///< RUNNING, PENDING, COMPLETED, CANCELLED …; of rarer names the common one that it amounts to
   std::string reason, nodes, time_limit, run_time, start_time;
   std::string end_time, preempt_time;  ///< "Unknown" or "None" while there is none
   int restarts = 0;
