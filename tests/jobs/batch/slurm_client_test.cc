@@ -62,6 +62,15 @@ TEST(ParseJobsTest, KnowsHowTheScriptEndedAndWhatItSaid) {
   EXPECT_EQ(jobs[1].comment, "");
 }
 
+TEST(ParseJobsTest, RarerStatesAreWhatTheyAmountTo) {
+  for (const char* waiting : {"REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "PENDING"})
+    EXPECT_TRUE(parse_jobs(std::string("JobId=1 JobState=") + waiting + "\n").at(0).is_pending()) << waiting;
+  for (const char* at_work : {"SIGNALING", "STAGE_OUT", "RESIZING", "COMPLETING"})
+    EXPECT_TRUE(parse_jobs(std::string("JobId=1 JobState=") + at_work + "\n").at(0).is_running()) << at_work;
+  EXPECT_TRUE(parse_jobs("JobId=1 JobState=COMPLETING Restarts=1 EndTime=Unknown\n").at(0).is_pending());
+  EXPECT_TRUE(parse_jobs("JobId=1 JobState=BOOT_FAIL\n").at(0).has_ended());
+}
+
 TEST(ParseNodesTest, TakesSinfosLines) {
   const auto nodes = parse_nodes(
       "batch*|64|gpu:a100:4(S:0-1),gpu:h100:2,shard:8|1-00:00:00|idle\nold|4+|(null)|infinite|down*\nWelcome\n");
