@@ -28,13 +28,14 @@ namespace {
 /// A run as its manifest describes it.
 struct RecordedRun {
   RunDirectory directory{""};
-  std::string fingerprint, model, input, dtype, cpu_isa, device, numerics, model_hash, input_hash;
+  std::string fingerprint, model, dtype, cpu_isa, device, numerics, model_hash;
+  RecordedInput input;
+  std::string input_path;  ///< where it is now
   std::set<std::string> allowed_fields;
-  int64_t num_records = 0, chunk_records = 0, max_positions = 0;
   ResultOptions results;
 
   ShardSet shards(std::vector<Hash128> input_hashes) const {
-    return {directory, num_records, chunk_records, results, fingerprint, std::move(input_hashes)};
+    return {directory, input.num_records, input.chunk_records, results, fingerprint, std::move(input_hashes)};
   }
 };
 
@@ -49,21 +50,17 @@ RecordedRun read_run(const VerifyOptions& options) {
   Fingerprint fingerprint;
   for (const auto& [name, value] : fields.items()) fingerprint[name] = require_string(fields, name, subject);
   run.fingerprint = fingerprint_hash(fingerprint);
-  const std::string chunk_records = require_string(fields, "chunk_records", subject);
-  run.chunk_records = std::clamp<int64_t>(std::strtoll(chunk_records.c_str(), nullptr, 10), 1, kMaxChunkRecords);
+  run.input = recorded_input(manifest, subject);
   run.results.per_token = require_string(fields, "per_token", subject) == "true";
   run.results.embed = require_string(fields, "embed", subject);
   run.results.embedding_dim = require_int(info, "embedding_dim", subject, 0, 1 << 20);
-  run.num_records = require_int(info, "num_records", subject, 0, int64_t{1} << 58);
-  run.max_positions = require_int(info, "max_positions", subject, 1, INT64_MAX);
   run.numerics = require_string(fields, "numerics", subject);
   run.model_hash = require_string(fields, "model", subject);
-  run.input_hash = require_string(fields, "input", subject);
   run.dtype = require_string(info, "dtype", subject);
   run.cpu_isa = require_string(info, "cpu_isa", subject);
   run.device = require_string(info, "device", subject);
   run.model = options.model.empty() ? require_path(info, "model", subject) : options.model;
-  run.input = options.input.empty() ? require_path(info, "input", subject) : options.input;
+  run.input_path = options.input.empty() ? run.input.path : options.input;
   if (const Json* names = find_field(info, "allow_config_field"); names != nullptr && names->is_array())
     for (const Json& name : *names) run.allowed_fields.insert(name.is_string() ? name.get<std::string>() : "");
   return run;
@@ -209,12 +206,12 @@ class Rescoring {
 
 /// The run's input; empty, with a warning, where nothing but its ids is wanted of it and it is gone.
 std::optional<ScoringInput> open_input(const VerifyOptions& options, const RecordedRun& run) {
-  if (options.input.empty() && options.rescore == 0 && !file_exists(run.input)) {
+  if (options.input.empty() && options.rescore == 0 && !file_exists(run.input_path)) {
     log::warning("input {} is gone: neither it nor the ids are compared (--input FILE says where it is now)",
-                 run.input);
+                 run.input_path);
     return std::nullopt;
   }
-  return std::optional<ScoringInput>(std::in_place, run.input);
+  return std::optional<ScoringInput>(std::in_place, run.input_path);
 }
 
 }  // namespace
@@ -240,8 +237,8 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
   if (!parse_job_options(set, "verify", args)) return 0;
   const RecordedRun run = read_run(options);
   if (options.dry_run) {
-    std::cout << fmt::format("{}: {} records in chunks of {}, {} to be scored again\n", options.run, run.num_records,
-                             run.chunk_records, options.rescore);
+    std::cout << fmt::format("{}: {} records in chunks of {}, {} to be scored again\n", options.run,
+                             run.input.num_records, run.input.chunk_records, options.rescore);
     return static_cast<int>(ExitCode::complete);
   }
   if (const RunState state = run.directory.read_state(); state.status != RunStatus::complete)
@@ -251,20 +248,19 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
   const std::optional<ScoringInput> input = open_input(options, run);
   std::vector<Hash128> input_hashes;
   if (input) {
-    const auto chunks = identify_input(runtime.world, *input, run.chunk_records, run.max_positions);
-    if (content_hash(chunks).hex() != run.input_hash)
-      fail(ExitCode::mismatch, "input {} is not the run's: its records, tokens or ids differ", run.input);
+    const auto chunks = identify_input(runtime.world, *input, run.input.chunk_records, run.input.max_positions);
+    require_same_input(run.input, chunks, run.input_path);
     input_hashes = hashes_of(chunks, &ChunkIdentity::scored);
   }
   std::vector<std::string> findings = verify_results(run.shards(std::move(input_hashes)), input ? &*input : nullptr);
-  if (run.directory.shards_present().empty() && run.num_records > 0)
+  if (run.directory.shards_present().empty() && run.input.num_records > 0)
     log::info("the shards were dropped: results.h5 is checked alone");
   if (findings.empty() && options.rescore > 0) findings = Rescoring(options, run, *input, runtime.world).run();
   for (const std::string& finding : findings) log::error("{}", finding);
   Json json;
-  json["records"] = run.num_records;
+  json["records"] = run.input.num_records;
   json["input_compared"] = input.has_value();
-  json["rescored"] = findings.empty() ? std::min(options.rescore, run.num_records) : 0;
+  json["rescored"] = findings.empty() ? std::min(options.rescore, run.input.num_records) : 0;
   json["findings"] = findings.size();
   std::cout << to_text(json) << '\n';
   return static_cast<int>(findings.empty() ? ExitCode::complete : ExitCode::input);

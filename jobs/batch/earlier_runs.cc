@@ -1,7 +1,6 @@
 #include "jobs/batch/earlier_runs.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <set>
 #include <sstream>
 
@@ -72,29 +71,21 @@ class EarlierRun {
   }
 
   void check_input(const ScoringInput& input) const {
-    const int64_t there = require_int(info_, "num_records", subject_, 0, INT64_MAX);
-    if (input.num_records() != there)
-      differs("input", fmt::format("{} records", there),
+    const RecordedInput recorded = recorded_input(manifest_, subject_);
+    if (input.num_records() != recorded.num_records)
+      differs("input", fmt::format("{} records", recorded.num_records),
               fmt::format("{}: {}", file("input").native(), input.num_records()));
-    check_content(input);
+    if (input.num_tokens() > kMostTokensRead) {
+      log::info("{}: whether it holds what the run began with is unknown until the job reads it",
+                file("input").native());
+    } else {
+      const auto self = make_self_communicator();
+      require_same_input(recorded, identify_input(*self, input, recorded.chunk_records, recorded.max_positions),
+                         file("input"));
+    }
     // Of another input it would differ as well, and hide why.
     if (s_.value_of("chunk-records").value_or("0") == "0")
       run_.check_manifest({{"chunk_records", std::to_string(default_chunk_records(input))}});
-  }
-
-  void check_content(const ScoringInput& input) const {
-    if (input.num_tokens() > kMostTokensRead)
-      return log::info("{}: whether it holds what the run began with is unknown until the job reads it",
-                       file("input").native());
-    const auto self = make_self_communicator();
-    const int64_t chunk_records =
-        std::max(1LL, std::atoll(require_string(manifest_["fingerprint"], "chunk_records", subject_).c_str()));
-    const auto chunks =
-        identify_input(*self, input, chunk_records, require_int(info_, "max_positions", subject_, 1, INT64_MAX));
-    const std::string hash = require_string(manifest_["fingerprint"], "input", subject_);
-    if (content_hash(chunks).hex() != hash)
-      differs("input", require_path(info_, "input", subject_),
-              file("input").native() + ", whose records, tokens or ids differ");
   }
 
   [[noreturn]] void differs(const std::string& what, const std::string& there, const std::string& here) const {

@@ -1,9 +1,11 @@
 #include "jobs/score/input_identity.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "io/record_ids.h"
 #include "jobs/collectively.h"
+#include "jobs/limits.h"
 
 namespace switchyard {
 namespace {
@@ -118,6 +120,22 @@ Hash128 content_hash(std::span<const ChunkIdentity> chunks) {
   for (const ChunkIdentity& chunk : chunks)
     for (const Hash128* hash : {&chunk.content, &chunk.ids}) hasher.update(hash, sizeof *hash);
   return hasher.digest();
+}
+
+RecordedInput recorded_input(const Json& manifest, const std::string& subject) {
+  const Json &fields = manifest["fingerprint"], &info = manifest["info"];
+  const std::string chunk_records = require_string(fields, "chunk_records", subject);
+  return {.path = require_path(info, "input", subject),
+          .hash = require_string(fields, "input", subject),
+          .num_records = require_int(info, "num_records", subject, 0, int64_t{1} << 58),
+          .chunk_records = std::clamp<int64_t>(std::atoll(chunk_records.c_str()), 1, kMaxChunkRecords),
+          .max_positions = require_int(info, "max_positions", subject, 1, INT64_MAX)};
+}
+
+void require_same_input(const RecordedInput& recorded, std::span<const ChunkIdentity> chunks, const std::string& path) {
+  if (content_hash(chunks).hex() != recorded.hash)
+    fail(ExitCode::mismatch, "input {}: the run belongs to another one ({}): its records, tokens or ids differ", path,
+         recorded.path);
 }
 
 std::vector<Hash128> hashes_of(std::span<const ChunkIdentity> chunks, Hash128 ChunkIdentity::*which) {

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "comm/communicator.h"
 #include "io/input.h"
+#include "io/json.h"
 
 namespace switchyard {
 
@@ -32,6 +33,17 @@ std::vector<ChunkIdentity> identify_input(Communicator& world, const ScoringInpu
 
 /// The input as one hash, of the chunks' contents and ids in order.
 Hash128 content_hash(std::span<const ChunkIdentity> chunks);
+
+/// What a run's manifest says of its input, enough to tell whether another is the same.
+struct RecordedInput {
+  std::string path, hash;  ///< content_hash(), as hexadecimal digits
+  int64_t num_records = 0, chunk_records = 1, max_positions = 1;
+};
+/// Fails (input) naming the field. `subject`: the manifest's path.
+RecordedInput recorded_input(const Json& manifest, const std::string& subject);
+
+/// Fails (mismatch) naming both unless `path`, whose chunks these are, holds what the run began with.
+void require_same_input(const RecordedInput& recorded, std::span<const ChunkIdentity> chunks, const std::string& path);
 
 /// One of the hashes, by chunk.
 std::vector<Hash128> hashes_of(std::span<const ChunkIdentity> chunks, Hash128 ChunkIdentity::*which);

@@ -97,16 +97,10 @@ void ScoreRun::read_input() {
   id_hashes_ = hashes_of(chunks, &ChunkIdentity::ids);
   log::info("input: {} read in {:.1f} s, hash {}", options_.input, seconds_now() - start, input_hash_);
   collectively(world_, [&] {
-    if (on_root() && directory_.has_manifest()) check_input_is_the_runs();
+    if (!on_root() || !directory_.has_manifest()) return;
+    const std::string subject = directory_.manifest_path().native();
+    require_same_input(recorded_input(directory_.read_manifest(), subject), chunks, options_.input);
   });
-}
-
-void ScoreRun::check_input_is_the_runs() const {
-  const Json manifest = directory_.read_manifest();
-  const std::string subject = directory_.manifest_path().native();
-  if (require_string(manifest["fingerprint"], "input", subject) == input_hash_) return;
-  fail(ExitCode::mismatch, "input {}: run directory {} belongs to another one ({}): its records, tokens or ids differ",
-       options_.input, options_.run, require_path(manifest["info"], "input", subject));
 }
 
 void ScoreRun::begin_attempt() {

@@ -48,7 +48,6 @@ class ScoreRun {
   void add_history(RunUsage& usage) const;
   void drop_shards() const;
   void report(RunSummary& summary) const;
-  void check_input_is_the_runs() const;
   void record_failure(const Error& error) noexcept;
   void end_hung(const std::string& verdict, bool reporter) const noexcept;
 
