@@ -5,25 +5,11 @@
 #include <fstream>
 #include <iterator>
 #include <ranges>
-#include <sstream>
+
+#include "base/mount_table.h"
 
 namespace switchyard {
 namespace {
-
-/// The kernel writes blanks and backslashes of a path as \040: three octal digits.
-std::string unescaped(const std::string& field) {
-  std::string text;
-  for (size_t i = 0; i < field.size(); ++i) {
-    const auto is_octal = [&](size_t at) { return at < field.size() && field[at] >= '0' && field[at] <= '7'; };
-    if (field[i] == '\\' && is_octal(i + 1) && is_octal(i + 2) && is_octal(i + 3)) {
-      text += static_cast<char>(std::stoi(field.substr(i + 1, 3), nullptr, 8));
-      i += 3;
-    } else {
-      text += field[i];
-    }
-  }
-  return text;
-}
 
 bool is_below(const std::filesystem::path& path, const std::filesystem::path& folder) {
   return std::ranges::mismatch(path, folder).in2 == folder.end();
@@ -46,20 +32,11 @@ Sharing FileSystem::sharing() const {
 FileSystem find_file_system(const std::filesystem::path& path, std::string_view mounts) {
   FileSystem found;
   size_t depth = 0;
-  std::istringstream lines{std::string(mounts)};
-  for (std::string line; std::getline(lines, line);) {
-    // "36 35 98:0 /root /mount/point options … - type source options"
-    const size_t separator = line.find(" - ");
-    std::istringstream fields(line);
-    std::string field, point, type;
-    for (int i = 0; i < 4; ++i) fields >> field;
-    if (!(fields >> point) || separator == std::string::npos) continue;
-    std::istringstream(line.substr(separator + 3)) >> type;
-    const std::filesystem::path folder = unescaped(point);
-    const auto this_deep = static_cast<size_t>(std::distance(folder.begin(), folder.end()));
-    if (this_deep < depth || !is_below(path, folder)) continue;  // of two on one point the later one is seen
+  for (const MountEntry& mount : parse_mounts(mounts)) {
+    const auto this_deep = static_cast<size_t>(std::distance(mount.point.begin(), mount.point.end()));
+    if (this_deep < depth || !is_below(path, mount.point)) continue;  // of two on one point the later one is seen
     depth = this_deep;
-    found = {type, folder.native()};
+    found = {mount.type, mount.point.native()};
   }
   return found;
 }

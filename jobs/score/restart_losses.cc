@@ -1,10 +1,10 @@
 #include "jobs/score/restart_losses.h"
 
-#include <fstream>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
+#include "io/file.h"
 #include "io/json.h"
 
 namespace switchyard {
@@ -21,7 +21,7 @@ RestartLosses restart_losses(const std::filesystem::path& metrics,
                              const std::function<int64_t(int64_t chunk)>& kept_records,
                              const std::function<void()>& poll) {
   std::unordered_map<int64_t, int64_t> computed;  // records by chunk
-  std::ifstream file(metrics);
+  std::ifstream file = open_lines(metrics);
   for (std::string text; std::getline(file, text);) {
     if (poll) poll();
     const Json line = parse_json_if_whole(text).value_or(Json());

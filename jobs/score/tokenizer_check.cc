@@ -14,11 +14,10 @@ namespace {
 constexpr std::string_view kTokenizerFiles[] = {"tokenizer.json", "tokenizer.model", "tiktoken.model",
                                                 "tekken.json",    "vocab.json",      "spiece.model"};
 
-/// The first of them that the model has: the one that loaders take. A link to nothing is one too: opening it says so.
+/// The first of them that the model has: the one that loaders take.
 std::optional<std::filesystem::path> tokenizer_file(const std::filesystem::path& model) {
-  std::error_code ignored;
   for (const std::string_view name : kTokenizerFiles)
-    if (std::filesystem::is_symlink(model / name, ignored) || file_exists(model / name)) return model / name;
+    if (is_listed(model / name)) return model / name;
   return std::nullopt;
 }
 

@@ -249,6 +249,11 @@ bool directory_exists(const std::filesystem::path& path, ExitCode code) {
   return stat_if_there(path, status, code) && S_ISDIR(status.st_mode);
 }
 
+bool is_listed(const std::filesystem::path& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0;
+}
+
 std::vector<std::filesystem::path> list_directory(const std::filesystem::path& directory, ExitCode code) {
   std::vector<std::filesystem::path> entries;
   std::error_code error;

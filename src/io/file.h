@@ -77,6 +77,8 @@ void append_line(const std::filesystem::path& path, std::string_view line);
 bool file_exists(const std::filesystem::path& path, ExitCode code = ExitCode::input);  ///< of any kind, behind links
 bool directory_exists(const std::filesystem::path& path,
                       ExitCode code = ExitCode::input);  ///< also false if it is not there
+/// Whether its directory lists it: also a link that leads nowhere, which is to be opened, and its error to be seen.
+bool is_listed(const std::filesystem::path& path);
 /// What is in a directory, in the order of names; empty when there is none.
 std::vector<std::filesystem::path> list_directory(const std::filesystem::path& directory,
                                                   ExitCode code = ExitCode::input);

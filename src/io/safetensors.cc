@@ -113,12 +113,6 @@ bool is_plain_name(const std::string& name) {
          name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
 }
 
-/// Whether the directory lists it: a link that leads nowhere is to be opened, and its error to be seen.
-bool is_listed(const std::filesystem::path& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
-}
-
 /// Names of weights in other formats, and of safetensors without an index, in order.
 std::vector<std::string> other_weights(const std::filesystem::path& directory) {
   std::vector<std::string> names;

@@ -46,6 +46,11 @@ Seal examine_seal(const std::filesystem::path& path, const std::function<void()>
   return seal == seal_text(hash_of_start(file, file.size() - kSealBytes, poll)) ? Seal::good : Seal::broken;
 }
 
+std::string_view describe(Seal seal) {
+  return seal == Seal::missing ? "its seal is missing: it is cut off, or another program has written to it"
+                               : "its bytes have changed since it was written";
+}
+
 void check_seal(const std::filesystem::path& path, const std::function<void()>& poll) {
   std::error_code unreadable;
   const auto type = std::filesystem::status(path, unreadable).type();
@@ -53,10 +58,7 @@ void check_seal(const std::filesystem::path& path, const std::function<void()>& 
     throw Damaged(fmt::format("{}: is no file", path.native()));
   const Seal seal = examine_seal(path, poll);
   if (seal == Seal::good) return;
-  throw Damaged(fmt::format("{}: {}", path.native(),
-                            seal == Seal::missing
-                                ? "its seal is missing: it is cut off, or another program has written to it"
-                                : "its bytes have changed since it was written"));
+  throw Damaged(fmt::format("{}: {}", path.native(), describe(seal)));
 }
 
 Hash128 hash_of_file(const std::filesystem::path& path, const std::function<void()>& poll) {

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -23,6 +24,8 @@ inline constexpr size_t kSealBytes = 32;  ///< "switchyard-seal\n" and 16 bytes 
 void seal_file(const std::filesystem::path& path, const std::function<void()>& poll = {});
 
 enum class Seal : uint8_t { good, missing, broken };
+/// What is wrong with one that is not good: "its …".
+std::string_view describe(Seal seal);
 /// Reads the whole file. Fails (input) if it cannot be read.
 Seal examine_seal(const std::filesystem::path& path, const std::function<void()>& poll = {});
 

@@ -295,11 +295,7 @@ std::vector<std::string> verify_results(const ShardSet& shards, const ScoringInp
   const Seal seal = examine_seal(shards.run.results_path());
   if (seal == Seal::good) return verify_columns(shards, input);
   std::vector<std::string> findings = verify_in_child(shards, input);
-  findings.insert(
-      findings.begin(),
-      fmt::format("{}: {}", shards.run.results_path().native(),
-                  seal == Seal::broken ? "its bytes have changed since it was written"
-                                       : "its seal is missing: cut off, or another program has written to it"));
+  findings.insert(findings.begin(), fmt::format("{}: {}", shards.run.results_path().native(), describe(seal)));
   return findings;
 }
 

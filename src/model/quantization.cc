@@ -45,9 +45,8 @@ std::vector<std::string> quantization_beside(const std::filesystem::path& direct
   constexpr uint64_t kMaxBytes = 64 << 20;  // some list every tensor
   std::vector<std::string> found;
   for (const std::string_view name : kFiles) {
-    std::error_code ignored;
     const auto path = directory / name;
-    if (!std::filesystem::exists(std::filesystem::symlink_status(path, ignored))) continue;
+    if (!is_listed(path)) continue;
     if (const std::string what = quantization_of(read_json_file(path, kMaxBytes)); !what.empty())
       found.push_back(fmt::format("{} says {}", name, what));
   }
