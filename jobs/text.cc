@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cmath>
-#include <string_view>
 
 namespace switchyard {
 
@@ -34,6 +33,12 @@ std::string duration_text(double seconds) {
   const auto total = static_cast<int64_t>(std::llround(seconds));
   const int64_t hours = total / 3600, minutes = total / 60 % 60, rest = total % 60;
   return hours > 0 ? fmt::format("{:02}:{:02}:{:02}", hours, minutes, rest) : fmt::format("{:02}:{:02}", minutes, rest);
+}
+
+std::string replaced(std::string text, std::string_view from, std::string_view to) {
+  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+    text.replace(at, from.size(), to);
+  return text;
 }
 
 }  // namespace switchyard

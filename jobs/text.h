@@ -1,8 +1,9 @@
-// Numbers for people.
+// Words and numbers for people.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace switchyard {
 
@@ -10,5 +11,8 @@ std::string bytes_text(uint64_t bytes);     ///< "3.52 GiB"
 std::string count_text(int64_t count);      ///< "23.056 B", "1.107 B", "512"
 std::string rate_text(double per_second);   ///< "41.2k"
 std::string duration_text(double seconds);  ///< "00:41", "13:00:41"
+
+/// `text` with `to` wherever `from` stood.
+std::string replaced(std::string text, std::string_view from, std::string_view to);
 
 }  // namespace switchyard

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "io/command.h"
 #include "io/json.h"
 #include "jobs/batch/array_indices.h"
@@ -133,11 +134,16 @@ std::vector<PartitionNode> parse_nodes(const std::string& text) {
   return nodes;
 }
 
-std::vector<PartitionNode> partition_nodes(const std::string& partition) {
-  std::vector<std::string> argv = {"sinfo", "--noheader", "--all", "--Node", "--format=%P|%c|%G|%l|%T"};
-  if (!partition.empty()) argv.push_back("--partition=" + partition);
-  const auto result = run_command(argv, client_environment());
-  if (!result || result->exit_code != 0) return {};
+std::vector<PartitionNode> partition_nodes() {
+  // sinfo takes no --partition together with --all, without which it keeps hidden partitions to itself.
+  const auto result =
+      run_command({"sinfo", "--noheader", "--all", "--Node", "--format=%P|%c|%G|%l|%T"}, client_environment());
+  if (!result) return {};
+  if (result->exit_code != 0) {
+    log::warning("sinfo ended with exit code {}: {}; whether the partition can run the job is unknown",
+                 result->exit_code, trimmed(result->err));
+    return {};
+  }
   return parse_nodes(result->out);
 }
 

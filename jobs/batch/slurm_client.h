@@ -60,8 +60,8 @@ bool slurm_answers();
 /// One more than the largest index of a job array; the largest that Slurm can have where none answers.
 int64_t max_array_size();
 
-/// Of one partition, or of several ("a,b"); of all where `partition` is empty. Empty where nobody answers.
-std::vector<PartitionNode> partition_nodes(const std::string& partition);
+/// Of all partitions, hidden ones too. Empty where there is no Slurm; also, with a warning, where it does not answer.
+std::vector<PartitionNode> partition_nodes();
 
 /// GPUs in what sinfo calls generic resources: "gpu:4", "gpu:a100:4(S:0-1),gpu:h100:2,shard:8", "(null)".
 int64_t count_gpus(const std::string& generic_resources);

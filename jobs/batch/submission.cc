@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "io/file.h"
+#include "jobs/text.h"
 
 namespace switchyard {
 namespace {
@@ -39,12 +40,7 @@ std::string word(const Submission& s, const SbatchOption& option, const std::str
 }  // namespace
 
 std::string Submission::path_of(const std::string& path, size_t i) const {
-  constexpr std::string_view kIndex = "%a";
-  if (!is_array()) return path;
-  std::string text = path;
-  for (size_t at = text.find(kIndex); at != std::string::npos; at = text.find(kIndex))
-    text.replace(at, kIndex.size(), std::to_string(indices[i]));
-  return text;
+  return is_array() ? replaced(path, "%a", std::to_string(indices[i])) : path;
 }
 
 std::vector<size_t> Submission::runs_to_check() const {

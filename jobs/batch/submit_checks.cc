@@ -133,14 +133,20 @@ void warn_of_waiting(const JobShape& shape, const std::string& name, const std::
         shape.time, nodes.front().time_limit, name);
 }
 
+/// Whether the job may go there: to one of those asked for ("a,b"), or to the cluster's default.
+bool is_asked_for(const PartitionNode& node, const std::string& partitions) {
+  if (partitions.empty()) return node.is_default;
+  return fmt::format(",{},", partitions).find(fmt::format(",{},", node.partition)) != std::string::npos;
+}
+
 /// Slurm takes jobs that no node will ever do for, unless the site says otherwise.
 void check_partition(const Submission& s, const JobShape& shape) {
   const bool asks = shape.nodes.value_or(1) > 1 || shape.cores_per_node.value_or(1) > 1 ||
                     shape.gpus_per_node.value_or(0) > 0 || !shape.time.empty();
   if (!asks || s.goes_elsewhere()) return;
   std::map<std::string, std::vector<PartitionNode>> partitions;
-  for (const PartitionNode& node : partition_nodes(shape.partition))
-    if (!shape.partition.empty() || node.is_default) partitions[node.partition].push_back(node);
+  for (const PartitionNode& node : partition_nodes())
+    if (is_asked_for(node, shape.partition)) partitions[node.partition].push_back(node);
   std::vector<std::string> reasons;
   for (const auto& [name, nodes] : partitions) {
     const std::string reason = why_too_small(shape, name, nodes);

@@ -21,11 +21,7 @@ std::string count_or_unknown(const std::optional<int64_t>& count) {
 
 /// The array's points as a shell's pattern.
 std::string runs_pattern(const Submission& s) {
-  constexpr std::string_view kIndex = "%a";
-  std::string text = shell_word(s.run);
-  if (!s.is_array()) return text;
-  for (size_t at = text.find(kIndex); at != std::string::npos; at = text.find(kIndex)) text.replace(at, 2, "*");
-  return text;
+  return s.is_array() ? replaced(shell_word(s.run), "%a", "*") : shell_word(s.run);
 }
 
 void report_time(const Submission& s) {
@@ -47,7 +43,7 @@ void report_logs(const Submission& s, const std::vector<std::string>& ids) {
     return;
   }
   for (const std::string& id : ids)
-    log::info("logs of job {}: {}, of the ranks {}/{}.0/stderr.log", id, log(id), attempts, id);
+    log::info("logs of job {}: {}, of the ranks {}/{}.0/stderr.log", id, replaced(log(id), "%j", id), attempts, id);
 }
 
 }  // namespace

@@ -365,6 +365,26 @@ TEST_F(SlurmTest, TenAtOnceOfWhichTwoWantTheSameRun) {
   EXPECT_NE(log.find("job " + winner), std::string::npos) << log;
 }
 
+TEST_F(SlurmTest, WhatNoNodeWillEverDoForIsRefused) {
+  const auto submit = [&](const Words& more) {
+    Words words = {SWITCHYARD_PROGRAM, "submit", "score", "--model", SWITCHYARD_DEMO_MODEL, "--run", root_ / "never"};
+    words.insert(words.end(), {"--input", root_ / "input.h5"});
+    words.insert(words.end(), more.begin(), more.end());
+    return cluster_->exec(words);
+  };
+  for (const Words& more : {Words{"--nodes", "5"},
+                            {"--nodes", "5", "--partition", "urgent"},
+                            {"--nodes", "5", "--", "--partition=urgent,batch"},
+                            {"--tasks-per-node", "1", "--cpus-per-task", "5"}}) {
+    const auto result = submit(more);
+    EXPECT_EQ(result.exit_code, 64) << result.err;
+    EXPECT_NE(result.err.find("would wait for ever: partition "), std::string::npos) << result.err;
+  }
+  const auto fits = submit({"--nodes", "4", "--partition", "urgent", "--dry-run"});
+  EXPECT_EQ(fits.exit_code, 0) << fits.err;
+  EXPECT_EQ(fits.err.find("sinfo"), std::string::npos) << fits.err;
+}
+
 TEST_F(SlurmTest, ASecondJobForARunWaitsForTheFirst) {
   const ClusterRun run = new_run();
   const std::string first = run.submit(slow_options());
