@@ -126,10 +126,11 @@ std::string setup(const BatchScript& s) {
 # shellcheck disable=SC2317
 set_up_failed() {
   [ "$3" -eq 1 ] || return 0  # inside of a file that a line reads
-  local line=
+  local line= text
   mapfile -t -s $(($2 - 1)) -n 1 line <"$0"
   exec 2>&3
-  give_up "set-up failed with exit code $1: ${line[0]}: $(<"$attempt/setup.log")"
+  text=$(<"$attempt/setup.log")
+  give_up "set-up failed with exit code $1: ${line[0]}${text:+: $text}"
 }
 exec 3>&2 2>"$attempt/setup.log"
 trap 'set_up_failed $? "$LINENO" "${#BASH_SOURCE[@]}"' ERR

@@ -64,7 +64,10 @@ class Chooser {
 
   RunJobs choose() {
     RunJobs chosen;
-    const auto followed = std::ranges::min_element(jobs_, {}, [&](const SlurmJob& job) { return distance(job); });
+    // Of those with an equal claim the first goes on before the others; of what ended without any say, the last is
+    // news.
+    auto followed = std::ranges::min_element(jobs_, {}, [&](const SlurmJob& job) { return distance(job); });
+    if (followed != jobs_.end() && distance(*followed) == kEndedWithoutSay) followed = std::prev(jobs_.end());
     for (auto job = jobs_.begin(); job != jobs_.end(); ++job) {
       if (job == followed && distance(*job) < kOfNoConcern)
         chosen.slurm = *job;
@@ -79,7 +82,7 @@ class Chooser {
   }
 
  private:
-  static constexpr int kOfNoConcern = 100;
+  static constexpr int kEndedWithoutSay = 6, kOfNoConcern = 100;
 
   /// How far a job is from having the run in its hands.
   int distance(const SlurmJob& job) const {
@@ -91,7 +94,7 @@ class Chooser {
     if (job.is_running()) return 2;
     if (job.is_pending()) return job.reason.starts_with("DependencyNever") ? 4 : 3;
     if (was_last) return 5;
-    return state_ ? kOfNoConcern : 6;  // it ended before it had any say in the run
+    return state_ ? kOfNoConcern : kEndedWithoutSay;
   }
 
   bool at_work() const {

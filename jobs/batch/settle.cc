@@ -55,6 +55,7 @@ class Settler {
     const std::optional<RunState> state = run_.find_state();
     if (state) state_ = *state;
     wrote_state_ = state && !attempt_.empty() && state->attempt == attempt_.filename();
+    was_told_to_stop_ = wrote_state_ && state->status == RunStatus::interrupted;
     was_complete_ = state && state->status == RunStatus::complete;
     if (const auto holder = read_lease_holder(run_.lease_path())) lease_nonce_ = holder->nonce;
   }
@@ -115,7 +116,7 @@ class Settler {
     if (const std::string why = why_stopped(*job); !why.empty()) return why;
     const double left = seconds_to_job_end().value_or(-1);
     const bool has_limit = left >= 0 && job->time_limit != "UNLIMITED";
-    return has_limit && wrote_state_
+    return has_limit && was_told_to_stop_
                ? fmt::format("{} before the end of its time limit {}", duration_text(left), job->time_limit)
                : "";
   }
@@ -157,8 +158,9 @@ class Settler {
   const int rc_;
   std::filesystem::path attempt_;
   RunState state_;
-  std::string lease_nonce_;   ///< as it was found
-  bool wrote_state_ = false;  ///< the attempt in question wrote the state that is there
+  std::string lease_nonce_;        ///< as it was found
+  bool wrote_state_ = false;       ///< the attempt in question wrote the state that is there
+  bool was_told_to_stop_ = false;  ///< and says so there: what ended without a word had other reasons
   bool was_complete_ = false;
 };
 

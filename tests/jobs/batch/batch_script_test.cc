@@ -136,7 +136,7 @@ TEST_F(BatchScriptTest, ASetupLineThatFailsEndsTheJobWithItsWords) {
         {"source " + (directory_ / "broken.sh").native(), "exit code 127: source "},
         {"echo it is so >&2; exit 3", "exit code 3"},
         {"echo it is so >&2; exit 0", "exit code 0"},
-        {"set -e; false", "exit code 1: set -e; false: "},
+        {"set -e; false", "exit code 1: set -e; false"},
         {"if true; then false; fi", "exit code 1: if true; then false; fi"}}) {
     BatchScript s = example();
     s.setup = {"export FINE=1", line, "echo too late"};

@@ -277,6 +277,19 @@ TEST_F(StatusTest, FollowsTheJobThatHasTheRunAndListsTheOthers) {
   }
 }
 
+TEST_F(StatusTest, OfJobsThatNeverHadTheRunTheLastIsShown) {
+  run_.create();
+  record_submission(run_, {"17"});
+  record_submission(run_, {"18"});
+  slurm_jobs({{"17", "JobState=FAILED Reason=NonZeroExitCode NodeList=n1 ExitCode=69:0 Restarts=0"},
+              {"18", "JobState=FAILED Reason=NonZeroExitCode NodeList=n2 ExitCode=69:0 Restarts=0"}});
+  const RunReport report = report_on(run_);
+  EXPECT_EQ(report.state, "lost");
+  EXPECT_EQ(report.job, "18");
+  ASSERT_EQ(report.others.size(), 1u);
+  EXPECT_EQ(report.others[0].id, "17");
+}
+
 TEST_F(StatusTest, AJobThatSlurmHasForgottenWasCancelledUnlessItBegan) {
   run_.create();
   record_submission(run_, {"17_3"});
