@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/device.h"
-#include "kernels/gemm.h"
+#include "kernels/products/gemm.h"
 
 namespace switchyard {
 

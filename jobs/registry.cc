@@ -1,14 +1,14 @@
 #include <array>
 #include <set>
 
-#include "jobs/batch/doctor.h"
-#include "jobs/batch/settle.h"
-#include "jobs/batch/status.h"
-#include "jobs/batch/submit.h"
 #include "jobs/import_options.h"
 #include "jobs/inspect.h"
 #include "jobs/job.h"
 #include "jobs/score/options.h"
+#include "jobs/slurm/doctor.h"
+#include "jobs/slurm/settle.h"
+#include "jobs/slurm/status.h"
+#include "jobs/slurm/submit.h"
 #include "jobs/verify.h"
 
 namespace switchyard {

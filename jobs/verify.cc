@@ -14,13 +14,13 @@
 #include "base/rng.h"
 #include "comm/device_choice.h"
 #include "io/file.h"
-#include "io/results.h"
 #include "jobs/job.h"
 #include "jobs/limits.h"
 #include "jobs/numerics.h"
 #include "jobs/score/chunk_scorer.h"
 #include "jobs/score/engine.h"
 #include "jobs/score/input_identity.h"
+#include "jobs/score/results.h"
 
 namespace switchyard {
 namespace {

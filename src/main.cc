@@ -15,8 +15,8 @@
 #include "comm/watched_communicator.h"
 #include "jobs/collectively.h"
 #include "jobs/job.h"
-#include "jobs/score/stop.h"
 #include "jobs/version_info.h"
+#include "run/stop.h"
 
 namespace switchyard {
 namespace {

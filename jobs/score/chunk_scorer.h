@@ -9,11 +9,11 @@
 #include "base/stream.h"
 #include "comm/communicator.h"
 #include "io/input.h"
-#include "io/shard.h"
 #include "jobs/score/pace.h"
 #include "jobs/score/scored_rows.h"
-#include "jobs/score/stop.h"
+#include "jobs/score/shard.h"
 #include "model/decoder.h"
+#include "run/stop.h"
 
 namespace switchyard {
 

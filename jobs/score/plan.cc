@@ -10,9 +10,9 @@
 #include "base/available_memory.h"
 #include "base/device.h"
 #include "base/hash.h"
-#include "io/results.h"
 #include "jobs/collectively.h"
 #include "jobs/numerics.h"
+#include "jobs/score/results.h"
 #include "jobs/text.h"
 
 namespace switchyard {

@@ -8,9 +8,10 @@
 #include "comm/communicator.h"
 #include "comm/device_choice.h"
 #include "io/input.h"
-#include "io/run_directory.h"
 #include "jobs/score/options.h"
+#include "jobs/score/shard.h"
 #include "model/memory_plan.h"
+#include "run/run_directory.h"
 
 namespace switchyard {
 

@@ -8,13 +8,13 @@
 
 #include "base/log.h"
 #include "base/stopwatch.h"
-#include "io/attempts.h"
 #include "io/file.h"
 #include "io/temporary_file.h"
 #include "jobs/collectively.h"
 #include "jobs/score/input_identity.h"
 #include "jobs/score/tokenizer_check.h"
 #include "kernels/cpu_isa.h"
+#include "run/attempts.h"
 
 namespace switchyard {
 

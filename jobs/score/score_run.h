@@ -10,18 +10,18 @@
 #include <vector>
 
 #include "comm/communicator.h"
-#include "io/lease.h"
-#include "io/results.h"
-#include "io/run_directory.h"
 #include "jobs/job.h"
 #include "jobs/score/chunk_scorer.h"
 #include "jobs/score/engine.h"
 #include "jobs/score/options.h"
 #include "jobs/score/plan.h"
 #include "jobs/score/progress.h"
-#include "jobs/score/stop.h"
+#include "jobs/score/results.h"
 #include "jobs/score/summary.h"
-#include "jobs/watchdog.h"
+#include "run/lease.h"
+#include "run/run_directory.h"
+#include "run/stop.h"
+#include "run/watchdog.h"
 
 namespace switchyard {
 

@@ -5,10 +5,10 @@
 #include "base/log.h"
 #include "base/stopwatch.h"
 #include "base/version.h"
-#include "io/attempts.h"
 #include "io/file.h"
 #include "jobs/collectively.h"
 #include "jobs/score/score_run.h"
+#include "run/attempts.h"
 
 namespace switchyard {
 

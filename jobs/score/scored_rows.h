@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/hash.h"
-#include "io/shard.h"
+#include "jobs/score/shard.h"
 
 namespace switchyard {
 

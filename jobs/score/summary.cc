@@ -10,8 +10,8 @@
 #include <set>
 #include <string_view>
 
-#include "io/lease.h"
 #include "jobs/text.h"
+#include "run/lease.h"
 
 namespace switchyard {
 namespace {

@@ -2,7 +2,7 @@
 // runs also predicts.
 #pragma once
 
-#include "kernels/cpu/packed_matrix_impl.h"
+#include "kernels/products/cpu/packed_matrix_impl.h"
 #include "kernels/scratch.h"
 
 namespace switchyard {

@@ -17,8 +17,8 @@
 #include <string_view>
 
 #include "base/rng.h"
-#include "comm/expert_exchange.h"
 #include "comm/mpi_communicator.h"
+#include "exchange/expert_exchange.h"
 
 namespace switchyard {
 namespace {

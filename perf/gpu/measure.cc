@@ -9,7 +9,7 @@
 #include "base/cuda_event.h"
 #include "base/stopwatch.h"
 #include "base/version.h"
-#include "kernels/random_fill.h"
+#include "kernels/rows/random_fill.h"
 
 namespace switchyard::bench {
 namespace {

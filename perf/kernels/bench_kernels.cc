@@ -9,11 +9,11 @@
 
 #include "base/rng.h"
 #include "ceiling.h"
-#include "kernels/attention.h"
+#include "kernels/attention/attention.h"
 #include "kernels/cpu_isa.h"
-#include "kernels/cross_entropy.h"
-#include "kernels/gemm.h"
-#include "kernels/grouped_ffn.h"
+#include "kernels/products/gemm.h"
+#include "kernels/products/grouped_ffn.h"
+#include "kernels/vocabulary/cross_entropy.h"
 
 namespace switchyard::bench {
 namespace {

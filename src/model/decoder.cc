@@ -4,11 +4,11 @@
 #include <deque>
 
 #include "base/device.h"
-#include "kernels/cast.h"
-#include "kernels/cross_entropy.h"
-#include "kernels/permute.h"
-#include "kernels/rms_norm.h"
-#include "kernels/rope.h"
+#include "kernels/attention/rope.h"
+#include "kernels/routing/permute.h"
+#include "kernels/rows/cast.h"
+#include "kernels/rows/rms_norm.h"
+#include "kernels/vocabulary/cross_entropy.h"
 #include "model/micro_batch.h"
 
 namespace switchyard {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/stream.h"
-#include "comm/expert_exchange.h"
+#include "exchange/expert_exchange.h"
 #include "model/batch.h"
 #include "model/weights.h"
 

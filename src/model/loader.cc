@@ -6,7 +6,7 @@
 
 #include "base/device.h"
 #include "base/log.h"
-#include "kernels/cast.h"
+#include "kernels/rows/cast.h"
 #include "model/weights.h"
 
 namespace switchyard {

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
-#include "comm/expert_exchange.h"
-#include "kernels/attention.h"
-#include "kernels/cross_entropy.h"
-#include "kernels/gemm.h"
-#include "kernels/group_by_expert.h"
+#include "exchange/expert_exchange.h"
+#include "kernels/attention/attention.h"
+#include "kernels/products/gemm.h"
+#include "kernels/routing/group_by_expert.h"
 #include "kernels/scratch.h"
+#include "kernels/vocabulary/cross_entropy.h"
 #include "model/moe_layer.h"
 
 namespace switchyard {

@@ -4,11 +4,11 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/attention.h"
-#include "kernels/embedding.h"
-#include "kernels/gemm.h"
-#include "kernels/rms_norm.h"
-#include "kernels/rope.h"
+#include "kernels/attention/attention.h"
+#include "kernels/attention/rope.h"
+#include "kernels/products/gemm.h"
+#include "kernels/rows/rms_norm.h"
+#include "kernels/vocabulary/embedding.h"
 
 namespace switchyard {
 namespace {

@@ -4,10 +4,10 @@
 #include <array>
 
 #include "base/device.h"
-#include "kernels/cast.h"
-#include "kernels/gemm.h"
-#include "kernels/permute.h"
-#include "kernels/router.h"
+#include "kernels/products/gemm.h"
+#include "kernels/routing/permute.h"
+#include "kernels/routing/router.h"
+#include "kernels/rows/cast.h"
 
 namespace switchyard {
 

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "base/stream.h"
-#include "comm/expert_exchange.h"
+#include "exchange/expert_exchange.h"
 #include "model/weights.h"
 
 namespace switchyard {

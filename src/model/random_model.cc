@@ -5,7 +5,7 @@
 
 #include "base/device.h"
 #include "base/hash.h"
-#include "kernels/random_fill.h"
+#include "kernels/rows/random_fill.h"
 
 namespace switchyard {
 namespace {

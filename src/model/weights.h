@@ -7,10 +7,10 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/stream.h"
-#include "comm/placement.h"
+#include "exchange/placement.h"
 #include "io/safetensors.h"
-#include "kernels/grouped_ffn.h"
-#include "kernels/packed_matrix.h"
+#include "kernels/products/grouped_ffn.h"
+#include "kernels/products/packed_matrix.h"
 #include "model/config.h"
 #include "model/tensor_table.h"
 

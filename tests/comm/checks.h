@@ -18,16 +18,9 @@ inline std::ostream& operator<<(std::ostream& out, const Check& check) {
 }
 
 std::vector<Check> communicator_checks();
-std::vector<Check> exchange_checks();
 
 /// For communicators that take a device's memory; where there is a device.
 std::vector<Check> device_checks();
 int device_of_rank(int rank);
-
-inline std::vector<Check> all_checks() {
-  std::vector<Check> checks = communicator_checks();
-  for (const Check& check : exchange_checks()) checks.push_back(check);
-  return checks;
-}
 
 }  // namespace switchyard::test

@@ -26,7 +26,7 @@ TEST_P(ThreadRanks, Check) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ThreadRanks,
-                         testing::Combine(testing::Values(1, 2, 3, 4, 7), testing::ValuesIn(all_checks())),
+                         testing::Combine(testing::Values(1, 2, 3, 4, 7), testing::ValuesIn(communicator_checks())),
                          [](const auto& test) {
                            return std::string(std::get<1>(test.param).name) + "_" +
                                   std::to_string(std::get<0>(test.param));
@@ -40,7 +40,7 @@ TEST_P(SelfRank, Check) {
   GetParam().body(*self);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, SelfRank, testing::ValuesIn(all_checks()),
+INSTANTIATE_TEST_SUITE_P(All, SelfRank, testing::ValuesIn(communicator_checks()),
                          [](const auto& test) { return std::string(test.param.name); });
 
 TEST(SelfFailure, AbortEndsTheProcess) {

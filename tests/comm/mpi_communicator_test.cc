@@ -29,7 +29,7 @@ TEST_P(MpiRanks, CheckPassingThroughStaging) {
   GetParam().body(*world);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, MpiRanks, testing::ValuesIn(all_checks()),
+INSTANTIATE_TEST_SUITE_P(All, MpiRanks, testing::ValuesIn(communicator_checks()),
                          [](const auto& test) { return std::string(test.param.name); });
 
 class MpiStagedRanks : public testing::TestWithParam<Check> {};

@@ -5,10 +5,10 @@
 #include <numeric>
 #include <thread>
 
-#include "kernels/attention.h"
-#include "kernels/cross_entropy.h"
-#include "kernels/gemm.h"
-#include "kernels/grouped_ffn.h"
+#include "kernels/attention/attention.h"
+#include "kernels/products/gemm.h"
+#include "kernels/products/grouped_ffn.h"
+#include "kernels/vocabulary/cross_entropy.h"
 #include "support/compare.h"
 
 namespace switchyard {

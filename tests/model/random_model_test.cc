@@ -7,7 +7,7 @@
 
 #include "base/device.h"
 #include "base/rng.h"
-#include "kernels/gemm.h"
+#include "kernels/products/gemm.h"
 #include "model/memory_plan.h"
 #include "tests/model/scoring.h"
 #include "tests/support/compare.h"

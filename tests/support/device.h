@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "base/device.h"
-#include "kernels/grouped_ffn.h"
 #include "kernels/op.h"
+#include "kernels/products/grouped_ffn.h"
 
 namespace switchyard {
 

@@ -4,8 +4,8 @@
 #include <memory>
 #include <optional>
 
-#include "io/lease.h"
-#include "io/results.h"
+#include "jobs/score/results.h"
+#include "run/lease.h"
 #include "tests/support/temporary_directory.h"
 
 namespace switchyard::test {

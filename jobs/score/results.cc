@@ -1,0 +1,111 @@
+#include "jobs/score/results.h"
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+
+#include "base/log.h"
+#include "io/file.h"
+#include "io/seal.h"
+
+namespace switchyard {
+namespace {
+
+constexpr int64_t kBlock = 1 << 16;  // records of one read
+
+__extension__ using Bytes = __int128;
+
+/// At most a quarter of what fits, so that such numbers can be added.
+uint64_t saturated(Bytes bytes) {
+  return static_cast<uint64_t>(std::min<Bytes>(bytes, std::numeric_limits<uint64_t>::max() / 4));
+}
+
+}  // namespace
+
+ChunkResult ShardSet::read(int64_t chunk, const std::function<void()>& poll) const {
+  ChunkResult result = read_shard(run.shard_path(chunk), chunk, first(chunk), size(chunk), options, fingerprint, poll);
+  if (!input_hashes.empty() && result.input_hash != input_hashes[static_cast<size_t>(chunk)])
+    throw Damaged(fmt::format("{}: made from other tokens than the input has now", run.shard_path(chunk).native()));
+  return result;
+}
+
+void ShardSet::set_aside(int64_t chunk, const Damaged& why) const {
+  log::warning("setting a bad shard aside, its records are scored again: {}", why.what());
+  const std::filesystem::path path = run.shard_path(chunk), aside = path.string() + ".corrupt";
+  if (std::rename(path.c_str(), aside.c_str()) != 0) fail_errno(ExitCode::output, "cannot rename", path.string());
+}
+
+std::vector<int64_t> scan_shards(const ShardSet& shards, const std::function<void()>& poll) {
+  std::vector<int64_t> good;
+  for (const int64_t chunk : shards.run.shards_present()) {
+    if (poll) poll();
+    if (chunk >= shards.num_chunks())
+      fail(ExitCode::mismatch, "{}: the input has {} chunks only", shards.run.shard_path(chunk).string(),
+           shards.num_chunks());
+    try {
+      shards.read(chunk, poll);
+      good.push_back(chunk);
+    } catch (const Damaged& damage) {
+      shards.set_aside(chunk, damage);
+    }
+  }
+  return good;
+}
+
+void check_results(const ShardSet& shards, const std::map<std::string, std::string>& provenance,
+                   const std::function<void()>& poll) {
+  check_seal(shards.run.results_path(), poll);
+  const h5::Reader reader(shards.run.results_path(), h5::Trust::verified);
+  auto expected = provenance;
+  expected[std::string(kRejectsHash)] = hash_of_file(shards.run.rejects_path(), poll).hex();
+  for (const auto& [name, value] : expected)
+    if (const auto found = reader.attribute(name); found != value)
+      fail(ExitCode::input, "{}: attribute {}: expected {}, found {}", shards.run.results_path().native(), name, value,
+           found.value_or("none"));
+}
+
+ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& poll) {
+  const h5::Reader reader(run.results_path(), h5::Trust::verified);
+  const h5::Dataset logprob = reader.open("logprob"), tokens = reader.open("tokens");
+  ResultTotals totals;
+  totals.records = logprob.rows();
+  for (int64_t first = 0; first < totals.records; first += kBlock) {
+    const auto count = static_cast<size_t>(std::min(kBlock, totals.records - first));
+    std::vector<double> sums(count);
+    std::vector<int32_t> counts(count);
+    logprob.read(first, std::span(sums));
+    tokens.read(first, std::span(counts));
+    for (const double sum : sums) totals.logprob += sum;
+    for (const int32_t n : counts) totals.tokens += n;
+    if (poll) poll();
+  }
+  std::ifstream rejects = open_lines(run.rejects_path());
+  for (std::string line; std::getline(rejects, line); ++totals.rejects) {
+    if (totals.rejects == 0) totals.first_reject = line;
+    if (poll) poll();
+  }
+  return totals;
+}
+
+uint64_t predicted_results_bytes(int64_t num_records, int64_t num_tokens, const ResultOptions& options) {
+  constexpr int64_t kRow = 8 + 8 + 4 + 1, kId = 48, kHeader = 1 << 16;
+  // In a wider type: an input may say that it has 2^58 records.
+  Bytes bytes = kHeader + Bytes(num_records) * (kRow + kId + options.embedding_dim * 4);
+  if (options.per_token) bytes += Bytes(num_tokens) * 4 + Bytes(num_records) * 8;
+  return saturated(bytes);
+}
+
+uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t num_chunks,
+                               const ResultOptions& options) {
+  constexpr int64_t kShardHeader = 1 << 14;
+  return saturated(Bytes(predicted_results_bytes(num_records, num_tokens, options)) + Bytes(num_chunks) * kShardHeader);
+}
+
+void require_disk_space(const std::filesystem::path& directory, uint64_t bytes) {
+  const uint64_t free = free_disk_bytes(directory);
+  if (free < bytes)
+    fail(ExitCode::output, "disk of {}: {} bytes are free, but shards and results may need {}", directory.string(),
+         free, bytes);
+}
+
+}  // namespace switchyard

@@ -1,0 +1,84 @@
+// From shards to results.h5 and rejects.jsonl.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/pulse.h"
+#include "io/input.h"
+#include "io/seal.h"
+#include "jobs/score/shard.h"
+#include "run/run_directory.h"
+
+namespace switchyard {
+
+/// What a run's shards have in common.
+struct ShardSet {
+  RunDirectory run;
+  int64_t num_records = 0, chunk_records = 1;
+  ResultOptions options;
+  std::string fingerprint;
+  std::vector<Hash128> input_hashes = {};  ///< by chunk, what shards must have been made from; empty: whatever
+
+  int64_t num_chunks() const { return (num_records + chunk_records - 1) / chunk_records; }
+  int64_t first(int64_t chunk) const { return chunk * chunk_records; }
+  int64_t size(int64_t chunk) const { return std::min(chunk_records, num_records - first(chunk)); }
+  ChunkResult read(int64_t chunk, const std::function<void()>& poll = {}) const;  ///< see read_shard; throws Damaged
+  /// Renames a shard of no use (chunk-NNNNNN.h5.corrupt), with a warning that says why, so that it is scored again.
+  void set_aside(int64_t chunk, const Damaged& why) const;
+};
+
+/// The chunks whose shard is there and valid. A damaged one is set aside; shards beyond the input are an error
+/// (mismatch). `poll` is called at every step of reading.
+std::vector<int64_t> scan_shards(const ShardSet& shards, const std::function<void()>& poll = {});
+
+struct MergeInput {
+  const ShardSet& shards;
+  const ScoringInput& input;                           ///< for ids
+  std::vector<Hash128> id_hashes = {};                 ///< by chunk, what they must be (IdHasher); empty: whatever
+  std::map<std::string, std::string> provenance = {};  ///< attributes of the root group
+  std::string lease_nonce = {};                        ///< checked before anything is published
+  std::function<bool()> stop = {};                     ///< asked between shards
+  Pulse* pulse = nullptr;                              ///< of a watched rank: beats with every step
+};
+enum class MergeOutcome : uint8_t { complete, interrupted };
+
+/// Writes rejects.jsonl, then results.h5, each complete under another name before it is published. Datasets are sized
+/// beforehand; one shard at a time is in memory. All shards must be there; one that is found damaged is set aside, and
+/// the merge fails (interrupted): the next attempt scores it again. The datasets depend on the shards alone. What was
+/// written is synced in pieces, so that closing and publishing, which cannot beat, have little left to do.
+MergeOutcome merge_results(const MergeInput& merge);
+
+/// The attribute of results.h5 that holds the hash of rejects.jsonl.
+inline constexpr std::string_view kRejectsHash = "rejects_hash";
+
+/// Fails (input) unless results.h5 and rejects.jsonl are, byte for byte, what a merge has written, with this
+/// provenance.
+void check_results(const ShardSet& shards, const std::map<std::string, std::string>& provenance,
+                   const std::function<void()>& poll = {});
+
+/// Sums over a finished run's results.
+struct ResultTotals {
+  int64_t records = 0, tokens = 0, rejects = 0;
+  double logprob = 0;
+  std::string first_reject;  ///< the first line of rejects.jsonl
+};
+ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& poll = {});
+
+/// Bytes that all shards, and the results, take at most.
+uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t num_chunks,
+                               const ResultOptions& options);
+uint64_t predicted_results_bytes(int64_t num_records, int64_t num_tokens, const ResultOptions& options);
+/// Fails (output) with both numbers when the disk has less free.
+void require_disk_space(const std::filesystem::path& directory, uint64_t bytes);
+
+/// What is wrong with a finished run; empty when nothing is. With its shards: each valid, and results.h5 their rows bit
+/// for bit. Without (dropped): every record once in results.h5 or rejects.jsonl, columns of equal length. Ids are
+/// compared with the input's; without one (null) they are not looked at.
+std::vector<std::string> verify_results(const ShardSet& shards, const ScoringInput* input);
+
+}  // namespace switchyard

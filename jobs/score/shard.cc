@@ -1,0 +1,196 @@
+#include "jobs/score/shard.h"
+
+#include <charconv>
+
+#include "io/hdf5.h"
+#include "io/seal.h"
+
+namespace switchyard {
+namespace {
+
+constexpr std::string_view kFormat = "switchyard-shard-2";
+constexpr int64_t kPieceBytes = 8 << 20;  // of one read
+
+template <class T>
+ConstView column_view(const std::vector<T>& values) {
+  return view_of(std::span<const T>(values));
+}
+
+/// Bytes that have not changed since this program wrote them can be given to HDF5.
+const std::filesystem::path& sealed(const std::filesystem::path& path) {
+  check_seal(path);
+  return path;
+}
+
+/// Reads one shard; every error names its file.
+class ShardReader {
+ public:
+  explicit ShardReader(const std::filesystem::path& path, std::function<void()> poll = {})
+      : reader_(sealed(path), h5::Trust::verified), poll_(std::move(poll)) {
+    if (text("format") != kFormat) refuse("format", std::string(kFormat), text("format"));
+  }
+
+  std::string text(std::string_view name) const {
+    const auto value = reader_.attribute(name);
+    if (!value) refuse(name, "an attribute", "missing");
+    return *value;
+  }
+
+  int64_t number(std::string_view name) const {
+    const std::string value = text(name);
+    int64_t number = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (error != std::errc() || end != value.data() + value.size()) refuse(name, "an integer", value);
+    return number;
+  }
+
+  Hash128 hash(std::string_view name) const {
+    const std::string value = text(name);
+    Hash128 hash;
+    const bool good = value.size() == 32 &&
+                      std::from_chars(value.data(), value.data() + 16, hash.high, 16).ptr == value.data() + 16 &&
+                      std::from_chars(value.data() + 16, value.data() + 32, hash.low, 16).ptr == value.data() + 32;
+    if (!good) refuse(name, "32 hexadecimal digits", value);
+    return hash;
+  }
+
+  void expect(std::string_view name, const std::string& expected) const {
+    if (const std::string actual = text(name); actual != expected) refuse(name, expected, actual);
+  }
+
+  template <class T>
+  void column(std::string_view name, std::vector<T>& out) const {
+    const h5::Dataset dataset = reader_.open(name);
+    const int64_t rows = dataset.rows(), width = dataset.shape().size() == 2 ? dataset.shape()[1] : 1;
+    out.resize(static_cast<size_t>(rows * width));
+    const int64_t piece =
+        std::max<int64_t>(1, kPieceBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, width));
+    int64_t first = 0;
+    do {  // an empty column is read too: so its type is checked
+      const int64_t count = std::min(piece, rows - first);
+      dataset.read(first,
+                   std::span(out).subspan(static_cast<size_t>(first * width), static_cast<size_t>(count * width)));
+      first += count;
+      if (poll_) poll_();
+    } while (first < rows);
+  }
+
+  std::vector<std::string> strings(std::string_view name) const {
+    const h5::Dataset dataset = reader_.open(name);
+    return dataset.read_strings(0, dataset.rows());
+  }
+
+  [[noreturn]] void refuse(std::string_view what, const std::string& expected, const std::string& actual) const {
+    throw Damaged(fmt::format("{}: {} is \"{}\", expected \"{}\"", reader_.path().native(), what, actual, expected));
+  }
+
+ private:
+  h5::Reader reader_;
+  std::function<void()> poll_;
+};
+
+/// Every record of the chunk once, as a row or as a reject, both in order.
+void check_records(const ShardReader& reader, const ChunkResult& r) {
+  size_t row = 0, reject = 0;
+  for (int64_t record = r.first_record; record < r.first_record + r.num_records; ++record) {
+    if (row < r.record.size() && r.record[row] == record) {
+      ++row;
+    } else if (reject < r.rejects.size() && r.rejects[reject].record == record) {
+      ++reject;
+    } else {
+      reader.refuse(fmt::format("record {}", record), "a row or a reject", "missing or out of order");
+    }
+  }
+  if (row != r.record.size() || reject != r.rejects.size())
+    reader.refuse("number of rows and rejects", std::to_string(r.num_records),
+                  std::to_string(r.record.size() + r.rejects.size()));
+}
+
+}  // namespace
+
+void write_shard(const std::filesystem::path& path, const ChunkResult& r, const ResultOptions& options,
+                 const std::string& fingerprint) {
+  const auto accepted = static_cast<int64_t>(r.record.size());
+  std::vector<int64_t> reject_records;
+  std::vector<std::string> reject_reasons;
+  for (const Reject& reject : r.rejects) {
+    reject_records.push_back(reject.record);
+    reject_reasons.push_back(reject.reason);
+  }
+
+  h5::Writer writer(path);
+  writer.attribute("format", kFormat);
+  writer.attribute("fingerprint", fingerprint);
+  writer.attribute("chunk", r.chunk);
+  writer.attribute("first_record", r.first_record);
+  writer.attribute("num_records", r.num_records);
+  writer.attribute("input_hash", r.input_hash.hex());
+  writer.attribute("accepted", accepted);
+  writer.attribute("token_values", static_cast<int64_t>(r.token_logprob.size()));
+  writer.attribute("rejects", static_cast<int64_t>(r.rejects.size()));
+  writer.write("record", column_view(r.record));
+  writer.write("logprob", column_view(r.logprob));
+  writer.write("tokens", column_view(r.tokens));
+  writer.write("greedy", column_view(r.greedy));
+  if (options.per_token) {
+    writer.write("token_logprob/values", column_view(r.token_logprob));
+    writer.write("token_logprob/offsets", column_view(r.token_offsets));
+  }
+  if (options.embedding_dim > 0)
+    writer.write("embedding", column_view(r.embedding).reshaped({accepted, options.embedding_dim}));
+  writer.write("rejects/record", column_view(reject_records));
+  writer.write_strings("rejects/reason", reject_reasons);
+  writer.close();
+  seal_file(path);
+}
+
+ChunkResult read_shard(const std::filesystem::path& path, int64_t chunk, int64_t first_record, int64_t num_records,
+                       const ResultOptions& options, const std::string& fingerprint,
+                       const std::function<void()>& poll) {
+  const ShardReader reader(path, poll);
+  reader.expect("fingerprint", fingerprint);
+  reader.expect("chunk", std::to_string(chunk));
+  reader.expect("first_record", std::to_string(first_record));
+  reader.expect("num_records", std::to_string(num_records));
+
+  ChunkResult r;
+  r.chunk = chunk;
+  r.first_record = first_record;
+  r.num_records = num_records;
+  r.input_hash = reader.hash("input_hash");
+  reader.column("record", r.record);
+  reader.column("logprob", r.logprob);
+  reader.column("tokens", r.tokens);
+  reader.column("greedy", r.greedy);
+  if (options.per_token) {
+    reader.column("token_logprob/values", r.token_logprob);
+    reader.column("token_logprob/offsets", r.token_offsets);
+  }
+  if (options.embedding_dim > 0) reader.column("embedding", r.embedding);
+  std::vector<int64_t> reject_records;
+  reader.column("rejects/record", reject_records);
+  const auto reasons = reader.strings("rejects/reason");
+  const auto same_length = [&](std::string_view name, size_t actual, size_t expected) {
+    if (actual != expected)
+      reader.refuse(fmt::format("length of {}", name), std::to_string(expected), std::to_string(actual));
+  };
+  same_length("rejects/reason", reasons.size(), reject_records.size());
+  for (size_t i = 0; i < reasons.size(); ++i) r.rejects.push_back({reject_records[i], reasons[i]});
+
+  const size_t rows = r.record.size();
+  same_length("logprob", r.logprob.size(), rows);
+  same_length("tokens", r.tokens.size(), rows);
+  same_length("greedy", r.greedy.size(), rows);
+  same_length("token_logprob/offsets", r.token_offsets.size(), options.per_token ? rows + 1 : 0);
+  same_length("embedding", r.embedding.size(), rows * static_cast<size_t>(options.embedding_dim));
+  check_records(reader, r);
+  return r;
+}
+
+ShardSummary read_shard_summary(const std::filesystem::path& path) {
+  const ShardReader reader(path);
+  return {reader.hash("input_hash"), reader.number("accepted"), reader.number("token_values"),
+          reader.number("rejects")};
+}
+
+}  // namespace switchyard

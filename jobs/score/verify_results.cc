@@ -1,0 +1,302 @@
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <optional>
+
+#include "io/file.h"
+#include "io/record_ids.h"
+#include "io/seal.h"
+#include "jobs/score/results.h"
+
+namespace switchyard {
+namespace {
+
+/// Reads results.h5 row by row, in step with the shards.
+class ResultsCursor {
+ public:
+  ResultsCursor(const RunDirectory& run, const ResultOptions& options)
+      : reader_(run.results_path()),
+        options_(options),
+        record_(reader_.open("record")),
+        logprob_(reader_.open("logprob")),
+        tokens_(reader_.open("tokens")),
+        greedy_(reader_.open("greedy")) {
+    if (options.per_token) {
+      values_ = reader_.open("token_logprob/values");
+      offsets_ = reader_.open("token_logprob/offsets");
+    }
+    if (options.embedding_dim > 0) embedding_ = reader_.open("embedding");
+    if (reader_.has("id")) ids_ = reader_.open("id");
+    const auto expect = [&](const h5::Dataset& column, const std::vector<int64_t>& shape) {
+      if (column.shape() != shape)
+        fail(ExitCode::input, "results.h5: {}: expected shape [{}], found [{}]", column.name(), fmt::join(shape, ", "),
+             fmt::join(column.shape(), ", "));
+    };
+    for (const h5::Dataset* column : {&record_, &logprob_, &tokens_, &greedy_}) expect(*column, {record_.rows()});
+    if (ids_) expect(*ids_, {record_.rows()});
+    if (options.per_token) expect(offsets_, {record_.rows() + 1});
+    if (options.embedding_dim > 0) expect(embedding_, {record_.rows(), options.embedding_dim});
+  }
+
+  int64_t next_row() const { return first_; }
+  int64_t rows_left() const { return record_.rows() - first_; }
+  const std::optional<h5::Dataset>& ids() const { return ids_; }
+
+  /// The next `count` rows as a shard would hold them.
+  ChunkResult next(int64_t count) {
+    ChunkResult r;
+    read(record_, first_, count, r.record);
+    read(logprob_, first_, count, r.logprob);
+    read(tokens_, first_, count, r.tokens);
+    read(greedy_, first_, count, r.greedy);
+    if (options_.per_token) {
+      read(offsets_, first_, count + 1, r.token_offsets);
+      const int64_t begin = r.token_offsets.front();
+      if (begin < 0 || !std::ranges::is_sorted(r.token_offsets) || r.token_offsets.back() > values_.rows())
+        fail(ExitCode::input,
+             "results.h5: token_logprob/offsets: rows {} to {} do not rise within token_logprob/values", first_,
+             first_ + count);
+      read(values_, begin, r.token_offsets.back() - begin, r.token_logprob);
+      for (int64_t& offset : r.token_offsets) offset -= begin;
+    }
+    if (options_.embedding_dim > 0) {
+      r.embedding.resize(static_cast<size_t>(count * options_.embedding_dim));
+      embedding_.read(first_, std::span(r.embedding));
+    }
+    first_ += count;
+    return r;
+  }
+
+ private:
+  template <class T>
+  static void read(const h5::Dataset& dataset, int64_t first, int64_t count, std::vector<T>& out) {
+    out.resize(static_cast<size_t>(count));
+    dataset.read(first, std::span(out));
+  }
+
+  h5::Reader reader_;
+  const ResultOptions& options_;
+  h5::Dataset record_, logprob_, tokens_, greedy_, values_, offsets_, embedding_;
+  std::optional<h5::Dataset> ids_;
+  int64_t first_ = 0;
+};
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
+/// rejects.jsonl line by line, in step with the chunks.
+class RejectsCursor {
+ public:
+  struct Line {
+    int64_t record = 0;
+    std::string id, reason;  ///< id: as JSON; empty: none
+  };
+
+  explicit RejectsCursor(const std::filesystem::path& path) : path_(path), file_(open_lines(path)) {
+    if (!file_.is_open()) fail(ExitCode::input, "{}: is missing", path.native());
+    advance();
+  }
+
+  /// The lines up to record `end`.
+  std::vector<Line> until(int64_t end) {
+    std::vector<Line> lines;
+    for (; next_ && next_->record < end; advance()) lines.push_back(*next_);
+    return lines;
+  }
+  bool at_end() const { return !next_; }
+
+ private:
+  void advance() {
+    next_.reset();
+    std::string text;
+    if (!std::getline(file_, text)) return;
+    const Json json = parse_json(text, path_.native());
+    next_ = Line{require_int(json, "record", path_.native(), 0, INT64_MAX), "",
+                 require_string(json, "reason", path_.native())};
+    if (const Json* id = find_field(json, "id")) next_->id = to_text(*id);
+  }
+
+  std::filesystem::path path_;
+  std::ifstream file_;
+  std::optional<Line> next_;
+};
+
+void compare_columns(const ChunkResult& shard, const ChunkResult& results, std::vector<std::string>& findings) {
+  const auto compare = [&](std::string_view name, bool same) {
+    if (!same) findings.push_back(fmt::format("chunk {}: {} of results.h5 differs from the shard", shard.chunk, name));
+  };
+  compare("record", same_bits(shard.record, results.record));
+  compare("logprob", same_bits(shard.logprob, results.logprob));
+  compare("tokens", same_bits(shard.tokens, results.tokens));
+  compare("greedy", same_bits(shard.greedy, results.greedy));
+  compare("token_logprob/offsets", same_bits(shard.token_offsets, results.token_offsets));
+  compare("token_logprob/values", same_bits(shard.token_logprob, results.token_logprob));
+  compare("embedding", same_bits(shard.embedding, results.embedding));
+}
+
+/// Chunk by chunk: what is wrong, said once for each kind of thing.
+class Verification {
+ public:
+  Verification(const ShardSet& shards, const ScoringInput* input)
+      : shards_(shards),
+        input_(input != nullptr && input->has_ids() ? input : nullptr),
+        have_shards_(!shards.run.shards_present().empty()),
+        results_(shards.run, shards.options),
+        rejects_(shards.run.rejects_path()) {
+    const bool ids = results_.ids().has_value();
+    if (input != nullptr && input->has_ids() != ids)
+      find("results.h5 has {}ids, the input {}", ids ? "" : "no ", ids ? "none" : "some");
+    if (input_ != nullptr && ids && (results_.ids()->kind() == h5::Kind::string) != input_->ids_are_strings())
+      find("the ids of results.h5 are of another type than the input's");
+  }
+
+  std::vector<std::string> run() {
+    try {
+      verify_chunks();
+    } catch (const Error& error) {  // columns that do not fit each other
+      findings_.emplace_back(error.what());
+    }
+    return std::move(findings_);
+  }
+
+ private:
+  void verify_chunks() {
+    for (int64_t chunk = 0; chunk < shards_.num_chunks() && findings_.empty(); ++chunk) verify(chunk);
+    if (findings_.empty() && (results_.rows_left() > 0 || !rejects_.at_end()))
+      find("results.h5 and rejects.jsonl hold more than the {} records of the input", shards_.num_records);
+  }
+
+  template <class... Args>
+  void find(fmt::format_string<Args...> format, Args&&... args) {
+    findings_.push_back(fmt::format(format, std::forward<Args>(args)...));
+  }
+
+  void verify(int64_t chunk) {
+    const int64_t first = shards_.first(chunk), end = first + shards_.size(chunk);
+    const auto rejects = rejects_.until(end);
+    const int64_t count = end - first - std::ssize(rejects);
+    if (count < 0 || count > results_.rows_left())
+      return find("chunk {}: {} rows expected in results.h5, {} left", chunk, count, results_.rows_left());
+    const int64_t first_row = results_.next_row();
+    const ChunkResult rows = results_.next(count);
+    if (!check_every_record_once(first, end, rows.record, rejects)) return;
+    if (input_ != nullptr) compare_ids(first, end, first_row, rows.record, rejects);
+    if (have_shards_) compare_with_shard(chunk, rows, rejects);
+  }
+
+  bool check_every_record_once(int64_t first, int64_t end, std::span<const int64_t> rows,
+                               std::span<const RejectsCursor::Line> rejects) {
+    size_t row = 0, reject = 0;
+    for (int64_t record = first; record < end; ++record) {
+      if (row < rows.size() && rows[row] == record) {
+        ++row;
+      } else if (reject < rejects.size() && rejects[reject].record == record) {
+        ++reject;
+      } else {
+        find("record {} is neither in results.h5 nor in rejects.jsonl, or twice", record);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  void compare_ids(int64_t first, int64_t end, int64_t first_row, std::span<const int64_t> rows,
+                   std::span<const RejectsCursor::Line> rejects) {
+    size_t row = 0, reject = 0;
+    for (int64_t begin = first; begin < end; begin += IdHasher::kBlock) {
+      const int64_t count = std::min(IdHasher::kBlock, end - begin);
+      const auto num_rows =
+          std::lower_bound(rows.begin(), rows.end(), begin + count) - rows.begin() - static_cast<std::ptrdiff_t>(row);
+      const RecordIds expected(*input_, begin, count);
+      const RecordIds found(*results_.ids(), first_row + static_cast<int64_t>(row), num_rows);
+      const size_t block_row = row;
+      for (int64_t i = 0; i < count; ++i) {
+        const std::string id = to_text(expected.json(i));
+        const bool is_row = row < rows.size() && rows[row] == begin + i;
+        const std::string there =
+            is_row ? to_text(found.json(static_cast<int64_t>(row - block_row))) : rejects[reject].id;
+        (is_row ? row : reject) += 1;
+        if (there != id)
+          return find("record {}: its id in {} is {}, in the input {}", begin + i,
+                      is_row ? "results.h5" : "rejects.jsonl", there.empty() ? "missing" : there, id);
+      }
+    }
+  }
+
+  void compare_with_shard(int64_t chunk, const ChunkResult& rows, std::span<const RejectsCursor::Line> rejects) {
+    try {
+      const ChunkResult shard = shards_.read(chunk);
+      compare_columns(shard, rows, findings_);
+      const bool same = std::ranges::equal(shard.rejects, rejects, [](const Reject& a, const auto& b) {
+        return a.record == b.record && a.reason == b.reason;
+      });
+      if (!same) find("chunk {}: rejects.jsonl differs from the shard", chunk);
+    } catch (const Error& error) {
+      findings_.emplace_back(error.what());
+    }
+  }
+
+  const ShardSet& shards_;
+  const ScoringInput* input_;  ///< null: there are no ids to compare
+  const bool have_shards_;
+  ResultsCursor results_;
+  RejectsCursor rejects_;
+  std::vector<std::string> findings_;
+};
+
+std::vector<std::string> verify_columns(const ShardSet& shards, const ScoringInput* input) {
+  try {
+    return Verification(shards, input).run();
+  } catch (const Error& error) {
+    return {error.what()};
+  }
+}
+
+/// Of a file whose bytes are not ours any more: in a child process, for HDF5 does not survive every one of them.
+std::vector<std::string> verify_in_child(const ShardSet& shards, const ScoringInput* input) {
+  constexpr rlim_t kCpuSeconds = 600;
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) fail_errno(ExitCode::environment, "cannot make", "a pipe");
+  const FileDescriptor from(ends[0]);
+  FileDescriptor to(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0)
+    fail_errno(ExitCode::environment, "cannot start a child process to read", shards.run.results_path().native());
+  if (child == 0) {
+    const rlimit cpu{kCpuSeconds, kCpuSeconds};
+    ::setrlimit(RLIMIT_CPU, &cpu);
+    const std::string text = to_text(Json(verify_columns(shards, input)));
+    const bool told = ::write(to.get(), text.data(), text.size()) == std::ssize(text);
+    ::_exit(told ? 0 : 1);
+  }
+  to.reset();
+  std::string text;
+  char block[4096];
+  for (ssize_t n = 0; (n = ::read(from.get(), block, sizeof block)) > 0 || (n < 0 && errno == EINTR);)
+    if (n > 0) text.append(block, static_cast<size_t>(n));
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  const auto findings = parse_json_if_whole(text);
+  return findings ? findings->get<std::vector<std::string>>()
+                  : std::vector<std::string>{"results.h5: HDF5 does not survive reading it"};
+}
+
+}  // namespace
+
+std::vector<std::string> verify_results(const ShardSet& shards, const ScoringInput* input) {
+  const Seal seal = examine_seal(shards.run.results_path());
+  if (seal == Seal::good) return verify_columns(shards, input);
+  std::vector<std::string> findings = verify_in_child(shards, input);
+  findings.insert(findings.begin(), fmt::format("{}: {}", shards.run.results_path().native(), describe(seal)));
+  return findings;
+}
+
+}  // namespace switchyard

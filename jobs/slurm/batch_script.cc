@@ -1,0 +1,261 @@
+#include "jobs/slurm/batch_script.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/version.h"
+#include "jobs/slurm/sbatch_options.h"
+
+namespace switchyard {
+namespace {
+
+constexpr std::string_view kIndex = "%a";
+
+std::string quoted(std::string_view text) {
+  std::string word = "'";
+  for (const char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
+  return word + "'";
+}
+
+/// A word of an array's script, in which %a becomes the task's index.
+std::string indexed_word(const BatchScript& script, const std::string& text) {
+  if (script.array.empty()) return shell_word(text);
+  std::string word;
+  size_t begin = 0;
+  for (size_t at = text.find(kIndex); at != std::string::npos; at = text.find(kIndex, begin)) {
+    if (at > begin) word += shell_word(text.substr(begin, at - begin));
+    word += "\"$SLURM_ARRAY_TASK_ID\"";
+    begin = at + kIndex.size();
+  }
+  if (begin < text.size() || word.empty()) word += shell_word(text.substr(begin));
+  return word;
+}
+
+std::string directives(const BatchScript& s) {
+  std::string text =
+      fmt::format("#SBATCH --job-name={}\n#SBATCH --chdir={}\n#SBATCH --output={}\n", sbatch_word(s.name),
+                  sbatch_word(s.directory), s.is_local ? "/dev/null" : sbatch_word(s.log));
+  text += "#SBATCH --open-mode=append\n";
+  text += s.chained ? "#SBATCH --no-requeue\n" : "#SBATCH --requeue\n";
+  text += fmt::format("#SBATCH --signal=USR1@{}\n", s.signal_seconds);
+  if (!s.array.empty()) text += fmt::format("#SBATCH --array={}\n", s.array);
+  for (const std::string& option : s.sbatch_options) text += fmt::format("#SBATCH {}\n", option);
+  return text;
+}
+
+std::string command(const BatchScript& s) {
+  std::string text = fmt::format("command=(\"$switchyard\" {}", s.job);
+  for (const std::string& argument : s.arguments)
+    text += (argument.starts_with("--") ? " \\\n  " : " ") + indexed_word(s, argument);
+  return text + ")\n";
+}
+
+std::string variables(const BatchScript& s) {
+  return fmt::format("switchyard={}\nrun={}\n", shell_word(s.program), indexed_word(s, s.run)) +
+         R"sh(attempt=$run/attempts/$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}
+# A number alone would mean all tasks of an array.
+id=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+)sh";
+}
+
+bool sets_up(const BatchScript& s) {
+  return !s.modules.empty() || !s.setup.empty();
+}
+
+/// How the script ends where no rank can say why.
+std::string give_up(const BatchScript& s) {
+  if (!sets_up(s) && s.mark.empty()) return {};
+  return R"sh(
+host=${SLURMD_NODENAME:-$HOSTNAME}  # HOSTNAME may be the submitting shell's
+# Ends the job with a message that `switchyard status` shows.
+# shellcheck disable=SC2317
+give_up() {
+  trap - ERR EXIT
+  echo "error: $1" >&2
+  printf '%(%H:%M:%S)T [batch script %s] error: %s\n' -1 "$host" "${1//$'\n'/; }" >>"$attempt/stderr.log"
+  "$switchyard" settle "$run" --rc 69 >/dev/null
+  exit 69
+}
+)sh";
+}
+
+/// A run directory on a disk of the host's own is another one on every host. What is written there would be lost, so
+/// that here the message goes to whatever the host that submitted may see. A file system may show a new file late.
+std::string check_batch_host(const BatchScript& s) {
+  if (s.mark.empty()) return {};
+  return fmt::format("mark=$run/attempts/{}\n", shell_word(s.mark)) +
+         R"sh(for _ in {1..10}; do [ -e "$mark" ] && break; sleep 1; done
+if [ ! -e "$mark" ]; then
+  text="$host does not see the run directory $run as the host that submitted does: is it on a file system that all nodes mount?"
+  echo "error: $text" >&2
+  scontrol update "JobId=$SLURM_JOB_ID" "Comment=switchyard: $text"
+  echo "error: $text" >>"${SLURM_SUBMIT_DIR:-.}/slurm-$id.out"
+  exit 69
+fi
+)sh" + (s.is_local ? "exec >>\"$run/attempts/$id.log\" 2>&1\n" : "");
+}
+
+std::string check_nodes(const BatchScript& s) {
+  if (s.mark.empty()) return {};
+  return R"sh(
+if [ "${SLURM_JOB_NUM_NODES:-1}" -gt 1 ]; then
+  # shellcheck disable=SC2016
+  look='for _ in {1..10}; do [ -e "$1" ] && exit; sleep 1; done; echo "blind: ${SLURMD_NODENAME:-$HOSTNAME}"'
+  if seen=$(srun --mpi=none --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
+    bash -c "$look" look "$mark"); then
+    blind=$(sed -n 's/^blind: //p' <<<"$seen" | sort | xargs)
+    if [ -n "$blind" ]; then
+      give_up "$blind: expected to see the run directory $run as $host does; is it on a file system that all nodes mount?"
+    fi
+  else
+    echo "whether all nodes see the run directory is unknown: srun could not ask them" >&2
+  fi
+fi
+)sh";
+}
+
+/// What was said to set up: before anything that the script itself relies on.
+std::string setup(const BatchScript& s) {
+  if (!sets_up(s)) return {};
+  // Whatever /etc/profile and the files that a line reads do inside is their own business; how they end counts.
+  std::string text;
+  if (!s.modules.empty()) text += "# shellcheck disable=SC1091\ncommand -v module >/dev/null || source /etc/profile\n";
+  text += R"sh(
+# A line that fails (as under set -e) ends the job.
+# shellcheck disable=SC2317
+set_up_failed() {
+  [ "$3" -eq 1 ] || return 0  # inside of a file that a line reads
+  local line= text
+  mapfile -t -s $(($2 - 1)) -n 1 line <"$0"
+  exec 2>&3
+  text=$(<"$attempt/setup.log")
+  give_up "set-up failed with exit code $1: ${line[0]}${text:+: $text}"
+}
+exec 3>&2 2>"$attempt/setup.log"
+trap 'set_up_failed $? "$LINENO" "${#BASH_SOURCE[@]}"' ERR
+trap 'rc=$?; [ "$rc" -gt 128 ] || set_up_failed "$rc" "$LINENO" 1' EXIT  # above: Slurm ends the job
+)sh";
+  if (!s.modules.empty())
+    text += R"sh(# An environment-modules of old returns 0 whatever happens: then what it says tells.
+is_loaded() {
+  case ":${LOADEDMODULES:-}:" in *":$1:"* | *":$1/"*) return 0 ;; esac
+  [ "${LOADEDMODULES:-}" != "$loaded" ] || [ "$(<"$attempt/setup.log")" = "$said" ]
+}
+)sh";
+  for (const std::string& module : s.modules)
+    text += fmt::format("loaded=${{LOADEDMODULES:-}} said=$(<\"$attempt/setup.log\")\nmodule load {0}\nis_loaded {0}\n",
+                        shell_word(module));
+  for (const std::string& line : s.setup) text += line + '\n';
+  return text + R"sh(trap - ERR EXIT
+exec 2>&3 3>&-
+if [ -s "$attempt/setup.log" ]; then echo "$(<"$attempt/setup.log")" >&2; fi
+)sh";
+}
+
+/// The ranks get what the script has, though the job may have got nothing.
+std::string environment(const BatchScript& s) {
+  std::string text =
+      "\n# The ranks get what this script has, though the job may have got nothing (sbatch --export=NONE).\n";
+  text += "export SLURM_EXPORT_ENV=ALL\n";
+  text += "unset \"${!SWITCHYARD_@}\"  # submit has read them: what they said is in the command\n";
+  if (!s.slurm_path.empty())
+    text += fmt::format("export PATH=${{PATH:-/usr/local/bin:/usr/bin:/bin}}:{}\n", shell_word(s.slurm_path));
+  return text;
+}
+
+constexpr std::string_view kPlainAnswers = R"sh(# Whatever the user sees Slurm's answers in: here they are read.
+unset "${!SQUEUE_@}" "${!SCONTROL_@}" SLURM_CLUSTERS
+export SLURM_TIME_FORMAT=standard
+)sh";
+
+constexpr std::string_view kSuccessor = R"sh(
+# A successor: $1 is its predecessor's id. A cancelled job stays cancelled, and what is over is over.
+if [ -n "${1:-}" ] && scontrol show job "$1" | grep -q JobState=CANCELLED; then exit 0; fi
+if [ -n "${1:-}" ] && [ -e "$run/state.json" ] && [ "$("$switchyard" settle "$run")" = stop ]; then exit 0; fi
+)sh";
+
+constexpr std::string_view kSlurmsWords = R"sh(
+set -u
+# Slurm before 23.02 does not tell the job's end, and its srun does not take sbatch's --cpus-per-task.
+if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
+  end=$(squeue -h -j "$id" -o %e)  # NONE: no limit; or no answer
+  if [ -n "$end" ] && [ "$end" != NONE ]; then SLURM_JOB_END_TIME=$(date -d "$end" +%s) && export SLURM_JOB_END_TIME; fi
+fi
+if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK; fi
+
+)sh";
+
+std::string start_ranks(const BatchScript& s) {
+  return fmt::format(R"sh(
+rc=0
+srun{} --kill-on-bad-exit=1 --output="${{attempt//%/%%}}/stdout.log" --error="${{attempt//%/%%}}/stderr.log"{} \
+  "${{command[@]}}" || rc=$?
+)sh",
+                     s.mpi.empty() ? "" : " --mpi=" + shell_word(s.mpi),
+                     s.srun_flags.empty() ? "" : " " + s.srun_flags);
+}
+
+std::string end(const BatchScript& s) {
+  std::string text = R"sh(
+# The run directory knows how it ended, whatever srun returns; settle mends its state and decides.
+decision=$("$switchyard" settle "$run" --rc "$rc")
+)sh";
+  if (s.chained) {
+    text += "if [ \"$decision\" = requeue ] && [ \"$rc\" -eq 0 ]; then rc=75; fi  # or no successor would start\n";
+  } else {
+    text += R"sh(if [ "$decision" = requeue ]; then
+  scontrol requeue incomplete "$id"
+  sleep 60  # Slurm ends this script
+fi
+)sh";
+  }
+  return text + "exit \"$rc\"\n";
+}
+
+}  // namespace
+
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,+@%-";
+  return !text.empty() && text.find_first_not_of(kPlain) == std::string::npos ? text : quoted(text);
+}
+
+bool are_shell_words(std::string_view text) {
+  char quote = '\0';
+  bool begins_word = true;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\\' && quote != '\'') {
+      if (++i == text.size()) return false;
+    } else if (quote != '\0') {
+      if (c == quote) quote = '\0';
+    } else if (c == '\'' || c == '"') {
+      quote = c;
+    } else if (std::string_view(";&|<>()`\n").find(c) != std::string_view::npos || (c == '#' && begins_word)) {
+      return false;
+    }
+    begins_word = c == ' ' || c == '\t';
+  }
+  return quote == '\0';
+}
+
+std::string render(const BatchScript& s) {
+  std::string text = fmt::format(
+      "#!/bin/bash\n# Written by switchyard {} submit; `sbatch` this file to submit it again.\n", SWITCHYARD_VERSION);
+  text += directives(s);
+  text += variables(s);
+  text += give_up(s);
+  text += environment(s);
+  text += check_batch_host(s);
+  text += "mkdir -p \"$attempt\" || exit 73\n";
+  text += setup(s);
+  text += kPlainAnswers;
+  if (s.chained) text += kSuccessor;
+  text += check_nodes(s);
+  text += kSlurmsWords;
+  text += command(s);
+  text += start_ranks(s);
+  return text + end(s);
+}
+
+}  // namespace switchyard

@@ -1,0 +1,86 @@
+#include "jobs/slurm/submission.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+
+#include "io/file.h"
+#include "jobs/text.h"
+
+namespace switchyard {
+namespace {
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+/// Empty for ranges ("2-4") and whatever else is no plain number.
+std::optional<int64_t> number_of(const std::string& text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole = error == std::errc() && end == text.data() + text.size();
+  return whole && value > 0 && value < INT32_MAX ? std::optional(value) : std::nullopt;
+}
+
+std::optional<int64_t> product(const std::optional<int64_t>& a, const std::optional<int64_t>& b) {
+  return a && b ? std::optional(*a * *b) : std::nullopt;
+}
+
+/// The last word wins: one after "--", else submit's option, else what sbatch does of itself.
+std::optional<int64_t> count(const Submission& s, const SbatchOption& option, int64_t own, int64_t otherwise) {
+  if (const auto text = s.sbatch_options.value_of(option)) return number_of(*text);
+  return own > 0 ? own : otherwise;
+}
+
+std::string word(const Submission& s, const SbatchOption& option, const std::string& own) {
+  return s.sbatch_options.value_of(option).value_or(own);
+}
+
+}  // namespace
+
+std::string Submission::path_of(const std::string& path, size_t i) const {
+  return is_array() ? replaced(path, "%a", std::to_string(indices[i])) : path;
+}
+
+std::vector<size_t> Submission::runs_to_check() const {
+  constexpr size_t kMostChecked = 1000;
+  if (num_runs() > kMostChecked) return {0, num_runs() - 1};
+  std::vector<size_t> all(num_runs());
+  for (size_t i = 0; i < all.size(); ++i) all[i] = i;
+  return all;
+}
+
+std::optional<std::string> Submission::value_of(const std::string& option) const {
+  const auto found = values.find(option);
+  return found == values.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::filesystem::path Submission::start_directory() const {
+  return std::filesystem::path(absolute_path(".", ExitCode::environment)) /
+         sbatch_options.value_of(kChdir).value_or("");
+}
+
+bool Submission::goes_elsewhere() const {
+  return sbatch_options.has(kClusters) || !variable("SBATCH_CLUSTERS").empty() || !variable("SLURM_CLUSTERS").empty();
+}
+
+JobShape shape_of(const Submission& s) {
+  const SubmitOptions& o = s.options;
+  JobShape shape;
+  shape.partition = word(s, kPartition, o.partition);
+  if (shape.partition.empty()) shape.partition = variable("SBATCH_PARTITION");
+  shape.time = word(s, kTime, o.time);
+  shape.nodes = count(s, kNodes, o.nodes, 1);
+  shape.gpus_per_node = count(s, kGpusPerNode, o.gpus_per_node, 0);
+  const std::optional<int64_t> per_node = count(s, kTasksPerNode, o.tasks_per_node, 1);
+  const std::optional<int64_t> cores = count(s, kCpusPerTask, o.cpus_per_task, 1);
+  const bool counts_otherwise = s.sbatch_options.has(kTasks) || s.sbatch_options.has(kTasksPerGpu);
+  shape.ranks = s.sbatch_options.has(kTasks) ? count(s, kTasks, 0, 1) : product(shape.nodes, per_node);
+  if (s.sbatch_options.has(kTasksPerGpu) || !o.srun_flags.empty()) shape.ranks.reset();  // srun may have its own count
+  shape.cores_per_node = counts_otherwise ? cores : product(per_node, cores);            // at least
+  if (s.sbatch_options.has(kOvercommit)) shape.cores_per_node.reset();
+  return shape;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,51 @@
+// What a command line of `switchyard submit` says, taken apart.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "jobs/slurm/sbatch_options.h"
+#include "jobs/slurm/submit.h"
+#include "run/run_directory.h"
+
+namespace switchyard {
+
+struct Submission {
+  SubmitOptions options;
+  std::string job, run;
+  std::vector<std::string> arguments;         ///< of the job, all values resolved
+  std::map<std::string, std::string> values;  ///< the same by option; of lists all words, one after the other
+  SbatchOptions sbatch_options;               ///< after "--"
+  std::vector<int64_t> indices;               ///< of an array; there may be millions
+
+  bool is_array() const { return !options.array.empty(); }
+  size_t num_runs() const { return is_array() ? indices.size() : 1; }
+  /// A path of the job's as its i-th run has it.
+  std::string path_of(const std::string& path, size_t i) const;
+  /// The first has the script.
+  RunDirectory run_directory(size_t i) const { return RunDirectory(path_of(run, i)); }
+  /// The runs that are looked at one by one: of very many the first and the last.
+  std::vector<size_t> runs_to_check() const;
+
+  /// An option of the job's; empty: not given.
+  std::optional<std::string> value_of(const std::string& option) const;
+  /// Where the job starts, and relative paths with it.
+  std::filesystem::path start_directory() const;
+  /// Another job may yet make what this one reads.
+  bool waits_for_others() const { return sbatch_options.has(kDependency); }
+  /// Slurm's answers here are not about the cluster that the job goes to.
+  bool goes_elsewhere() const;
+};
+
+/// What the job asks Slurm for, whether by submit's options or after "--". Empty: it cannot be told.
+struct JobShape {
+  std::optional<int64_t> nodes, ranks, cores_per_node, gpus_per_node;
+  std::string partition;  ///< empty: the cluster's default
+  std::string time;       ///< empty: the partition's default
+};
+JobShape shape_of(const Submission& s);
+
+}  // namespace switchyard

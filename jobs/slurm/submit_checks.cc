@@ -1,0 +1,178 @@
+#include "jobs/slurm/submit_checks.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/log.h"
+#include "io/command.h"
+#include "io/file.h"
+#include "jobs/slurm/array_indices.h"
+#include "jobs/slurm/batch_script.h"
+#include "jobs/slurm/slurm_client.h"
+#include "jobs/slurm/time_limit.h"
+
+namespace switchyard {
+namespace {
+
+constexpr std::string_view kIndex = "%a";
+
+/// How long before its end the ranks are told. "B:USR1@60" after "--" wins; sbatch's own default is a minute.
+int64_t signal_seconds(const Submission& s) {
+  const auto signal = s.sbatch_options.value_of(kSignal);
+  if (!signal) return s.options.signal_seconds;
+  const size_t at = signal->find('@');
+  return at == std::string::npos ? 60 : std::atoll(signal->c_str() + at + 1);
+}
+
+void check_time(const Submission& s) {
+  const std::string time = shape_of(s).time;
+  const std::optional<int64_t> limit = limit_seconds(time);
+  if (limit && *limit > 0 && *limit <= signal_seconds(s))  // 0: no limit
+    fail(ExitCode::usage,
+         "submit: --time {} is no longer than --signal-seconds {}: the job would be told to stop when it starts", time,
+         signal_seconds(s));
+}
+
+void check_texts(const Submission& s) {
+  const SubmitOptions& o = s.options;
+  check_sbatch_value("--name", o.name, kMaxSlurmName);
+  check_sbatch_value("--partition", o.partition, kMaxSlurmName);
+  check_sbatch_value("--account", o.account, kMaxSlurmName);
+  check_sbatch_value("--qos", o.qos, kMaxSlurmName);
+  check_sbatch_value("--time", o.time, kMaxSlurmName);
+  check_sbatch_value("--memory", o.memory, kMaxSlurmName);
+  check_sbatch_value("--array", o.array, kMaxSlurmWord);
+  check_sbatch_value("--run", s.run, kMaxSlurmWord);
+  check_sbatch_value("working directory", absolute_path(".", ExitCode::environment), kMaxSlurmWord);
+  if (s.run.find('\\') != std::string::npos)
+    fail(ExitCode::usage,
+         "submit: --run: expected a path without backslashes, which Slurm drops from names of logs, "
+         "found {}",
+         s.run);
+  if (o.srun_flags.find_first_of("\n\r") != std::string::npos || !are_shell_words(o.srun_flags))
+    fail(ExitCode::usage, "submit: --srun-flags: expected a shell's words on one line, all quotes closed, found {}",
+         brief(Json(o.srun_flags)));
+}
+
+/// What submit has to know itself.
+void check_sbatch_options(const Submission& s) {
+  if (const auto array = s.sbatch_options.value_of(kArray))
+    fail(ExitCode::usage, "submit: --array {} is expected before \"--\": each task needs a run directory of its own",
+         *array);
+}
+
+/// A quote that does not end would swallow the script.
+void check_setup(const Submission& s) {
+  if (s.options.setup.empty()) return;
+  const auto result = run_command({"bash", "-n", "-c", fmt::format("{}", fmt::join(s.options.setup, "\n"))});
+  if (result && result->exit_code != 0)
+    fail(ExitCode::usage, "submit: --setup: expected lines of a shell, found {}", result->err);
+}
+
+void check_array(const Submission& s) {
+  if (s.run.find(kIndex) == std::string::npos)
+    fail(ExitCode::usage,
+         "submit: --array: the tasks would share run directory {}: put %a, the task's index, into --run", s.run);
+  if (s.options.chain > 0) fail(ExitCode::usage, "submit: --array and --chain exclude each other");
+}
+
+void check_no_array(const Submission& s) {
+  for (const auto& [option, value] : s.values)
+    if (value.find(kIndex) != std::string::npos)
+      log::warning("--{} {}: without --array %a is no task's index, but stands for itself", option, value);
+}
+
+/// A job that waits for another may find files that are not there yet.
+void check_files(const Submission& s) {
+  if (s.waits_for_others()) return;
+  const std::filesystem::path directory = s.start_directory();
+  for (const std::string& file :
+       {s.value_of("model").value_or("") + "/config.json", s.value_of("input").value_or("")}) {
+    if (s.path_of(file, 0) == file) {
+      InputFile(directory / file);
+      continue;
+    }
+    for (const size_t i : s.runs_to_check()) InputFile(directory / s.path_of(file, i));
+  }
+}
+
+void check_ranks(const Submission& s, const JobShape& shape) {
+  const auto ep = s.value_of("ep");
+  if (!ep || !shape.ranks || *ep == "0" || *shape.ranks % std::stoll(*ep) == 0) return;
+  fail(ExitCode::usage, "submit: --ep {} does not divide the {} ranks that are asked for (nodes × tasks per node)", *ep,
+       *shape.ranks);
+}
+
+/// Why a partition can never run the job; empty: it can.
+std::string why_too_small(const JobShape& shape, const std::string& name, const std::vector<PartitionNode>& nodes) {
+  const int64_t cores = shape.cores_per_node.value_or(1), gpus = shape.gpus_per_node.value_or(0);
+  const auto suffices = [&](const PartitionNode& node) { return node.cores >= cores && node.gpus >= gpus; };
+  const int64_t count = std::ranges::count_if(nodes, suffices), wanted = shape.nodes.value_or(1);
+  if (count >= wanted) return {};
+  const int64_t most_cores = std::ranges::max(nodes, {}, &PartitionNode::cores).cores;
+  const int64_t most_gpus = std::ranges::max(nodes, {}, &PartitionNode::gpus).gpus;
+  return fmt::format(
+      "partition {} has {} nodes of up to {} cores and {} GPUs; asked for: {} nodes of {} cores and {} GPUs", name,
+      nodes.size(), most_cores, most_gpus, wanted, cores, gpus);
+}
+
+/// What may keep a job waiting in a partition that can run it.
+void warn_of_waiting(const JobShape& shape, const std::string& name, const std::vector<PartitionNode>& nodes) {
+  const auto is_up = [](const PartitionNode& node) {
+    return std::ranges::none_of(std::initializer_list<std::string_view>{"down", "drain", "fail", "maint", "unk"},
+                                [&](std::string_view state) { return node.state.starts_with(state); });
+  };
+  if (const int64_t up = std::ranges::count_if(nodes, is_up); up < shape.nodes.value_or(1))
+    log::warning("of partition {}'s {} nodes {} are up now, {} are asked for: the job waits for more", name,
+                 nodes.size(), up, *shape.nodes);
+  const std::optional<int64_t> most = limit_seconds(nodes.front().time_limit), asked = limit_seconds(shape.time);
+  const bool is_unlimited = asked && *asked == 0;
+  if (most && asked && (*asked > *most || is_unlimited))
+    log::warning(
+        "--time {} is longer than the {} that partition {} allows: unless your QOS allows more, the job waits for ever",
+        shape.time, nodes.front().time_limit, name);
+}
+
+/// Whether the job may go there: to one of those asked for ("a,b"), or to the cluster's default.
+bool is_asked_for(const PartitionNode& node, const std::string& partitions) {
+  if (partitions.empty()) return node.is_default;
+  return fmt::format(",{},", partitions).find(fmt::format(",{},", node.partition)) != std::string::npos;
+}
+
+/// Slurm takes jobs that no node will ever do for, unless the site says otherwise.
+void check_partition(const Submission& s, const JobShape& shape) {
+  const bool asks = shape.nodes.value_or(1) > 1 || shape.cores_per_node.value_or(1) > 1 ||
+                    shape.gpus_per_node.value_or(0) > 0 || !shape.time.empty();
+  if (!asks || s.goes_elsewhere()) return;
+  std::map<std::string, std::vector<PartitionNode>> partitions;
+  for (const PartitionNode& node : partition_nodes())
+    if (is_asked_for(node, shape.partition)) partitions[node.partition].push_back(node);
+  std::vector<std::string> reasons;
+  for (const auto& [name, nodes] : partitions) {
+    const std::string reason = why_too_small(shape, name, nodes);
+    if (reason.empty()) return warn_of_waiting(shape, name, nodes);
+    reasons.push_back(reason);
+  }
+  if (!reasons.empty()) fail(ExitCode::usage, "submit: the job would wait for ever: {}", fmt::join(reasons, "; "));
+}
+
+}  // namespace
+
+void check(Submission& s) {
+  check_time(s);
+  check_texts(s);
+  check_sbatch_options(s);
+  check_setup(s);
+  if (s.is_array()) {
+    s.indices = array_indices(s.options.array, s.goes_elsewhere() ? kLargestArraySize : max_array_size());
+    check_array(s);
+  } else {
+    check_no_array(s);
+  }
+  check_files(s);
+  const JobShape shape = shape_of(s);
+  check_ranks(s, shape);
+  check_partition(s, shape);
+}
+
+}  // namespace switchyard

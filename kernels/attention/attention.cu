@@ -1,0 +1,69 @@
+#include <cmath>
+#include <numbers>
+
+#include "kernels/attention/attention.h"
+#include "kernels/attention/cuda/attention.h"
+
+namespace switchyard::cuda {
+namespace {
+
+bool is_aligned(const void* p, size_t bytes) {
+  return reinterpret_cast<uintptr_t>(p) % bytes == 0;
+}
+
+void check(ConstView q, ConstView k, ConstView v, ConstView record_offsets, ConstView out) {
+  SWITCHYARD_CHECK(q.shape.rank() == 3 && k.shape.rank() == 3 && k.shape == v.shape && out.shape == q.shape &&
+                       k.rows() == q.rows() && k.shape[2] == q.shape[2] && k.shape[1] > 0 &&
+                       q.shape[1] % k.shape[1] == 0,
+                   "attention: q {}, k {}, v {}, out {}", q.shape.str(), k.shape.str(), v.shape.str(), out.shape.str());
+  SWITCHYARD_CHECK(record_offsets.elements() > 0, "attention: no offsets");
+  SWITCHYARD_CHECK(out.dtype == DType::f32 || out.dtype == DType::bf16, "attention: out is {}", name_of(out.dtype));
+}
+
+}  // namespace
+
+void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, ConstView record_offsets, float scale,
+               View out) {
+  check(q, k, v, record_offsets, out);
+  const AttentionPlan plan({.tokens = q.rows(),
+                            .records = record_offsets.elements() - 1,
+                            .heads = q.shape[1],
+                            .kv_heads = k.shape[1],
+                            .head_dim = q.shape[2],
+                            .output = out.dtype});
+  SWITCHYARD_CHECK(stream.workspace.size() >= plan.layout.bytes(), "attention: a workspace of {} bytes, {} are needed",
+                   stream.workspace.size(), plan.layout.bytes());
+  if (q.elements() == 0) return;
+  std::byte* workspace = stream.workspace.data();
+  auto* tiles = reinterpret_cast<Tile*>(workspace + plan.tiles);
+  make_tile_table(stream, {record_offsets.as<int64_t>(), static_cast<size_t>(record_offsets.elements())},
+                  plan.tile_positions, {tiles, static_cast<size_t>(plan.num_tiles)});
+
+  const auto size = [](int64_t n) { return static_cast<int>(n); };
+  const bool by_fours = q.shape[2] % 4 == 0 && is_aligned(q.data, 16) && is_aligned(k.data, 16) &&
+                        is_aligned(v.data, 16) && is_aligned(out.data, 16);
+  const AttentionProblem problem{.q = q.as<float>(),
+                                 .k = k.as<float>(),
+                                 .v = v.as<float>(),
+                                 .keys = reinterpret_cast<BFloat16*>(workspace + plan.keys),
+                                 .values = reinterpret_cast<BFloat16*>(workspace + plan.values),
+                                 .offsets = record_offsets.as<int64_t>(),
+                                 .tokens = q.rows(),
+                                 .tiles = tiles,
+                                 .num_tiles = size(plan.num_tiles),
+                                 .heads = size(q.shape[1]),
+                                 .kv_heads = size(k.shape[1]),
+                                 .head_dim = size(q.shape[2]),
+                                 .group = plan.group,
+                                 .parts = plan.parts,
+                                 .tile_heads = plan.tile_heads,
+                                 .factor = static_cast<float>(static_cast<double>(scale) * std::numbers::log2e),
+                                 .by_fours = by_fours};
+  if (out.dtype == DType::bf16) {
+    attention_bf16(stream, plan, problem, out.as<BFloat16>());
+  } else {
+    attention_f32(stream, plan, problem, out.as<float>());
+  }
+}
+
+}  // namespace switchyard::cuda

@@ -1,0 +1,224 @@
+#include "kernels/products/cpu/panel_product.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <tuple>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "kernels/cpu/vector_math.h"
+#include "kernels/cpu_isa.h"
+
+namespace switchyard {
+namespace {
+
+using Format = dnnl::memory::format_tag;
+using Type = dnnl::memory::data_type;
+
+// Large tiles amortise the pass over the weights, small ones waste little on a remainder. AVX-512 kernels agree for any
+// size, so that all multiples of eight are there; AVX2's need multiples of six.
+std::vector<int64_t> multiples_of_eight() {
+  std::vector<int64_t> sizes;
+  for (int64_t rows = kMaxTileRows; rows > 0; rows -= 8) sizes.push_back(rows);
+  return sizes;
+}
+
+const std::vector<std::vector<int64_t>> kTileSizes = {multiples_of_eight(), {126, 66, 36, 6}, {120, 72, 48, 24}};
+
+const dnnl::engine& engine() {
+  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+  return cpu;
+}
+
+// oneDNN chooses its blocking by the number of OpenMP threads, a setting of each thread: one, everywhere.
+dnnl::stream& one_thread_stream() {
+  thread_local dnnl::stream stream = [] {
+    omp_set_num_threads(1);
+    return dnnl::stream(engine());
+  }();
+  return stream;
+}
+
+Type onednn_type(DType dtype) {
+  return dtype == DType::bf16 ? Type::bf16 : Type::f32;
+}
+
+dnnl::memory at(const dnnl::memory::desc& desc, const void* data) {
+  return {desc, engine(), const_cast<void*>(data)};
+}
+
+// AVX2 products read plain weights; rows of a power of two of bytes would fall on few cache sets, at half the speed.
+dnnl::memory::desc weights_request(int64_t n, int64_t k, Type type) {
+  if (current_cpu_isa() == "avx2") return {{k, n}, type, dnnl::memory::dims{n + 16, 1}};
+  return {{k, n}, type, Format::any};
+}
+
+void widen(const std::byte* from, int64_t count, std::byte* to) {
+  const auto* narrow = reinterpret_cast<const BFloat16*>(from);
+  auto* wide = reinterpret_cast<float*>(to);
+  for_lanes(count, [&](int64_t i, auto read, auto write) { write(wide + i, read(narrow + i)); });
+}
+
+}  // namespace
+
+const PanelProduct& PanelProduct::of(int64_t n, int64_t k, DType operand) {
+  static std::mutex mutex;
+  static std::map<std::tuple<int64_t, int64_t, DType>, std::unique_ptr<const PanelProduct>> products;
+  const std::lock_guard lock(mutex);
+  auto& product = products[{n, k, operand}];
+  if (!product) product = std::make_unique<const PanelProduct>(n, k, operand);
+  return *product;
+}
+
+PanelProduct::PanelProduct(int64_t n, int64_t k, DType operand)
+    : n_(n), k_(k), operand_(operand), emulated_(operand == DType::bf16 && !has_native_bf16()) {
+  SWITCHYARD_CHECK(n >= 1 && n <= kPanelColumns && k >= 1, "a product of {} outputs, {} inputs", n, k);
+  SWITCHYARD_CHECK(operand == DType::f32 || operand == DType::bf16, "a product of {}", name_of(operand));
+  product_type_ = emulated_ ? DType::f32 : operand;
+  one_thread_stream();
+  for (const auto& sizes : kTileSizes) {
+    make_tiles(sizes);
+    bool agree = true;
+    // Few outputs agree by chance now and then: the narrower the product, the more rows are tried.
+    const auto num_rows = static_cast<uint64_t>(std::clamp<int64_t>(64 / n, 1, 16));
+    for (uint64_t row = 0; agree && row < num_rows; ++row) agree = row_agrees(row);
+    if (agree) return;
+  }
+  fail(ExitCode::environment,
+       "oneDNN {} on {}: {} product of {} outputs, {} inputs: a row's bits depend on its place in every "
+       "tile size tried",
+       onednn_version(), current_cpu_isa(), name_of(operand), n, k);
+}
+
+void PanelProduct::make_tiles(const std::vector<int64_t>& sizes) {
+  constexpr size_t kGeneratedCode = 64 << 20;  // of which oneDNN takes for granted that there is room
+  require_address_space(kGeneratedCode);
+  const Type type = onednn_type(product_type_);
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  tiles_.clear();
+  for (const int64_t rows : sizes) {
+    const auto weights = tiles_.empty() ? weights_request(n_, k_, type) : tiles_[0].desc.weights_desc();
+    const dnnl::matmul::desc desc({{rows, k_}, type, Format::ab}, weights, {{rows, n_}, Type::f32, Format::ab});
+    const dnnl::matmul::primitive_desc primitive_desc(desc, attributes, engine());
+    tiles_.push_back({rows, primitive_desc, dnnl::matmul(primitive_desc)});
+  }
+}
+
+// One random row (another for each seed), everywhere in every tile, against random weights.
+bool PanelProduct::row_agrees(uint64_t seed) const {
+  const int64_t max_rows = tiles_[0].rows;
+  std::vector<float> w(static_cast<size_t>(n_ * k_)), y(static_cast<size_t>(max_rows * n_));
+  for (size_t i = 0; i < w.size(); ++i) w[i] = 2 * random_uniform(1, i) - 1;
+  std::vector<std::byte> panel(tiles_[0].desc.weights_desc().get_size() + 64), scratchpad;
+  auto* aligned = panel.data() + (64 - std::bit_cast<uintptr_t>(panel.data()) % 64) % 64;
+  pack_for_product(w.data(), aligned);
+  std::vector<std::byte> x(static_cast<size_t>(max_rows * k_) * size_of(product_type_));
+  for (int64_t i = 0; i < max_rows * k_; ++i) {
+    const float value = 2 * random_uniform(2 + seed, static_cast<uint64_t>(i % k_)) - 1;
+    if (product_type_ == DType::f32)
+      reinterpret_cast<float*>(x.data())[i] = value;
+    else
+      reinterpret_cast<BFloat16*>(x.data())[i] = to_bfloat16(value);
+  }
+  std::vector<float> first;
+  const auto row_bytes = static_cast<size_t>(n_) * sizeof(float);
+  for (const Tile& tile : tiles_) {
+    scratchpad.resize(tile.desc.scratchpad_desc().get_size());
+    execute(tile, x.data(), aligned, y.data(), scratchpad.data());
+    if (first.empty()) first.assign(y.begin(), y.begin() + n_);
+    for (int64_t r = 0; r < tile.rows; ++r)
+      if (std::memcmp(y.data() + r * n_, first.data(), row_bytes) != 0) return false;
+  }
+  return true;
+}
+
+size_t PanelProduct::panel_bytes() const {
+  const size_t product_bytes = tiles_[0].desc.weights_desc().get_size();
+  return emulated_ ? product_bytes / 2 : product_bytes;
+}
+
+void PanelProduct::pack_for_product(const float* w, std::byte* panel) const {
+  const dnnl::memory::desc target = tiles_[0].desc.weights_desc();
+  std::memset(panel, 0, target.get_size());  // also what pads the layout
+  dnnl::memory from = at({{k_, n_}, Type::f32, Format::ba}, w), to = at(target, panel);
+  dnnl::stream& stream = one_thread_stream();
+  dnnl::reorder(from, to).execute(stream, from, to);
+  stream.wait();
+}
+
+void PanelProduct::pack(const float* w, std::byte* panel) const {
+  if (!emulated_) return pack_for_product(w, panel);
+  std::vector<float> wide(panel_bytes() / sizeof(BFloat16));
+  pack_for_product(w, reinterpret_cast<std::byte*>(wide.data()));
+  auto* narrow = reinterpret_cast<BFloat16*>(panel);
+  for_lanes(static_cast<int64_t>(wide.size()),
+            [&](int64_t i, auto read, auto write) { write(narrow + i, read(wide.data() + i)); });
+}
+
+const std::byte* PanelProduct::prepare(const std::byte* panel, std::byte* widened) const {
+  if (!emulated_) return panel;
+  widen(panel, static_cast<int64_t>(panel_bytes() / sizeof(BFloat16)), widened);
+  return widened;
+}
+
+// The largest tile of which at most an eighth would be computed in vain: it is faster a row by about as much. But none
+// larger than the rows need.
+const PanelProduct::Tile& PanelProduct::tile_for(int64_t rows) const {
+  const int64_t smallest = tiles_.back().rows;
+  const int64_t least_work = (rows + smallest - 1) / smallest * smallest;
+  auto tile = std::find_if(tiles_.begin(), tiles_.end(), [&](const Tile& t) { return 8 * least_work >= 7 * t.rows; });
+  while (std::next(tile) != tiles_.end() && std::next(tile)->rows >= least_work) ++tile;
+  return *tile;
+}
+
+// For rows that are not used in place: those of a last tile, or all while they are widened.
+size_t PanelProduct::staging_bytes() const {
+  return (static_cast<size_t>(tiles_[0].rows * k_) * size_of(product_type_) + 63) / 64 * 64;
+}
+
+size_t PanelProduct::workspace_bytes() const {
+  size_t scratchpad = 0;
+  for (const Tile& tile : tiles_) scratchpad = std::max(scratchpad, tile.desc.scratchpad_desc().get_size());
+  return staging_bytes() + scratchpad;
+}
+
+const std::byte* PanelProduct::stage(const std::byte* x, int64_t rows, int64_t tile_rows, std::byte* staging) const {
+  if (!emulated_ && rows == tile_rows) return x;
+  if (emulated_) widen(x, rows * k_, staging);
+  const size_t row_bytes = static_cast<size_t>(k_) * size_of(product_type_);
+  const size_t used = static_cast<size_t>(rows) * row_bytes;
+  if (!emulated_) std::memcpy(staging, x, used);
+  std::memset(staging + used, 0, static_cast<size_t>(tile_rows) * row_bytes - used);
+  return staging;
+}
+
+void PanelProduct::run(const std::byte* x, int64_t rows, const std::byte* prepared, float* out,
+                       std::byte* workspace) const {
+  std::byte* scratchpad = workspace + staging_bytes();
+  while (rows > 0) {
+    const Tile& tile = tile_for(rows);
+    const int64_t used = std::min(rows, tile.rows);
+    execute(tile, stage(x, used, tile.rows, workspace), prepared, out, scratchpad);
+    x += static_cast<size_t>(used * k_) * size_of(operand_);
+    out += used * n_;
+    rows -= used;
+  }
+}
+
+void PanelProduct::execute(const Tile& tile, const std::byte* x, const std::byte* prepared, float* out,
+                           std::byte* scratchpad) const {
+  tile.primitive.execute(one_thread_stream(), {{DNNL_ARG_SRC, at(tile.desc.src_desc(), x)},
+                                               {DNNL_ARG_WEIGHTS, at(tile.desc.weights_desc(), prepared)},
+                                               {DNNL_ARG_DST, at(tile.desc.dst_desc(), out)},
+                                               {DNNL_ARG_SCRATCHPAD, at(tile.desc.scratchpad_desc(), scratchpad)}});
+}
+
+}  // namespace switchyard

@@ -1,0 +1,52 @@
+// Our own products with fixed tiles: rows of x, each with its group's weights. What the grouped FFN is made of, and the
+// dense product where cuBLASLt is not to be used.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/stream.h"
+#include "kernels/products/cuda/tile_table.h"
+
+namespace switchyard::cuda {
+
+/// store: y = product;  add: y += product (f32 output);  swiglu: y = silu(gate) · up, of weights in RowOrder::gate_up.
+enum class Epilogue : uint8_t { store, add, swiglu };
+
+/// y[output_row[i], j] = Σ_k x[input_row[i], k] W_g[j, k] for each entry i of group g.
+///
+/// Every sum runs over k in ascending order, in steps of 16 on tensor cores (mma.m16n8k16) and one by one in f32, from
+/// zero: an element's bits depend on neither the tile that computes it nor the other rows.
+struct Product {
+  DType operand = DType::bf16;
+  const void* x = nullptr;
+  int64_t x_stride = 0;  ///< elements from row to row
+  int64_t k = 0;         ///< columns of x that are there; those up to padded_k count as zero
+
+  std::span<const void* const> weights = {};  ///< a group each: [n rounded up to 128, padded_k], as in cuda::Matrix
+  int64_t n = 0, padded_k = 0;
+
+  int64_t entries = 0;
+  int32_t tile_rows = 0;             ///< one of tile_shapes(operand, k)
+  std::span<const Tile> tiles = {};  ///< on the device; empty: one group, entries in order
+  const int32_t* input_row = nullptr;
+  const int32_t* output_row = nullptr;  ///< null: entry i itself
+
+  Epilogue epilogue = Epilogue::store;
+  DType output = DType::f32;  ///< f32, bf16 (store) or the operand (swiglu)
+  void* y = nullptr;
+  int64_t y_stride = 0;  ///< swiglu writes n / 2 columns rounded up to 64, the others n
+};
+
+void product(const Stream& stream, const Product& p);
+
+/// Its halves. aligned: whether rows of x begin at multiples of 16 bytes.
+void product_bf16(const Stream& stream, const Product& p, bool aligned);
+void product_f32(const Stream& stream, const Product& p, bool aligned);
+
+/// The numbers of rows that a tile may have, ascending. k: columns of x, which lie at odd addresses for some.
+std::span<const int32_t> tile_shapes(DType operand, int64_t k);
+/// The one to take where `groups` groups have together `entries` entries, for results of n columns.
+int32_t tile_rows_for(DType operand, int64_t k, int64_t entries, int64_t groups, int64_t n);
+
+}  // namespace switchyard::cuda

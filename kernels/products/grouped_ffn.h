@@ -1,0 +1,43 @@
+// The experts: a grouped GEMM, SwiGLU, a second grouped GEMM. A dense MLP or a shared expert is the case of one group.
+#pragma once
+
+#include <span>
+
+#include "kernels/op.h"
+#include "kernels/products/gemm.h"
+#include "kernels/products/packed_matrix.h"
+
+namespace switchyard {
+
+struct FfnWeights {
+  PackedMatrix gate_up;  ///< [2f, d]: gate's rows, then up's; packed in RowOrder::gate_up
+  PackedMatrix down;     ///< [d, f]
+};
+
+/// Which rows each group takes and where its results go. In memory of the stream's device.
+struct GroupedRows {
+  std::span<const int64_t> offsets;     ///< [groups + 1]: group g has entries [offsets[g], offsets[g+1])
+  std::span<const int32_t> input_row;   ///< [entries] row of x; empty: entry i takes row i
+  std::span<const int32_t> output_row;  ///< [entries] row of y, distinct; empty: entry i goes to row i
+};
+
+/// y[output_row[i],:] = down_g(swiglu(gate_up_g(x[input_row[i],:]))), or += (f32), for every entry i of every group g.
+/// Rows are gathered, multiplied in fixed tiles and scattered; the activations between the products are rounded to bf16
+/// when that is the operand. A row's bits depend on that row and its group's weights alone. x: [n, d], dtype the
+/// operand; weights: [groups] (empty groups' weights are not touched); y: [m, d] f32, or bf16 (rounded). Where both
+/// lists of rows are empty, entries are the rows of x.
+using GroupedFfnFn = void(const Stream&, ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights,
+                          GemmOutput output, View y);
+namespace cpu {
+GroupedFfnFn grouped_ffn;
+}
+namespace cuda {
+GroupedFfnFn grouped_ffn;
+}
+inline constexpr Op<GroupedFfnFn> grouped_ffn{"grouped_ffn", cpu::grouped_ffn, SWITCHYARD_CUDA_IMPL(cuda::grouped_ffn)};
+
+/// Bytes of the stream's workspace that it takes on a CUDA device, at most. The number of entries is there that of the
+/// lists of rows, or where both are empty, of x's rows.
+size_t grouped_ffn_workspace(int64_t entries, int64_t f, DType operand, int64_t groups);
+
+}  // namespace switchyard

@@ -1,0 +1,119 @@
+// The two journeys of a round: rows out to the ranks of their experts, results back. Each is started, travels while
+// experts compute, and is finished; a stage has the buffers that this overlap needs:
+//
+//   dispatch i + 1 travels    received ×2 (round i is being read)        send ×1 (round i has arrived)
+//   experts of round i write  results ×2 (round i − 1 is travelling)     returned ×1 (round i − 1 ends before i starts)
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "exchange/route_plan.h"
+
+namespace switchyard {
+
+struct ExchangeCounters;
+
+/// Sizes of the buffers of a call's rounds: the one place for who allocates and who predicts.
+struct RoundLayout {
+  int num_ranks;
+  int64_t dim;
+  int top_k;
+  int results_per_row;  ///< at most: how many of a token's k experts one rank can host
+  DType dtype;
+  Device device;
+  int64_t rows_per_pair;  ///< rows from one rank to another in one round, at most
+  int num_buffers;        ///< 1 for a single round, else 2
+
+  int64_t num_rows() const { return (num_ranks - 1) * rows_per_pair; }
+  int64_t num_results() const { return num_rows() * results_per_row; }
+  Shape rows() const { return {num_rows(), dim}; }
+  Shape results() const { return {num_results(), dim}; }
+  size_t buffer_bytes() const;                     ///< of rows and results: what --exchange-bytes bounds
+  size_t list_bytes(int num_local_experts) const;  ///< of a round's lists, where ops need them on a device
+  size_t host_bytes(int num_local_experts) const;
+};
+
+/// What the stages of one call share.
+struct ExchangeCall {
+  Communicator* group = nullptr;
+  const ExpertPlacement* placement = nullptr;
+  ExchangeCounters* counters = nullptr;
+  ConstView x;
+  ConstView expert_of;  ///< on the host
+  View y;
+  RoutePlan plan;
+  std::vector<int32_t>
+      row_counts;  ///< [ranks, ranks]: rows that rank (first) sends to rank (second), all rounds together
+
+  int64_t rows_between(int from, int to) const {
+    return row_counts[static_cast<size_t>(from) * static_cast<size_t>(group->size()) + static_cast<size_t>(to)];
+  }
+  /// The expert of a (token, slot), counted on `rank`; −1 when it lives elsewhere.
+  int32_t expert_on(int rank, int32_t token, int slot) const {
+    const int expert = expert_of.as<int32_t>()[int64_t{token} * expert_of.shape[1] + slot];
+    return placement->rank_of(expert) == rank ? expert - placement->first(rank) : -1;
+  }
+};
+
+/// Rows to their experts, and with each row its metadata: [k] the receiver's experts for its slots, −1 for those
+/// elsewhere.
+class Dispatch {
+ public:
+  Dispatch(ExchangeCall& call, const RoundLayout& layout, Arena& arena);
+  void start(const Stream& stream, int64_t round);
+  void poll();
+  /// Waits, then describes the round below; valid until the next finish().
+  void finish(int64_t round);
+
+  /// Other ranks' rows, by rank, then token.
+  ConstView rows() const { return received_rows_; }
+  /// Their experts' work: from rows() to results in order of rank, token, slot.
+  const OwnedGroupedRows& work() const { return work_; }
+  std::span<const int64_t> results_to() const { return results_to_; }  ///< [ranks]
+  int64_t num_results() const { return work_.offsets.back(); }
+
+ private:
+  int64_t rows_from(int rank, int64_t round) const;
+  View metadata(std::vector<int32_t>& numbers, int64_t rows) const;
+  void group_by_expert();
+
+  ExchangeCall& call_;
+  const RoundLayout layout_;
+  Arena& arena_;
+  View send_;
+  std::vector<View> received_;                              // [num_buffers]
+  std::vector<int32_t> send_metadata_, received_metadata_;  // [rows, k]; travel from host to host
+  std::vector<int32_t> tokens_;
+  std::vector<int64_t> rows_to_, rows_from_, results_to_;  // [ranks]
+  ConstView received_rows_;
+  OwnedGroupedRows work_;
+  Pending pending_metadata_, pending_rows_;  // last: they end before what they use
+};
+
+/// Results to the tokens' owners.
+class Return {
+ public:
+  Return(ExchangeCall& call, const RoundLayout& layout, Arena& arena);
+  /// Where the experts of a round write.
+  View results(int64_t round, int64_t count) const;
+  /// After finish() of the round before.
+  void start(const Stream& stream, int64_t round, const Dispatch& dispatch);
+  void poll() { pending_.poll(); }
+  /// Waits and puts the results in their rows of y. Nothing when none was started.
+  void finish(const Stream& stream);
+
+ private:
+  ExchangeCall& call_;
+  const RoundLayout layout_;
+  Arena& arena_;
+  std::vector<View> results_;  // [num_buffers]
+  View returned_;
+  std::vector<int32_t> y_rows_;
+  std::vector<int64_t> results_from_;  // [ranks]
+  Pending pending_;
+};
+
+}  // namespace switchyard

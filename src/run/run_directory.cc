@@ -1,0 +1,212 @@
+#include "run/run_directory.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <limits>
+#include <set>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "io/file.h"
+
+namespace switchyard {
+namespace {
+
+constexpr int64_t kFormat = 2;
+constexpr uint64_t kMaxManifestBytes = 1 << 20;
+constexpr std::string_view kShardPrefix = "chunk-", kShardSuffix = ".h5";
+constexpr std::array kStatuses = {RunStatus::running, RunStatus::merging, RunStatus::interrupted, RunStatus::complete,
+                                  RunStatus::failed};
+
+/// Whether an entry may be there before the manifest is: an attempt can be killed at any moment.
+bool is_ours(const std::string& name) {
+  static const std::set<std::string, std::less<>> kNames = {
+      "attempts",      "batch.sh",      "config.resolved.cfg", "jobs.jsonl", "lease.json", "manifest.json",
+      "metrics.jsonl", "rejects.jsonl", "report.html",         "results.h5", "shards",     "state.json"};
+  return std::any_of(kNames.begin(), kNames.end(), [&](const std::string& known) {
+    return name == known || name.starts_with(known + ".");  // a temporary name
+  });
+}
+
+/// "chunk-000017.h5" → 17; -1 for any other name.
+int64_t chunk_of(std::string_view name) {
+  if (!name.starts_with(kShardPrefix) || !name.ends_with(kShardSuffix)) return -1;
+  name.remove_prefix(kShardPrefix.size());
+  name.remove_suffix(kShardSuffix.size());
+  const bool digits = std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (!digits || name.size() < 6 || name.size() > 15 || (name.size() > 6 && name[0] == '0')) return -1;
+  return std::stoll(std::string(name));
+}
+
+/// Fails (mismatch) naming every field whose values differ. A field only one side has differs too, unless the
+/// manifest's side may have more.
+void compare_fields(const Json& manifest, const Fingerprint& expected, bool all, const std::string& path) {
+  std::vector<std::string> differences;
+  for (const auto& [name, value] : expected) {
+    const Json* found = find_field(manifest, name);
+    if (found == nullptr || *found != value)
+      differences.push_back(fmt::format("{}: the run has {}, this command {}", name,
+                                        found == nullptr ? "none" : brief(*found), brief(value)));
+  }
+  for (const auto& [name, value] : manifest.items())
+    if (all && !expected.contains(name))
+      differences.push_back(fmt::format("{}: the run has {}, this command none", name, brief(value)));
+  if (!differences.empty())
+    fail(ExitCode::mismatch, "{}: the run directory belongs to other work: {}", path, fmt::join(differences, "; "));
+}
+
+const Json& object_of(const Json& manifest, std::string_view name, const std::string& path) {
+  const Json* object = find_field(manifest, name);
+  if (object == nullptr || !object->is_object())
+    fail(ExitCode::input, "{}: field \"{}\": expected an object", path, name);
+  return *object;
+}
+
+const Json& fields_of(const Json& manifest, const std::string& path) {
+  return object_of(manifest, "fingerprint", path);
+}
+
+}  // namespace
+
+std::string fingerprint_hash(const Fingerprint& fingerprint) {
+  Hasher hasher;
+  for (const auto& [name, value] : fingerprint)
+    for (const std::string_view text : {std::string_view(name), std::string_view(value)}) {
+      const uint64_t size = text.size();  // so that no two fingerprints are the same bytes
+      hasher.update(&size, sizeof size);
+      hasher.update(text);
+    }
+  return hasher.digest().hex();
+}
+
+std::string_view name_of(RunStatus status) {
+  switch (status) {
+    case RunStatus::running:
+      return "running";
+    case RunStatus::merging:
+      return "merging";
+    case RunStatus::interrupted:
+      return "interrupted";
+    case RunStatus::complete:
+      return "complete";
+    case RunStatus::failed:
+      return "failed";
+  }
+  return "?";
+}
+
+std::filesystem::path RunDirectory::shard_path(int64_t chunk) const {
+  return root_ / "shards" / fmt::format("{}{:06d}{}", kShardPrefix, chunk, kShardSuffix);
+}
+
+void RunDirectory::create() const {
+  create_root();
+  make_directories(root_ / "shards");
+  make_directories(root_ / "attempts");
+}
+
+void RunDirectory::create_root() const {
+  make_directories(root_);
+  if (!has_manifest()) {
+    for (const std::filesystem::path& entry : list_directory(root_, ExitCode::output))
+      if (const std::string name = entry.filename().native(); !is_ours(name))
+        fail(ExitCode::output, "{}: expected a new, empty or run directory, but it holds {}", root_.native(), name);
+  }
+  if (::access(root_.c_str(), R_OK | W_OK | X_OK) != 0) fail_errno(ExitCode::output, "cannot write in", root_.native());
+}
+
+bool RunDirectory::has_manifest() const {
+  return file_exists(manifest_path());
+}
+
+Json RunDirectory::read_manifest() const {
+  const std::string path = manifest_path().native();
+  Json manifest;
+  try {
+    manifest = parse_json(read_text_file(manifest_path(), kMaxManifestBytes), path);
+  } catch (const Error& error) {
+    fail(error.code(), "{}; if the shards beside it are this command's own work, remove the file: they are looked at",
+         error.what());
+  }
+  const int64_t format = require_int(manifest, "format", path, 0, std::numeric_limits<int64_t>::max());
+  if (format != kFormat)
+    fail(ExitCode::mismatch, "{}: written by another version: expected format {}, found {}", path, kFormat, format);
+  fields_of(manifest, path);
+  object_of(manifest, "info", path);
+  return manifest;
+}
+
+void RunDirectory::check_or_write_manifest(const Fingerprint& fixed, const Json& info) const {
+  if (has_manifest())
+    return compare_fields(fields_of(read_manifest(), manifest_path().native()), fixed, true, manifest_path().native());
+  Json fields = Json::object();
+  for (const auto& [name, value] : fixed) fields[name] = value;
+  const Json manifest = {{"format", kFormat}, {"fingerprint", fields}, {"info", info}};
+  write_file_atomically(manifest_path(), to_text(manifest, 2) + "\n");
+}
+
+void RunDirectory::check_manifest(const Fingerprint& known) const {
+  compare_fields(fields_of(read_manifest(), manifest_path().native()), known, false, manifest_path().native());
+}
+
+void RunDirectory::write_state(const RunState& state) const {
+  const Json json = {
+      {"status", name_of(state.status)},      {"chunks_total", state.chunks_total}, {"chunks_done", state.chunks_done},
+      {"records_total", state.records_total}, {"records_done", state.records_done}, {"rejects", state.rejects},
+      {"exit_code", state.exit_code},         {"attempt", state.attempt},           {"message", state.message}};
+  write_file_atomically(state_path(), to_text(json, 2) + "\n");
+}
+
+std::optional<RunState> RunDirectory::find_state() const {
+  if (!file_exists(state_path())) return std::nullopt;
+  try {
+    return read_state();
+  } catch (const Error& error) {
+    log::warning("{}; going by what else is in the run directory", error.what());
+    return std::nullopt;
+  }
+}
+
+RunState RunDirectory::read_state() const {
+  const std::string path = state_path().native();
+  const Json json = parse_json(read_text_file(state_path(), kMaxManifestBytes), path);
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  const std::string status = require_string(json, "status", path);
+  const auto known =
+      std::find_if(kStatuses.begin(), kStatuses.end(), [&](RunStatus s) { return name_of(s) == status; });
+  if (known == kStatuses.end()) fail(ExitCode::input, "{}: field \"status\": unknown status {}", path, brief(status));
+  RunState state;
+  state.status = *known;
+  state.chunks_total = require_int(json, "chunks_total", path, 0, kMost);
+  state.chunks_done = require_int(json, "chunks_done", path, 0, kMost);
+  state.records_total = require_int(json, "records_total", path, 0, kMost);
+  state.records_done = require_int(json, "records_done", path, 0, kMost);
+  state.rejects = require_int(json, "rejects", path, 0, kMost);
+  state.exit_code = static_cast<int>(require_int(json, "exit_code", path, 0, 255));
+  state.attempt = require_string(json, "attempt", path);
+  state.message = require_string(json, "message", path);
+  return state;
+}
+
+std::vector<int64_t> RunDirectory::shards_present() const {
+  std::vector<int64_t> chunks;
+  for (const std::filesystem::path& entry : list_directory(root_ / "shards"))  // none when they were dropped
+    if (const int64_t chunk = chunk_of(entry.filename().native()); chunk >= 0) chunks.push_back(chunk);
+  std::sort(chunks.begin(), chunks.end());
+  return chunks;
+}
+
+uint64_t RunDirectory::shard_bytes() const {
+  uint64_t bytes = 0;
+  for (const int64_t chunk : shards_present()) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(shard_path(chunk), error);
+    if (!error) bytes += size;  // an orphan may replace it this moment
+  }
+  return bytes;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,51 @@
+// An exchange whose every row is a function of the token's global id, so that any rank can verify any row.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "exchange/expert_exchange.h"
+
+namespace switchyard::test {
+
+/// k distinct experts of the token, deterministic.
+using Routing = std::function<std::vector<int32_t>(int64_t token, int top_k, int num_experts)>;
+std::vector<int32_t> scattered(int64_t token, int top_k, int num_experts);   ///< as if at random
+std::vector<int32_t> first_ones(int64_t token, int top_k, int num_experts);  ///< experts 0 … k − 1
+
+struct ExchangeCase {
+  int num_experts = 13;
+  int top_k = 4;
+  int64_t dim = 6;
+  DType dtype = DType::f32;
+  int64_t exchange_bytes = int64_t{1} << 20;
+  Routing routing = scattered;
+  std::function<int64_t(int rank)> tokens_of = [](int rank) { return int64_t{9} + rank * 4; };
+};
+
+/// The id of token `t` of a rank.
+int64_t global_token(const ExchangeCase& c, int rank, int64_t t);
+
+struct ExchangeResult {
+  std::vector<std::byte> y;  ///< [tokens · k, dim]
+  ExchangeCounters counters;
+  ExchangeScratch scratch;
+  size_t arena_used = 0;
+  int64_t rows_per_round = 0;
+};
+
+/// Expert e multiplies by e + 1.
+ExpertExchange::Experts scaling_experts(int first_expert);
+/// Expert e copies.
+ExpertExchange::Experts identity_experts();
+
+/// Runs the case once; y has a sentinel in every row beforehand. Without `experts`: the scaling ones.
+ExchangeResult run_exchange(Communicator& group, const ExchangeCase& c, ExpertExchange::Experts experts = {});
+
+/// Row [dim] of token `id`, times `scale`, as bytes of the case's dtype.
+std::vector<std::byte> expected_row(const ExchangeCase& c, int64_t id, float scale);
+
+/// Every row of y is that of the scaling experts, bit for bit.
+void expect_scaled(Communicator& group, const ExchangeCase& c, const ExchangeResult& result);
+
+}  // namespace switchyard::test

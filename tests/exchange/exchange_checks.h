@@ -1,0 +1,12 @@
+// Checks of the exchange that hold on any communicator (tests/comm/checks.h).
+#pragma once
+
+#include <vector>
+
+#include "tests/comm/checks.h"
+
+namespace switchyard::test {
+
+std::vector<Check> exchange_checks();
+
+}  // namespace switchyard::test

@@ -1,0 +1,97 @@
+// The host memory that an exchange takes, counted at operator new.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "tests/exchange/exchange_case.h"
+
+namespace {
+
+constexpr size_t kHeader = alignof(std::max_align_t);
+std::atomic<size_t> bytes_now = 0, bytes_peak = 0;
+
+}  // namespace
+
+void* operator new(size_t size) {
+  auto* memory = static_cast<char*>(std::malloc(size + kHeader));
+  if (memory == nullptr) throw std::bad_alloc();
+  *reinterpret_cast<size_t*>(memory) = size;
+  const size_t now = bytes_now += size;
+  for (size_t peak = bytes_peak; now > peak && !bytes_peak.compare_exchange_weak(peak, now);) {
+  }
+  return memory + kHeader;
+}
+void operator delete(void* pointer) noexcept {
+  if (pointer == nullptr) return;
+  char* memory = static_cast<char*>(pointer) - kHeader;
+  bytes_now -= *reinterpret_cast<size_t*>(memory);
+  std::free(memory);
+}
+void operator delete(void* pointer, size_t) noexcept {
+  operator delete(pointer);
+}
+
+namespace switchyard::test {
+namespace {
+
+/// The peak above the start of run(), of all ranks together, and what they predicted.
+struct HostBytes {
+  size_t used, predicted;
+};
+
+HostBytes measure(int num_ranks, int top_k, int64_t tokens, int64_t exchange_bytes, const Routing& routing) {
+  HostBytes bytes{};
+  run_thread_ranks(num_ranks, [&](Communicator& world) {
+    ExpertExchange exchange(world, ExpertPlacement(12, num_ranks), 2, top_k, DType::f32, exchange_bytes);
+    const auto scratch = exchange.scratch_bytes(tokens);
+    std::vector<float> x(static_cast<size_t>(tokens) * 2), y(x.size() * static_cast<size_t>(top_k));
+    std::vector<int32_t> expert_of;
+    for (int64_t t = 0; t < tokens; ++t)
+      for (const int32_t expert : routing(world.rank() * tokens + t, top_k, 12)) expert_of.push_back(expert);
+    const int64_t predicted = world.all_reduce_one(static_cast<int64_t>(scratch.host_bytes), ReduceOp::sum);
+    Arena arena(scratch.arena_bytes);
+    ThreadPool pool(1);
+    Stream stream;
+    stream.pool = &pool;
+    world.barrier();
+    if (world.rank() == 0) bytes_peak = bytes.used = bytes_now;
+    world.barrier();
+    exchange.run(stream, arena, {x.data(), {tokens, 2}, DType::f32}, {expert_of.data(), {tokens, top_k}, DType::i32},
+                 [](const Stream&, ConstView, const GroupedRows&, View) {},
+                 {y.data(), {tokens * top_k, 2}, DType::f32});
+    world.barrier();
+    if (world.rank() == 0) bytes = {bytes_peak - bytes.used, static_cast<size_t>(predicted)};
+  });
+  return bytes;
+}
+
+constexpr size_t kCommunicator = 8192;  // what transfers between threads take
+
+TEST(ExchangeMemory, OfOneRankIsPredicted) {
+  const HostBytes bytes = measure(1, 4, 10'000, 0, scattered);
+  EXPECT_LE(bytes.used, bytes.predicted);
+  EXPECT_GE(bytes.used + 64, bytes.predicted);
+}
+
+TEST(ExchangeMemory, OfSeveralRanksIsBounded) {
+  for (const int64_t budget : {int64_t{0}, int64_t{100'000}, int64_t{1} << 30}) {
+    const HostBytes bytes = measure(3, 4, 10'000, budget, scattered);
+    EXPECT_LE(bytes.used, bytes.predicted + kCommunicator) << "budget " << budget;
+    EXPECT_GE(bytes.used, bytes.predicted / 2) << "budget " << budget;  // the routing is not the worst there is
+  }
+}
+
+TEST(ExchangeMemory, OfTheWorstRoutingIsPredicted) {
+  // One expert a token on each of 4 ranks: as many local entries and rows to others as there can be.
+  const Routing spread = [](int64_t token, int, int) {
+    const auto i = static_cast<int32_t>(token % 3);
+    return std::vector<int32_t>{i, 3 + i, 6 + i, 9 + i};
+  };
+  const HostBytes bytes = measure(4, 4, 5'000, 0, spread);
+  EXPECT_LE(bytes.used, bytes.predicted + kCommunicator);
+}
+
+}  // namespace
+}  // namespace switchyard::test

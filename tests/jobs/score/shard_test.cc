@@ -1,0 +1,107 @@
+#include "jobs/score/shard.h"
+
+#include <gtest/gtest.h>
+
+#include "io/seal.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/temporary_directory.h"
+
+namespace switchyard {
+namespace {
+
+using test::bytes_of_file;
+using test::fails_input;
+
+const ResultOptions kAll{true, "mean", 2};
+
+/// Records 10 … 15: the third is a reject.
+ChunkResult example() {
+  ChunkResult r;
+  r.chunk = 2;
+  r.first_record = 10;
+  r.num_records = 6;
+  r.input_hash = {0x0123456789abcdefu, 0xfedcba9876543210u};
+  r.record = {10, 11, 13, 14, 15};
+  r.logprob = {-1.5, -2.25, 0, -1e-300, -7};
+  r.tokens = {2, 1, 0, 1, 3};
+  r.greedy = {0, 1, 1, 0, 0};
+  r.token_offsets = {0, 2, 3, 3, 4, 7};
+  r.token_logprob = {-1, -0.5f, -2.25f, -1e-30f, -1, -2, -4};
+  for (int i = 0; i < 10; ++i) r.embedding.push_back(static_cast<float>(i) / 3);
+  r.rejects = {{12, "token 1 is 300, but the vocabulary has 257"}};
+  return r;
+}
+
+class ShardTest : public ::testing::Test {
+ protected:
+  ChunkResult read(const std::string& name) const {
+    return read_shard(directory_ / name, 2, 10, 6, kAll, "fingerprint");
+  }
+  void write(const std::string& name, const ChunkResult& r) const {
+    write_shard(directory_ / name, r, kAll, "fingerprint");
+  }
+  test::TemporaryDirectory directory_;
+};
+
+TEST_F(ShardTest, ReadsBackWhatWasWritten) {
+  write("a.h5", example());
+  EXPECT_EQ(read("a.h5"), example());
+  const ShardSummary summary = read_shard_summary(directory_ / "a.h5");
+  EXPECT_EQ(summary.input_hash, example().input_hash);
+  EXPECT_EQ(summary.accepted, 5);
+  EXPECT_EQ(summary.token_values, 7);
+  EXPECT_EQ(summary.rejects, 1);
+}
+
+TEST_F(ShardTest, TheSameBytesWheneverItIsWritten) {
+  write("a.h5", example());
+  write("b.h5", example());
+  EXPECT_EQ(bytes_of_file(directory_ / "a.h5"), bytes_of_file(directory_ / "b.h5"));
+}
+
+TEST_F(ShardTest, OnlyRejects) {
+  ChunkResult r;
+  r.chunk = 2;
+  r.first_record = 10;
+  r.num_records = 6;
+  r.token_offsets = {0};
+  for (int64_t i = 10; i < 16; ++i) r.rejects.push_back({i, "empty record"});
+  write("a.h5", r);
+  EXPECT_EQ(read("a.h5"), r);
+}
+
+TEST_F(ShardTest, AnyFlippedBitAndAnyCutIsNoticed) {
+  write("a.h5", example());
+  const std::string good = bytes_of_file(directory_ / "a.h5");
+  for (size_t at = 0; at < good.size(); at += 101) {
+    std::string bad = good;
+    bad[at] = static_cast<char>(bad[at] ^ 1);
+    directory_.write("bad.h5", bad);
+    EXPECT_TRUE(fails_input({"bad.h5", at + kSealBytes < good.size() ? "have changed" : ""}, [&] { read("bad.h5"); }))
+        << at;
+    directory_.write("bad.h5", good.substr(0, at));
+    EXPECT_TRUE(fails_input({"bad.h5", "seal is missing"}, [&] { read("bad.h5"); })) << at;
+  }
+}
+
+TEST_F(ShardTest, OfOtherWorkIsRefusedByName) {
+  write("a.h5", example());
+  const auto path = directory_ / "a.h5";
+  EXPECT_TRUE(fails_input({"fingerprint"}, [&] { read_shard(path, 2, 10, 6, kAll, "other"); }));
+  EXPECT_TRUE(fails_input({"chunk"}, [&] { read_shard(path, 3, 10, 6, kAll, "fingerprint"); }));
+  EXPECT_TRUE(fails_input({"num_records"}, [&] { read_shard(path, 2, 10, 7, kAll, "fingerprint"); }));
+}
+
+TEST_F(ShardTest, EveryRecordOnce) {
+  ChunkResult missing = example();
+  missing.rejects.clear();
+  write("missing.h5", missing);
+  EXPECT_TRUE(fails_input({"record 12"}, [&] { read("missing.h5"); }));
+  ChunkResult twice = example();
+  twice.rejects.push_back({15, "again"});
+  write("twice.h5", twice);
+  EXPECT_TRUE(fails_input({"twice.h5"}, [&] { read("twice.h5"); }));
+}
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,210 @@
+#include "kernels/products/grouped_ffn.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "reference/ffn.h"
+#include "support/compare.h"
+#include "support/device.h"
+
+namespace switchyard {
+namespace {
+
+using namespace test;
+
+struct FfnCase {
+  DType operand, output;
+  int64_t d, f;
+  std::vector<int64_t> counts;  // entries of each group
+};
+
+std::ostream& operator<<(std::ostream& os, const FfnCase& c) {
+  os << name_of(c.operand) << "_to_" << name_of(c.output) << "_" << c.d << "x" << c.f;
+  if (c.counts.size() > 8) return os << "_groups_" << c.counts.size();
+  for (const int64_t n : c.counts) os << "_" << n;
+  return os;
+}
+
+struct Experts {
+  std::vector<Tensor> gate_up, down;
+  std::vector<FfnWeights> packed;
+};
+
+Experts make_experts(const Stream& stream, const FfnCase& c) {
+  Experts e;
+  for (size_t g = 0; g < c.counts.size(); ++g) {
+    e.gate_up.push_back(widened(random_tensor({2 * c.f, c.d}, c.operand, 10 + g)));
+    e.down.push_back(widened(random_tensor({c.d, c.f}, c.operand, 100 + g)));
+    e.packed.emplace_back();
+    if (c.counts[g] == 0) continue;  // an empty group's weights are not touched, so they need not exist
+    e.packed.back().gate_up = PackedMatrix::pack(stream, e.gate_up.back(), c.operand, RowOrder::gate_up);
+    EXPECT_EQ(e.packed.back().gate_up.bytes(), PackedMatrix::packed_bytes(2 * c.f, c.d, c.operand, stream.device));
+    e.packed.back().down = PackedMatrix::pack(stream, e.down.back(), c.operand);
+  }
+  synchronize(stream);
+  return e;
+}
+
+/// Entry i takes row (7 i) mod n of x, so that rows repeat between groups, and goes to row m − 1 − i of y.
+struct Routing {
+  std::vector<int64_t> offsets{0};
+  std::vector<int32_t> input_row, output_row;
+  Routing(const std::vector<int64_t>& counts, int64_t num_inputs) {
+    for (const int64_t n : counts) offsets.push_back(offsets.back() + n);
+    for (int64_t i = 0; i < offsets.back(); ++i) {
+      input_row.push_back(static_cast<int32_t>(7 * i % num_inputs));
+      output_row.push_back(static_cast<int32_t>(offsets.back() - 1 - i));
+    }
+  }
+  operator GroupedRows() const { return {offsets, input_row, output_row}; }
+};
+
+/// Every row's result by the oracle; rows of y that no entry goes to are zero.
+std::vector<reference::Bounded> expected(const FfnCase& c, const Experts& experts, const Tensor& x,
+                                         const GroupedRows& rows, int64_t num_outputs) {
+  const auto row_of = [](std::span<const int32_t> list, size_t i) {
+    return list.empty() ? static_cast<int64_t>(i) : list[i];
+  };
+  std::vector<reference::Bounded> want(static_cast<size_t>(num_outputs * c.d), reference::Bounded{0, 0});
+  for (size_t g = 0; g < c.counts.size(); ++g)
+    for (auto i = static_cast<size_t>(rows.offsets[g]); i < static_cast<size_t>(rows.offsets[g + 1]); ++i) {
+      const auto row = reference::ffn_row(x, row_of(rows.input_row, i), experts.gate_up[g], experts.down[g], c.d, c.f,
+                                          c.operand == DType::bf16 ? kBFloat16Epsilon : 0);
+      std::copy(row.begin(), row.end(), want.begin() + row_of(rows.output_row, i) * c.d);
+    }
+  return want;
+}
+
+class GroupedFfnTest : public testing::TestWithParam<std::tuple<Device, FfnCase>> {
+  void SetUp() override {
+    if (const std::string why = why_skipped(std::get<Device>(GetParam())); !why.empty()) GTEST_SKIP() << why;
+  }
+};
+
+TEST_P(GroupedFfnTest, AgreesWithDoublePrecision) {
+  const auto& [device, c] = GetParam();
+  const TestStream stream(device);
+  const Experts experts = make_experts(stream, c);
+  const Tensor x = random_tensor({50, c.d}, c.operand, 1);
+  const Routing routing(c.counts, 50);
+  Tensor y({routing.offsets.back() + 1, c.d}, c.output);  // one row more than entries: it stays as it is
+  stream.run(grouped_ffn, x, routing, experts.packed, GemmOutput::store, y);
+  EXPECT_TRUE(close(y, expected(c, experts, x, routing, y.view().rows())));
+}
+
+// A dense FFN: one group, entries are rows. Added, as a residual is, to a tensor that has values.
+TEST_P(GroupedFfnTest, EntriesAreRowsWithoutLists) {
+  const auto& [device, c] = GetParam();
+  const TestStream stream(device);
+  const Experts experts = make_experts(stream, c);
+  const std::vector<int64_t> offsets = Routing(c.counts, 1).offsets;
+  const GroupedRows rows{offsets, {}, {}};
+  const Tensor x = random_tensor({offsets.back(), c.d}, c.operand, 1);
+  const Shape shape{offsets.back(), c.d};
+  Tensor y(shape, DType::f32), sum = random_tensor(shape, DType::f32, 3), want = random_tensor(shape, DType::f32, 3);
+  stream.run(grouped_ffn, x, rows, experts.packed, GemmOutput::store, y);
+  EXPECT_TRUE(close(y, expected(c, experts, x, rows, offsets.back())));
+  stream.run(grouped_ffn, x, rows, experts.packed, GemmOutput::add, sum);
+  for (int64_t i = 0; i < want.size(); ++i) want.data<float>()[i] += y.data<float>()[i];
+  EXPECT_TRUE(same_bits(sum, want));
+}
+
+// One expert of one hidden value: y = silu(gate x) · up x.
+TEST_P(GroupedFfnTest, ExtremeGatesNeitherOverflowNorVanish) {
+  const auto& [device, c] = GetParam();
+  const TestStream stream(device);
+  const auto matrix = [&](std::initializer_list<float> values, const Shape& shape) {
+    Tensor t(shape, DType::f32);
+    std::copy(values.begin(), values.end(), t.data<float>());
+    return t;
+  };
+  std::vector<FfnWeights> weights(1);
+  weights[0].gate_up = PackedMatrix::pack(stream, matrix({1, 1}, {2, 1}), c.operand, RowOrder::gate_up);
+  weights[0].down = PackedMatrix::pack(stream, matrix({1}, {1, 1}), c.operand);
+  synchronize(stream);
+  const std::vector<int64_t> offsets{0, 3};
+  Tensor x({3, 1}, c.operand), y({3, 1}, DType::f32);
+  x.set(0, 1e15f), x.set(1, -1e4f), x.set(2, NAN);
+  stream.run(grouped_ffn, x, GroupedRows{offsets, {}, {}}, weights, GemmOutput::store, y);
+  EXPECT_NEAR(y.at(0) / 1e30, 1, 0.02);
+  EXPECT_NEAR(y.at(1), 0, 1e-29);
+  EXPECT_TRUE(std::isnan(y.at(2)));
+}
+
+std::string name_of_parameters(const testing::TestParamInfo<std::tuple<Device, FfnCase>>& info) {
+  const auto& [device, c] = info.param;
+  return std::string(name_of(device)) + "_" + testing::PrintToString(c);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, GroupedFfnTest,
+                         testing::Combine(testing::ValuesIn(kDevices),
+                                          testing::Values(FfnCase{DType::f32, DType::f32, 24, 20, {3, 0, 40, 1}},
+                                                          FfnCase{DType::f32, DType::bf16, 33, 17, {0, 9}},
+                                                          FfnCase{DType::f32, DType::f32, 16, 300, {5, 2}},
+                                                          FfnCase{DType::f32, DType::f32, 520, 8, {0, 0, 140}},
+                                                          FfnCase{DType::f32, DType::f32, 8, 700, {3}},
+                                                          FfnCase{DType::f32, DType::f32, 8, 8, {0, 0}},
+                                                          FfnCase{DType::f32, DType::f32, 12, 12,
+                                                                  std::vector<int64_t>(260, 1)},
+                                                          FfnCase{DType::bf16, DType::bf16, 24, 20, {3, 0, 40, 1}},
+                                                          FfnCase{DType::bf16, DType::f32, 33, 17, {0, 9}},
+                                                          FfnCase{DType::bf16, DType::bf16, 16, 300, {5, 2}},
+                                                          FfnCase{DType::bf16, DType::f32, 520, 8, {0, 0, 300}},
+                                                          FfnCase{DType::bf16, DType::f32, 96, 80, {130, 0, 70}})),
+                         name_of_parameters);
+
+class GroupedFfnRowBits : public GroupedFfnTest {};
+
+// The same row and expert: in a group of any size, at any place, on any number of threads, the same bits.
+TEST_P(GroupedFfnRowBits, DependOnTheRowAndItsExpertAlone) {
+  const auto& [device, c] = GetParam();
+  const TestStream one(device, 1), three(device, 3);
+  const int64_t num_rows = c.counts[0];
+  const Experts experts = make_experts(one, c);
+  const Tensor x = random_tensor({num_rows, c.d}, c.operand, 1);
+  Tensor alone({num_rows, c.d}, c.output);
+  std::vector<int32_t> row(1);
+  const std::vector<int64_t> one_each{0, 1};
+  for (int32_t r = 0; r < num_rows; ++r) {
+    row[0] = r;
+    one.run(grouped_ffn, x, GroupedRows{one_each, row, row}, std::span(experts.packed).first(1), GemmOutput::store,
+            alone);
+  }
+  const Routing routing(c.counts, num_rows);
+  for (const TestStream* stream : {&one, &three}) {  // in whole blocks, and in smaller ones
+    Tensor together({routing.offsets.back(), c.d}, c.output);
+    stream->run(grouped_ffn, x, routing, experts.packed, GemmOutput::store, together);
+    for (size_t i = 0; i < static_cast<size_t>(num_rows); ++i)
+      ASSERT_TRUE(same_row_bits(together, routing.output_row[i], alone, routing.input_row[i])) << "entry " << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Operands, GroupedFfnRowBits,
+                         testing::Combine(testing::ValuesIn(kDevices),
+                                          testing::Values(FfnCase{DType::f32, DType::f32, 65, 30, {139, 60}},
+                                                          FfnCase{DType::bf16, DType::bf16, 65, 30, {139, 60}},
+                                                          FfnCase{DType::f32, DType::f32, 64, 40, {139, 60}},
+                                                          FfnCase{DType::bf16, DType::f32, 64, 40, {139, 60}})),
+                         name_of_parameters);
+
+INSTANTIATE_TEST_SUITE_P(LargeGroups, GroupedFfnRowBits,
+                         testing::Combine(testing::Values(Device::cpu),
+                                          testing::Values(FfnCase{DType::f32, DType::f32, 65, 300, {400, 60}},
+                                                          FfnCase{DType::bf16, DType::bf16, 65, 300, {400, 60}})),
+                         name_of_parameters);
+
+TEST(GroupedFfn, RowsOutsideTheViewsAreRefused) {
+  const FfnCase c{DType::f32, DType::f32, 8, 8, {2}};
+  CpuStream stream;
+  const Experts experts = make_experts(stream, c);
+  const Tensor x = random_tensor({3, 8}, DType::f32, 1);
+  Tensor y({3, 8}, DType::f32);
+  const std::vector<int64_t> offsets{0, 2};
+  const std::vector<int32_t> good{0, 1}, beyond{0, 3}, negative{-1, 0};
+  EXPECT_THROW(grouped_ffn(stream, x, {offsets, beyond, good}, experts.packed, GemmOutput::store, y), Error);
+  EXPECT_THROW(grouped_ffn(stream, x, {offsets, good, negative}, experts.packed, GemmOutput::store, y), Error);
+}
+
+}  // namespace
+}  // namespace switchyard

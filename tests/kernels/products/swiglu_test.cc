@@ -1,0 +1,76 @@
+#include "kernels/products/cpu/swiglu.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "reference/swiglu.h"
+#include "support/compare.h"
+
+namespace switchyard {
+namespace {
+
+using namespace test;
+
+constexpr int64_t kGap = 3;  // between rows of y
+constexpr int64_t kSizes[] = {1, 7, 8, 15, 16, 17, 19, 32, 100};
+
+template <class T>
+using Rows = decltype(&swiglu_rows_avx2<T>);
+
+/// y [rows, f + kGap], of which the last columns keep the ones they had. `h` stays as it is.
+template <class T>
+Tensor activated(Rows<T> swiglu, const Tensor& h, DType dtype) {
+  const int64_t rows = h.view().rows(), f = h.view().row_elements() / 2;
+  Tensor gate_up(h.view().shape, DType::f32), y({rows, f + kGap}, dtype);
+  for (int64_t i = 0; i < h.size(); ++i) gate_up.set(i, static_cast<float>(h.at(i)));
+  for (int64_t i = 0; i < y.size(); ++i) y.set(i, 1);
+  swiglu(gate_up.data<float>(), rows, f, y.data<T>(), f + kGap);
+  return y;
+}
+
+Tensor special_values(int64_t f) {
+  Tensor h = random_tensor({3, 2 * f}, DType::f32, 1, 12);
+  const float gates[] = {1e30f, -1e4f, NAN, INFINITY, -INFINITY, -0.0f, 88.4f, -87.4f};
+  for (int64_t i = 0; i < f; ++i) h.set(2 * f + i, gates[i % 8]), h.set(3 * f + i, 1);  // row 1
+  return h;
+}
+
+TEST(Swiglu, AgreesWithDoublePrecision) {
+  for (const int64_t f : kSizes) {
+    const Tensor h = random_tensor({5, 2 * f}, DType::f32, 1, 12);
+    std::vector<reference::Bounded> want;
+    for (int64_t r = 0; r < 5; ++r)
+      for (int64_t i = 0; i < f + kGap; ++i)
+        want.push_back(i < f ? reference::swiglu({h.at(r * 2 * f + i), 0}, {h.at(r * 2 * f + f + i), 0})
+                             : reference::Bounded{1, 0});
+    EXPECT_TRUE(close(activated<float>(swiglu_rows_avx2, h, DType::f32), want)) << f;
+    EXPECT_TRUE(close(activated<BFloat16>(swiglu_rows_avx2, h, DType::bf16), want)) << f;
+  }
+}
+
+TEST(Swiglu, ExtremeGatesNeitherOverflowNorVanish) {
+  const Tensor y = activated<float>(swiglu_rows_avx2, special_values(8), DType::f32);
+  const auto silu = [&](int64_t i) { return y.at(8 + kGap + i); };
+  EXPECT_NEAR(silu(0) / 1e30, 1, 1e-6);
+  EXPECT_NEAR(silu(1), 0, 1e-30);
+  EXPECT_TRUE(std::isnan(silu(2)));
+  EXPECT_EQ(silu(3), INFINITY);
+  EXPECT_EQ(silu(5), 0);
+}
+
+TEST(Swiglu, TheWidthOfARegisterDoesNotMatterToTheBits) {
+  if (!has_avx512()) GTEST_SKIP() << "this CPU has no AVX-512";
+  for (const int64_t f : kSizes) {
+    const Tensor h = special_values(f);
+    EXPECT_TRUE(same_bits(activated<float>(swiglu_rows_avx512, h, DType::f32),
+                          activated<float>(swiglu_rows_avx2, h, DType::f32)))
+        << f;
+    EXPECT_TRUE(same_bits(activated<BFloat16>(swiglu_rows_avx512, h, DType::bf16),
+                          activated<BFloat16>(swiglu_rows_avx2, h, DType::bf16)))
+        << f;
+  }
+}
+
+}  // namespace
+}  // namespace switchyard

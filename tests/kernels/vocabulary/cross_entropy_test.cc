@@ -1,0 +1,210 @@
+#include "kernels/vocabulary/cross_entropy.h"
+
+#include <gtest/gtest.h>
+
+#include "reference/linear.h"
+#include "reference/softmax.h"
+#include "support/compare.h"
+#include "support/device.h"
+
+namespace switchyard {
+namespace {
+
+using namespace test;
+
+struct Result {
+  Tensor logprob, argmax;
+};
+
+Result score(const TestStream& stream, ConstView x, const PackedMatrix& head, const std::vector<int32_t>& targets) {
+  const auto rows = static_cast<int64_t>(targets.size());
+  Result result{Tensor({rows, 1}, DType::f32), Tensor({rows, 1}, DType::i32)};
+  const Tensor scratch({cross_entropy_scratch(rows, head.n())}, DType::f32);
+  stream.run(cross_entropy, x, head, i32_tensor(targets), scratch, result.logprob, result.argmax);
+  return result;
+}
+
+std::vector<int32_t> random_targets(int64_t rows, int64_t vocab) {
+  std::vector<int32_t> targets;
+  for (int64_t r = 0; r < rows; ++r)
+    targets.push_back(static_cast<int32_t>(random_bits(5, static_cast<uint64_t>(r)) % static_cast<uint64_t>(vocab)));
+  targets.front() = static_cast<int32_t>(vocab - 1);
+  return targets;
+}
+
+struct Case {
+  DType operand;
+  int64_t rows, vocab, d;
+};
+
+std::ostream& operator<<(std::ostream& os, const Case& c) {
+  return os << name_of(c.operand) << "_" << c.rows << "x" << c.vocab << "x" << c.d;
+}
+
+class CrossEntropyTest : public testing::TestWithParam<std::tuple<Device, Case>> {};
+
+TEST_P(CrossEntropyTest, AgreesWithDoublePrecision) {
+  const auto [device, c] = GetParam();
+  if (const std::string why = why_skipped(device); !why.empty()) GTEST_SKIP() << why;
+  const Tensor x = random_tensor({c.rows, c.d}, c.operand, 1), w = widened(random_tensor({c.vocab, c.d}, c.operand, 2));
+  const auto targets = random_targets(c.rows, c.vocab);
+  const TestStream stream(device);
+  const Result got = score(stream, x, PackedMatrix::pack(stream, w, c.operand), targets);
+  const auto logits = reference::linear(x, w, c.rows, c.vocab, c.d);
+  std::vector<reference::Bounded> want;
+  for (int64_t r = 0; r < c.rows; ++r) {
+    std::vector<double> row;
+    double bound = 0;
+    for (int64_t j = 0; j < c.vocab; ++j) {
+      row.push_back(logits[static_cast<size_t>(r * c.vocab + j)].value);
+      bound = std::max(bound, logits[static_cast<size_t>(r * c.vocab + j)].bound);
+    }
+    const auto best = std::max_element(row.begin(), row.end());
+    const double logprob = row[static_cast<size_t>(targets[static_cast<size_t>(r)])] - reference::log_sum_exp(row);
+    // Both logit and log-sum move with the logits; a tile's f32 sum of 2048 terms adds its own rounding.
+    want.push_back({logprob, 2 * bound + 4 * reference::kEpsilon * (64 + std::abs(*best) + std::abs(logprob))});
+    const int32_t argmax = got.argmax.data<int32_t>()[r];
+    ASSERT_TRUE(argmax >= 0 && argmax < c.vocab) << argmax;
+    EXPECT_GE(row[static_cast<size_t>(argmax)], *best - 2 * bound) << "row " << r;
+  }
+  EXPECT_TRUE(close(got.logprob, want));
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, CrossEntropyTest,
+                         testing::Combine(testing::ValuesIn(kDevices),
+                                          testing::Values(Case{DType::f32, 1, 1, 1}, Case{DType::f32, 5, 33, 17},
+                                                          Case{DType::f32, 40, 2049, 24}, Case{DType::f32, 7, 5000, 40},
+                                                          Case{DType::bf16, 5, 33, 17}, Case{DType::bf16, 40, 2049, 24},
+                                                          Case{DType::bf16, 7, 5000, 40}, Case{DType::bf16, 530, 70, 8},
+                                                          Case{DType::bf16, 3, 12289, 8})),
+                         [](const auto& param) {
+                           return fmt::format("{}_{}", test::name_of(std::get<0>(param.param)),
+                                              testing::PrintToString(std::get<1>(param.param)));
+                         });
+
+class CrossEntropyRowBits : public testing::TestWithParam<std::tuple<Device, DType>> {};
+
+TEST_P(CrossEntropyRowBits, DependOnTheRowAlone) {
+  const auto [device, operand] = GetParam();
+  if (const std::string why = why_skipped(device); !why.empty()) GTEST_SKIP() << why;
+  constexpr int64_t kVocab = 2600, kDim = 37;
+  const int64_t rows = device == Device::cpu ? 540 : 140;
+  const Tensor x = random_tensor({rows, kDim}, operand, 1);
+  const TestStream one(device, 1), three(device, 3);
+  const PackedMatrix head = PackedMatrix::pack(one, random_tensor({kVocab, kDim}, DType::f32, 2), operand);
+  const auto targets = random_targets(rows, kVocab);
+  const Result all = score(one, x, head, targets);
+  const Result again = score(three, x, head, targets);
+  EXPECT_TRUE(same_bits(again.logprob, all.logprob));
+  for (const auto& [first, count] :
+       {std::pair<int64_t, int64_t>{0, 1}, {1, 7}, {100, rows / 4}, {rows - 1, 1}, {3, 33}, {20, rows - 25}}) {
+    const Result part =
+        score(three, x.view().slice(first, count), head, {targets.begin() + first, targets.begin() + first + count});
+    for (int64_t r = 0; r < count; ++r) {
+      ASSERT_TRUE(same_row_bits(part.logprob, r, all.logprob, first + r));
+      ASSERT_EQ(part.argmax.data<int32_t>()[r], all.argmax.data<int32_t>()[first + r]);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Operands, CrossEntropyRowBits,
+                         testing::Combine(testing::ValuesIn(kDevices), testing::Values(DType::f32, DType::bf16)),
+                         [](const auto& param) {
+                           return fmt::format("{}_{}", test::name_of(std::get<0>(param.param)),
+                                              switchyard::name_of(std::get<1>(param.param)));
+                         });
+
+// Logits of one input are the head's only column times x.
+Tensor column(const std::vector<float>& values) {
+  Tensor t({static_cast<int64_t>(values.size()), 1}, DType::f32);
+  std::copy(values.begin(), values.end(), t.data<float>());
+  return t;
+}
+
+class CrossEntropy : public testing::TestWithParam<Device> {
+ protected:
+  void SetUp() override {
+    if (const std::string why = why_skipped(GetParam()); !why.empty()) GTEST_SKIP() << why;
+  }
+  Result score_logits(const std::vector<float>& logits, const std::vector<int32_t>& targets) const {
+    const TestStream stream(GetParam());
+    return score(stream, column(std::vector<float>(targets.size(), 1)),
+                 PackedMatrix::pack(stream, column(logits), DType::f32), targets);
+  }
+};
+
+// More rows than a device takes at once, of a vocabulary of several segments: where rows and vocabulary are cut
+// depends on the number of rows.
+TEST_P(CrossEntropy, BitsDependOnNoCut) {
+  constexpr int64_t kRows = 2051, kVocab = 4099;
+  const Tensor x = random_tensor({kRows, 1}, DType::bf16, 1, 9);
+  const TestStream stream(GetParam());
+  const PackedMatrix head = PackedMatrix::pack(stream, random_tensor({kVocab, 1}, DType::f32, 2), DType::bf16);
+  const auto targets = random_targets(kRows, kVocab);
+  const Result all = score(stream, x, head, targets);
+  for (const int64_t r : {0, 1024, 2047, 2048, 2050}) {
+    const Result alone = score(stream, x.view().slice(r, 1), head, {targets[static_cast<size_t>(r)]});
+    ASSERT_TRUE(same_row_bits(alone.logprob, 0, all.logprob, r));
+    ASSERT_EQ(alone.argmax.data<int32_t>()[0], all.argmax.data<int32_t>()[r]);
+  }
+}
+
+TEST_P(CrossEntropy, TiesGoToTheLowestToken) {
+  std::vector<float> logits(9000, 0.0f);
+  for (const size_t i : {700u, 710u, 2500u, 4999u, 8800u}) logits[i] = 3;
+  const Result got = score_logits(logits, {0, 8800});
+  EXPECT_EQ(got.argmax.data<int32_t>()[0], 700);
+  EXPECT_EQ(got.argmax.data<int32_t>()[1], 700);
+  EXPECT_LT(got.logprob.at(0), got.logprob.at(1));
+}
+
+TEST_P(CrossEntropy, ALogitThatIsNotFiniteShows) {
+  for (const float bad : {INFINITY, -INFINITY, NAN}) {
+    for (const size_t place : {0u, 511u, 2048u, 4096u, 4999u}) {
+      std::vector<float> logits(5000, 0.5f);
+      logits[place] = bad;
+      const Result got = score_logits(logits, {7});
+      EXPECT_FALSE(std::isfinite(got.logprob.at(0))) << bad << " at " << place;
+      EXPECT_TRUE(got.argmax.data<int32_t>()[0] >= 0 && got.argmax.data<int32_t>()[0] < 5000);
+    }
+  }
+}
+
+TEST_P(CrossEntropy, ExtremeLogitsStayExact) {
+  std::vector<float> logits(4100, -3e4f);
+  logits[4099] = 3e4f;
+  const Result got = score_logits(logits, {4099, 0});
+  EXPECT_EQ(got.logprob.at(0), 0);
+  EXPECT_EQ(got.logprob.at(1), -6e4);
+}
+
+TEST_P(CrossEntropy, TargetsOutsideTheVocabularyAreRefused) {
+  if (GetParam() == Device::cpu) {
+    EXPECT_THROW(score_logits({1, 2, 3}, {3}), Error);
+    EXPECT_THROW(score_logits({1, 2, 3}, {-1}), Error);
+  } else {
+    const Result got = score_logits({1, 2, 3}, {3, -1, 2});
+    EXPECT_TRUE(std::isnan(got.logprob.at(0)) && std::isnan(got.logprob.at(1)) && std::isfinite(got.logprob.at(2)));
+  }
+}
+
+TEST_P(CrossEntropy, NoRows) {
+  score_logits({1, 2, 3}, {});
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, CrossEntropy, testing::ValuesIn(kDevices),
+                         [](const auto& param) { return test::name_of(param.param); });
+
+// The plan of the memory counts with the most rows; fewer must not take more.
+TEST(CrossEntropyWorkspace, GrowsWithTheRows) {
+  size_t before = 0;
+  for (int64_t rows = 0; rows < 5000; rows += 7) {
+    const size_t bytes = cross_entropy_workspace(rows, 151936);
+    EXPECT_GE(bytes, before) << rows;
+    before = bytes;
+  }
+  EXPECT_LE(before, size_t{33} << 20);
+}
+
+}  // namespace
+}  // namespace switchyard
