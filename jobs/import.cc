@@ -31,11 +31,11 @@ void ImportCommand::describe(OptionSet& o) {
   o.add("dry-run", &dry_run, "", "check the options and touch nothing");
 }
 
-int run_import(Runtime&, std::span<const std::string> args) {
+int run_import(Runtime& runtime, std::span<const std::string> args) {
   ImportCommand command;
   OptionSet set;
   command.describe(set);
-  if (!parse_job_options(set, "import", args)) return 0;
+  if (!parse_job_options(runtime, set, "import", args)) return 0;
   if (command.dry_run) {
     check_import_options(command);
     std::cout << resolved_config(set);

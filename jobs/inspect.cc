@@ -5,10 +5,10 @@
 #include <filesystem>
 #include <iostream>
 
+#include "base/text.h"
 #include "io/safetensors.h"
 #include "jobs/job.h"
 #include "jobs/limits.h"
-#include "jobs/text.h"
 #include "kernels/cpu_isa.h"
 #include "model/memory_plan.h"
 #include "model/tensor_table.h"
@@ -154,11 +154,11 @@ void InspectOptions::describe(OptionSet& o) {
         "budget per rank for other ranks' rows and their results");
 }
 
-int run_inspect(Runtime&, std::span<const std::string> args) {
+int run_inspect(Runtime& runtime, std::span<const std::string> args) {
   InspectOptions options;
   OptionSet set;
   options.describe(set);
-  if (!parse_job_options(set, "inspect", args)) return 0;
+  if (!parse_job_options(runtime, set, "inspect", args)) return 0;
   const Inspection result = inspect(options);
   if (options.json) {
     std::cout << to_text(to_json(result), 2) << '\n';

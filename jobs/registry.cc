@@ -4,6 +4,7 @@
 #include "jobs/import_options.h"
 #include "jobs/inspect.h"
 #include "jobs/job.h"
+#include "jobs/score/batch_job.h"
 #include "jobs/score/options.h"
 #include "jobs/slurm/doctor.h"
 #include "jobs/slurm/settle.h"
@@ -14,26 +15,23 @@
 namespace switchyard {
 namespace {
 
-template <class Options>
-void describe(OptionSet& set) {
-  // Names are all that is wanted here; the targets only have to outlive the call.
-  static Options options;
-  options.describe(set);
-}
-
 constexpr std::array<JobEntry, 8> kJobs = {{
-    {"inspect", "what a model is, and the memory it takes per rank", Ranks::one, run_inspect, describe<InspectOptions>},
-    {"import", "text, JSON Lines or token arrays to a scoring input", Ranks::one, run_import, describe<ImportCommand>},
-    {"score", "log-probabilities of every record of an input", Ranks::any, run_score, describe<ScoreOptions>},
+    {"inspect", "what a model is, and the memory it takes per rank", Ranks::one, run_inspect,
+     describe_options<InspectOptions>},
+    {"import", "text, JSON Lines or token arrays to a scoring input", Ranks::one, run_import,
+     describe_options<ImportCommand>},
+    {"score", "log-probabilities of every record of an input", Ranks::any, run_score, describe_options<ScoreOptions>,
+     &kScoreBatchJob},
     {"verify", "prove a finished run: every record once, the same bits again", Ranks::any, run_verify,
-     describe<VerifyOptions>},
+     describe_options<VerifyOptions>},
     {"submit", "hand a job to Slurm, with a batch script that resumes it", Ranks::one, run_submit,
-     describe<SubmitOptions>},
-    {"status", "where runs stand: progress, rate, what Slurm says", Ranks::one, run_status, describe<StatusOptions>},
+     describe_options<SubmitOptions>},
+    {"status", "where runs stand: progress, rate, what Slurm says", Ranks::one, run_status,
+     describe_options<StatusOptions>},
     {"settle", "for batch scripts: mend an ended attempt's state, requeue or stop", Ranks::one, run_settle,
-     describe<SettleOptions>},
+     describe_options<SettleOptions>},
     {"doctor", "find what is wrong with a cluster before a job does", Ranks::doubted, run_doctor,
-     describe<DoctorOptions>},
+     describe_options<DoctorOptions>},
 }};
 
 }  // namespace
@@ -42,14 +40,20 @@ std::span<const JobEntry> jobs() {
   return kJobs;
 }
 
-bool parse_job_options(OptionSet& set, std::string_view job, std::span<const std::string> args) {
+bool parse_job_options(const Runtime& runtime, OptionSet& set, std::string_view job,
+                       std::span<const std::string> args) {
   std::set<std::string> names;
-  for (const JobEntry& entry : kJobs) {
+  for (const JobEntry& entry : runtime.jobs) {
     OptionSet other;
     entry.describe(other);
     for (const auto& option : other.options()) names.insert(option.name);
   }
   return parse_options(set, job, args, names);
+}
+
+std::optional<std::string> JobArguments::value_of(const std::string& option) const {
+  const auto found = values.find(option);
+  return found == values.end() ? std::nullopt : std::optional(found->second);
 }
 
 }  // namespace switchyard

@@ -35,7 +35,8 @@ struct RecordedRun {
   ResultOptions results;
 
   ShardSet shards(std::vector<Hash128> input_hashes) const {
-    return {directory, input.num_records, input.chunk_records, results, fingerprint, std::move(input_hashes)};
+    return {directory, chunk_units(input.num_records, input.chunk_records), results, fingerprint,
+            std::move(input_hashes)};
   }
 };
 
@@ -234,7 +235,7 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
   VerifyOptions options;
   OptionSet set;
   options.describe(set);
-  if (!parse_job_options(set, "verify", args)) return 0;
+  if (!parse_job_options(runtime, set, "verify", args)) return 0;
   const RecordedRun run = read_run(options);
   if (options.dry_run) {
     std::cout << fmt::format("{}: {} records in chunks of {}, {} to be scored again\n", options.run,
@@ -243,7 +244,7 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
   }
   if (const RunState state = run.directory.read_state(); state.status != RunStatus::complete)
     fail(ExitCode::input, "run {} is {}, expected complete ({} of {} chunks)", options.run, name_of(state.status),
-         state.chunks_done, state.chunks_total);
+         state.units_done, state.units_total);
 
   const std::optional<ScoringInput> input = open_input(options, run);
   std::vector<Hash128> input_hashes;
@@ -253,7 +254,7 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
     input_hashes = hashes_of(chunks, &ChunkIdentity::scored);
   }
   std::vector<std::string> findings = verify_results(run.shards(std::move(input_hashes)), input ? &*input : nullptr);
-  if (run.directory.shards_present().empty() && run.input.num_records > 0)
+  if (run.directory.units_present().units == 0 && run.input.num_records > 0)
     log::info("the shards were dropped: results.h5 is checked alone");
   if (findings.empty() && options.rescore > 0) findings = Rescoring(options, run, *input, runtime.world).run();
   for (const std::string& finding : findings) log::error("{}", finding);

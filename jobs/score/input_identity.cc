@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "comm/collectively.h"
 #include "io/record_ids.h"
-#include "jobs/collectively.h"
 #include "jobs/limits.h"
 
 namespace switchyard {

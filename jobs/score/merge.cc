@@ -121,16 +121,15 @@ class Merge {
 
   MergeOutcome run() {
     int64_t rows = 0, token_values = 0;
-    for (int64_t chunk = 0; chunk < shards_.num_chunks(); ++chunk) {
+    for (int64_t chunk = 0; chunk < shards_.units.total; ++chunk) {
       if (stopped()) return MergeOutcome::interrupted;
-      const ShardSummary summary =
-          or_set_aside(chunk, [&] { return read_shard_summary(shards_.run.shard_path(chunk)); });
+      const ShardSummary summary = or_set_aside(chunk, [&] { return read_shard_summary(shards_.path(chunk)); });
       rows += summary.accepted;
       token_values += summary.token_values;
     }
     ResultsWriter writer(results_.path(), shards_.options, merge_.input, rows, token_values, pulse_);
     reject_file_.open(rejects_.path(), std::ios::binary);
-    for (int64_t chunk = 0; chunk < shards_.num_chunks(); ++chunk) {
+    for (int64_t chunk = 0; chunk < shards_.units.total; ++chunk) {
       if (stopped()) return MergeOutcome::interrupted;
       const ChunkResult result = or_set_aside(chunk, [&] { return shards_.read(chunk, [&] { pulse_.beat(); }); });
       writer.append(result);

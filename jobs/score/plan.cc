@@ -10,10 +10,10 @@
 #include "base/available_memory.h"
 #include "base/device.h"
 #include "base/hash.h"
-#include "jobs/collectively.h"
+#include "base/text.h"
+#include "comm/collectively.h"
 #include "jobs/numerics.h"
 #include "jobs/score/results.h"
-#include "jobs/text.h"
 
 namespace switchyard {
 namespace {
@@ -192,20 +192,19 @@ ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, con
     plan.host_memory_source = plan.memory_source;
   }
 
-  plan.num_records = input.num_records();
   plan.num_tokens = input.num_tokens();
-  plan.chunk_records = options.chunk_records > 0 ? options.chunk_records : default_chunk_records(input);
-  plan.num_chunks = (plan.num_records + plan.chunk_records - 1) / plan.chunk_records;
-  if (plan.num_chunks > kMaxChunks)
-    fail(ExitCode::usage, "--chunk-records {} makes {} chunks of the {} records, at most {}", plan.chunk_records,
-         plan.num_chunks, plan.num_records, kMaxChunks);
+  plan.units = chunk_units(input.num_records(),
+                           options.chunk_records > 0 ? options.chunk_records : default_chunk_records(input));
+  if (plan.units.total > kMaxChunks)
+    fail(ExitCode::usage, "--chunk-records {} makes {} chunks of the {} records, at most {}", plan.units.items_per_unit,
+         plan.units.total, plan.units.items_total, kMaxChunks);
   plan.limits = {std::max(std::min(options.batch_tokens, plan.num_tokens), longest_record), longest_record};
   plan.results = {options.per_token, options.embed, options.embed == "none" ? 0 : config.hidden_size};
 
   choose_layout(plan, options, run);
   plan.numerics = numerics_id(plan.operand, plan.device.device, plan.device.index);
-  plan.disk_bytes = predicted_results_bytes(plan.num_records, plan.num_tokens, plan.results) +
-                    predicted_shard_bytes(plan.num_records, plan.num_tokens, plan.num_chunks, plan.results);
+  plan.disk_bytes = predicted_results_bytes(plan.units.items_total, plan.num_tokens, plan.results) +
+                    predicted_shard_bytes(plan.units.items_total, plan.num_tokens, plan.units.total, plan.results);
   return plan;
 }
 
@@ -214,8 +213,8 @@ std::vector<std::string> describe_plan(const ScorePlan& p) {
       fmt::format("model: {}, {} layers, {} experts, {} per token; {} parameters, {} active", p.config.family,
                   p.config.num_layers, p.config.num_experts, p.config.experts_per_token,
                   count_text(p.config.total_parameters()), count_text(p.config.active_parameters())),
-      fmt::format("input: {} records, {} tokens, longest {}; {} chunks of {} records", p.num_records, p.num_tokens,
-                  p.limits.max_record, p.num_chunks, p.chunk_records),
+      fmt::format("input: {} records, {} tokens, longest {}; {} chunks of {} records", p.units.items_total,
+                  p.num_tokens, p.limits.max_record, p.units.total, p.units.items_per_unit),
       fmt::format("device: {} ({})", p.device.device == Device::cuda ? "CUDA" : "CPU", p.device.why),
       fmt::format("numerics: {}{}", p.numerics, p.why_operand.empty() ? "" : " (" + p.why_operand + ")"),
       fmt::format("layout: {} ranks = {} groups × {} expert ranks, {} threads each, {} ranks on this host",

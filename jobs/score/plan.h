@@ -22,7 +22,8 @@ struct ScorePlan {
   std::string numerics;     ///< the numerics id
   DeviceChoice device;
   int world_size = 1, ep = 1, threads = 1, ranks_on_host = 1;
-  int64_t num_records = 0, num_tokens = 0, chunk_records = 0, num_chunks = 0;
+  WorkUnits units;  ///< chunks of records
+  int64_t num_tokens = 0;
   DecoderLimits limits;
   ResultOptions results;
   MemoryPlan memory;
@@ -33,8 +34,6 @@ struct ScorePlan {
   uint64_t disk_bytes = 0;  ///< shards and results
 
   int num_groups() const { return world_size / ep; }
-  int64_t chunk_first(int64_t chunk) const { return chunk * chunk_records; }
-  int64_t chunk_size(int64_t chunk) const { return std::min(chunk_records, num_records - chunk_first(chunk)); }
 };
 
 /// What a rank may use of its host.

@@ -22,26 +22,35 @@ uint64_t saturated(Bytes bytes) {
 
 }  // namespace
 
+WorkUnits chunk_units(int64_t num_records, int64_t chunk_records) {
+  WorkUnits units = WorkUnits::of_items(num_records, chunk_records);
+  units.name = "chunks";
+  units.items = "records";
+  units.files = "shards/chunk-*.h5";
+  units.results = "results.h5";
+  return units;
+}
+
 ChunkResult ShardSet::read(int64_t chunk, const std::function<void()>& poll) const {
-  ChunkResult result = read_shard(run.shard_path(chunk), chunk, first(chunk), size(chunk), options, fingerprint, poll);
+  ChunkResult result =
+      read_shard(path(chunk), chunk, units.first_item(chunk), units.items_in(chunk), options, fingerprint, poll);
   if (!input_hashes.empty() && result.input_hash != input_hashes[static_cast<size_t>(chunk)])
-    throw Damaged(fmt::format("{}: made from other tokens than the input has now", run.shard_path(chunk).native()));
+    throw Damaged(fmt::format("{}: made from other tokens than the input has now", path(chunk).native()));
   return result;
 }
 
 void ShardSet::set_aside(int64_t chunk, const Damaged& why) const {
   log::warning("setting a bad shard aside, its records are scored again: {}", why.what());
-  const std::filesystem::path path = run.shard_path(chunk), aside = path.string() + ".corrupt";
-  if (std::rename(path.c_str(), aside.c_str()) != 0) fail_errno(ExitCode::output, "cannot rename", path.string());
+  const std::filesystem::path shard = path(chunk), aside = shard.string() + ".corrupt";
+  if (std::rename(shard.c_str(), aside.c_str()) != 0) fail_errno(ExitCode::output, "cannot rename", shard.string());
 }
 
 std::vector<int64_t> scan_shards(const ShardSet& shards, const std::function<void()>& poll) {
   std::vector<int64_t> good;
-  for (const int64_t chunk : shards.run.shards_present()) {
+  for (const int64_t chunk : shards.units.present(shards.run.root())) {
     if (poll) poll();
-    if (chunk >= shards.num_chunks())
-      fail(ExitCode::mismatch, "{}: the input has {} chunks only", shards.run.shard_path(chunk).string(),
-           shards.num_chunks());
+    if (chunk >= shards.units.total)
+      fail(ExitCode::mismatch, "{}: the input has {} chunks only", shards.path(chunk).string(), shards.units.total);
     try {
       shards.read(chunk, poll);
       good.push_back(chunk);
@@ -99,13 +108,6 @@ uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t 
                                const ResultOptions& options) {
   constexpr int64_t kShardHeader = 1 << 14;
   return saturated(Bytes(predicted_results_bytes(num_records, num_tokens, options)) + Bytes(num_chunks) * kShardHeader);
-}
-
-void require_disk_space(const std::filesystem::path& directory, uint64_t bytes) {
-  const uint64_t free = free_disk_bytes(directory);
-  if (free < bytes)
-    fail(ExitCode::output, "disk of {}: {} bytes are free, but shards and results may need {}", directory.string(),
-         free, bytes);
 }
 
 }  // namespace switchyard

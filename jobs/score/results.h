@@ -16,17 +16,18 @@
 
 namespace switchyard {
 
+/// How a scoring run is counted: chunks of records, each a shard.
+WorkUnits chunk_units(int64_t num_records, int64_t chunk_records);
+
 /// What a run's shards have in common.
 struct ShardSet {
   RunDirectory run;
-  int64_t num_records = 0, chunk_records = 1;
+  WorkUnits units;  ///< chunk_units()
   ResultOptions options;
   std::string fingerprint;
   std::vector<Hash128> input_hashes = {};  ///< by chunk, what shards must have been made from; empty: whatever
 
-  int64_t num_chunks() const { return (num_records + chunk_records - 1) / chunk_records; }
-  int64_t first(int64_t chunk) const { return chunk * chunk_records; }
-  int64_t size(int64_t chunk) const { return std::min(chunk_records, num_records - first(chunk)); }
+  std::filesystem::path path(int64_t chunk) const { return units.file(run.root(), chunk); }
   ChunkResult read(int64_t chunk, const std::function<void()>& poll = {}) const;  ///< see read_shard; throws Damaged
   /// Renames a shard of no use (chunk-NNNNNN.h5.corrupt), with a warning that says why, so that it is scored again.
   void set_aside(int64_t chunk, const Damaged& why) const;
@@ -73,8 +74,6 @@ ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& p
 uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t num_chunks,
                                const ResultOptions& options);
 uint64_t predicted_results_bytes(int64_t num_records, int64_t num_tokens, const ResultOptions& options);
-/// Fails (output) with both numbers when the disk has less free.
-void require_disk_space(const std::filesystem::path& directory, uint64_t bytes);
 
 /// What is wrong with a finished run; empty when nothing is. With its shards: each valid, and results.h5 their rows bit
 /// for bit. Without (dropped): every record once in results.h5 or rejects.jsonl, columns of equal length. Ids are

@@ -9,7 +9,7 @@ int run_score(Runtime& runtime, std::span<const std::string> args) {
   ScoreOptions options;
   OptionSet set;
   options.describe(set);
-  if (!parse_job_options(set, "score", args)) return 0;
+  if (!parse_job_options(runtime, set, "score", args)) return 0;
   return ScoreRun(runtime, options, resolved_config(set)).run();
 }
 

@@ -1,11 +1,9 @@
-// What an attempt says of itself in the run directory and the log: manifest, state, metrics, progress.
+// What a scoring run says of itself: manifest, metrics, progress.
 #include <algorithm>
-#include <cstdlib>
-#include <ctime>
-#include <thread>
 
 #include "base/log.h"
 #include "base/stopwatch.h"
+#include "base/text.h"
 #include "base/version.h"
 #include "io/file.h"
 #include "jobs/score/score_run.h"
@@ -18,7 +16,7 @@ Fingerprint ScoreRun::fingerprint() const {
   f["config"] = config_hash(plan_.config).hex();
   if (!input_hash_.empty()) f["input"] = input_hash_;
   f["numerics"] = plan_.numerics;
-  f["chunk_records"] = std::to_string(plan_.chunk_records);
+  f["chunk_records"] = std::to_string(plan_.units.items_per_unit);
   f["per_token"] = plan_.results.per_token ? "true" : "false";
   f["embed"] = plan_.results.embed;
   if (!model_hash_.empty()) f["model"] = model_hash_;
@@ -39,94 +37,66 @@ Json ScoreRun::manifest_info() const {
   info["allow_config_field"] = options_.allow_config_field;
   info["max_positions"] = plan_.config.max_positions;
   info["embedding_dim"] = plan_.results.embedding_dim;
-  info["num_records"] = plan_.num_records;
-  info["num_chunks"] = plan_.num_chunks;
+  info["num_records"] = plan_.units.items_total;
   return info;
 }
 
-/// Results that are complete stay so, whatever happens to a later attempt.
-bool ScoreRun::is_complete() const {
-  const std::optional<RunState> state = directory_.find_state();
-  return state && state->status == RunStatus::complete && file_exists(directory_.results_path());
+void ScoreRun::on_step(const ChunkProgress& chunk) {
+  constexpr double kTellSeconds = 5;  // between two lines of the whole world
+  records_in_flight_ = chunk.records;
+  if (metrics_ && chunk.tokens_left > 0 && metrics_->seconds_untold() >= kTellSeconds * plan_.num_groups())
+    metrics_->tell(chunk.records, metrics());
+  // Of the other groups' chunks nothing is known here but that they go as fast.
+  attempt_->tell(chunk.records * plan_.num_groups(), [&] { return progress_details(); });
 }
 
-/// The results of an earlier attempt, if they are whole and this run's. What the state says of them counts for nothing:
-/// it may be torn, or the attempt was killed before it could write it.
-std::optional<ResultTotals> ScoreRun::completed_results() const {
-  if (!file_exists(directory_.results_path())) return std::nullopt;
-  try {
-    check_results(shard_set(), fingerprint(), [&] { get_on_or_give_up(); });
-    return read_totals(directory_, [&] { get_on_or_give_up(); });
-  } catch (const Error& error) {
-    if (error.code() == ExitCode::interrupted) throw;
-    log::warning("{}; the results are made again", error.what());
-    return std::nullopt;
+std::string ScoreRun::progress_details() const {
+  const double elapsed = std::max(1e-9, attempt_->seconds());
+  const ExchangeCounters& exchange = engine_->exchange_counters();
+  return fmt::format("{} tok/s | comm {:.0f}% | imbalance {:.2f}",
+                     rate_text(static_cast<double>(scorer_->counters().group_tokens * plan_.num_groups()) / elapsed),
+                     100 * (exchange.wait_seconds + exchange.transfer_seconds) / elapsed, expert_imbalance());
+}
+
+/// Rows of the group's most loaded rank over the mean, so far.
+double ScoreRun::expert_imbalance() const {
+  const auto& rows = engine_->exchange_counters().tokens_per_expert;
+  std::vector<int64_t> load(static_cast<size_t>(plan_.ep), 0);
+  for (size_t expert = 0; expert < rows.size(); ++expert)
+    load[static_cast<size_t>(engine_->exchange().placement().rank_of(static_cast<int>(expert)))] += rows[expert];
+  int64_t total = 0, most = 0;
+  for (const int64_t l : load) {
+    total += l;
+    most = std::max(most, l);
   }
+  return total > 0 ? static_cast<double>(most * plan_.ep) / static_cast<double>(total) : 1;
 }
 
-/// Whether a rank of this attempt has said that trying again is of no use.
-bool ScoreRun::has_failed() const {
-  const std::optional<RunState> state = directory_.find_state();
-  return state && state->status == RunStatus::failed && state->attempt == attempt_.filename();
-}
-
-void ScoreRun::write_state(RunStatus status, ExitCode code, std::string message) const {
-  check_lease_held();  // the state is the holder's: an orphan that is told to stop has no say
-  RunState state;
-  state.status = status;
-  state.chunks_total = plan_.num_chunks;
-  state.records_total = plan_.num_records;
-  const bool all = status == RunStatus::merging || status == RunStatus::complete;
-  if (all) {
-    state.chunks_done = plan_.num_chunks;
-    state.records_done = plan_.num_records;
-  } else {
-    for (const int64_t chunk : directory_.shards_present()) {
-      if (chunk >= plan_.num_chunks) continue;
-      ++state.chunks_done;
-      state.records_done += plan_.chunk_size(chunk);
-    }
-    if (status == RunStatus::running) state.records_done += records_in_flight_;
+/// Once, when the time limit is near: what this group has left to do, as it has been seen to go. Merging reads a shard
+/// and writes its rows, which takes no longer than writing and syncing it took.
+void ScoreRun::announce_limit(double seconds_left, int64_t chunks_left) {
+  if (limit_announced_ || !on_root()) return;
+  limit_announced_ = true;
+  if (chunks_done_ == 0) {
+    log::info("the time limit is near: {} left, {} chunks to do, their time not known yet", duration_text(seconds_left),
+              chunks_left);
+    return;
   }
-  if (totals_) state.rejects = totals_->rejects;
-  state.exit_code = static_cast<int>(code);
-  state.attempt = attempt_.filename().native();
-  state.message = std::move(message);
-  directory_.write_state(state);
+  const auto done = static_cast<double>(chunks_done_);
+  const double scoring = attempt_->seconds() / done * static_cast<double>(chunks_left);
+  const double merging = write_seconds_ / done * static_cast<double>(plan_.units.total);
+  const bool all = scoring + merging + scorer_->pace().reserve() < seconds_left;
+  log::info("the time limit is near: {} left, {} chunks take about {}, merging at most {}: going on{}",
+            duration_text(seconds_left), chunks_left, duration_text(scoring), duration_text(merging),
+            all ? "" : " with what fits");
 }
 
-void ScoreRun::record_failure(const Error& error) noexcept {
-  // Before the attempt has begun, or if the directory is not ours, it says nothing of the run.
-  if (attempt_.empty() || error.code() == ExitCode::mismatch) return;
-  try {
-    if (is_complete()) return;
-    // Once scoring has begun the environment was good enough: a peer, or the network, is gone, and may come again.
-    const bool lost_peer = error.code() == ExitCode::environment && scorer_ != nullptr;
-    if (lost_peer && has_failed()) return;  // the peer said why it went
-    if (lost_peer || error.code() == ExitCode::interrupted) {
-      write_state(RunStatus::interrupted, ExitCode::interrupted, error.what());
-    } else {
-      write_state(RunStatus::failed, error.code(), error.what());
-    }
-  } catch (const std::exception& e) {
-    log::warning("state.json could not be written: {}", e.what());
-  }
-}
-
-/// From the watchdog's thread, while the main thread may hang in MPI.
-void ScoreRun::end_hung(const std::string& verdict, bool reporter) const noexcept {
-  if (reporter) {
-    log::error("{}", verdict);
-    try {
-      if (!is_complete()) write_state(RunStatus::interrupted, ExitCode::timeout, verdict);
-    } catch (const std::exception& e) {
-      log::warning("state.json could not be written: {}", e.what());
-    }
-  } else {
-    // The first rank to end ends the step: let it be the one that reports.
-    std::this_thread::sleep_for(std::chrono::seconds(3));
-  }
-  std::_Exit(static_cast<int>(ExitCode::timeout));
+/// Beside the records: what this group has done since the attempt began.
+Json ScoreRun::metrics() const {
+  const ExchangeCounters& exchange = engine_->exchange_counters();
+  return {{"group_tokens", scorer_->counters().group_tokens},
+          {"exchange_wait", exchange.wait_seconds},
+          {"exchange_transfer", exchange.transfer_seconds}};
 }
 
 }  // namespace switchyard

@@ -10,7 +10,7 @@
 #include <set>
 #include <string_view>
 
-#include "jobs/text.h"
+#include "base/text.h"
 #include "run/lease.h"
 
 namespace switchyard {
@@ -152,10 +152,10 @@ std::vector<std::string> usage_lines(const RunSummary& s) {
   lines.push_back(fmt::format("memory: at most {} in a rank", bytes_text(s.usage.peak_memory)));
   lines.push_back(fmt::format("the run: {} attempt{} in {}", s.usage.attempts, s.usage.attempts == 1 ? "" : "s",
                               duration_text(std::max(elapsed, s.usage.run_seconds))));
-  if (s.usage.lost.records > 0)
+  if (s.usage.lost.items > 0)
     lines.push_back(
         fmt::format("computed in vain: {} records of {} chunks, dropped or lost with an attempt, as far as is noted",
-                    s.usage.lost.records, s.usage.lost.chunks));
+                    s.usage.lost.items, s.usage.lost.units));
   return lines;
 }
 
@@ -206,8 +206,8 @@ Json summary_json(const RunSummary& s) {
   json["peak_memory_bytes"] = s.usage.peak_memory;
   json["attempts"] = s.usage.attempts;
   json["run_seconds"] = std::max(elapsed_seconds(s), s.usage.run_seconds);
-  json["lost_records"] = s.usage.lost.records;
-  json["lost_chunks"] = s.usage.lost.chunks;
+  json["lost_records"] = s.usage.lost.items;
+  json["lost_chunks"] = s.usage.lost.units;
   return json;
 }
 

@@ -8,7 +8,7 @@
 
 #include "comm/communicator.h"
 #include "io/json.h"
-#include "jobs/score/restart_losses.h"
+#include "run/metrics.h"
 
 namespace switchyard {
 

@@ -148,7 +148,7 @@ class Verification {
   Verification(const ShardSet& shards, const ScoringInput* input)
       : shards_(shards),
         input_(input != nullptr && input->has_ids() ? input : nullptr),
-        have_shards_(!shards.run.shards_present().empty()),
+        have_shards_(!shards.units.present(shards.run.root()).empty()),
         results_(shards.run, shards.options),
         rejects_(shards.run.rejects_path()) {
     const bool ids = results_.ids().has_value();
@@ -169,9 +169,9 @@ class Verification {
 
  private:
   void verify_chunks() {
-    for (int64_t chunk = 0; chunk < shards_.num_chunks() && findings_.empty(); ++chunk) verify(chunk);
+    for (int64_t chunk = 0; chunk < shards_.units.total && findings_.empty(); ++chunk) verify(chunk);
     if (findings_.empty() && (results_.rows_left() > 0 || !rejects_.at_end()))
-      find("results.h5 and rejects.jsonl hold more than the {} records of the input", shards_.num_records);
+      find("results.h5 and rejects.jsonl hold more than the {} records of the input", shards_.units.items_total);
   }
 
   template <class... Args>
@@ -180,7 +180,7 @@ class Verification {
   }
 
   void verify(int64_t chunk) {
-    const int64_t first = shards_.first(chunk), end = first + shards_.size(chunk);
+    const int64_t first = shards_.units.first_item(chunk), end = first + shards_.units.items_in(chunk);
     const auto rejects = rejects_.until(end);
     const int64_t count = end - first - std::ssize(rejects);
     if (count < 0 || count > results_.rows_left())

@@ -15,16 +15,16 @@
 #include "base/available_memory.h"
 #include "base/device.h"
 #include "base/hash.h"
+#include "base/text.h"
 #include "base/thread_pool.h"
+#include "comm/collectively.h"
 #include "comm/launcher.h"
 #include "io/command.h"
 #include "io/file.h"
 #include "io/seal.h"
-#include "jobs/collectively.h"
 #include "jobs/job.h"
 #include "jobs/limits.h"
 #include "jobs/slurm/file_system.h"
-#include "jobs/text.h"
 #include "jobs/version_info.h"
 #include "run/lease.h"
 
@@ -436,7 +436,7 @@ int run_doctor(Runtime& runtime, std::span<const std::string> args) {
   DoctorOptions options;
   OptionSet set;
   options.describe(set);
-  if (!parse_job_options(set, "doctor", args)) return 0;
+  if (!parse_job_options(runtime, set, "doctor", args)) return 0;
   Communicator& world = runtime.world;
   std::vector<Json> ranks;
   for (const std::string& text : world.all_gather_strings(to_text(examine_rank(world, options))))

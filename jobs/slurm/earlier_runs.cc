@@ -2,104 +2,14 @@
 
 #include <algorithm>
 #include <set>
-#include <sstream>
 
 #include "base/log.h"
-#include "jobs/numerics.h"
-#include "jobs/score/input_identity.h"
-#include "jobs/score/plan.h"
 #include "jobs/slurm/slurm_client.h"
 #include "jobs/slurm/submissions.h"
-#include "model/config.h"
 #include "run/lease.h"
 
 namespace switchyard {
 namespace {
-
-constexpr int64_t kMostTokensRead = int64_t{1} << 29;  // a login host's disk should not be busy for minutes
-
-/// One run that has a manifest, and what is submitted for it.
-class EarlierRun {
- public:
-  EarlierRun(const Submission& s, size_t i)
-      : s_(s),
-        i_(i),
-        run_(s.run_directory(i)),
-        subject_(run_.manifest_path().native()),
-        manifest_(run_.read_manifest()),
-        info_(manifest_["info"]) {}
-
-  void check() const {
-    run_.check_manifest(fields());
-    check_numerics();
-    if (!s_.waits_for_others()) check_input(ScoringInput(file("input")));
-    const std::optional<RunState> state = run_.find_state();
-    if (state && state->status == RunStatus::complete)
-      log::info("{} is complete already: the job will find nothing left to do", run_.root().native());
-  }
-
- private:
-  std::filesystem::path file(const std::string& option) const {
-    return s_.start_directory() / s_.path_of(s_.value_of(option).value_or(""), i_);
-  }
-
-  Fingerprint fields() const {
-    Fingerprint f;
-    f["per_token"] = s_.value_of("per-token").value_or("false");
-    f["embed"] = s_.value_of("embed").value_or("none");
-    if (const auto chunk_records = s_.value_of("chunk-records"); chunk_records && *chunk_records != "0")
-      f["chunk_records"] = *chunk_records;
-    if (s_.waits_for_others()) return f;
-    std::istringstream words(s_.value_of("allow-config-field").value_or(""));
-    std::set<std::string> allowed;
-    for (std::string name; std::getline(words, name, ',');) allowed.insert(name);
-    f["config"] = config_hash(read_model_config(file("model"), allowed)).hex();
-    return f;
-  }
-
-  void check_numerics() const {
-    for (const auto& [option, field] : {std::pair("dtype", "dtype"), {"device", "device"}, {"cpu-isa", "cpu_isa"}}) {
-      const auto given = s_.value_of(option);
-      if (option == std::string_view("cpu-isa") && require_string(info_, "device", subject_) != "cpu") continue;
-      const std::string there = require_string(info_, field, subject_);
-      if (given && *given != "auto" && *given != there) differs(fmt::format("--{}", option), there, *given);
-    }
-    const std::string id = require_string(manifest_["fingerprint"], "numerics", subject_),
-                      own = numerics_id(DType::f32);
-    const auto revision = [](const std::string& numerics) { return numerics.substr(0, numerics.find('/')); };
-    if (revision(id) != revision(own)) differs("numerics", id, own);
-  }
-
-  void check_input(const ScoringInput& input) const {
-    const RecordedInput recorded = recorded_input(manifest_, subject_);
-    if (input.num_records() != recorded.num_records)
-      differs("input", fmt::format("{} records", recorded.num_records),
-              fmt::format("{}: {}", file("input").native(), input.num_records()));
-    if (input.num_tokens() > kMostTokensRead) {
-      log::info("{}: whether it holds what the run began with is unknown until the job reads it",
-                file("input").native());
-    } else {
-      const auto self = make_self_communicator();
-      require_same_input(recorded, identify_input(*self, input, recorded.chunk_records, recorded.max_positions),
-                         file("input"));
-    }
-    // Of another input it would differ as well, and hide why.
-    if (s_.value_of("chunk-records").value_or("0") == "0")
-      run_.check_manifest({{"chunk_records", std::to_string(default_chunk_records(input))}});
-  }
-
-  [[noreturn]] void differs(const std::string& what, const std::string& there, const std::string& here) const {
-    fail(ExitCode::mismatch, "{}: the run directory belongs to other work: {}: the run has {}, this command {}",
-         subject_, what, there, here);
-  }
-
-  const Submission& s_;
-  const size_t i_;
-  const RunDirectory run_;
-  const std::string subject_;
-  const Json manifest_;
-  const Json& info_;
-};
 
 /// Whether the holder is a process that could be seen from here to be gone.
 bool is_of_this_host(const LeaseHolder& holder) {
@@ -120,8 +30,10 @@ void check_process(const LeaseHolder& holder, const RunDirectory& run) {
 }  // namespace
 
 void check_earlier_runs(const Submission& s) {
+  if (s.entry->batch->check_run == nullptr) return;
   for (const size_t i : s.runs_to_check())
-    if (s.run_directory(i).has_manifest()) EarlierRun(s, i).check();
+    if (const RunDirectory run = s.run_directory(i); run.has_manifest())
+      s.entry->batch->check_run(run, s.arguments_of(i), !s.waits_for_others());
 }
 
 std::vector<std::string> jobs_at_work(const Submission& s) {

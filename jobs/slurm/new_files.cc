@@ -19,11 +19,10 @@ NewFiles::~NewFiles() {
   }
 }
 
-void NewFiles::create(const RunDirectory& run) {
+void NewFiles::create(const RunDirectory& run, std::string_view unit_folder) {
   will_make(run.root());
-  will_make(run.root() / "shards");
   will_make(run.attempts_path());
-  run.create();
+  run.create(unit_folder);
 }
 
 void NewFiles::write(const std::filesystem::path& path, const std::string& text) {

@@ -20,7 +20,7 @@ class NewFiles {
   NewFiles& operator=(const NewFiles&) = delete;
 
   /// As RunDirectory::create().
-  void create(const RunDirectory& run);
+  void create(const RunDirectory& run, std::string_view unit_folder);
   /// As write_file_atomically(). What the file held comes back as well.
   void write(const std::filesystem::path& path, const std::string& text);
   void keep();

@@ -9,8 +9,8 @@
 
 #include "io/file.h"
 #include "io/json.h"
-#include "jobs/slurm/attempt_log.h"
 #include "jobs/slurm/submissions.h"
+#include "run/attempt_log.h"
 #include "run/attempts.h"
 
 namespace switchyard {
@@ -43,7 +43,7 @@ Json read_if_whole(const std::filesystem::path& path) {
 }
 
 /// When something was last written that only the attempt writes; the run's own files only if it is the last.
-int64_t last_sign(const RunDirectory& run, const Attempt& attempt, bool is_last) {
+int64_t last_sign(const RunDirectory& run, const AttemptRecord& attempt, bool is_last) {
   int64_t time = std::max(attempt.started, written_at(attempt.path / "stderr.log"));
   if (is_last) time = std::max({time, written_at(run.state_path()), written_at(run.metrics_path())});
   return time;
@@ -59,8 +59,8 @@ int64_t nodes_of(const std::string& job, const RunJobs& jobs) {
 /// The attempts' spans, in order.
 std::vector<Span> spans_of(const RunDirectory& run, const RunJobs& jobs, RunPhase phase, int64_t now) {
   std::vector<Span> spans;
-  const std::vector<Attempt> attempts = readable_attempts(run);
-  for (const Attempt& attempt : attempts) {
+  const std::vector<AttemptRecord> attempts = readable_attempts(run);
+  for (const AttemptRecord& attempt : attempts) {
     const bool is_last = &attempt == &attempts.back();
     const Json end = read_if_whole(attempt.path / "end.json");
     const auto of_job = slurm_attempt(attempt.name());

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <array>
 
-#include "jobs/slurm/attempt_log.h"
 #include "jobs/slurm/submissions.h"
+#include "run/attempt_log.h"
 #include "run/attempts.h"
 #include "run/lease.h"
 

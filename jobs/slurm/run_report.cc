@@ -8,11 +8,11 @@
 
 #include "io/file.h"
 #include "io/json.h"
-#include "jobs/slurm/attempt_log.h"
-#include "jobs/slurm/run_rate.h"
 #include "jobs/slurm/submissions.h"
+#include "run/attempt_log.h"
 #include "run/attempts.h"
 #include "run/lease.h"
+#include "run/metrics.h"
 
 namespace switchyard {
 namespace {
@@ -85,8 +85,8 @@ class Reporter {
 
   void count() {
     if (last_) report_.counts = *last_;
-    if (last_ && last_->status != RunStatus::complete)  // whose shards may have been dropped
-      report_.counts.chunks_done = std::max(last_->chunks_done, std::ssize(run_.shards_present()));
+    if (last_ && last_->status != RunStatus::complete)  // whose files may have been dropped
+      report_.counts.units_done = std::max(last_->units_done, run_.units_present().units);
     if (is_current()) return;
     report_.counts.exit_code = 0;
     report_.counts.attempt = report_.counts.message = "";
@@ -184,11 +184,11 @@ class Reporter {
 
   void estimate() {
     if (!is_at_work(report_.state)) return;
-    const std::vector<Attempt> attempts = readable_attempts(run_);
+    const std::vector<AttemptRecord> attempts = readable_attempts(run_);
     const double began = attempts.empty() ? 0 : static_cast<double>(attempts.back().started);
-    report_.records_per_second = records_per_second(run_, began);
-    const auto left = static_cast<double>(report_.counts.records_total - report_.counts.records_done);
-    if (report_.records_per_second > 0) report_.seconds_left = left / report_.records_per_second;
+    report_.items_per_second = items_per_second(run_, began);
+    const auto left = static_cast<double>(report_.counts.items_total - report_.counts.items_done);
+    if (report_.items_per_second > 0) report_.seconds_left = left / report_.items_per_second;
   }
 
   void show_log() {

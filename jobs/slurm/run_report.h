@@ -25,8 +25,8 @@ struct RunReport {
   std::string state;  ///< of RunStatus, or: new, submitted, queued, starting, requeued, cancelled, lost,
                       ///< error (it cannot be told: the message says why)
   RunState counts;    ///< whoever has done it; exit code, attempt and message are of the state that is shown
-  double records_per_second = 0, seconds_left = -1;  ///< negative: not known
-  std::string job;                                   ///< that has the run, or will; empty: none
+  double items_per_second = 0, seconds_left = -1;  ///< negative: not known
+  std::string job;                                 ///< that has the run, or will; empty: none
   std::optional<SlurmJob> slurm;
   std::vector<OtherJob> others;
   std::string message;                 ///< why it stands so

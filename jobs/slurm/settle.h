@@ -1,26 +1,16 @@
-// After an attempt has ended, however it did: the state as it should be, and whether the job goes on.
 #pragma once
 
-#include <optional>
+#include <cstdint>
+#include <filesystem>
 #include <string>
 
 #include "jobs/options.h"
-#include "run/run_directory.h"
 
 namespace switchyard {
 
-struct Settlement {
-  bool requeue = false;
-  std::string why;  ///< for a person
-};
-
-/// Three attempts in a row without a committed chunk are the last.
-inline constexpr int64_t kMaxFruitlessAttempts = 3;
-
-/// Mends state.json, which a killed attempt leaves at "running", and decides. `rc`: what srun returned; where the run
-/// directory knows better, it counts for nothing. Without it nothing is changed: what a next attempt would find. A run
-/// directory in another job's hands is left alone.
-Settlement settle(const RunDirectory& run, std::optional<int> rc);
+/// Who stopped this job's attempt, as far as Slurm tells: "preempted", "00:40 before the end of its time limit
+/// 01:00:00". See StopCause.
+std::string slurm_stop_cause(const std::filesystem::path& attempt, bool was_told);
 
 struct SettleOptions {
   std::string run;

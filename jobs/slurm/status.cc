@@ -8,9 +8,9 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "io/file.h"
 #include "jobs/job.h"
-#include "jobs/text.h"
 
 namespace switchyard {
 namespace {
@@ -54,8 +54,21 @@ std::vector<std::filesystem::path> runs_in(const std::filesystem::path& path) {
 }
 
 std::string progress(const RunState& s) {
-  if (s.chunks_total == 0) return s.chunks_done == 0 ? "-" : fmt::format("{}/?", s.chunks_done);
-  return fmt::format("{}/{} {:3}%", s.chunks_done, s.chunks_total, 100 * s.chunks_done / s.chunks_total);
+  if (s.units_total == 0) return s.units_done == 0 ? "-" : fmt::format("{}/?", s.units_done);
+  return fmt::format("{}/{} {:3}%", s.units_done, s.units_total, 100 * s.units_done / s.units_total);
+}
+
+/// What the runs of a table count in; those that have not begun do not say.
+std::string common_name(const std::vector<RunReport>& reports, std::string RunState::*name) {
+  const std::string unknown = RunState().*name;
+  std::string common = unknown;
+  for (const RunReport& r : reports) {
+    const std::string& own = r.counts.*name;
+    if (own == unknown || own == common) continue;
+    if (common != unknown) return unknown;
+    common = own;
+  }
+  return common;
 }
 
 /// "3 attempts in 02:13:10, 00:10:00 of it waiting, 5.2 node-hours"
@@ -127,13 +140,15 @@ Json to_json(const RunReport& r) {
                {"state", r.state},
                {"exit_code", r.counts.exit_code},
                {"message", r.message},
-               {"chunks_done", r.counts.chunks_done},
-               {"chunks_total", r.counts.chunks_total},
-               {"records_done", r.counts.records_done},
-               {"records_total", r.counts.records_total},
+               {"units", r.counts.units},
+               {"items", r.counts.items},
+               {r.counts.units + "_done", r.counts.units_done},
+               {r.counts.units + "_total", r.counts.units_total},
+               {r.counts.items + "_done", r.counts.items_done},
+               {r.counts.items + "_total", r.counts.items_total},
+               {r.counts.items + "_per_second", r.items_per_second},
                {"rejects", r.counts.rejects},
                {"attempt", r.counts.attempt},
-               {"records_per_second", r.records_per_second},
                {"seconds_left", r.seconds_left < 0 ? Json() : Json(r.seconds_left)},
                {"job", r.job},
                {"log", r.log_lines}};
@@ -160,10 +175,12 @@ std::vector<std::string> status_table(const std::vector<RunReport>& reports) {
   size_t width = 3;
   for (const RunReport& r : reports) width = std::max(width, r.run.size());
   std::vector<std::string> lines = {fmt::format("{:<{}}  {:<11}  {:>16}  {:>9}  {:>8}  {:>8}  {:<11}  {}", "run", width,
-                                                "state", "chunks", "records/s", "left", "job", "slurm", "nodes")};
+                                                "state", common_name(reports, &RunState::units),
+                                                common_name(reports, &RunState::items) + "/s", "left", "job", "slurm",
+                                                "nodes")};
   for (const RunReport& r : reports) {
     lines.push_back(fmt::format("{:<{}}  {:<11}  {:>16}  {:>9}  {:>8}  {:>8}  {:<11}  {}", r.run, width, r.state,
-                                progress(r.counts), r.records_per_second > 0 ? rate_text(r.records_per_second) : "-",
+                                progress(r.counts), r.items_per_second > 0 ? rate_text(r.items_per_second) : "-",
                                 r.seconds_left < 0 ? "-" : duration_text(r.seconds_left), r.job.empty() ? "-" : r.job,
                                 r.slurm ? r.slurm->state : "-",
                                 r.slurm && r.slurm->nodes != "(null)" ? r.slurm->nodes : ""));
@@ -182,11 +199,11 @@ void StatusOptions::describe(OptionSet& o) {
   o.positional("run");
 }
 
-int run_status(Runtime&, std::span<const std::string> args) {
+int run_status(Runtime& runtime, std::span<const std::string> args) {
   StatusOptions options;
   OptionSet set;
   options.describe(set);
-  if (!parse_job_options(set, "status", args)) return 0;
+  if (!parse_job_options(runtime, set, "status", args)) return 0;
   if (options.run.empty()) options.run = {"."};
   std::vector<RunReport> reports;
   if (options.watch) {

@@ -4,8 +4,8 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "base/text.h"
 #include "io/file.h"
-#include "jobs/text.h"
 
 namespace switchyard {
 namespace {
@@ -51,9 +51,10 @@ std::vector<size_t> Submission::runs_to_check() const {
   return all;
 }
 
-std::optional<std::string> Submission::value_of(const std::string& option) const {
-  const auto found = values.find(option);
-  return found == values.end() ? std::nullopt : std::optional(found->second);
+JobArguments Submission::arguments_of(size_t i) const {
+  JobArguments of_run{values, start_directory()};
+  for (auto& [option, value] : of_run.values) value = path_of(value, i);
+  return of_run;
 }
 
 std::filesystem::path Submission::start_directory() const {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "jobs/job.h"
 #include "jobs/slurm/sbatch_options.h"
 #include "jobs/slurm/submit.h"
 #include "run/run_directory.h"
@@ -15,7 +16,8 @@ namespace switchyard {
 
 struct Submission {
   SubmitOptions options;
-  std::string job, run;
+  const JobEntry* entry = nullptr;
+  std::string run;
   std::vector<std::string> arguments;         ///< of the job, all values resolved
   std::map<std::string, std::string> values;  ///< the same by option; of lists all words, one after the other
   SbatchOptions sbatch_options;               ///< after "--"
@@ -23,15 +25,15 @@ struct Submission {
 
   bool is_array() const { return !options.array.empty(); }
   size_t num_runs() const { return is_array() ? indices.size() : 1; }
-  /// A path of the job's as its i-th run has it.
+  /// The job's options as its i-th run has them.
+  JobArguments arguments_of(size_t i) const;
+  /// A path of the job's, likewise.
   std::string path_of(const std::string& path, size_t i) const;
   /// The first has the script.
   RunDirectory run_directory(size_t i) const { return RunDirectory(path_of(run, i)); }
   /// The runs that are looked at one by one: of very many the first and the last.
   std::vector<size_t> runs_to_check() const;
 
-  /// An option of the job's; empty: not given.
-  std::optional<std::string> value_of(const std::string& option) const;
   /// Where the job starts, and relative paths with it.
   std::filesystem::path start_directory() const;
   /// Another job may yet make what this one reads.

@@ -28,20 +28,17 @@
 namespace switchyard {
 namespace {
 
-const JobEntry& find_batch_job(const std::string& name) {
-  for (const JobEntry& job : jobs()) {
+const JobEntry& find_batch_job(const Runtime& runtime, const std::string& name) {
+  for (const JobEntry& job : runtime.jobs) {
     if (job.name != name) continue;
-    OptionSet set;
-    job.describe(set);
-    const bool has_run = std::ranges::any_of(set.options(), [](const auto& option) { return option.name == "run"; });
-    if (job.ranks == Ranks::any && has_run && set.positional_name() != "run") return job;
+    if (job.batch != nullptr) return job;
     fail(ExitCode::usage, "submit: {} has no run directory to resume from: put it into a script of your own", name);
   }
   fail(ExitCode::usage, "submit: \"{}\" is no job (see switchyard --help)", name);
 }
 
 /// Returns false when help was asked for.
-bool parse(std::span<const std::string> args, Submission& s) {
+bool parse(const Runtime& runtime, std::span<const std::string> args, Submission& s) {
   const auto separator = std::ranges::find(args, "--");
   const std::span<const std::string> own(args.begin(), separator);
   OptionSet set;
@@ -49,10 +46,11 @@ bool parse(std::span<const std::string> args, Submission& s) {
   const bool help = own.empty() || own.front() == "--help" || own.front() == "-h";
   if (help || own.front().starts_with("-")) {
     const std::vector<std::string> ask = {"--help"};
-    if (help && !own.empty()) return parse_job_options(set, "submit JOB [options of JOB] -- [options of sbatch]", ask);
+    if (help && !own.empty())
+      return parse_job_options(runtime, set, "submit JOB [options of JOB] -- [options of sbatch]", ask);
     fail(ExitCode::usage, "submit: expected the name of a job first (see switchyard submit --help)");
   }
-  s.job = own.front();
+  s.entry = &find_batch_job(runtime, own.front());
   const std::set<std::string> known = [&] {
     std::set<std::string> names;
     for (const auto& option : set.options()) names.insert(option.name);
@@ -60,14 +58,14 @@ bool parse(std::span<const std::string> args, Submission& s) {
   }();
   // One command line for both: the options of submit and those of the job.
   OptionSet of_job;
-  find_batch_job(s.job).describe(of_job);
+  s.entry->describe(of_job);
   for (const auto& option : of_job.options()) {
     if (known.contains(option.name)) continue;
     set.group(option.group);
     set.add(option.name, option.target, option.meta, option.help);
   }
   for (const std::string& name : of_job.required()) set.require(name);
-  if (!parse_job_options(set, "submit " + s.job, own.subspan(1))) return false;
+  if (!parse_job_options(runtime, set, fmt::format("submit {}", s.entry->name), own.subspan(1))) return false;
 
   for (const auto& option : of_job.options()) {
     if (known.contains(option.name) || !set.is_given(option.name)) continue;
@@ -105,7 +103,7 @@ BatchScript make_script(const Submission& s, const std::string& mark) {
   const SubmitOptions& o = s.options;
   BatchScript script;
   script.program = own_path();
-  script.job = s.job;
+  script.job = s.entry->name;
   script.arguments = s.arguments;
   script.run = s.run;
   script.mark = mark;
@@ -116,8 +114,9 @@ BatchScript make_script(const Submission& s, const std::string& mark) {
   const std::string attempts = std::regex_replace(first.attempts_path().native(), std::regex("%"), "%%");
   script.log = attempts + (s.is_array() ? "/%A_%a.log" : "/%j.log");
   script.directory = absolute_path(".", ExitCode::environment);
-  script.name =
-      o.name.empty() ? fmt::format("{}-{}", s.job, std::filesystem::path(script.run).filename().native()) : o.name;
+  script.name = o.name.empty()
+                    ? fmt::format("{}-{}", s.entry->name, std::filesystem::path(script.run).filename().native())
+                    : o.name;
   script.array = o.array;
   const auto add = [&](std::string_view option, const std::string& value) {
     if (!value.empty()) script.sbatch_options.push_back(fmt::format("--{}={}", option, sbatch_word(value)));
@@ -163,7 +162,7 @@ class Queue {
     script_ = s_.run_directory(0).root() / "batch.sh";
     NewFiles files;
     for (size_t i = 0; i < s_.num_runs(); ++i) {
-      files.create(s_.run_directory(i));
+      files.create(s_.run_directory(i), s_.entry->batch->unit_folder);
       files.write(s_.run_directory(i).attempts_path() / mark, "");
     }
     files.write(script_, render(make_script(s_, mark)));
@@ -254,9 +253,9 @@ void SubmitOptions::describe(OptionSet& o) {
   o.add("dry-run", &dry_run, "", "print the script and touch nothing");
 }
 
-int run_submit(Runtime&, std::span<const std::string> args) {
+int run_submit(Runtime& runtime, std::span<const std::string> args) {
   Submission s;
-  if (!parse(args, s)) return 0;
+  if (!parse(runtime, args, s)) return 0;
   check(s);
   check_earlier_runs(s);
   const Environment environment = sbatch_environment(chosen_options(s));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/log.h"
 #include "io/command.h"
@@ -84,23 +85,19 @@ void check_no_array(const Submission& s) {
 
 /// A job that waits for another may find files that are not there yet.
 void check_files(const Submission& s) {
-  if (s.waits_for_others()) return;
-  const std::filesystem::path directory = s.start_directory();
-  for (const std::string& file :
-       {s.value_of("model").value_or("") + "/config.json", s.value_of("input").value_or("")}) {
-    if (s.path_of(file, 0) == file) {
-      InputFile(directory / file);
-      continue;
-    }
-    for (const size_t i : s.runs_to_check()) InputFile(directory / s.path_of(file, i));
-  }
+  if (s.waits_for_others() || s.entry->batch->files == nullptr) return;
+  std::set<std::filesystem::path> files;  // many runs may share a model
+  for (const size_t i : s.runs_to_check())
+    files.merge([&] {
+      const auto of_run = s.entry->batch->files(s.arguments_of(i));
+      return std::set(of_run.begin(), of_run.end());
+    }());
+  for (const std::filesystem::path& file : files) InputFile{file};
 }
 
 void check_ranks(const Submission& s, const JobShape& shape) {
-  const auto ep = s.value_of("ep");
-  if (!ep || !shape.ranks || *ep == "0" || *shape.ranks % std::stoll(*ep) == 0) return;
-  fail(ExitCode::usage, "submit: --ep {} does not divide the {} ranks that are asked for (nodes × tasks per node)", *ep,
-       *shape.ranks);
+  if (s.entry->batch->check_ranks != nullptr && shape.ranks)
+    s.entry->batch->check_ranks(s.arguments_of(0), *shape.ranks);
 }
 
 /// Why a partition can never run the job; empty: it can.

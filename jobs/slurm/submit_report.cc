@@ -3,14 +3,14 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "jobs/slurm/batch_script.h"
 #include "jobs/slurm/file_system.h"
-#include "jobs/slurm/run_rate.h"
 #include "jobs/slurm/slurm_client.h"
 #include "jobs/slurm/time_limit.h"
-#include "jobs/text.h"
+#include "run/metrics.h"
 
 namespace switchyard {
 namespace {
@@ -50,9 +50,9 @@ void report_logs(const Submission& s, const std::vector<std::string>& ids) {
 
 double seconds_left(const RunDirectory& run) {
   const std::optional<RunState> state = run.find_state();
-  const double rate = records_per_second(run);
+  const double rate = items_per_second(run);
   if (!state || state->status == RunStatus::complete || rate <= 0) return 0;
-  return std::max(0.0, static_cast<double>(state->records_total - state->records_done) / rate);
+  return std::max(0.0, static_cast<double>(state->items_total - state->items_done) / rate);
 }
 
 void report_request(const Submission& s) {

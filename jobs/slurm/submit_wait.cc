@@ -5,8 +5,8 @@
 #include <thread>
 
 #include "base/log.h"
-#include "jobs/slurm/attempt_log.h"
 #include "jobs/slurm/slurm_client.h"
+#include "run/attempt_log.h"
 
 namespace switchyard {
 namespace {
@@ -39,9 +39,9 @@ struct End {
 End end_of(const RunState& state, const RunDirectory& run) {
   const bool over = state.status == RunStatus::complete || state.status == RunStatus::failed;
   return {over ? state.exit_code : static_cast<int>(ExitCode::interrupted),
-          fmt::format("is {}{}, {} of {} records, {} rejects{}", name_of(state.status),
-                      state.message.empty() ? "" : ": " + state.message, state.records_done, state.records_total,
-                      state.rejects,
+          fmt::format("is {}{}, {} of {} {}, {} rejects{}", name_of(state.status),
+                      state.message.empty() ? "" : ": " + state.message, state.items_done, state.items_total,
+                      state.items, state.rejects,
                       state.status == RunStatus::complete ? "; results: " + run.results_path().native() : "")};
 }
 

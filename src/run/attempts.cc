@@ -15,14 +15,14 @@ namespace {
 
 constexpr const char *kStart = "start.json", *kEnd = "end.json";
 
-Attempt read_attempt(const std::filesystem::path& folder) {
+AttemptRecord read_attempt(const std::filesystem::path& folder) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   const std::string start_path = folder / kStart, end_path = folder / kEnd;
   const Json start = parse_json(read_text_file(start_path, 1 << 16), start_path);
-  Attempt attempt;
+  AttemptRecord attempt;
   attempt.path = folder;
   attempt.number = require_int(start, "number", start_path, 0, kMost);
-  attempt.chunks_at_start = require_int(start, "chunks", start_path, 0, kMost);
+  attempt.units_at_start = require_int(start, "units", start_path, 0, kMost);
   attempt.started = require_int(start, "time", start_path, 0, kMost);
   if (file_exists(end_path))
     attempt.stopped = !require_bool(parse_json(read_text_file(end_path, 1 << 16), end_path), "requeue", end_path);
@@ -36,12 +36,12 @@ std::string slurm_attempt_name() {
   return self.job.empty() ? std::string() : fmt::format("{}.{}", self.job, self.restart);
 }
 
-Attempt begin_attempt(const RunDirectory& run) {
-  Attempt attempt;
+AttemptRecord begin_attempt(const RunDirectory& run) {
+  AttemptRecord attempt;
   attempt.number = std::ssize(list_attempts(run)) + 1;
-  attempt.chunks_at_start = std::ssize(run.shards_present());
+  attempt.units_at_start = run.units_present().units;
   attempt.started = std::time(nullptr);
-  const Json start = {{"number", attempt.number}, {"chunks", attempt.chunks_at_start}, {"time", attempt.started}};
+  const Json start = {{"number", attempt.number}, {"units", attempt.units_at_start}, {"time", attempt.started}};
 
   const std::string name = slurm_attempt_name();
   const std::filesystem::path stem = run.attempts_path() / (name.empty() ? "local" : name);
@@ -59,8 +59,8 @@ std::vector<std::filesystem::path> attempt_folders(const RunDirectory& run) {
   return folders;
 }
 
-std::vector<Attempt> list_attempts(const RunDirectory& run) {
-  std::vector<Attempt> attempts;
+std::vector<AttemptRecord> list_attempts(const RunDirectory& run) {
+  std::vector<AttemptRecord> attempts;
   for (const std::filesystem::path& folder : attempt_folders(run)) {
     if (!file_exists(folder / kStart)) continue;
     try {
@@ -69,15 +69,15 @@ std::vector<Attempt> list_attempts(const RunDirectory& run) {
       log::warning("{}; the attempt is passed over", error.what());
     }
   }
-  std::ranges::sort(attempts, {}, [](const Attempt& a) { return std::pair(a.number, a.path); });
+  std::ranges::sort(attempts, {}, [](const AttemptRecord& a) { return std::pair(a.number, a.path); });
   return attempts;
 }
 
 int64_t fruitless_attempts(const RunDirectory& run) {
-  const std::vector<Attempt> attempts = list_attempts(run);
-  const int64_t chunks = std::ssize(run.shards_present());
-  const auto fruitful = std::find_if(attempts.rbegin(), attempts.rend(), [&](const Attempt& attempt) {
-    return attempt.stopped || attempt.chunks_at_start != chunks;
+  const std::vector<AttemptRecord> attempts = list_attempts(run);
+  const int64_t units = run.units_present().units;
+  const auto fruitful = std::find_if(attempts.rbegin(), attempts.rend(), [&](const AttemptRecord& attempt) {
+    return attempt.stopped || attempt.units_at_start != units;
   });
   return fruitful - attempts.rbegin();
 }

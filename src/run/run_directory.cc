@@ -15,30 +15,20 @@
 namespace switchyard {
 namespace {
 
-constexpr int64_t kFormat = 2;
+constexpr int64_t kFormat = 3;
 constexpr uint64_t kMaxManifestBytes = 1 << 20;
-constexpr std::string_view kShardPrefix = "chunk-", kShardSuffix = ".h5";
 constexpr std::array kStatuses = {RunStatus::running, RunStatus::merging, RunStatus::interrupted, RunStatus::complete,
                                   RunStatus::failed};
 
 /// Whether an entry may be there before the manifest is: an attempt can be killed at any moment.
-bool is_ours(const std::string& name) {
+bool is_ours(const std::string& name, std::string_view unit_folder) {
+  if (name == unit_folder) return true;
   static const std::set<std::string, std::less<>> kNames = {
       "attempts",      "batch.sh",      "config.resolved.cfg", "jobs.jsonl", "lease.json", "manifest.json",
-      "metrics.jsonl", "rejects.jsonl", "report.html",         "results.h5", "shards",     "state.json"};
+      "metrics.jsonl", "rejects.jsonl", "report.html",         "results.h5", "state.json"};
   return std::any_of(kNames.begin(), kNames.end(), [&](const std::string& known) {
     return name == known || name.starts_with(known + ".");  // a temporary name
   });
-}
-
-/// "chunk-000017.h5" → 17; -1 for any other name.
-int64_t chunk_of(std::string_view name) {
-  if (!name.starts_with(kShardPrefix) || !name.ends_with(kShardSuffix)) return -1;
-  name.remove_prefix(kShardPrefix.size());
-  name.remove_suffix(kShardSuffix.size());
-  const bool digits = std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
-  if (!digits || name.size() < 6 || name.size() > 15 || (name.size() > 6 && name[0] == '0')) return -1;
-  return std::stoll(std::string(name));
 }
 
 /// Fails (mismatch) naming every field whose values differ. A field only one side has differs too, unless the
@@ -71,6 +61,11 @@ const Json& fields_of(const Json& manifest, const std::string& path) {
 
 }  // namespace
 
+void require_disk_space(const std::filesystem::path& directory, uint64_t bytes) {
+  if (const uint64_t free = free_disk_bytes(directory); free < bytes)
+    fail(ExitCode::output, "disk of {}: {} bytes are free, but the run may need {}", directory.string(), free, bytes);
+}
+
 std::string fingerprint_hash(const Fingerprint& fingerprint) {
   Hasher hasher;
   for (const auto& [name, value] : fingerprint)
@@ -98,21 +93,16 @@ std::string_view name_of(RunStatus status) {
   return "?";
 }
 
-std::filesystem::path RunDirectory::shard_path(int64_t chunk) const {
-  return root_ / "shards" / fmt::format("{}{:06d}{}", kShardPrefix, chunk, kShardSuffix);
-}
-
-void RunDirectory::create() const {
-  create_root();
-  make_directories(root_ / "shards");
+void RunDirectory::create(std::string_view unit_folder) const {
+  create_root(unit_folder);
   make_directories(root_ / "attempts");
 }
 
-void RunDirectory::create_root() const {
+void RunDirectory::create_root(std::string_view unit_folder) const {
   make_directories(root_);
   if (!has_manifest()) {
     for (const std::filesystem::path& entry : list_directory(root_, ExitCode::output))
-      if (const std::string name = entry.filename().native(); !is_ours(name))
+      if (const std::string name = entry.filename().native(); !is_ours(name, unit_folder))
         fail(ExitCode::output, "{}: expected a new, empty or run directory, but it holds {}", root_.native(), name);
   }
   if (::access(root_.c_str(), R_OK | W_OK | X_OK) != 0) fail_errno(ExitCode::output, "cannot write in", root_.native());
@@ -128,23 +118,34 @@ Json RunDirectory::read_manifest() const {
   try {
     manifest = parse_json(read_text_file(manifest_path(), kMaxManifestBytes), path);
   } catch (const Error& error) {
-    fail(error.code(), "{}; if the shards beside it are this command's own work, remove the file: they are looked at",
+    fail(error.code(), "{}; if what is beside it is this command's own work, remove the file: it is looked at",
          error.what());
   }
   const int64_t format = require_int(manifest, "format", path, 0, std::numeric_limits<int64_t>::max());
   if (format != kFormat)
     fail(ExitCode::mismatch, "{}: written by another version: expected format {}, found {}", path, kFormat, format);
   fields_of(manifest, path);
+  object_of(manifest, "units", path);
   object_of(manifest, "info", path);
   return manifest;
 }
 
-void RunDirectory::check_or_write_manifest(const Fingerprint& fixed, const Json& info) const {
+std::optional<WorkUnits> RunDirectory::find_units() const {
+  if (!has_manifest()) return std::nullopt;
+  return parse_work_units(read_manifest()["units"], manifest_path().native());
+}
+
+UnitCounts RunDirectory::units_present() const {
+  const std::optional<WorkUnits> units = find_units();
+  return units ? count_done(*units, root_) : UnitCounts{};
+}
+
+void RunDirectory::check_or_write_manifest(const Fingerprint& fixed, const WorkUnits& units, const Json& info) const {
   if (has_manifest())
     return compare_fields(fields_of(read_manifest(), manifest_path().native()), fixed, true, manifest_path().native());
   Json fields = Json::object();
   for (const auto& [name, value] : fixed) fields[name] = value;
-  const Json manifest = {{"format", kFormat}, {"fingerprint", fields}, {"info", info}};
+  const Json manifest = {{"format", kFormat}, {"fingerprint", fields}, {"units", to_json(units)}, {"info", info}};
   write_file_atomically(manifest_path(), to_text(manifest, 2) + "\n");
 }
 
@@ -153,10 +154,15 @@ void RunDirectory::check_manifest(const Fingerprint& known) const {
 }
 
 void RunDirectory::write_state(const RunState& state) const {
-  const Json json = {
-      {"status", name_of(state.status)},      {"chunks_total", state.chunks_total}, {"chunks_done", state.chunks_done},
-      {"records_total", state.records_total}, {"records_done", state.records_done}, {"rejects", state.rejects},
-      {"exit_code", state.exit_code},         {"attempt", state.attempt},           {"message", state.message}};
+  Json json = {{"status", name_of(state.status)}, {"units", state.units}, {"items", state.items}};
+  json[state.units + "_total"] = state.units_total;
+  json[state.units + "_done"] = state.units_done;
+  json[state.items + "_total"] = state.items_total;
+  json[state.items + "_done"] = state.items_done;
+  json["rejects"] = state.rejects;
+  json["exit_code"] = state.exit_code;
+  json["attempt"] = state.attempt;
+  json["message"] = state.message;
   write_file_atomically(state_path(), to_text(json, 2) + "\n");
 }
 
@@ -180,33 +186,17 @@ RunState RunDirectory::read_state() const {
   if (known == kStatuses.end()) fail(ExitCode::input, "{}: field \"status\": unknown status {}", path, brief(status));
   RunState state;
   state.status = *known;
-  state.chunks_total = require_int(json, "chunks_total", path, 0, kMost);
-  state.chunks_done = require_int(json, "chunks_done", path, 0, kMost);
-  state.records_total = require_int(json, "records_total", path, 0, kMost);
-  state.records_done = require_int(json, "records_done", path, 0, kMost);
+  state.units = require_string(json, "units", path);
+  state.items = require_string(json, "items", path);
+  state.units_total = require_int(json, state.units + "_total", path, 0, kMost);
+  state.units_done = require_int(json, state.units + "_done", path, 0, kMost);
+  state.items_total = require_int(json, state.items + "_total", path, 0, kMost);
+  state.items_done = require_int(json, state.items + "_done", path, 0, kMost);
   state.rejects = require_int(json, "rejects", path, 0, kMost);
   state.exit_code = static_cast<int>(require_int(json, "exit_code", path, 0, 255));
   state.attempt = require_string(json, "attempt", path);
   state.message = require_string(json, "message", path);
   return state;
-}
-
-std::vector<int64_t> RunDirectory::shards_present() const {
-  std::vector<int64_t> chunks;
-  for (const std::filesystem::path& entry : list_directory(root_ / "shards"))  // none when they were dropped
-    if (const int64_t chunk = chunk_of(entry.filename().native()); chunk >= 0) chunks.push_back(chunk);
-  std::sort(chunks.begin(), chunks.end());
-  return chunks;
-}
-
-uint64_t RunDirectory::shard_bytes() const {
-  uint64_t bytes = 0;
-  for (const int64_t chunk : shards_present()) {
-    std::error_code error;
-    const auto size = std::filesystem::file_size(shard_path(chunk), error);
-    if (!error) bytes += size;  // an orphan may replace it this moment
-  }
-  return bytes;
 }
 
 }  // namespace switchyard

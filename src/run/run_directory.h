@@ -1,5 +1,5 @@
-// A run directory: the manifest that says what the run is, the state that says how far it got, shards, attempts,
-// results.
+// A run directory: the manifest that says what the run is, the state that says how far it got, what each unit of work
+// has left, attempts, results.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,17 @@
 #include <vector>
 
 #include "io/json.h"
+#include "run/work_units.h"
 
 namespace switchyard {
+
+/// Fails (output) with both numbers when the disk has less free.
+void require_disk_space(const std::filesystem::path& directory, uint64_t bytes);
 
 /// What may not change between attempts, as named text values ("model" → hash, "numerics" → id, …).
 using Fingerprint = std::map<std::string, std::string>;
 
-/// Hash of all fields, for shards.
+/// Hash of all fields, for what units leave.
 std::string fingerprint_hash(const Fingerprint& fingerprint);
 
 enum class RunStatus : uint8_t { running, merging, interrupted, complete, failed };
@@ -24,10 +28,11 @@ std::string_view name_of(RunStatus status);
 
 struct RunState {
   RunStatus status = RunStatus::running;
-  int64_t chunks_total = 0, chunks_done = 0, records_total = 0, records_done = 0, rejects = 0;
+  int64_t units_total = 0, units_done = 0, items_total = 0, items_done = 0, rejects = 0;
   int exit_code = 0;
-  std::string attempt;  ///< the name of the attempt that wrote it
-  std::string message;  ///< why, for failed and interrupted
+  std::string attempt;                           ///< the name of the attempt that wrote it
+  std::string message;                           ///< why, for failed and interrupted
+  std::string units = "units", items = "items";  ///< what they are called
 };
 
 class RunDirectory {
@@ -43,20 +48,24 @@ class RunDirectory {
   std::filesystem::path report_path() const { return root_ / "report.html"; }
   std::filesystem::path metrics_path() const { return root_ / "metrics.jsonl"; }
   std::filesystem::path config_path() const { return root_ / "config.resolved.cfg"; }
-  std::filesystem::path shard_path(int64_t chunk) const;  ///< shards/chunk-NNNNNN.h5
 
-  /// Makes the directory and its folders, as create_root() does.
-  void create() const;
+  /// Makes the directory and attempts/, as create_root() does.
+  void create(std::string_view unit_folder = {}) const;
   /// Makes the directory alone; fails (output), also when the directory exists, is not empty and is no run directory.
-  void create_root() const;
+  /// unit_folder: what may be there though the manifest is not.
+  void create_root(std::string_view unit_folder = {}) const;
 
   /// Compares these fields with the manifest's and fails (mismatch) naming those that differ, with both values.
   void check_manifest(const Fingerprint& fields) const;
-  /// Writes the manifest if there is none; otherwise checks `fixed`. `info` is recorded, not compared.
-  void check_or_write_manifest(const Fingerprint& fixed, const Json& info) const;
+  /// Writes the manifest if there is none; otherwise checks `fixed`. `units` and `info` are recorded, not compared.
+  void check_or_write_manifest(const Fingerprint& fixed, const WorkUnits& units, const Json& info) const;
   bool has_manifest() const;
-  /// {"format", "fingerprint": {…}, "info": {…}}; fails (mismatch) if it is of another format.
+  /// {"format", "fingerprint": {…}, "units": {…}, "info": {…}}; fails (mismatch) if it is of another format.
   Json read_manifest() const;
+  /// As the manifest has them; empty while there is none.
+  std::optional<WorkUnits> find_units() const;
+  /// What is done by what is there; nothing while there is no manifest.
+  UnitCounts units_present() const;
 
   void write_state(const RunState& state) const;  ///< atomic
   /// Empty when there is none, or none that can be read (cut off by a crash): a warning then, for shards and results
@@ -65,10 +74,6 @@ class RunDirectory {
   RunState read_state() const;  ///< fails (input)
 
   std::filesystem::path attempts_path() const { return root_ / "attempts"; }
-
-  /// Shards whose file exists, in order.
-  std::vector<int64_t> shards_present() const;
-  uint64_t shard_bytes() const;  ///< of their files
 
  private:
   std::filesystem::path root_;

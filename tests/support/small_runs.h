@@ -26,13 +26,15 @@ class SmallRuns {
   ShardSet make_run(const std::string& name) const {
     const RunDirectory run(directory_ / name);
     run.create();
-    return {run, kRecords, kChunk, {true, "none", 0}, "fingerprint"};
+    const WorkUnits units = chunk_units(kRecords, kChunk);
+    std::filesystem::create_directory(units.folder(run.root()));
+    return {run, units, {true, "none", 0}, "fingerprint"};
   }
   static void write(const ShardSet& shards, int64_t chunk) {
     ChunkResult r;
     r.chunk = chunk;
-    r.first_record = shards.first(chunk);
-    r.num_records = shards.size(chunk);
+    r.first_record = shards.units.first_item(chunk);
+    r.num_records = shards.units.items_in(chunk);
     r.token_offsets = {0};
     for (int64_t record = r.first_record; record < r.first_record + r.num_records; ++record) {
       if (record == 4) {
@@ -46,7 +48,7 @@ class SmallRuns {
       r.token_logprob.push_back(-1.5f * static_cast<float>(record));
       r.token_offsets.push_back(std::ssize(r.token_logprob));
     }
-    write_shard(shards.run.shard_path(chunk), r, shards.options, shards.fingerprint);
+    write_shard(shards.path(chunk), r, shards.options, shards.fingerprint);
   }
   MergeInput merge_of(const ShardSet& shards) const {
     return {.shards = shards, .input = *input_, .provenance = {{"model", "m"}}, .lease_nonce = lease_nonce_};

@@ -5,8 +5,8 @@
 
 #include "comm/host_decorator.h"
 #include "jobs/job.h"
-#include "jobs/slurm/settle.h"
 #include "run/run_directory.h"
+#include "run/settle.h"
 #include "tests/support/environment.h"
 #include "tests/support/score_case.h"
 #include "tests/support/temporary_directory.h"
@@ -44,7 +44,7 @@ class LostPeer : public ::testing::Test {
   int score(const RunDirectory& run, std::function<void()> before_reducing) {
     FailingCommunicator world(make_self_communicator(), std::move(before_reducing));
     Pulse pulse;
-    Runtime runtime{world, pulse};
+    Runtime runtime{world, pulse, jobs()};
     const std::vector<std::string> args = {"--model",   SWITCHYARD_DEMO_MODEL,
                                            "--input",   directory_ / "input.h5",
                                            "--run",     run.root(),
@@ -59,7 +59,7 @@ class LostPeer : public ::testing::Test {
   void lose_peer(const std::function<void()>& last_words) {
     try {
       score(run_, [&] {
-        if (std::ssize(run_.shards_present()) < 2) return;
+        if (run_.units_present().units < 2) return;
         last_words();
         fail(ExitCode::environment, "a transfer failed");
       });
@@ -79,7 +79,7 @@ TEST_F(LostPeer, IsTriedAgain) {
   const RunState lost = run_.read_state();
   EXPECT_EQ(lost.status, RunStatus::interrupted);
   EXPECT_EQ(lost.exit_code, 75);
-  EXPECT_EQ(lost.chunks_done, 2);
+  EXPECT_EQ(lost.units_done, 2);
   EXPECT_EQ(lost.message, "a transfer failed");
   EXPECT_TRUE(settle(run_, 69).requeue);
 

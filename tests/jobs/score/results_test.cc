@@ -141,7 +141,7 @@ TEST_F(MergeTest, ADamagedShardIsSetAsideAndScoredAgain) {
   const ShardSet shards = make_run("run");
   hold_lease(shards);
   for (const int64_t chunk : {0, 1, 2}) write(shards, chunk);
-  const auto path = shards.run.shard_path(1);
+  const auto path = shards.path(1);
   std::string bytes = bytes_of_file(path);
   for (size_t i = bytes.size() / 2; i < bytes.size(); ++i) bytes[i] = static_cast<char>(~bytes[i]);
   std::ofstream(path, std::ios::binary) << bytes;
@@ -154,7 +154,7 @@ TEST_F(MergeTest, ADamagedShardIsSetAsideAndScoredAgain) {
 
 TEST_F(MergeTest, ShardsBeyondTheInputAreRefused) {
   const ShardSet shards = make_run("run");
-  std::ofstream(shards.run.shard_path(3)) << "x";
+  std::ofstream(shards.path(3)) << "x";
   EXPECT_TRUE(fails(ExitCode::mismatch, {"chunk-000003", "3 chunks"}, [&] { scan_shards(shards); }));
 }
 

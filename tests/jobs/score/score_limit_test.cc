@@ -42,7 +42,9 @@ class TimeLimit : public ::testing::Test {
     }
     return state;
   }
-  bool shard_is_there(int64_t chunk) const { return std::filesystem::exists(run_.shard_path(chunk)); }
+  bool shard_is_there(int64_t chunk) const {
+    return run_.find_units() && std::filesystem::exists(run_.find_units()->file(run_.root(), chunk));
+  }
 
   test::TemporaryDirectory directory_;
   RunDirectory run_{directory_ / "run"};
@@ -72,15 +74,15 @@ TEST_F(TimeLimit, ChunksThatFitAreDoneAndTheRestIsLeft) {
   const auto process = start(c, 15);
   state_when(*process, [&](const RunState&) { return shard_is_there(0); });
   ::kill(process->pid(), SIGUSR1);
-  const int64_t at_signal = std::ssize(run_.shards_present());
+  const int64_t at_signal = run_.units_present().units;
   const auto result = process->wait(30s);
   EXPECT_EQ(result.exit_code, 75) << result.err;
   EXPECT_LE(std::time(nullptr), end - 9) << result.err;
   const RunState state = run_.read_state();
   EXPECT_EQ(state.status, RunStatus::interrupted);
   EXPECT_EQ(state.message, "stopped before the time limit");
-  EXPECT_GT(state.chunks_done, at_signal) << result.err;
-  EXPECT_LT(state.chunks_done, state.chunks_total);
+  EXPECT_GT(state.units_done, at_signal) << result.err;
+  EXPECT_LT(state.units_done, state.units_total);
 
   ScoreCase again = c;
   again.options.push_back("--dry-run");
@@ -90,15 +92,15 @@ TEST_F(TimeLimit, ChunksThatFitAreDoneAndTheRestIsLeft) {
 TEST_F(TimeLimit, WithinAChunkTheStateMoves) {
   const ScoreCase c = case_of(6000, 900, "6000");
   const auto process = start(c, 3600);
-  const RunState state = state_when(*process, [](const RunState& s) { return s.records_done > 0; });
+  const RunState state = state_when(*process, [](const RunState& s) { return s.items_done > 0; });
   ASSERT_TRUE(process->running()) << process->wait().err;
-  EXPECT_EQ(state.chunks_done, 0);
-  EXPECT_LT(state.records_done, 6000);
+  EXPECT_EQ(state.units_done, 0);
+  EXPECT_LT(state.items_done, 6000);
   EXPECT_TRUE(std::filesystem::exists(run_.metrics_path()));
   ::kill(process->pid(), SIGTERM);
   const auto result = process->wait(30s);
   EXPECT_EQ(result.exit_code, 75) << result.err;
-  EXPECT_EQ(run_.read_state().records_done, 0) << "what was given up is not done";
+  EXPECT_EQ(run_.read_state().items_done, 0) << "what was given up is not done";
   EXPECT_NE(result.err.find("0/1 chunks | "), std::string::npos) << result.err;
   EXPECT_NE(result.err.find("computed in vain: "), std::string::npos) << result.err;
 }

@@ -2,9 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "jobs/score/progress.h"
 #include "tests/support/environment.h"
-#include "tests/support/temporary_directory.h"
 
 namespace switchyard {
 namespace {
@@ -29,7 +27,7 @@ TEST(Summary, SaysWhatTheAttemptTook) {
                                       "memory: at most 3.00 GiB in a rank", "the run: 1 attempt in 01:00:00"}));
   summary.usage.attempts = 3;
   summary.usage.run_seconds = 4 * 3600;
-  summary.usage.lost = {.records = 12, .chunks = 2};
+  summary.usage.lost = {.items = 12, .units = 2};
   const std::vector<std::string> lines = usage_lines(summary);
   EXPECT_EQ(lines.at(2), "the run: 3 attempts in 04:00:00");
   EXPECT_NE(lines.at(3).find("12 records of 2 chunks"), std::string::npos);
@@ -61,36 +59,6 @@ TEST(Summary, NodesAreTheJobsOrThoseWithRanks) {
   EXPECT_EQ(nodes(), 3);
   const test::Variable job("SLURM_JOB_NUM_NODES", "5");
   EXPECT_EQ(nodes(), 5);
-}
-
-TEST(RestartLosses, WhatWasComputedBeyondWhatIsKept) {
-  const test::TemporaryDirectory directory;
-  EXPECT_EQ(restart_losses(directory / "metrics.jsonl", [](int64_t) { return 10; }).records, 0);
-  directory.write("metrics.jsonl",
-                  "{\"chunk\":0,\"records\":6,\"rejects\":0}\n{\"chunk\":0,\"records\":3,\"rejects\":1}\n"  // in parts
-                  "{\"chunk\":1,\"records\":7,\"rejects\":0}\n"                                             // killed
-                  "{\"chunk\":2,\"records\":4,\"rejects\":0}\n"                                             // dropped
-                  "{\"chunk\":1,\"records\":10,\"rejects\":0}\n7\n{\"chunk\":\"x\"}\n{\"chu");
-  const RestartLosses losses =
-      restart_losses(directory / "metrics.jsonl", [](int64_t chunk) { return chunk == 2 ? 0 : 10; });
-  EXPECT_EQ(losses.records, 11);
-  EXPECT_EQ(losses.chunks, 2);
-}
-
-TEST(Progress, CountsWhatIsBeingScored) {
-  ProgressReport report{.chunks_done = 1, .chunks_total = 4, .records_done = 150, .records_total = 400};
-  report.tokens_per_second = 41200;
-  report.seconds_left = 41;
-  EXPECT_EQ(progress_line(report), "1/4 chunks | 37.5% | 41.2k tok/s | comm 0% | imbalance 1.00 | ETA 00:41");
-  report.chunks_resumed = 1;
-  report.seconds_to_limit = 115;
-  EXPECT_EQ(progress_line(report),
-            "1/4 chunks (resumed 1) | 37.5% | 41.2k tok/s | comm 0% | imbalance 1.00 | ETA 00:41 (limit 01:55)");
-  Progress progress(true);
-  EXPECT_TRUE(progress.due()) << "the first step tells how it goes";
-  progress.show(report);
-  EXPECT_FALSE(progress.due());
-  EXPECT_FALSE(Progress(false).due());
 }
 
 }  // namespace

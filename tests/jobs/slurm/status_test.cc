@@ -6,8 +6,8 @@
 #include <map>
 
 #include "jobs/job.h"
-#include "jobs/slurm/attempt_log.h"
 #include "jobs/slurm/submissions.h"
+#include "run/attempt_log.h"
 #include "run/attempts.h"
 #include "run/lease.h"
 #include "tests/support/environment.h"
@@ -86,7 +86,7 @@ class StatusTest : public ::testing::Test {
     directory_.write("run/attempts/" + name + "/stderr.log", log);
     if (started > 0)
       directory_.write("run/attempts/" + name + "/start.json",
-                       fmt::format(R"({{"number":1,"chunks":0,"time":{}}})", started));
+                       fmt::format(R"({{"number":1,"units":0,"time":{}}})", started));
   }
 
   test::TemporaryDirectory directory_;
@@ -98,14 +98,14 @@ TEST_F(StatusTest, RateAndTimeLeftComeFromTheLastChunks) {
   run_.create();
   run_.write_state({RunStatus::running, 10, 4, 1000, 400, 0, 0, "local.1", ""});
   std::filesystem::create_directory(run_.attempts_path() / "local.1");
-  directory_.write("run/attempts/local.1/start.json", R"({"number":1,"chunks":1,"time":500})");
+  directory_.write("run/attempts/local.1/start.json", R"({"number":1,"units":1,"time":500})");
   directory_.write("run/metrics.jsonl",
-                   "{\"time\":400,\"records\":90,\"rejects\":10,\"seconds\":10}\n"  // of an earlier attempt
-                   "{\"time\":1000,\"records\":90,\"rejects\":10,\"seconds\":10}\n"
-                   "{\"time\":1030,\"records\":300,\"rejects\":0,\"seconds\":30}\n"
+                   "{\"time\":400,\"items\":100,\"seconds\":10}\n"  // of an earlier attempt
+                   "{\"time\":1000,\"items\":100,\"seconds\":10}\n"
+                   "{\"time\":1030,\"items\":300,\"seconds\":30}\n"
                    "{\"time\":10");  // being written
   const RunReport report = report_on(run_);
-  EXPECT_DOUBLE_EQ(report.records_per_second, 10);
+  EXPECT_DOUBLE_EQ(report.items_per_second, 10);
   EXPECT_DOUBLE_EQ(report.seconds_left, 60);
 }
 
@@ -261,7 +261,7 @@ TEST_F(StatusTest, FollowsTheJobThatHasTheRunAndListsTheOthers) {
   report = report_on(run_);
   EXPECT_EQ(report.state, "queued");
   EXPECT_EQ(report.job, "19");
-  EXPECT_EQ(report.counts.chunks_done, 4);
+  EXPECT_EQ(report.counts.units_done, 4);
   EXPECT_EQ(report.counts.exit_code, 0);
 
   // With nothing alive the run's own word counts; Slurm may have forgotten who was refused.
@@ -351,7 +351,7 @@ TEST_F(StatusTest, ARestartedRunIsNotWhatItsLastAttemptWas) {
     const RunReport report = report_on(run_);
     EXPECT_EQ(report.state, "starting");
     EXPECT_EQ(report.counts.exit_code, 0);
-    EXPECT_EQ(report.counts.chunks_done, 4);
+    EXPECT_EQ(report.counts.units_done, 4);
     EXPECT_TRUE(report.log_lines.empty());
   }
 }
@@ -413,7 +413,7 @@ TEST_F(StatusTest, AddsUpWhatARunHasCost) {
   attempt("17.0", "", 1100);
   directory_.write("run/attempts/17.0/end.json", R"({"requeue":true,"time":2900})");  // nodes: as after the restart
   attempt("17.1", "");
-  directory_.write("run/attempts/17.1/start.json", R"({"number":2,"chunks":5,"time":3000})");
+  directory_.write("run/attempts/17.1/start.json", R"({"number":2,"units":5,"time":3000})");
   directory_.write("run/attempts/17.1/end.json", R"({"requeue":false,"time":6600,"nodes":2})");
   const std::optional<RunCost> cost = report_on(run_).cost;
   ASSERT_TRUE(cost);
@@ -451,7 +451,7 @@ TEST_F(StatusTest, WatchesTheFolderItIsInUntilAllHaveEnded) {
   std::filesystem::current_path(directory_.path());
   Pulse pulse;
   const auto self = make_self_communicator();
-  Runtime runtime{*self, pulse};
+  Runtime runtime{*self, pulse, jobs()};
   const std::string args[] = {"--watch", "--every", "1"};
   ::testing::internal::CaptureStdout();
   const int code = run_status(runtime, args);

@@ -59,10 +59,12 @@ class SubmitQueueTest : public ::testing::Test {
     return names;
   }
   void write_state(const std::string& attempt, const std::string& status, int code) {
-    directory_.write("run/state.json",
-                     fmt::format(R"({{"status":"{}","chunks_total":1,"chunks_done":1,"records_total":4,)"
-                                 R"("records_done":4,"rejects":0,"exit_code":{},"attempt":"{}","message":""}})",
-                                 status, code, attempt));
+    directory_.write(
+        "run/state.json",
+        fmt::format(
+            R"({{"status":"{}","units":"chunks","items":"records","chunks_total":1,"chunks_done":1,"records_total":4,)"
+            R"("records_done":4,"rejects":0,"exit_code":{},"attempt":"{}","message":""}})",
+            status, code, attempt));
   }
 
   test::TemporaryDirectory directory_;
@@ -266,11 +268,13 @@ TEST_F(SubmitQueueTest, TheLogIsWhereItIsAskedFor) {
 
 TEST_F(SubmitQueueTest, TheRateOfARunSuggestsATimeLimit) {
   std::filesystem::create_directory(run_);
-  directory_.write("run/state.json", R"({"status":"interrupted","chunks_total":9,"chunks_done":1,"records_total":7300,)"
-                                     R"("records_done":100,"rejects":0,"exit_code":75,"attempt":"90.0","message":""})");
+  directory_.write(
+      "run/state.json",
+      R"({"status":"interrupted","units":"chunks","items":"records","chunks_total":9,"chunks_done":1,"records_total":7300,)"
+      R"("records_done":100,"rejects":0,"exit_code":75,"attempt":"90.0","message":""})");
   directory_.write("run/metrics.jsonl",
-                   "{\"group\":0,\"records\":50,\"rejects\":0,\"seconds\":100}\n"
-                   "{\"group\":1,\"records\":50,\"rejects\":0,\"seconds\":100}\n{\"gro");
+                   "{\"group\":0,\"items\":50,\"seconds\":100}\n"
+                   "{\"group\":1,\"items\":50,\"seconds\":100}\n{\"gro");
   const auto result = submit();  // 7,200 records at 1/s: two hours
   EXPECT_NE(result.err.find("--time 03:00:00"), std::string::npos) << result.err;
 }

@@ -132,10 +132,12 @@ TEST_F(SubmitTest, WaitReturnsTheRunsExitCode) {
   tool("scontrol", "exit 1\n");
   for (const auto& [point, code] : {std::pair("0", 0), std::pair("1", 65)}) {
     std::filesystem::create_directory(run + point);
-    directory_.write(std::string("run") + point + "/state.json",
-                     fmt::format(R"({{"status":"complete","chunks_total":1,"chunks_done":1,"records_total":1,)"
-                                 R"("records_done":1,"rejects":1,"exit_code":{},"attempt":"a","message":""}})",
-                                 code));
+    directory_.write(
+        std::string("run") + point + "/state.json",
+        fmt::format(
+            R"({{"status":"complete","units":"chunks","items":"records","chunks_total":1,"chunks_done":1,"records_total":1,)"
+            R"("records_done":1,"rejects":1,"exit_code":{},"attempt":"a","message":""}})",
+            code));
   }
   auto args = score(run + "%a");
   args.insert(args.end(), {"--array", "0-1", "--wait"});
@@ -329,10 +331,12 @@ TEST_F(SubmitTest, OneBadRunAmongTenIsARowOfStatus) {
     const std::string name = "run" + std::to_string(i);
     runs.push_back(directory_ / name);
     std::filesystem::create_directory(runs.back());
-    directory_.write(name + "/state.json",
-                     i == 4 ? "{"
-                            : R"({"status":"complete","chunks_total":1,"chunks_done":1,"records_total":1,)"
-                              R"("records_done":1,"rejects":0,"exit_code":0,"attempt":"a","message":""})");
+    directory_.write(
+        name + "/state.json",
+        i == 4
+            ? "{"
+            : R"({"status":"complete","units":"chunks","items":"records","chunks_total":1,"chunks_done":1,"records_total":1,)"
+              R"("records_done":1,"rejects":0,"exit_code":0,"attempt":"a","message":""})");
   }
   const auto status = [&](std::vector<std::string> args) {
     args.insert(args.begin(), {SWITCHYARD_PROGRAM, "status"});

@@ -1,11 +1,11 @@
-#include "jobs/score/progress.h"
+#include "run/progress.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/stopwatch.h"
-#include "jobs/text.h"
+#include "base/text.h"
 
 namespace switchyard {
 namespace {
@@ -14,7 +14,7 @@ constexpr double kLineSeconds = 30, kBarSeconds = 0.5;
 constexpr size_t kBarWidth = 24;
 
 double share_done(const ProgressReport& r) {
-  return r.records_total == 0 ? 1 : static_cast<double>(r.records_done) / static_cast<double>(r.records_total);
+  return r.items_total == 0 ? 1 : static_cast<double>(r.items_done) / static_cast<double>(r.items_total);
 }
 
 std::string bar(const ProgressReport& r) {
@@ -25,11 +25,11 @@ std::string bar(const ProgressReport& r) {
 }  // namespace
 
 std::string progress_line(const ProgressReport& r) {
-  std::string line = fmt::format("{}/{} chunks", r.chunks_done, r.chunks_total);
-  if (r.chunks_resumed > 0) line += fmt::format(" (resumed {})", r.chunks_resumed);
-  line +=
-      fmt::format(" | {:.1f}% | {} tok/s | comm {:.0f}% | imbalance {:.2f} | ETA {}", 100 * share_done(r),
-                  rate_text(r.tokens_per_second), 100 * r.exchange_share, r.imbalance, duration_text(r.seconds_left));
+  std::string line = fmt::format("{}/{} {}", r.units_done, r.units_total, r.units);
+  if (r.units_resumed > 0) line += fmt::format(" (resumed {})", r.units_resumed);
+  line += fmt::format(" | {:.1f}%", 100 * share_done(r));
+  if (!r.details.empty()) line += " | " + r.details;
+  line += fmt::format(" | ETA {}", duration_text(r.seconds_left));
   if (r.seconds_to_limit > 0) line += fmt::format(" (limit {})", duration_text(r.seconds_to_limit));
   return line;
 }

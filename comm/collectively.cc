@@ -1,4 +1,4 @@
-#include "jobs/collectively.h"
+#include "comm/collectively.h"
 
 #include <optional>
 

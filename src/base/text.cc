@@ -1,4 +1,4 @@
-#include "jobs/text.h"
+#include "base/text.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "jobs/slurm/attempt_log.h"
+#include "run/attempt_log.h"
 
 #include <algorithm>
 #include <array>
@@ -45,7 +45,7 @@ std::vector<std::string> log_of(const std::filesystem::path& attempt) {
 
 }  // namespace
 
-std::vector<Attempt> readable_attempts(const RunDirectory& run) {
+std::vector<AttemptRecord> readable_attempts(const RunDirectory& run) {
   try {
     return list_attempts(run);
   } catch (const Error& error) {

@@ -13,7 +13,7 @@
 namespace switchyard {
 
 /// Those that began, for whoever can do without: none, and a warning, if they cannot be listed.
-std::vector<Attempt> readable_attempts(const RunDirectory& run);
+std::vector<AttemptRecord> readable_attempts(const RunDirectory& run);
 
 /// The attempt that began last; empty when there was none.
 std::filesystem::path last_attempt(const RunDirectory& run);

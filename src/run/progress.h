@@ -5,19 +5,20 @@
 #include <optional>
 #include <string>
 
+#include "run/work_units.h"
+
 namespace switchyard {
 
 struct ProgressReport {
-  int64_t chunks_done = 0, chunks_total = 0, chunks_resumed = 0;
-  int64_t records_done = 0, records_total = 0;  ///< with those of the chunks that are being scored
-  double tokens_per_second = 0;                 ///< of the world
-  double exchange_share = 0;                    ///< of this rank's time
-  double imbalance = 1;                         ///< most loaded rank's expert rows over the mean
-  double seconds_left = -1;                     ///< negative: not known
-  double seconds_to_limit = -1;                 ///< until Slurm ends the job
+  std::string units = "units";  ///< what they are called
+  int64_t units_done = 0, units_total = 0, units_resumed = 0;
+  int64_t items_done = 0, items_total = 0;  ///< with those of units under way
+  std::string details;                      ///< the job's own: "41.2k tok/s | comm 23%"
+  double seconds_left = -1;                 ///< negative: not known
+  double seconds_to_limit = -1;             ///< until Slurm ends the job
 };
 
-/// "1200/5000 chunks (resumed 800) | 24.1% | 41.2k tok/s | comm 23% | imbalance 1.18 | ETA 00:41 (limit 01:55)"
+/// "1200/5000 chunks (resumed 800) | 24.1% | 41.2k tok/s | comm 23% | ETA 00:41 (limit 01:55)"
 std::string progress_line(const ProgressReport& report);
 
 class Progress {

@@ -1,0 +1,10 @@
+// A scoring run as `submit` sees it.
+#pragma once
+
+#include "jobs/job.h"
+
+namespace switchyard {
+
+extern const BatchJob kScoreBatchJob;
+
+}  // namespace switchyard
