@@ -125,16 +125,16 @@ std::string setup(const BatchScript& s) {
 # A line that fails (as under set -e) ends the job.
 # shellcheck disable=SC2317
 set_up_failed() {
-  [ "$3" -eq 1 ] || return 0  # inside of a file that a line reads
-  local line= text
-  mapfile -t -s $(($2 - 1)) -n 1 line <"$0"
+  [ "$2" -eq 1 ] || return 0  # inside of a file that a line reads
   exec 2>&3
+  local text
   text=$(<"$attempt/setup.log")
-  give_up "set-up failed with exit code $1: ${line[0]}${text:+: $text}"
+  give_up "set-up failed with exit code $1: $doing${text:+: $text}"
 }
 exec 3>&2 2>"$attempt/setup.log"
-trap 'set_up_failed $? "$LINENO" "${#BASH_SOURCE[@]}"' ERR
-trap 'rc=$?; [ "$rc" -gt 128 ] || set_up_failed "$rc" "$LINENO" 1' EXIT  # above: Slurm ends the job
+trap 'set_up_failed $? "${#BASH_SOURCE[@]}"' ERR
+trap 'rc=$?; [ "$rc" -gt 128 ] || set_up_failed "$rc" 1' EXIT  # above: Slurm ends the job
+start=$PWD
 )sh";
   if (!s.modules.empty())
     text += R"sh(# An environment-modules of old returns 0 whatever happens: then what it says tells.
@@ -143,11 +143,15 @@ is_loaded() {
   [ "${LOADEDMODULES:-}" != "$loaded" ] || [ "$(<"$attempt/setup.log")" = "$said" ]
 }
 )sh";
-  for (const std::string& module : s.modules)
-    text += fmt::format("loaded=${{LOADEDMODULES:-}} said=$(<\"$attempt/setup.log\")\nmodule load {0}\nis_loaded {0}\n",
-                        shell_word(module));
-  for (const std::string& line : s.setup) text += line + '\n';
+  const auto doing = [](const std::string& line) { return fmt::format("doing={}\n", shell_word(line)); };
+  for (const std::string& module : s.modules) {
+    const std::string load = "module load " + shell_word(module);
+    text += doing(load) + "loaded=${LOADEDMODULES:-} said=$(<\"$attempt/setup.log\")\n";
+    text += fmt::format("{}\nis_loaded {}\n", load, shell_word(module));
+  }
+  for (const std::string& line : s.setup) text += doing(line) + line + '\n';
   return text + R"sh(trap - ERR EXIT
+cd "$start" || exit 69
 exec 2>&3 3>&-
 if [ -s "$attempt/setup.log" ]; then echo "$(<"$attempt/setup.log")" >&2; fi
 )sh";

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "jobs/slurm/submissions.h"
 #include "run/attempt_log.h"
@@ -159,6 +160,13 @@ std::string why_ended(const SlurmJob& job) {
   if (job.state == "OUT_OF_MEMORY") return "needed more memory than it had asked for";
   if (job.state == "COMPLETED") return "ended";
   if (job.state == "FAILED" && !job.comment.empty()) return job.comment;  // what its script could tell nowhere else
+  if (job.state == "FAILED" && job.signal == kNoOutput)
+    return fmt::format(
+        "failed: {} could not open its log (0:53); is the log's folder there, on a file system that all "
+        "nodes mount?",
+        job.nodes);
+  if (job.state == "FAILED" && job.exit_code == 0 && job.signal != 0)
+    return fmt::format("was killed by signal {} ({})", job.signal, ::strsignal(job.signal));
   if (job.state == "FAILED") return fmt::format("failed with exit code {}", job.exit_code);
   return fmt::format("is {}{}", job.state, reason);
 }

@@ -21,6 +21,10 @@ bool is_at_work(std::string_view state) {
   return state == "running" || state == "merging";
 }
 
+bool is_unfinished(RunStatus status) {
+  return status != RunStatus::complete && status != RunStatus::failed;
+}
+
 /// A minute without renewing it, or none at all. Another host's clock may differ: this alone proves nothing.
 bool lease_is_old(const RunDirectory& run) {
   std::error_code error;
@@ -130,8 +134,8 @@ class Reporter {
     const SlurmJob& job = *jobs_.slurm;
     if (job.state == "SUSPENDED") append(message, "suspended by Slurm");
     if (job.is_pending()) append(message, why_pending(job));
-    if (job.has_ended() && report_.state != "complete" && report_.state != "failed")
-      append(message, fmt::format("job {} {}", job.id, end_of(job)));
+    const bool has_said = report_.state == "complete" || (report_.state == "failed" && is_current());
+    if (job.has_ended() && !has_said) append(message, fmt::format("job {} {}", job.id, end_of(job)));
     if (!job.has_ended() && job.restarts > 0 && !is_current()) append(message, why_restarted(job));
   }
 
@@ -163,7 +167,11 @@ class Reporter {
 
   void tell_of_others() {
     for (const SlurmJob& job : jobs_.others) {
-      const std::string why = job.is_pending() ? why_pending(job) : job.has_ended() ? end_of(job) : "";
+      const bool not_needed = report_.state == "complete" && job.reason.starts_with("DependencyNever");
+      const std::string why = not_needed         ? "was not needed"
+                              : job.is_pending() ? why_pending(job)
+                              : job.has_ended()  ? end_of(job)
+                                                 : "";
       report_.others.push_back({job.id, job.state, why});
     }
     tell_of_refused();
@@ -225,16 +233,20 @@ bool RunReport::has_ended() const {
 }
 
 std::string joint_state(const std::optional<RunState>& state, bool submitted, const std::optional<SlurmJob>& job) {
+  if (job && job->is_pending() && (!state || is_unfinished(state->status)))
+    return job->restarts > 0 ? "requeued" : "queued";
   if (!state) {
     if (!job) return submitted ? "submitted" : "new";
-    if (job->is_pending()) return job->restarts > 0 ? "requeued" : "queued";
-    return job->is_running() ? "starting" : job->state == "CANCELLED" ? "cancelled" : "lost";
+    if (job->state == "COMPLETING") return "ending";
+    if (job->is_running()) return "starting";
+    if (job->state == "FAILED" && !job->comment.empty()) return "failed";  // as its script could say nowhere else
+    return job->state == "CANCELLED" ? "cancelled" : "lost";
   }
-  const bool at_work = state->status == RunStatus::running || state->status == RunStatus::merging;
-  if (!at_work && state->status != RunStatus::interrupted) return std::string(name_of(state->status));
-  if (job && job->is_pending()) return job->restarts > 0 ? "requeued" : "queued";
+  // The ranks have ended, and the script settles the run.
+  if (state->status == RunStatus::interrupted && job && job->is_running()) return "ending";
   // Killed before it could say so.
-  if (at_work && job && job->has_ended()) return std::string(name_of(RunStatus::interrupted));
+  if (is_at_work(name_of(state->status)) && job && job->has_ended())
+    return std::string(name_of(RunStatus::interrupted));
   return std::string(name_of(state->status));
 }
 

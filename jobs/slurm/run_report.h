@@ -22,7 +22,7 @@ struct OtherJob {
 
 struct RunReport {
   std::string run;
-  std::string state;  ///< of RunStatus, or: new, submitted, queued, starting, requeued, cancelled, lost,
+  std::string state;  ///< of RunStatus, or: new, submitted, queued, starting, ending, requeued, cancelled, lost,
                       ///< error (it cannot be told: the message says why)
   RunState counts;    ///< whoever has done it; exit code, attempt and message are of the state that is shown
   double items_per_second = 0, seconds_left = -1;  ///< negative: not known

@@ -17,10 +17,10 @@ struct SbatchOption {
 inline constexpr SbatchOption kAccount{"account", 'A', 4}, kArray{"array", 'a', 2}, kChdir{"chdir", 'D', 3},
     kClusters{"clusters", 'M', 7}, kConstraint{"constraint", 'C', 4}, kCpusPerTask{"cpus-per-task", 'c', 10},
     kDependency{"dependency", 'd', 3}, kError{"error", 'e', 2}, kGpusPerNode{"gpus-per-node", '\0', 10},
-    kNodes{"nodes", 'N', 5}, kOutput{"output", 'o', 2}, kOvercommit{"overcommit", '\0', 5},
-    kPartition{"partition", 'p', 4}, kQos{"qos", 'q', 2}, kReservation{"reservation", '\0', 3},
-    kSignal{"signal", '\0', 2}, kTasks{"ntasks", 'n', 6}, kTasksPerGpu{"ntasks-per-gpu", '\0', 12},
-    kTasksPerNode{"ntasks-per-node", '\0', 12}, kTime{"time", 't', 4};
+    kNodelist{"nodelist", 'w', 5}, kNodes{"nodes", 'N', 5}, kOutput{"output", 'o', 2},
+    kOvercommit{"overcommit", '\0', 5}, kPartition{"partition", 'p', 4}, kQos{"qos", 'q', 2},
+    kReservation{"reservation", '\0', 3}, kSignal{"signal", '\0', 2}, kTasks{"ntasks", 'n', 6},
+    kTasksPerGpu{"ntasks-per-gpu", '\0', 12}, kTasksPerNode{"ntasks-per-node", '\0', 12}, kTime{"time", 't', 4};
 
 /// What a user gives to sbatch behind "--".
 class SbatchOptions {

@@ -9,19 +9,13 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "io/command.h"
 #include "io/json.h"
 #include "jobs/slurm/array_indices.h"
 
 namespace switchyard {
 namespace {
-
-constexpr const char* kBlanks = " \t\r\n";
-
-std::string trimmed(const std::string& text) {
-  const size_t begin = text.find_first_not_of(kBlanks), end = text.find_last_not_of(kBlanks);
-  return begin == std::string::npos ? std::string() : text.substr(begin, end + 1 - begin);
-}
 
 std::optional<CommandResult> scontrol(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "scontrol");
@@ -112,7 +106,7 @@ std::vector<SlurmJob> parse_jobs(const std::string& text) {
     job.exit_code = std::atoi(ended.c_str());
     if (const size_t colon = ended.find(':'); colon != std::string::npos) job.signal = std::atoi(&ended[colon + 1]);
     static const std::regex kComment(" Comment=(switchyard: .*?) [A-Z][A-Za-z]*=");  // the one value with blanks
-    if (std::smatch m; std::regex_search(line, m, kComment)) job.comment = m[1];
+    if (std::smatch m; std::regex_search(line, m, kComment)) job.comment = trimmed(m[1]);
     job.num_nodes = std::atoll(fields["NumNodes"].c_str());
     simplify(job);
     jobs.push_back(std::move(job));

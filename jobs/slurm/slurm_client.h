@@ -28,6 +28,9 @@ struct SlurmJob {
   bool has_ended() const { return !is_pending() && !is_running(); }
 };
 
+/// SlurmJob::signal of a job that could not write its log: what Slurm makes of its ESLURMD_IO_ERROR.
+inline constexpr int kNoOutput = 53;
+
 /// A node as one partition has it.
 struct PartitionNode {
   std::string partition;

@@ -48,6 +48,11 @@ std::vector<std::string> parse_mpi_types(const std::string& text) {
   return types;
 }
 
+std::vector<std::string> mpi_types() {
+  const auto types = run_command({"srun", "--mpi=list"}, client_environment());
+  return types && types->exit_code == 0 ? parse_mpi_types(types->out + types->err) : std::vector<std::string>{};
+}
+
 std::optional<SlurmSite> survey_slurm() {
   const Environment environment = client_environment();
   const auto nodes = run_command({"sinfo", "-h", "-e", "-o", "%P|%a|%l|%D|%X|%c|%m|%G"}, environment);
@@ -58,8 +63,7 @@ std::optional<SlurmSite> survey_slurm() {
     return site;
   }
   site.partitions = parse_partitions(nodes->out);
-  if (const auto types = run_command({"srun", "--mpi=list"}, environment))
-    site.mpi_types = parse_mpi_types(types->out + types->err);
+  site.mpi_types = mpi_types();
   if (const auto requeues = slurm_setting("JobRequeue")) site.requeues = *requeues != 0;
   return site;
 }

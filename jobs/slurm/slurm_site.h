@@ -30,6 +30,9 @@ std::optional<SlurmSite> survey_slurm();
 /// Lines of `sinfo -h -e -o "%P|%a|%l|%D|%X|%c|%m|%G"`; any that are not of this form are passed over.
 std::vector<SlurmPartition> parse_partitions(const std::string& text);
 
+/// What srun offers as --mpi; empty where there is none to ask.
+std::vector<std::string> mpi_types();
+
 /// The names in what `srun --mpi=list` prints.
 std::vector<std::string> parse_mpi_types(const std::string& text);
 

@@ -91,7 +91,8 @@ std::string text_of(const OtherJob& job) {
 std::vector<std::string> notes(const RunReport& r) {
   std::vector<std::string> lines;
   if (!r.message.empty()) lines.push_back(r.message);
-  for (const std::string& line : r.log_lines) lines.push_back("| " + line);
+  for (const std::string& line : r.log_lines)
+    if (r.message.empty() || line.find(r.message) == std::string::npos) lines.push_back("| " + line);
   for (const OtherJob& other : r.others) lines.push_back("also: " + text_of(other));
   if (r.cost && r.has_ended()) lines.push_back(cost_text(*r.cost));
   return lines;
@@ -204,6 +205,7 @@ int run_status(Runtime& runtime, std::span<const std::string> args) {
   OptionSet set;
   options.describe(set);
   if (!parse_job_options(runtime, set, "status", args)) return 0;
+  if (!options.watch && set.is_given("every")) fail(ExitCode::usage, "status: --every is of no use without --watch");
   if (options.run.empty()) options.run = {"."};
   std::vector<RunReport> reports;
   if (options.watch) {

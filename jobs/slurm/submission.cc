@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <regex>
 
 #include "base/text.h"
 #include "io/file.h"
@@ -31,6 +32,12 @@ std::optional<int64_t> product(const std::optional<int64_t>& a, const std::optio
 std::optional<int64_t> count(const Submission& s, const SbatchOption& option, int64_t own, int64_t otherwise) {
   if (const auto text = s.sbatch_options.value_of(option)) return number_of(*text);
   return own > 0 ? own : otherwise;
+}
+
+/// Whether srun's own words count ranks.
+bool says_how_many(const std::string& srun_flags) {
+  static const std::regex kCounts("(^|[ \t])(-[nN]|--n(tasks|odes))");
+  return std::regex_search(srun_flags, kCounts);
 }
 
 std::string word(const Submission& s, const SbatchOption& option, const std::string& own) {
@@ -72,16 +79,27 @@ JobShape shape_of(const Submission& s) {
   shape.partition = word(s, kPartition, o.partition);
   if (shape.partition.empty()) shape.partition = variable("SBATCH_PARTITION");
   shape.time = word(s, kTime, o.time);
-  shape.nodes = count(s, kNodes, o.nodes, 1);
+  shape.overcommits = s.sbatch_options.has(kOvercommit);
+  // Told the number of ranks alone, or the nodes by name, Slurm gives as many nodes as it takes.
+  const bool has_nodes = o.nodes > 0 || s.sbatch_options.has(kNodes);
+  const bool finds_nodes = s.sbatch_options.has(kTasks) || s.sbatch_options.has(kNodelist);
+  if (has_nodes || !finds_nodes) shape.nodes = count(s, kNodes, o.nodes, 1);
   shape.gpus_per_node = count(s, kGpusPerNode, o.gpus_per_node, 0);
+  shape.cores_per_rank = count(s, kCpusPerTask, o.cpus_per_task, 1);
   const std::optional<int64_t> per_node = count(s, kTasksPerNode, o.tasks_per_node, 1);
-  const std::optional<int64_t> cores = count(s, kCpusPerTask, o.cpus_per_task, 1);
-  const bool counts_otherwise = s.sbatch_options.has(kTasks) || s.sbatch_options.has(kTasksPerGpu);
   shape.ranks = s.sbatch_options.has(kTasks) ? count(s, kTasks, 0, 1) : product(shape.nodes, per_node);
-  if (s.sbatch_options.has(kTasksPerGpu) || !o.srun_flags.empty()) shape.ranks.reset();  // srun may have its own count
-  shape.cores_per_node = counts_otherwise ? cores : product(per_node, cores);            // at least
-  if (s.sbatch_options.has(kOvercommit)) shape.cores_per_node.reset();
+  if (s.sbatch_options.has(kTasksPerGpu) || says_how_many(o.srun_flags)) shape.ranks.reset();
   return shape;
+}
+
+int64_t least_cores_per_node(const JobShape& shape) {
+  if (shape.overcommits || !shape.cores_per_rank) return 1;
+  const int64_t ranks = shape.ranks && shape.nodes ? *shape.ranks / *shape.nodes : 1;
+  return std::max<int64_t>(1, ranks) * *shape.cores_per_rank;
+}
+
+int64_t total_cores(const JobShape& shape) {
+  return shape.overcommits ? 1 : shape.ranks.value_or(1) * shape.cores_per_rank.value_or(1);
 }
 
 }  // namespace switchyard

@@ -44,10 +44,15 @@ struct Submission {
 
 /// What the job asks Slurm for, whether by submit's options or after "--". Empty: it cannot be told.
 struct JobShape {
-  std::optional<int64_t> nodes, ranks, cores_per_node, gpus_per_node;
-  std::string partition;  ///< empty: the cluster's default
-  std::string time;       ///< empty: the partition's default
+  std::optional<int64_t> nodes, ranks, cores_per_rank, gpus_per_node;
+  bool overcommits = false;  ///< ranks may share cores
+  std::string partition;     ///< empty: the cluster's default
+  std::string time;          ///< empty: the partition's default
 };
 JobShape shape_of(const Submission& s);
+
+/// Cores that a node must have for its share of the ranks, at least; all nodes together.
+int64_t least_cores_per_node(const JobShape& shape);
+int64_t total_cores(const JobShape& shape);
 
 }  // namespace switchyard

@@ -264,7 +264,7 @@ int run_submit(Runtime& runtime, std::span<const std::string> args) {
     return 0;
   }
   const std::vector<std::string> holders = holders_of(s);
-  report_request(s);
+  report_request(s, holders.empty());
   const std::vector<std::string> ids = Queue(s, environment).submit(holders);
   report_jobs(s, ids);
   return s.options.wait ? wait_for(ids, s) : 0;

@@ -5,11 +5,13 @@
 #include <set>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "io/command.h"
 #include "io/file.h"
 #include "jobs/slurm/array_indices.h"
 #include "jobs/slurm/batch_script.h"
 #include "jobs/slurm/slurm_client.h"
+#include "jobs/slurm/slurm_site.h"
 #include "jobs/slurm/time_limit.h"
 
 namespace switchyard {
@@ -67,7 +69,7 @@ void check_setup(const Submission& s) {
   if (s.options.setup.empty()) return;
   const auto result = run_command({"bash", "-n", "-c", fmt::format("{}", fmt::join(s.options.setup, "\n"))});
   if (result && result->exit_code != 0)
-    fail(ExitCode::usage, "submit: --setup: expected lines of a shell, found {}", result->err);
+    fail(ExitCode::usage, "submit: --setup: expected lines of a shell, found {}", trimmed(result->err));
 }
 
 void check_array(const Submission& s) {
@@ -102,15 +104,22 @@ void check_ranks(const Submission& s, const JobShape& shape) {
 
 /// Why a partition can never run the job; empty: it can.
 std::string why_too_small(const JobShape& shape, const std::string& name, const std::vector<PartitionNode>& nodes) {
-  const int64_t cores = shape.cores_per_node.value_or(1), gpus = shape.gpus_per_node.value_or(0);
-  const auto suffices = [&](const PartitionNode& node) { return node.cores >= cores && node.gpus >= gpus; };
-  const int64_t count = std::ranges::count_if(nodes, suffices), wanted = shape.nodes.value_or(1);
-  if (count >= wanted) return {};
-  const int64_t most_cores = std::ranges::max(nodes, {}, &PartitionNode::cores).cores;
-  const int64_t most_gpus = std::ranges::max(nodes, {}, &PartitionNode::gpus).gpus;
+  const int64_t cores = least_cores_per_node(shape), gpus = shape.gpus_per_node.value_or(0);
+  int64_t fitting = 0, cores_there = 0, most_cores = 0, most_gpus = 0;
+  for (const PartitionNode& node : nodes) {
+    most_cores = std::max(most_cores, node.cores);
+    most_gpus = std::max(most_gpus, node.gpus);
+    if (node.cores < cores || node.gpus < gpus) continue;
+    ++fitting;
+    cores_there += node.cores;
+  }
+  const int64_t wanted = shape.nodes.value_or(1);
+  if (fitting >= wanted && cores_there >= total_cores(shape)) return {};
   return fmt::format(
-      "partition {} has {} nodes of up to {} cores and {} GPUs; asked for: {} nodes of {} cores and {} GPUs", name,
-      nodes.size(), most_cores, most_gpus, wanted, cores, gpus);
+      "partition {} has {} nodes of up to {} cores and {} GPUs; asked for: {} nodes of {} cores and {} GPUs, {} cores "
+      "in "
+      "all",
+      name, nodes.size(), most_cores, most_gpus, wanted, cores, gpus, std::max(total_cores(shape), wanted * cores));
 }
 
 /// What may keep a job waiting in a partition that can run it.
@@ -121,7 +130,7 @@ void warn_of_waiting(const JobShape& shape, const std::string& name, const std::
   };
   if (const int64_t up = std::ranges::count_if(nodes, is_up); up < shape.nodes.value_or(1))
     log::warning("of partition {}'s {} nodes {} are up now, {} are asked for: the job waits for more", name,
-                 nodes.size(), up, *shape.nodes);
+                 nodes.size(), up, shape.nodes.value_or(1));
   const std::optional<int64_t> most = limit_seconds(nodes.front().time_limit), asked = limit_seconds(shape.time);
   const bool is_unlimited = asked && *asked == 0;
   if (most && asked && (*asked > *most || is_unlimited))
@@ -138,8 +147,8 @@ bool is_asked_for(const PartitionNode& node, const std::string& partitions) {
 
 /// Slurm takes jobs that no node will ever do for, unless the site says otherwise.
 void check_partition(const Submission& s, const JobShape& shape) {
-  const bool asks = shape.nodes.value_or(1) > 1 || shape.cores_per_node.value_or(1) > 1 ||
-                    shape.gpus_per_node.value_or(0) > 0 || !shape.time.empty();
+  const bool asks = shape.nodes.value_or(1) > 1 || total_cores(shape) > 1 || shape.gpus_per_node.value_or(0) > 0 ||
+                    !shape.time.empty();
   if (!asks || s.goes_elsewhere()) return;
   std::map<std::string, std::vector<PartitionNode>> partitions;
   for (const PartitionNode& node : partition_nodes())
@@ -153,6 +162,28 @@ void check_partition(const Submission& s, const JobShape& shape) {
   if (!reasons.empty()) fail(ExitCode::usage, "submit: the job would wait for ever: {}", fmt::join(reasons, "; "));
 }
 
+/// An srun that does not know the type fails each time the job starts.
+void check_mpi(const Submission& s) {
+  const std::string& type = s.options.mpi;
+  if (type.empty() || s.goes_elsewhere()) return;
+  const std::vector<std::string> offered = mpi_types();
+  const auto is_kind = [&](const std::string& known) { return type.starts_with(known); };  // pmix_v4 is a pmix
+  if (!offered.empty() && std::ranges::none_of(offered, is_kind))
+    fail(ExitCode::usage, "submit: --mpi {}: srun offers {}", type, fmt::join(offered, ", "));
+}
+
+/// Slurm makes no folder for a log.
+void check_log_folder(const Submission& s, const SbatchOption& option) {
+  const std::filesystem::path folder =
+      (s.start_directory() / s.sbatch_options.value_of(option).value_or("")).parent_path();
+  std::error_code unknown;
+  if (!s.sbatch_options.has(option) || folder.native().find('%') != std::string::npos) return;
+  if (!std::filesystem::is_directory(folder, unknown))
+    log::warning(
+        "--{}: there is no folder {} here, and Slurm makes none: on a node without it the job ends at once (0:53)",
+        option.name, folder.native());
+}
+
 }  // namespace
 
 void check(Submission& s) {
@@ -160,6 +191,8 @@ void check(Submission& s) {
   check_texts(s);
   check_sbatch_options(s);
   check_setup(s);
+  check_mpi(s);
+  for (const SbatchOption& option : {kOutput, kError}) check_log_folder(s, option);
   if (s.is_array()) {
     s.indices = array_indices(s.options.array, s.goes_elsewhere() ? kLargestArraySize : max_array_size());
     check_array(s);

@@ -28,8 +28,8 @@ void report_time(const Submission& s) {
   if (s.is_array()) return;
   const double left = seconds_left(s.run_directory(0));
   if (left > 0)
-    log::info("at the rate so far the rest takes {}: with half as much again, --time {}", duration_text(left),
-              limit_text(left * 1.5));
+    log::info("at the rate so far the rest takes {}: with half as much again, in quarters of an hour, --time {}",
+              duration_text(left), limit_text(left * 1.5));
 }
 
 void report_logs(const Submission& s, const std::vector<std::string>& ids) {
@@ -55,14 +55,15 @@ double seconds_left(const RunDirectory& run) {
   return std::max(0.0, static_cast<double>(state->items_total - state->items_done) / rate);
 }
 
-void report_request(const Submission& s) {
+void report_request(const Submission& s, bool is_first) {
   const JobShape shape = shape_of(s);
-  log::info("asked for: nodes {}, ranks {}, cores per node {}, GPUs per node {}, time {}, partition {}{}",
-            count_or_unknown(shape.nodes), count_or_unknown(shape.ranks), count_or_unknown(shape.cores_per_node),
+  log::info("asked for: nodes {}, ranks {}, cores per rank {}, GPUs per node {}, time {}, partition {}{}",
+            count_or_unknown(shape.nodes), count_or_unknown(shape.ranks), count_or_unknown(shape.cores_per_rank),
             shape.gpus_per_node.value_or(0), shape.time.empty() ? "as the partition has it" : shape.time,
             shape.partition.empty() ? "the cluster's default" : shape.partition,
             s.is_array() ? fmt::format("; {} runs", s.num_runs()) : "");
-  report_time(s);
+  if (is_first) report_time(s);
+  if (s.run_directory(0).has_manifest()) return;  // a job has been there
   const std::filesystem::path first = s.run_directory(0).root();
   if (const std::string disk = local_disk_of(first); !disk.empty())
     log::info(

@@ -8,8 +8,9 @@
 
 namespace switchyard {
 
-/// Before queueing: what is asked for, and what is known of the time it takes and of the disk.
-void report_request(const Submission& s);
+/// Before queueing: what is asked for, and what is known of the time it takes and of the disk. is_first: nobody else is
+/// going to work on the run before.
+void report_request(const Submission& s, bool is_first);
 /// After it: where the logs go, and how to watch and cancel. `ids`: of a chain, or one.
 void report_jobs(const Submission& s, const std::vector<std::string>& ids);
 

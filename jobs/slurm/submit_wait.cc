@@ -47,7 +47,6 @@ End end_of(const RunState& state, const RunDirectory& run) {
 
 /// Of a job that left no state: another's may be there.
 End end_of(const SlurmJob& job, const RunDirectory& run) {
-  constexpr int kNoOutput = 53;  // what Slurm makes of its ESLURMD_IO_ERROR
   if (job.signal == kNoOutput)
     return {
         static_cast<int>(ExitCode::environment),

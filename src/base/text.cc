@@ -41,4 +41,10 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
   return text;
 }
 
+std::string trimmed(const std::string& text) {
+  constexpr const char* kBlanks = " \t\r\n";
+  const size_t begin = text.find_first_not_of(kBlanks), end = text.find_last_not_of(kBlanks);
+  return begin == std::string::npos ? std::string() : text.substr(begin, end + 1 - begin);
+}
+
 }  // namespace switchyard

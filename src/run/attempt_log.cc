@@ -96,6 +96,16 @@ std::string slurm_notice(const std::filesystem::path& attempt) {
   return {};
 }
 
+std::string srun_error(const std::filesystem::path& attempt) {
+  const auto of_job = slurm_attempt(attempt.filename().native());
+  if (!of_job) return {};
+  const std::vector<std::string> lines = tail_of(attempt.parent_path() / (of_job->job + ".log"));
+  for (auto line = lines.rbegin(); line != lines.rend(); ++line)
+    for (const std::string_view prefix : {"srun: error: ", "srun: fatal: ", "srun: unrecognized "})
+      if (line->starts_with(prefix)) return line->substr(std::string_view("srun: ").size());
+  return {};
+}
+
 std::string last_error(const std::filesystem::path& attempt) {
   const std::vector<std::string> lines = log_of(attempt);
   const auto found = std::find_if(lines.rbegin(), lines.rend(), reports_error);

@@ -31,6 +31,10 @@ std::string slurm_notice(const std::filesystem::path& attempt);
 /// The message of the last line that reports an error, without its time, rank and host; empty when there is none.
 std::string last_error(const std::filesystem::path& attempt);
 
+/// What srun said last of why it ended, in the log of the batch script that started the attempt: "n1: task 0: Killed";
+/// empty where that is not in its usual place, or has nothing of it.
+std::string srun_error(const std::filesystem::path& attempt);
+
 /// The last lines of the rank that failed; of all, when no rank reported an error.
 std::vector<std::string> last_lines(const std::filesystem::path& attempt, size_t count);
 

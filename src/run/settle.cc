@@ -89,8 +89,9 @@ class Settler {
       const std::string error = attempt_.empty() ? std::string() : last_error(attempt_);
       set(RunStatus::failed, static_cast<ExitCode>(rc_), error.empty() ? fmt::format("srun returned {}", rc_) : error);
     } else {
+      const std::string said = attempt_.empty() ? std::string() : srun_error(attempt_);
       set(RunStatus::interrupted, ExitCode::interrupted,
-          fmt::format("the attempt ended without a word (srun returned {})", rc_));
+          fmt::format("the attempt ended without a word (srun returned {}{})", rc_, said.empty() ? "" : ": " + said));
     }
     state_.units_done = run_.units_present().units;
   }

@@ -167,6 +167,16 @@ TEST_F(SettleTest, WithoutACodeNothingIsChanged) {
   EXPECT_FALSE(settle(run_, std::nullopt).requeue);
 }
 
+TEST_F(SettleTest, WhatSrunSaidLastIsTold) {
+  begin_attempt(run_);
+  shard(0);
+  state(RunStatus::running, 0);
+  directory_.write("run/attempts/17.log", "srun: error: old\nx\nsrun: error: n1: task 0: Killed\nsrun: Terminating\n");
+  EXPECT_TRUE(settle(run_, 137).requeue);
+  EXPECT_EQ(run_.read_state().message,
+            "the attempt ended without a word (srun returned 137: error: n1: task 0: Killed)");
+}
+
 TEST_F(SettleTest, OfWhatWasInterruptedTheCauseIsAdded) {
   begin_attempt(run_);
   shard(0);

@@ -134,8 +134,8 @@ TEST_F(BatchScriptTest, ASetupLineThatFailsEndsTheJobWithItsWords) {
         {"no_such_program --now  # a comment", "exit code 127: no_such_program --now  # a comment: "},
         {"source /gone.sh", "exit code 1: source /gone.sh: "},
         {"source " + (directory_ / "broken.sh").native(), "exit code 127: source "},
-        {"echo it is so >&2; exit 3", "exit code 3"},
-        {"echo it is so >&2; exit 0", "exit code 0"},
+        {"echo it is so >&2; exit 3", "exit code 3: echo it is so >&2; exit 3: it is so"},
+        {"echo it is so >&2; exit 0", "exit code 0: echo it is so >&2; exit 0"},
         {"set -e; false", "exit code 1: set -e; false"},
         {"if true; then false; fi", "exit code 1: if true; then false; fi"}}) {
     BatchScript s = example();
@@ -189,7 +189,9 @@ TEST_F(BatchScriptTest, AModuleThatIsNotLoadedEndsTheJobWhateverModuleReturns) {
   EXPECT_EQ(code_of("[ $2 = hdf5 ] && echo 'unknown module' >&2 && return 1; " + load), 69);
   EXPECT_NE(attempt_log().find("exit code 1: module load hdf5: unknown module"), std::string::npos) << attempt_log();
   EXPECT_EQ(code_of("echo 'ModuleCmd_Load.c(213):ERROR:105: Unable to locate a modulefile' >&2"), 69);
-  EXPECT_NE(attempt_log().find("is_loaded openmpi/4: ModuleCmd_Load.c"), std::string::npos) << attempt_log();
+  EXPECT_NE(attempt_log().find("set-up failed with exit code 1: module load openmpi/4: ModuleCmd_Load.c"),
+            std::string::npos)
+      << attempt_log();
 }
 
 TEST_F(BatchScriptTest, ARunDirectoryThatTheBatchHostDoesNotSeeIsSaidWhereItCanBeRead) {

@@ -392,6 +392,36 @@ TEST_F(StatusTest, TellsWhyAJobEnded) {
   }
 }
 
+TEST_F(StatusTest, WhatEndedAJobIsTold) {
+  run_.create();
+  record_submission(run_, {"17"});
+  const auto report_of = [&](const std::string& fields) {
+    slurm_jobs({{"17", fields + " NodeList=n1 Restarts=0"}});
+    return report_on(run_);
+  };
+  EXPECT_EQ(report_of("JobState=FAILED Reason=RaisedSignal ExitCode=0:9").message,
+            "job 17 was killed by signal 9 (Killed)");
+  EXPECT_NE(report_of("JobState=FAILED Reason=JobLaunchFailure ExitCode=0:53").message.find("could not open its log"),
+            std::string::npos);
+  EXPECT_EQ(report_of("JobState=COMPLETING Reason=None EndTime=2026-01-01T00:00:00").state, "ending");
+  const RunReport blind = report_of("JobState=FAILED ExitCode=69:0 Comment=switchyard: n1 does not see it  StdErr=/l");
+  EXPECT_EQ(blind.state, "failed");
+  EXPECT_EQ(blind.message, "job 17 switchyard: n1 does not see it");
+  run_.write_state({RunStatus::interrupted, 9, 4, 90, 40, 0, 75, "17.0", "stopped on request"});
+  EXPECT_EQ(report_of("JobState=RUNNING Reason=None").state, "ending") << "its script settles the run";
+}
+
+TEST_F(StatusTest, ASuccessorThatWasNotNeededIsNoAlarm) {
+  run_.create();
+  run_.write_state({RunStatus::complete, 9, 9, 90, 90, 0, 0, "17.0", ""});
+  record_submission(run_, {"17", "18"});
+  slurm_jobs({{"17", "JobState=COMPLETED Reason=None NodeList=n1 Restarts=0"},
+              {"18", "JobState=CANCELLED Reason=DependencyNeverSatisfied NodeList=(null) Restarts=0"}});
+  const RunReport report = report_on(run_);
+  ASSERT_EQ(report.others.size(), 1u);
+  EXPECT_EQ(report.others[0].why, "was not needed");
+}
+
 TEST_F(StatusTest, SlurmsNoticeInTheLogIsFound) {
   const auto notice_of = [&](const std::string& why) {
     attempt("17.0",

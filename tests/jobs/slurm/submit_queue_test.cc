@@ -181,14 +181,18 @@ TEST_F(SubmitQueueTest, WhatWouldWaitForEverIsRefused) {
        R"(printf 'batch*|4|gpu:4|1:00:00|idle\nbatch*|4|(null)|1:00:00|down*\nbig|64|(null)|infinite|idle\n')");
   expect_refused(64, "partition big has 1 nodes of up to 64 cores", {"--nodes", "2", "--partition", "big"});
   expect_refused(64,
-                 "partition batch has 2 nodes of up to 4 cores and 4 GPUs; asked for: 3 nodes of 1 cores and 0 GPUs; "
-                 "partition big",
+                 "partition batch has 2 nodes of up to 4 cores and 4 GPUs; asked for: 3 nodes of 1 cores and 0 GPUs, 3 "
+                 "cores in all; partition big",
                  {"--nodes", "3", "--", "-p", "big,batch"});
   expect_refused(64, "--ep 3 does not divide the 2 ranks", {"--ep", "3", "--nodes", "2"});
   expect_refused(64, "--ep 3 does not divide the 4 ranks", {"--ep", "3", "--", "-n", "4"});
   expect_refused(64, "partition batch has 2 nodes of up to 4 cores and 4 GPUs", {"--nodes", "3"});
   expect_refused(64, "1 nodes of 8 cores", {"--tasks-per-node", "2", "--cpus-per-task", "4"});
   expect_refused(64, "1 nodes of 5 cores", {"--", "-c5"});
+  expect_refused(64, "40 cores in all", {"--", "--ntasks=40"});
+  expect_refused(64, "9 cores in all", {"--nodes", "2", "--", "-n", "9"});
+  expect_refused(64, "--ep 3 does not divide the 2 ranks",
+                 {"--ep", "3", "--nodes", "2", "--srun-flags=--cpu-bind=none"});
   expect_refused(64, "2 nodes of 1 cores and 1 GPUs", {"--nodes", "2", "--gpus-per-node", "1"});
   expect_refused(64, "no longer than --signal-seconds 180", {"--", "--time", "1:00"});
   expect_refused(64, "no longer than --signal-seconds 60", {"--", "-t1:00", "--signal=B:USR1@60"});
@@ -259,9 +263,17 @@ TEST_F(SubmitQueueTest, TheScriptToStartFromSaysWhatIsNotFilledIn) {
   EXPECT_EQ(run_script(values).exit_code, 69);
 }
 
+TEST_F(SubmitQueueTest, AnMpiTypeThatSrunDoesNotOfferIsRefused) {
+  tool("srun",
+       R"(printf 'MPI plugin types are...\n\tnone\n\tpmix\nspecific pmix plugin versions available: pmix_v4\n')");
+  expect_refused(64, "--mpi foo: srun offers none, pmix", {"--mpi", "foo"});
+  EXPECT_EQ(submit({"--mpi", "pmix_v4"}).exit_code, 0);
+}
+
 TEST_F(SubmitQueueTest, TheLogIsWhereItIsAskedFor) {
   const auto result = submit({"--", "--output", "/logs/%j.log"});
   EXPECT_NE(result.err.find("logs of job 101: /logs/101.log"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("--output: there is no folder /logs here"), std::string::npos) << result.err;
   EXPECT_EQ(bytes_of_file(run_ + "/batch.sh").find("--output=/dev/null"), std::string::npos);
   EXPECT_EQ(bytes_of_file(run_ + "/batch.sh").find("exec >>"), std::string::npos);
 }
