@@ -1,4 +1,4 @@
-// The numerics id: together with the model and the record, all that a score's bits depend on (DESIGN, contract 1).
+// The numerics id: together with the model and the record, all that a score's bits depend on.
 #pragma once
 
 #include <string>

@@ -12,6 +12,8 @@ namespace switchyard {
 struct FfnWeights {
   PackedMatrix gate_up;  ///< [2f, d]: gate's rows, then up's; packed in RowOrder::gate_up
   PackedMatrix down;     ///< [d, f]
+
+  bool lies_on(Device device) const { return gate_up.lies_on(device) && down.lies_on(device); }
 };
 
 /// Which rows each group takes and where its results go. In memory of the stream's device.

@@ -44,6 +44,8 @@ class PackedMatrix {
   int64_t k() const;
   DType operand() const;
   size_t bytes() const;
+  /// True of one that holds nothing.
+  bool lies_on(Device device) const { return device == Device::cpu ? cuda_ == nullptr : impl_ == nullptr; }
 
   struct Impl;
   const Impl& impl() const { return *impl_; }             ///< on the CPU

@@ -9,7 +9,7 @@
 
 namespace switchyard {
 
-/// Why the program ends. The value is the process's exit code (DESIGN, "Behaviour as a batch job").
+/// Why the program ends. The value is the process's exit code.
 enum class ExitCode : int {
   complete = 0,
   usage = 64,             ///< a misspelt option, a value out of range

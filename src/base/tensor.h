@@ -88,7 +88,7 @@ inline constexpr int64_t kRowBucket = 128;
 
 /// A stack of scratch memory of fixed capacity, reserved at once and touched only as used. Allocation is a pointer
 /// bump, 64-byte aligned; release() returns to a mark. Exceeding the capacity is an internal error: whoever sizes an
-/// arena predicts its use exactly (contract 4).
+/// arena predicts its use exactly.
 class Arena {
  public:
   explicit Arena(size_t capacity, Device device = Device::cpu);

@@ -1,4 +1,4 @@
-// The scoring input (DESIGN, "Files"): ragged token ids, with optional context lengths, ids and labels.
+// The scoring input: ragged token ids, with optional context lengths, ids and labels.
 #pragma once
 
 #include <cstdint>

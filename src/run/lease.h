@@ -1,4 +1,4 @@
-// Who may write a run directory. One process (world rank 0) holds lease.json and renews it; see DESIGN, "Lease".
+// Who may write a run directory. One process (world rank 0) holds lease.json and renews it.
 #pragma once
 
 #include <atomic>
