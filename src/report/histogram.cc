@@ -1,0 +1,88 @@
+#include "report/histogram.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "report/figure.h"
+#include "report/markup.h"
+#include "report/plot.h"
+
+namespace switchyard::report {
+namespace {
+
+constexpr int64_t kMostBars = 120;
+
+struct Bar {
+  double from, to;
+  int64_t count;
+};
+
+/// Neighbouring bins as one where there are more than can be told apart.
+std::vector<Bar> bars_of(const Bins& bins) {
+  const int64_t merged = (bins.size() + kMostBars - 1) / kMostBars;
+  std::vector<Bar> bars;
+  for (int64_t first = 0; first < bins.size(); first += merged) {
+    const int64_t end = std::min(first + merged, bins.size());
+    Bar bar{bins.edge(first), bins.edge(end), 0};
+    for (int64_t bin = first; bin < end; ++bin) bar.count += bins.count(bin);
+    bars.push_back(bar);
+  }
+  return bars;
+}
+
+std::string draw(const std::vector<Bar>& bars, const Histogram& h, const Plot& plot) {
+  std::string marks;
+  const auto total = static_cast<double>(h.bins.total());
+  for (const Bar& bar : bars) {
+    if (bar.count == 0) continue;
+    const auto count = static_cast<double>(bar.count);
+    const double left = plot.x.at(bar.from), top = plot.height * (1 - plot.y.at(count));
+    marks += fmt::format(
+        "<rect class=\"bar\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\">{}</rect>\n", percent(left), coordinate(top),
+        percent(plot.x.at(bar.to) - left), coordinate(plot.height - top),
+        tooltip(fmt::format("{} to {}: {} ({})", short_text(bar.from, h.value_unit), short_text(bar.to, h.value_unit),
+                            text(count, h.counted), text(count / total, kShare))));
+  }
+  return marks;
+}
+
+void add_remarks(Figure& figure, const Histogram& h) {
+  const auto outside = [&](int64_t count, std::string_view where, double bound) {
+    if (count > 0)
+      figure.remarks.push_back(fmt::format("Not drawn: {} {} {}.", text(static_cast<double>(count), h.counted), where,
+                                           short_text(bound, h.value_unit)));
+  };
+  outside(h.bins.below(), "below", h.bins.edge(0));
+  outside(h.bins.above(), "at or above", h.bins.edge(h.bins.size()));
+  add_remark_on_left_out(figure, h.bins.not_finite());
+}
+
+}  // namespace
+
+std::string render(const Histogram& h) {
+  Figure figure{.title = h.title};
+  const std::vector<Bar> bars = bars_of(h.bins);
+  const int64_t most =
+      std::max_element(bars.begin(), bars.end(), [](const Bar& a, const Bar& b) { return a.count < b.count; })->count;
+  if (most > 0) {
+    const double low = bars.front().from, high = bars.back().to;
+    Plot plot;
+    plot.x = h.bins.spacing() == Spacing::linear ? linear_axis(low, high, h.value_unit, 5)
+                                                 : logarithmic_axis(low, high, h.value_unit, 5);
+    plot.y = rounded_axis(0, static_cast<double>(most), kCount, 4);
+    plot.x_name = h.value_name;
+    plot.y_name = h.counted.word;
+    plot.marks = draw(bars, h, plot);
+    const std::string facts = fmt::format("{}, median about {}", text(static_cast<double>(h.bins.total()), h.counted),
+                                          short_text(h.bins.median(), h.value_unit));
+    plot.description =
+        fmt::format("{}: {}, from {} to {}", h.title, facts, text(low, h.value_unit), text(high, h.value_unit));
+    figure.remarks.push_back(facts + ".");
+    figure.drawing = render(plot);
+  }
+  add_remarks(figure, h);
+  return render(figure);
+}
+
+}  // namespace switchyard::report
