@@ -2,11 +2,14 @@
 PRESET ?= release
 BUILD := build/$(PRESET)
 
-.PHONY: build demo test test-emulated test-asan fuzz format lint install-packages clean
+.PHONY: build demo test test-emulated test-asan fuzz format lint install-packages install-test-packages clean
 
 # Asks for root only when something is missing.
 install-packages:
 	@cmake/install-packages
+
+install-test-packages:
+	@cmake/install-packages --tests
 
 build: install-packages
 	cmake --preset $(PRESET)
@@ -15,7 +18,7 @@ build: install-packages
 demo: build
 	./demo/run $(BUILD)/src/switchyard
 
-test: build
+test: install-test-packages build
 	ctest --test-dir $(BUILD) --output-on-failure --label-exclude slurm
 	$(MAKE) test-emulated
 	$(MAKE) test-asan

@@ -6,6 +6,7 @@
 #include "base/stopwatch.h"
 #include "base/version.h"
 #include "io/file.h"
+#include "jobs/score/report.h"
 #include "jobs/score/score_run.h"
 #include "run/attempts.h"
 

@@ -16,15 +16,11 @@
 namespace switchyard {
 namespace {
 
-struct Phase {
-  std::string_view name;
-  double PhaseSeconds::*seconds;
-};
 constexpr std::array<Phase, 12> kPhases = {{{"load", &PhaseSeconds::load},
                                             {"read input", &PhaseSeconds::read},
                                             {"decoder", &PhaseSeconds::decode},
-                                            {"  exchange wait", &PhaseSeconds::exchange_wait},
-                                            {"  exchange transfer", &PhaseSeconds::exchange_transfer},
+                                            {"exchange wait", &PhaseSeconds::exchange_wait, true},
+                                            {"exchange transfer", &PhaseSeconds::exchange_transfer, true},
                                             {"vocabulary", &PhaseSeconds::head},
                                             {"gather", &PhaseSeconds::gather},
                                             {"write shards", &PhaseSeconds::write},
@@ -61,8 +57,10 @@ double waiting_seconds(const RunSummary& s) {
   return sum / static_cast<double>(s.phases.size());
 }
 
-double node_hours(const RunSummary& s) {
-  return s.usage.nodes * elapsed_seconds(s) / 3600;
+double exchange_share(const RunSummary& s) {
+  const double computing = sum_of(s, &PhaseSeconds::decode) + sum_of(s, &PhaseSeconds::head);
+  const double moving = sum_of(s, &PhaseSeconds::exchange_wait) + sum_of(s, &PhaseSeconds::exchange_transfer);
+  return computing > 0 ? moving / computing : 0;
 }
 
 uint64_t peak_resident_bytes() {
@@ -79,26 +77,6 @@ int count_nodes(Communicator& world) {
     if (const char* value = std::getenv(name))
       if (const int nodes = std::atoi(value); nodes > 0) return nodes;
   return static_cast<int>(std::set<std::string>(hosts.begin(), hosts.end()).size());
-}
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char ch : text) {
-    switch (ch) {
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '&':
-        out += "&amp;";
-        break;
-      default:
-        out += ch;
-    }
-  }
-  return out;
 }
 
 }  // namespace
@@ -120,38 +98,58 @@ RunSummary gather_summary(Communicator& world, const PhaseSeconds& mine, int64_t
   return summary;
 }
 
-double exchange_share(const RunSummary& s) {
-  const double computing = sum_of(s, &PhaseSeconds::decode) + sum_of(s, &PhaseSeconds::head);
-  const double moving = sum_of(s, &PhaseSeconds::exchange_wait) + sum_of(s, &PhaseSeconds::exchange_transfer);
-  return computing > 0 ? moving / computing : 0;
+std::span<const Phase> phases() {
+  return kPhases;
+}
+
+PhaseSpread spread_of(const RunSummary& s, const Phase& phase) {
+  const auto [low, high] = std::minmax_element(
+      s.phases.begin(), s.phases.end(),
+      [&](const PhaseSeconds& a, const PhaseSeconds& b) { return a.*phase.seconds < b.*phase.seconds; });
+  const double sum = sum_of(s, phase.seconds), total = sum_of(s, &PhaseSeconds::total);
+  return {.least = (*low).*phase.seconds,
+          .mean = sum / static_cast<double>(s.phases.size()),
+          .most = (*high).*phase.seconds,
+          .share = total > 0 ? sum / total : 0};
+}
+
+KeyFigures key_figures(const RunSummary& s) {
+  const int64_t tokens = std::accumulate(s.rank_tokens.begin(), s.rank_tokens.end(), int64_t{0});
+  const double elapsed = elapsed_seconds(s);
+  return {
+      .bits_per_token = s.scored_tokens > 0 ? -s.logprob / std::log(2.0) / static_cast<double>(s.scored_tokens) : 0.0,
+      .computed_tokens = tokens,
+      .tokens_per_second = s.scoring_seconds > 0 ? static_cast<double>(tokens) / s.scoring_seconds : 0.0,
+      .exchange_share = exchange_share(s),
+      .expert_imbalance = imbalance_of(s.expert_rows),
+      .elapsed_seconds = elapsed,
+      .waiting_seconds = waiting_seconds(s),
+      .node_hours = s.usage.nodes * elapsed / 3600,
+      .run_seconds = std::max(elapsed, s.usage.run_seconds)};
 }
 
 std::vector<std::string> phase_table(const RunSummary& s) {
   std::vector<std::string> lines;
   lines.push_back(fmt::format("{:<22}{:>10}{:>10}{:>10}{:>8}", "phase (seconds)", "min", "avg", "max", "share"));
-  const auto ranks = static_cast<double>(s.phases.size());
-  const double total = sum_of(s, &PhaseSeconds::total) / ranks;
   for (const Phase& phase : kPhases) {
-    const auto [low, high] = std::minmax_element(
-        s.phases.begin(), s.phases.end(),
-        [&](const PhaseSeconds& a, const PhaseSeconds& b) { return a.*phase.seconds < b.*phase.seconds; });
-    const double average = sum_of(s, phase.seconds) / ranks;
-    lines.push_back(fmt::format("{:<22}{:>10.2f}{:>10.2f}{:>10.2f}{:>7.1f}%", phase.name, (*low).*phase.seconds,
-                                average, (*high).*phase.seconds, total > 0 ? 100 * average / total : 0));
+    const PhaseSpread spread = spread_of(s, phase);
+    const std::string name = fmt::format("{}{}", phase.within_decoder ? "  " : "", phase.name);
+    lines.push_back(fmt::format("{:<22}{:>10.2f}{:>10.2f}{:>10.2f}{:>7.1f}%", name, spread.least, spread.mean,
+                                spread.most, 100 * spread.share));
   }
   return lines;
 }
 
 std::vector<std::string> usage_lines(const RunSummary& s) {
-  const double elapsed = elapsed_seconds(s);
+  const KeyFigures figures = key_figures(s);
   std::vector<std::string> lines;
   lines.push_back(
       fmt::format("this attempt: {} elapsed, of it {} waiting for other ranks; {:.2f} node-hours on {} node{}",
-                  duration_text(elapsed), duration_text(waiting_seconds(s)), node_hours(s), s.usage.nodes,
-                  s.usage.nodes == 1 ? "" : "s"));
+                  duration_text(figures.elapsed_seconds), duration_text(figures.waiting_seconds), figures.node_hours,
+                  s.usage.nodes, s.usage.nodes == 1 ? "" : "s"));
   lines.push_back(fmt::format("memory: at most {} in a rank", bytes_text(s.usage.peak_memory)));
   lines.push_back(fmt::format("the run: {} attempt{} in {}", s.usage.attempts, s.usage.attempts == 1 ? "" : "s",
-                              duration_text(std::max(elapsed, s.usage.run_seconds))));
+                              duration_text(figures.run_seconds)));
   if (s.usage.lost.items > 0)
     lines.push_back(
         fmt::format("computed in vain: {} records of {} chunks, dropped or lost with an attempt, as far as is noted",
@@ -185,57 +183,29 @@ std::vector<std::string> advice(const RunSummary& s) {
 }
 
 Json summary_json(const RunSummary& s) {
-  const auto tokens = static_cast<double>(std::accumulate(s.rank_tokens.begin(), s.rank_tokens.end(), int64_t{0}));
+  const KeyFigures figures = key_figures(s);
   Json json;
   json["records"] = s.records;
   json["rejects"] = s.rejects;
   json["scored_tokens"] = s.scored_tokens;
   json["logprob"] = s.logprob;
-  json["bits_per_token"] =
-      s.scored_tokens > 0 ? -s.logprob / std::log(2.0) / static_cast<double>(s.scored_tokens) : 0.0;
+  json["bits_per_token"] = figures.bits_per_token;
   json["ranks"] = s.phases.size();
-  json["computed_tokens"] = static_cast<int64_t>(tokens);
+  json["computed_tokens"] = figures.computed_tokens;
   json["scoring_seconds"] = s.scoring_seconds;
-  json["tokens_per_second"] = s.scoring_seconds > 0 ? tokens / s.scoring_seconds : 0.0;
-  json["exchange_share"] = exchange_share(s);
-  json["expert_imbalance"] = imbalance_of(s.expert_rows);
-  json["elapsed_seconds"] = elapsed_seconds(s);
-  json["waiting_seconds"] = waiting_seconds(s);
+  json["tokens_per_second"] = figures.tokens_per_second;
+  json["exchange_share"] = figures.exchange_share;
+  json["expert_imbalance"] = figures.expert_imbalance;
+  json["elapsed_seconds"] = figures.elapsed_seconds;
+  json["waiting_seconds"] = figures.waiting_seconds;
   json["nodes"] = s.usage.nodes;
-  json["node_hours"] = node_hours(s);
+  json["node_hours"] = figures.node_hours;
   json["peak_memory_bytes"] = s.usage.peak_memory;
   json["attempts"] = s.usage.attempts;
-  json["run_seconds"] = std::max(elapsed_seconds(s), s.usage.run_seconds);
+  json["run_seconds"] = figures.run_seconds;
   json["lost_records"] = s.usage.lost.items;
   json["lost_chunks"] = s.usage.lost.units;
   return json;
-}
-
-std::string report_html(const std::string& title, const std::vector<std::string>& plan, const RunSummary& s) {
-  const auto block = [](const std::vector<std::string>& lines) {
-    return escaped(fmt::format("{}", fmt::join(lines, "\n")));
-  };
-  const auto notes = advice(s);
-  const Json facts = summary_json(s);
-  std::string numbers;
-  for (const auto& [key, value] : facts.items())
-    numbers += fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", escaped(key), escaped(value.dump()));
-  return fmt::format(R"(<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{0}</title>
-<style>body{{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}}
-table{{border-collapse:collapse}}th{{text-align:left;font-weight:500}}td{{text-align:right}}th,td{{padding:.15em 1em;border-bottom:1px solid #ddd}}
-pre{{background:#f6f6f4;padding:1em;overflow:auto}}</style></head><body>
-<h1>{0}</h1>
-<h2>Results</h2><table>
-{1}</table>
-<h2>Plan</h2><pre>{2}</pre>
-<h2>Time of the last attempt</h2><pre>{3}</pre>
-<h2>What it took</h2><pre>{4}</pre>
-<h2>Notes</h2><pre>{5}</pre>
-</body></html>
-)",
-                     escaped(title), numbers, block(plan), block(phase_table(s)), block(usage_lines(s)),
-                     notes.empty() ? "none" : block(notes));
 }
 
 }  // namespace switchyard

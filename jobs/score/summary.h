@@ -1,9 +1,10 @@
-// What a finished (or stopped) attempt says about itself: the phase table, notes with advice, the report.
+// What a finished (or stopped) attempt says about itself: figures, the phase table, notes with advice.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -17,6 +18,14 @@ struct PhaseSeconds {
   double load = 0, read = 0, decode = 0, exchange_wait = 0, exchange_transfer = 0, head = 0, gather = 0, write = 0,
          agree = 0, wait = 0, merge = 0, total = 0;
 };
+
+struct Phase {
+  std::string_view name;
+  double PhaseSeconds::*seconds;
+  bool within_decoder = false;
+};
+/// In the order in which they come, and the total.
+std::span<const Phase> phases();
 
 /// What this attempt took, and what the run has behind it.
 struct RunUsage {
@@ -44,6 +53,26 @@ struct RunSummary {
 RunSummary gather_summary(Communicator& world, const PhaseSeconds& mine, int64_t tokens,
                           const std::vector<int64_t>& expert_rows);
 
+/// Seconds of a phase over the ranks.
+struct PhaseSpread {
+  double least = 0, mean = 0, most = 0;
+  double share = 0;  ///< of the mean total
+};
+PhaseSpread spread_of(const RunSummary& summary, const Phase& phase);
+
+struct KeyFigures {
+  double bits_per_token = 0;
+  int64_t computed_tokens = 0;   ///< in this attempt
+  double tokens_per_second = 0;  ///< of these, while scoring
+  double exchange_share = 0;     ///< of the ranks' decoding time: waiting for, or moving, tokens
+  double expert_imbalance = 1;   ///< tokens of the busiest expert over the mean
+  double elapsed_seconds = 0;    ///< of this attempt
+  double waiting_seconds = 0;    ///< of it a rank, on average, for others
+  double node_hours = 0;         ///< of this attempt
+  double run_seconds = 0;        ///< since the first attempt began
+};
+KeyFigures key_figures(const RunSummary& summary);
+
 std::vector<std::string> phase_table(const RunSummary& summary);
 /// Elapsed and waiting time, node-hours, memory, attempts and what they lost.
 std::vector<std::string> usage_lines(const RunSummary& summary);
@@ -51,10 +80,5 @@ std::vector<std::string> usage_lines(const RunSummary& summary);
 std::vector<std::string> advice(const RunSummary& summary);
 /// One line for machines: records, tokens, rates, shares, bits per token, usage.
 Json summary_json(const RunSummary& summary);
-/// Share of the ranks' decoding time that was spent waiting for, or moving, tokens.
-double exchange_share(const RunSummary& summary);
-
-/// A page that stands alone: plan, numbers, table, usage, notes.
-std::string report_html(const std::string& title, const std::vector<std::string>& plan, const RunSummary& summary);
 
 }  // namespace switchyard

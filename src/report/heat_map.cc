@@ -102,28 +102,33 @@ Colours colours_of(const Cells& cells, Spacing spacing) {
   return colours;
 }
 
+/// "layer 3", "experts 4–7": those that a cell stands for.
 std::string range_text(std::string_view name, int64_t first, int64_t step, int64_t end) {
   return step == 1 ? fmt::format("{} {}", name, first)
                    : fmt::format("{}s {}–{}", name, first, std::min(first + step, end) - 1);
 }
 
+/// The rows and columns of a cell: "layer 3, expert 12".
+std::string place_text(const HeatMap& map, int64_t row, int64_t row_step, int64_t column, int64_t column_step) {
+  const std::string columns = range_text(map.column_name, column, column_step, map.columns);
+  if (map.row_name.empty()) return columns;
+  return range_text(map.row_name, map.first_row + row, row_step, map.first_row + map.rows) + ", " + columns;
+}
+
 std::string draw(const HeatMap& map, const Cells& cells, const Colours& colours) {
   std::string marks = fmt::format("<rect class=\"ground\" width=\"100%\" height=\"100%\">{}</rect>", tooltip("0"));
   marks += open_stretched(static_cast<double>(cells.columns), static_cast<double>(cells.rows)) + "\n";
-  for (int64_t row = 0; row < cells.rows; ++row) {
-    const std::string row_text =
-        range_text(map.row_name, map.first_row + row * cells.row_step, cells.row_step, map.first_row + map.rows);
+  for (int64_t row = 0; row < cells.rows; ++row)
     for (int64_t column = 0; column < cells.columns; ++column) {
       const double value = cells.at(row, column);
       if (value <= 0) continue;  // the ground
-      const std::string style = std::isfinite(value) ? fmt::format("h{}", colours.level(value)) : "missing";
-      marks += fmt::format(
-          "<path class=\"{}\" d=\"M{} {}h1v1h-1\">{}</path>", style, column, row,
-          tooltip(fmt::format("{}, {}: {}", row_text,
-                              range_text(map.column_name, column * cells.column_step, cells.column_step, map.columns),
-                              std::isfinite(value) ? text(value, map.unit) : "no number")));
+      const bool finite = std::isfinite(value);
+      const std::string place =
+          place_text(map, row * cells.row_step, cells.row_step, column * cells.column_step, cells.column_step);
+      marks += fmt::format("<path class=\"{}\" d=\"M{} {}h1v1h-1\">{}</path>",
+                           finite ? fmt::format("h{}", colours.level(value)) : "missing", column, row,
+                           tooltip(fmt::format("{}: {}", place, finite ? text(value, map.unit) : "no number")));
     }
-  }
   return marks + "</svg>";
 }
 
@@ -165,18 +170,19 @@ std::string render(const HeatMap& map) {
     Plot plot{.y_downwards = true, .grid = false};
     plot.height = std::min(kTallestRow * static_cast<double>(cells.rows), kTallestMap);
     plot.x = index_axis(0, cells.columns, cells.column_step, 8);
-    plot.y = row_axis(map, cells, plot.height);
+    if (!map.row_name.empty()) plot.y = row_axis(map, cells, plot.height);
     plot.x_name = map.column_name;
     plot.y_name = map.row_name;
     plot.marks = draw(map, cells, colours);
-    const std::string largest = fmt::format(
-        "Largest: {} at {} {}, {} {} ({} times the mean of {})", text(facts.largest, map.unit), map.row_name,
-        map.first_row + facts.largest_at / map.columns, map.column_name, facts.largest_at % map.columns,
-        text(facts.largest / facts.mean, kNumber), text(facts.mean, map.unit));
-    plot.description = fmt::format("{}: {} by {}. {}", map.title, plural(map.rows, map.row_name),
-                                   plural(map.columns, map.column_name), facts.largest > 0 ? largest : "All are zero");
+    const std::string largest =
+        facts.largest == 0
+            ? "All are zero"
+            : fmt::format("Largest: {} at {} ({} times the mean of {})", text(facts.largest, map.unit),
+                          place_text(map, facts.largest_at / map.columns, 1, facts.largest_at % map.columns, 1),
+                          text(facts.largest / facts.mean, kNumber), text(facts.mean, map.unit));
+    plot.description = fmt::format("{}, {} × {}. {}", map.title, map.rows, map.columns, largest);
     figure.drawing = render(plot) + legend(colours, map.unit);
-    figure.remarks.push_back(facts.largest > 0 ? largest + "." : "All are zero.");
+    figure.remarks.push_back(largest + ".");
     add_remarks(figure, map, cells, facts);
   }
   add_remark_on_left_out(figure, std::ssize(map.values) - facts.num);

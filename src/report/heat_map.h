@@ -15,7 +15,7 @@ struct HeatMap {
   enum class Merge { mean, maximum };
 
   std::string title = {};
-  std::string row_name = {}, column_name = {};  ///< "layer", "expert"
+  std::string row_name = {}, column_name = {};  ///< "layer", "expert"; no row_name: of one row, without a number
   Unit unit = kCount;
   int64_t rows = 0, columns = 0;
   std::vector<double> values = {};    ///< [rows, columns]

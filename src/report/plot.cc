@@ -40,12 +40,14 @@ std::string render(const Plot& plot) {
     labels += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>", percent(fraction),
                           coordinate(plot.height + 4 + kLine), escaped(tick.label));
   }
-  labels += fmt::format("<text class=\"name\" x=\"{}\" y=\"{}\">{}</text>", coordinate(-gutter), coordinate(-kGap - 4),
-                        escaped(plot.y_name));
-  labels += fmt::format("<text class=\"name\" x=\"100%\" y=\"{}\" text-anchor=\"end\">{}</text>",
+  if (!plot.y_name.empty())
+    labels += fmt::format("<text x=\"{}\" y=\"{}\">{}</text>", coordinate(-gutter), coordinate(-kGap - 4),
+                          escaped(plot.y_name));
+  labels += fmt::format("<text x=\"100%\" y=\"{}\" text-anchor=\"end\">{}</text>",
                         coordinate(plot.height + 4 + 2 * kLine + 3), escaped(plot.x_name));
-  return fmt::format("<div class=\"plot\" style=\"padding-left:{}px\">\n{}{}\n{}\n{}\n</svg></div>\n",
-                     coordinate(gutter), open_svg("axes", plot.height, plot.description), grid, plot.marks, labels);
+  return fmt::format("<div class=\"plot\" style=\"padding-top:{}px;padding-left:{}px\">\n{}{}\n{}\n{}\n</svg></div>\n",
+                     plot.y_name.empty() ? 6 : 22, coordinate(gutter), open_svg("axes", plot.height, plot.description),
+                     grid, plot.marks, labels);
 }
 
 }  // namespace switchyard::report

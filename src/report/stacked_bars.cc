@@ -41,19 +41,19 @@ void reduce_parts(StackedBars& bars) {
   std::vector<size_t> kept(sums.size());
   std::iota(kept.begin(), kept.end(), size_t{0});
   std::erase_if(kept, [&](size_t p) { return sums[p] <= 0; });
-  const bool others = kept.size() > kMostParts;
-  if (others) {
+  const size_t others = kept.size() > kMostParts ? kept.size() - kMostParts + 1 : 0;
+  if (others > 0) {
     std::stable_sort(kept.begin(), kept.end(), [&](size_t a, size_t b) { return sums[a] > sums[b]; });
     kept.resize(kMostParts - 1);
     std::sort(kept.begin(), kept.end());
   }
   std::vector<std::string> parts;
   for (const size_t p : kept) parts.push_back(bars.parts[p]);
-  if (others) parts.emplace_back("other");
+  if (others > 0) parts.push_back(fmt::format("{} others", others));
   for (StackedBars::Row& row : bars.rows) {
     std::vector<double> values;
     for (const size_t p : kept) values.push_back(row.values[p]);
-    if (others) values.push_back(std::max(0.0, sum(row.values) - sum(values)));
+    if (others > 0) values.push_back(std::max(0.0, sum(row.values) - sum(values)));
     row.values = std::move(values);
   }
   bars.parts = std::move(parts);

@@ -34,6 +34,7 @@ figcaption{font-weight:600;font-size:.95rem;line-height:1.35;margin-bottom:.6rem
 .remark{margin-top:.35rem}
 .plot+.remark,.rows+.remark{margin-top:.6rem}
 .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,10.5rem),1fr));gap:1rem}
+@media (min-width:900px){.tiles{grid-template-columns:repeat(var(--columns),1fr)}}
 .tiles .card{padding:.7rem 1rem .8rem}
 .tiles dt{color:var(--soft);font-size:.82rem;line-height:1.35}
 .tiles dd:not(.remark){font-size:1.45rem;line-height:1.3;font-weight:600;letter-spacing:-.01em;font-variant-numeric:tabular-nums;margin-top:.1rem}
@@ -55,8 +56,7 @@ td:first-child{min-width:7rem}
 th.number{white-space:normal}
 svg{display:block;overflow:visible;print-color-adjust:exact;-webkit-print-color-adjust:exact}
 text{font-size:11px;fill:var(--soft);font-variant-numeric:tabular-nums}
-.plot{padding:22px 14px 40px 0}
-.plot .name{font-size:11px}
+.plot{padding:0 14px 40px 0}
 .stretched{overflow:hidden}
 .grid{stroke:var(--grid)}
 .tick{stroke:var(--edge)}

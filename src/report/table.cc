@@ -13,6 +13,7 @@ namespace switchyard::report {
 namespace {
 
 constexpr size_t kMostRows = 500;
+constexpr size_t kMostInALine = 6;  // tiles on a wide page, as many in each line
 
 /// How the numbers of a column are written.
 struct Format {
@@ -83,7 +84,9 @@ std::string render(const Table& table) {
 
 std::string render(const Tiles& tiles) {
   if (tiles.tiles.empty()) return "<p class=\"empty wide\">No data.</p>\n";
-  std::string html = "<dl class=\"tiles wide\">\n";
+  const size_t lines = (tiles.tiles.size() + kMostInALine - 1) / kMostInALine;
+  std::string html =
+      fmt::format("<dl class=\"tiles wide\" style=\"--columns:{}\">\n", (tiles.tiles.size() + lines - 1) / lines);
   for (const Tiles::Tile& tile : tiles.tiles) {
     html += fmt::format("<div class=\"card\"><dt>{}</dt><dd title=\"{}\">{}", escaped(tile.label),
                         escaped(text(tile.value, tile.unit)), escaped(short_text(tile.value, {tile.unit.kind})));

@@ -99,8 +99,9 @@ TEST(StackedBars, ColoursAreNeverTooMany) {
   const std::string html = render(bars);
   EXPECT_THAT(html, HasSubstr("<title>part 5 10.0 s</title>"));
   EXPECT_THAT(html, Not(HasSubstr("part 4")));
-  EXPECT_THAT(html,
-              HasSubstr("class=\"part c7\" x=\"93.333%\" width=\"6.667%\" height=\"100%\"><title>other 5.00 s</title>"));
+  EXPECT_THAT(
+      html,
+      HasSubstr("class=\"part c7\" x=\"93.333%\" width=\"6.667%\" height=\"100%\"><title>5 others 5.00 s</title>"));
 }
 
 TEST(StackedBars, ManyRanksBecomeMeansOfNeighbours) {
