@@ -104,8 +104,8 @@ Colours colours_of(const Cells& cells, Spacing spacing) {
 
 /// "layer 3", "experts 4–7": those that a cell stands for.
 std::string range_text(std::string_view name, int64_t first, int64_t step, int64_t end) {
-  return step == 1 ? fmt::format("{} {}", name, first)
-                   : fmt::format("{}s {}–{}", name, first, std::min(first + step, end) - 1);
+  const int64_t last = std::min(first + step, end) - 1;
+  return last == first ? fmt::format("{} {}", name, first) : fmt::format("{}s {}–{}", name, first, last);
 }
 
 /// The rows and columns of a cell: "layer 3, expert 12".
@@ -135,10 +135,10 @@ std::string draw(const HeatMap& map, const Cells& cells, const Colours& colours)
 std::string legend(const Colours& colours, Unit unit) {
   std::string out =
       fmt::format("<p class=\"ramp\"><span>{}</span><svg width=\"{}\" height=\"11\" aria-hidden=\"true\">",
-                  text(colours.low, unit), kLevels * 16);
+                  escaped(text(colours.low, unit)), kLevels * 16);
   for (int level = 0; level < kLevels; ++level)
     out += fmt::format("<rect class=\"h{}\" x=\"{}\" width=\"16\" height=\"11\"/>", level, level * 16);
-  return out + fmt::format("</svg><span>{}{}</span></p>\n", text(colours.high, unit),
+  return out + fmt::format("</svg><span>{}{}</span></p>\n", escaped(text(colours.high, unit)),
                            colours.spacing == Spacing::logarithmic ? " (logarithmic)" : "");
 }
 

@@ -74,7 +74,7 @@ text{font-size:11px;fill:var(--soft);font-variant-numeric:tabular-nums}
 @container (min-width:1100px){.from1100{display:inline}}
 .stretched path:not(.line){shape-rendering:crispEdges}
 .ground{fill:var(--ground)}
-.missing{fill:none}
+.missing{fill:var(--c7)}
 .rows{display:grid;grid-template-columns:minmax(0,min(var(--label),34%)) minmax(0,1fr) auto;gap:.4rem .75rem;align-items:center;font-size:.85rem;line-height:1.3}
 .rows svg{height:.95rem}
 .rows .scale{height:16px}

@@ -197,6 +197,18 @@ TEST(HeatMap, WhatIsTooFineIsMerged) {
   EXPECT_LT(render(test::expert_map(1000, 5000)).size(), 1'000'000);
 }
 
+TEST(HeatMap, TheLastCellMayStandForOne) {
+  const std::string html = render(HeatMap{.title = "t",
+                                          .column_name = "expert",
+                                          .unit = kShare,
+                                          .rows = 1,
+                                          .columns = 129,
+                                          .values = std::vector<double>(129, 1e-5)});
+  EXPECT_THAT(html, HasSubstr("<title>experts 126–127: &lt;0.1%</title>"));
+  EXPECT_THAT(html, HasSubstr("<title>expert 128: &lt;0.1%</title>"));
+  EXPECT_THAT(html, HasSubstr("<span>&lt;0.1%</span>")) << "the legend";
+}
+
 TEST(HeatMap, AllZero) {
   const std::string html = render(HeatMap{.title = "t", .rows = 1, .columns = 2, .values = {0, 0}});
   EXPECT_THAT(html, HasSubstr("All are zero."));
