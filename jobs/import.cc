@@ -28,6 +28,8 @@ void ImportCommand::describe(OptionSet& o) {
   o.add("max-tokens", within(&max_tokens, 2, INT32_MAX), "N", "longer documents are split");
   o.add("overlap", within(&overlap, 0, INT32_MAX), "N", "tokens of a piece that the next one repeats as context");
   o.add("max-line-bytes", within(&max_line_bytes, 1, kMaxLineBytes), "N", "longer lines of JSON are rejects");
+  o.add("max-document-bytes", within(&max_document_bytes, 1, INT64_MAX), "N",
+        "longer texts are rejects, unless the tokenizer takes them piece by piece (bytes does)");
   o.add("dry-run", &dry_run, "", "check the options and touch nothing");
 }
 

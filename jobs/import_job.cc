@@ -36,7 +36,8 @@ void check_range(std::string_view option, int64_t value, int64_t min, int64_t ma
 
 std::unique_ptr<DocumentSource> open_source(const ImportOptions& options) {
   const Tokenizer& tokenizer = find_tokenizer(options.tokenizer);
-  if (!options.text.empty()) return std::make_unique<TextSource>(options.text, tokenizer);
+  if (!options.text.empty())
+    return std::make_unique<TextSource>(options.text, tokenizer, static_cast<uint64_t>(options.max_document_bytes));
   if (!options.jsonl.empty())
     return std::make_unique<JsonlSource>(options.jsonl, tokenizer, static_cast<uint64_t>(options.max_line_bytes));
   return std::make_unique<NpySource>(options.npy[0], options.npy[1]);
@@ -140,6 +141,7 @@ void check_import_options(const ImportOptions& options) {
   check_range("--overlap", options.overlap, 0, options.max_tokens - num_bos - 1);
   check_range("--max-rejects", options.max_rejects, 0, INT64_MAX);
   check_range("--max-line-bytes", options.max_line_bytes, 1, INT64_MAX);
+  check_range("--max-document-bytes", options.max_document_bytes, 1, INT64_MAX);
   find_tokenizer(options.tokenizer);
   for (const std::string& source : sources_of(options))
     for (const std::string& written : {options.output, rejects_path_of(options)}) {

@@ -22,6 +22,7 @@ struct ImportOptions {
   int64_t bos = -1;           ///< token put before every record; -1: none
   int64_t max_rejects = 0;
   int64_t max_line_bytes = int64_t{64} << 20;
+  int64_t max_document_bytes = int64_t{256} << 20;  ///< of a text, where the tokenizer has to see it as a whole
 };
 
 struct ImportSummary {

@@ -5,7 +5,7 @@
 namespace switchyard {
 
 /// The k largest logits of each token, by value, ties to the lowest index, in descending order; their weights are
-/// softmax over all experts (`renormalise` false) or over the chosen k (true).  
+/// softmax over all experts (`renormalise` false) or over the chosen k (true).
 /// logits: [tokens, experts] f32; expert: [tokens, k] i32; weight: [tokens, k] f32
 using RouterTopKFn = void(const Stream&, ConstView logits, bool renormalise, View expert, View weight);
 namespace cpu {

@@ -24,12 +24,31 @@ std::vector<std::string> document_names(const std::vector<std::string>& paths) {
   return names;
 }
 
-TextSource::TextSource(std::vector<std::string> paths, const Tokenizer& tokenizer)
-    : paths_(std::move(paths)), names_(document_names(paths_)), tokenizer_(tokenizer) {}
+TextSource::TextSource(std::vector<std::string> paths, const Tokenizer& tokenizer, uint64_t max_document_bytes)
+    : paths_(std::move(paths)),
+      names_(document_names(paths_)),
+      tokenizer_(tokenizer),
+      max_document_bytes_(max_document_bytes) {}
 
 void TextSource::read_block() {
   block_.resize(kBlockBytes);
   file_->read(block_);
+}
+
+/// The rest of the document behind the first block. Returns why it is refused; empty: it is not.
+std::string TextSource::read_whole() {
+  std::string document;
+  while (!block_.empty()) {
+    document += block_;
+    if (document.size() > max_document_bytes_) {
+      block_.clear();
+      return fmt::format("a document of more than {} bytes, which {} has to see as a whole (--max-document-bytes)",
+                         max_document_bytes_, tokenizer_.name());
+    }
+    read_block();
+  }
+  block_ = std::move(document);
+  return {};
 }
 
 bool TextSource::next(Document& document) {
@@ -41,7 +60,10 @@ bool TextSource::next(Document& document) {
   document = {};
   document.source = paths_[next_path_];
   document.id = names_[next_path_++];
-  if (block_.empty()) document.reject = "empty: the file has no bytes";
+  if (block_.empty())
+    document.reject = "empty: the file has no bytes";
+  else if (!tokenizer_.streams())
+    document.reject = read_whole();
   return true;
 }
 
