@@ -152,6 +152,18 @@ TEST_P(SameBits, OnAnyNumberOfRanks) {
   }
 }
 
+TEST_P(SameBits, WhereverTheExpertsAre) {
+  for (const int ranks : {1, 2, 3, 4, 7})
+    for (const auto& [name, placement] : all_placements()) {
+      SCOPED_TRACE(fmt::format("{} ranks, {}", ranks, name));
+      expect_same({.operand = operand_,
+                   .num_ranks = ranks,
+                   .records_per_batch = 2,
+                   .exchange_bytes = 20'000,
+                   .placement = placement});
+    }
+}
+
 TEST_P(SameBits, InAnyBatch) {
   for (const int64_t records : {2, 3, 5, 100}) {
     SCOPED_TRACE(records);
