@@ -10,8 +10,8 @@ namespace switchyard::test {
 namespace {
 
 constexpr int kRanks = 4, kSlow = 2;
-constexpr std::chrono::milliseconds kSleep(400);
-constexpr double kLong = 0.3, kShort = 0.15;  // seconds, of a machine that does other things too
+constexpr std::chrono::milliseconds kSleep(600);
+constexpr double kLong = 0.45, kShort = 0.25;  // seconds, of a machine that does other things too
 
 /// A call in layer 1 of 2, by rank. before: of the call; experts: what they do beside their work.
 template <class Before, class During>
