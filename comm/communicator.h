@@ -69,6 +69,9 @@ class Communicator {
   /// A communicator of the ranks with the same color (≥ 0), ordered by key, then by rank.
   virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
 
+  /// Its place in the rank's pulse, for what carries rows past it (comm/watched_communicator.h).
+  virtual Watch watch() const { return {}; }
+
   /// A notice is a small number told to all other ranks without their taking part ("stop"). Values only grow: a rank
   /// sees the largest value told so far, its own included.
   virtual void post_notice(int value) = 0;

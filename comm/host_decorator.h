@@ -34,6 +34,8 @@ class HostDecorator : public Communicator {
     return host_->gather_bytes(send, root);
   }
 
+  Watch watch() const override { return host_->watch(); }
+
   void post_notice(int value) override { host_->post_notice(value); }
   int notice() override { return host_->notice(); }
   [[noreturn]] void abort(int exit_code) override {

@@ -47,14 +47,15 @@ class Patience {
 
 class NcclTransfer final : public Pending::Impl, private NcclLink::Work {
  public:
-  NcclTransfer(NcclLink& link, int rank, const Stream& stream, ConstView send, View recv, AllToAllRows rows)
+  NcclTransfer(NcclLink& link, int rank, const Stream& stream, ConstView send, View recv, AllToAllRows rows,
+               const Watch& watch)
       : link_(link),
         rank_(rank),
         send_(static_cast<const std::byte*>(send.data)),
         recv_(static_cast<std::byte*>(recv.data)),
         rows_(std::move(rows)),
         host_poll_(stream.poll),
-        pulse_(stream.pulse),
+        watch_(watch),
         num_exceptions_(std::uncaught_exceptions()) {
     use_device(link.device_index());
     ready_ = make_cuda_event();
@@ -73,7 +74,7 @@ class NcclTransfer final : public Pending::Impl, private NcclLink::Work {
   }
 
   void start() {
-    if (pulse_ != nullptr) pulse_->arrive(WaitScope::group);
+    watch_.arrive();
     link_.give(*this);
   }
 
@@ -91,9 +92,9 @@ class NcclTransfer final : public Pending::Impl, private NcclLink::Work {
   void wait() override {
     for (Patience patience; !poll(); patience.pause()) {
       if (host_poll_) host_poll_();
-      if (pulse_ != nullptr) pulse_->wait(WaitScope::group);  // so that a watchdog sees for whom
+      watch_.wait();  // so that a watchdog sees for whom
     }
-    if (pulse_ != nullptr) pulse_->leave();
+    watch_.leave();
   }
 
  private:
@@ -138,7 +139,7 @@ class NcclTransfer final : public Pending::Impl, private NcclLink::Work {
   std::byte* const recv_;
   const AllToAllRows rows_;
   std::function<void()> host_poll_;
-  Pulse* const pulse_;
+  const Watch watch_;
   const int num_exceptions_;
   CudaEvent ready_, done_;
   State state_ = State::waiting;
@@ -166,7 +167,7 @@ class NcclCommunicator final : public HostDecorator {
     const auto own = static_cast<size_t>(rank());
     SWITCHYARD_CHECK(send_rows[own] == recv_rows[own], "{} rows sent to oneself, {} expected", send_rows[own],
                      recv_rows[own]);
-    auto transfer = std::make_unique<NcclTransfer>(link_, rank(), stream, send, recv, std::move(rows));
+    auto transfer = std::make_unique<NcclTransfer>(link_, rank(), stream, send, recv, std::move(rows), watch());
     transfer->start();
     return Pending(std::move(transfer));
   }

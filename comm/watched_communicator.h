@@ -8,7 +8,8 @@
 
 namespace switchyard {
 
-/// Takes over `inner`, a communicator of the world; its splits are watched as groups. `pulse` outlives it.
+/// Takes over `inner`, a communicator of the world, and is called "world" in messages. Its splits are watched too,
+/// under names of their own: "world/1" is what the first one made. `pulse` outlives it.
 std::unique_ptr<Communicator> watch_communicator(std::unique_ptr<Communicator> inner, Pulse& pulse);
 
 }  // namespace switchyard

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "model/memory_plan.h"
+#include "model/moe_layer.h"
 
 namespace switchyard {
 namespace {
@@ -40,10 +41,9 @@ void unpack_hashes(std::span<const std::byte> bytes, std::vector<PartHash>& part
 ScoringEngine::ScoringEngine(const ModelConfig& config, const EngineOptions& options, Communicator& group,
                              std::function<void()> poll, Pulse* pulse)
     : pool_(options.threads), stream_{Device::cpu, &pool_, std::move(poll), pulse} {
-  const ExpertPlacement placement(static_cast<int>(config.num_experts), group.size());
+  const ExpertPlacement placement = ExpertPlacement::blocks(static_cast<int>(config.num_experts), group.size());
   exchange_ =
-      std::make_unique<ExpertExchange>(group, placement, config.hidden_size, static_cast<int>(config.experts_per_token),
-                                       options.operand, options.exchange_bytes, options.device);
+      make_exchange(group, exchange_shape(config, placement, options.operand, options.exchange_bytes, options.device));
   const ExchangeScratch exchange = exchange_->scratch_bytes(options.limits.part_tokens());
   if (options.device == Device::cuda) {
     device_.emplace(options.device_index,
@@ -56,7 +56,7 @@ ScoringEngine::ScoringEngine(const ModelConfig& config, const EngineOptions& opt
     loaded_ = load_model(stream_, checkpoint, table, config, options.operand, placement, group.rank());
   }
   stream_.poll = {};
-  if (group.size() > 1 && exchange_->budget_too_small())
+  if (exchange_->budget_too_small())
     log::info("--exchange-bytes {} is below the least of {}: rounds of one row per pair of ranks",
               options.exchange_bytes, exchange_->least_exchange_bytes());
   decoder_ = std::make_unique<Decoder>(stream_, loaded_.weights, *exchange_, options.limits);

@@ -30,7 +30,7 @@ class ScoringEngine {
 
   const Stream& stream() const { return stream_; }
   Arena& arena() { return *arena_; }
-  const ExpertExchange& exchange() const { return *exchange_; }
+  const Exchange& exchange() const { return *exchange_; }
   /// The exchange's counters as they are now; waits for a device that counts.
   const ExchangeCounters& exchange_counters() {
     exchange_->fetch_counters(stream_);
@@ -46,7 +46,7 @@ class ScoringEngine {
   std::optional<DeviceStream> device_;
   Stream stream_;
   LoadedModel loaded_;
-  std::unique_ptr<ExpertExchange> exchange_;
+  std::unique_ptr<Exchange> exchange_;
   std::unique_ptr<Decoder> decoder_;
   std::unique_ptr<Arena> arena_;
 };

@@ -58,7 +58,7 @@ void ScoreRun::drop_shards() const {
 /// Collective.
 RunSummary ScoreRun::summarise() {
   RunSummary summary =
-      gather_summary(world_, phases(), scorer_->counters().tokens, engine_->exchange_counters().tokens_per_expert);
+      gather_summary(world_, phases(), scorer_->counters().tokens, engine_->exchange_counters().total_per_expert());
   summary.scoring_seconds = attempt_->seconds_worked();
   summary.resumed_chunks = attempt_->num_resumed();
   summary.chunks = plan_.units.total;
@@ -106,12 +106,12 @@ void ScoreRun::report(RunSummary& summary) const {
 
 PhaseSeconds ScoreRun::phases() const {
   const ScoreCounters& c = scorer_->counters();
-  const ExchangeCounters& exchange = engine_->exchange_counters();
+  const ExchangeTimes exchange = engine_->exchange_counters().total_times();
   return {.load = load_seconds_,
           .read = c.read,
           .decode = c.decode,
-          .exchange_wait = exchange.wait_seconds,
-          .exchange_transfer = exchange.transfer_seconds,
+          .exchange_wait = exchange.wait,
+          .exchange_transfer = exchange.transfer,
           .head = c.head,
           .gather = c.gather,
           .write = write_seconds_,

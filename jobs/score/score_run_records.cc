@@ -52,15 +52,15 @@ void ScoreRun::on_step(const ChunkProgress& chunk) {
 
 std::string ScoreRun::progress_details() const {
   const double elapsed = std::max(1e-9, attempt_->seconds());
-  const ExchangeCounters& exchange = engine_->exchange_counters();
+  const ExchangeTimes exchange = engine_->exchange_counters().total_times();
   return fmt::format("{} tok/s | comm {:.0f}% | imbalance {:.2f}",
                      rate_text(static_cast<double>(scorer_->counters().group_tokens * plan_.num_groups()) / elapsed),
-                     100 * (exchange.wait_seconds + exchange.transfer_seconds) / elapsed, expert_imbalance());
+                     100 * (exchange.wait + exchange.transfer) / elapsed, expert_imbalance());
 }
 
 /// Rows of the group's most loaded rank over the mean, so far.
 double ScoreRun::expert_imbalance() const {
-  const auto& rows = engine_->exchange_counters().tokens_per_expert;
+  const std::vector<int64_t> rows = engine_->exchange_counters().total_per_expert();
   std::vector<int64_t> load(static_cast<size_t>(plan_.ep), 0);
   for (size_t expert = 0; expert < rows.size(); ++expert)
     load[static_cast<size_t>(engine_->exchange().placement().rank_of(static_cast<int>(expert)))] += rows[expert];
@@ -93,10 +93,10 @@ void ScoreRun::announce_limit(double seconds_left, int64_t chunks_left) {
 
 /// Beside the records: what this group has done since the attempt began.
 Json ScoreRun::metrics() const {
-  const ExchangeCounters& exchange = engine_->exchange_counters();
+  const ExchangeTimes exchange = engine_->exchange_counters().total_times();
   return {{"group_tokens", scorer_->counters().group_tokens},
-          {"exchange_wait", exchange.wait_seconds},
-          {"exchange_transfer", exchange.transfer_seconds}};
+          {"exchange_wait", exchange.wait},
+          {"exchange_transfer", exchange.transfer}};
 }
 
 }  // namespace switchyard

@@ -4,8 +4,9 @@
 //
 // Rank 0 prints one JSON line: the setting; per call of the slowest rank: bytes (sent to other ranks: rows, metadata
 // and results, so repeated slots on a rank count once on the way out), seconds (median call, each the slowest rank's),
-// wait and transfer seconds (means over calls). As nccl-tests define them for an all-to-all: busbw = bytes / seconds,
-// that is, what a rank's link carries; algbw = busbw · P / (P − 1), as if its own share had travelled too. GB/s, 10^9.
+// useful, wait and transfer seconds (means over calls). As nccl-tests define them for an all-to-all: busbw = bytes /
+// seconds, that is, what a rank's link carries; algbw = busbw · P / (P − 1), as if its own share had travelled too.
+// GB/s, 10^9.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,7 +19,7 @@
 
 #include "base/rng.h"
 #include "comm/mpi_communicator.h"
-#include "exchange/expert_exchange.h"
+#include "exchange/exchange.h"
 
 namespace switchyard {
 namespace {
@@ -74,23 +75,27 @@ void copying_experts(const Stream& stream, ConstView x, const GroupedRows& rows,
 }
 
 void measure(Communicator& world, const Setting& s) {
-  ExpertExchange exchange(world, ExpertPlacement(static_cast<int>(s.experts), world.size()), s.dim,
-                          static_cast<int>(s.top_k), DType::bf16, s.budget);
+  const auto exchange =
+      make_exchange(world, {.placement = ExpertPlacement::blocks(static_cast<int>(s.experts), world.size()),
+                            .dim = s.dim,
+                            .top_k = static_cast<int>(s.top_k),
+                            .dtype = DType::bf16,
+                            .exchange_bytes = s.budget});
   std::vector<int32_t> experts = uniform_experts(s, world.rank());
   Arena tensors(allocation_bytes({s.tokens, s.dim}, DType::bf16, Device::cpu) * static_cast<size_t>(s.top_k + 1) + 64);
   const View x = tensors.alloc({s.tokens, s.dim}, DType::bf16),
              y = tensors.alloc({s.tokens * s.top_k, s.dim}, DType::bf16);
   std::memset(x.data, world.rank(), x.bytes());
-  Arena scratch(exchange.scratch_bytes(s.tokens).arena_bytes);
+  Arena scratch(exchange->scratch_bytes(s.tokens).arena_bytes);
   ThreadPool pool(1);
   Stream stream;
   stream.pool = &pool;
   const auto call = [&] {
-    exchange.run(stream, scratch, x, {experts.data(), {s.tokens, s.top_k}, DType::i32}, copying_experts, y);
+    exchange->run(stream, scratch, x, {experts.data(), {s.tokens, s.top_k}, DType::i32}, 0, copying_experts, y);
   };
 
   call();  // first touch of the buffers, connections
-  const ExchangeCounters before = exchange.counters();
+  const ExchangeCounters before = exchange->counters();
   std::vector<double> seconds;
   for (int64_t i = 0; i < s.repeats; ++i) {
     world.barrier();
@@ -99,13 +104,15 @@ void measure(Communicator& world, const Setting& s) {
     const std::chrono::duration<double> mine = std::chrono::steady_clock::now() - start;
     seconds.push_back(world.all_reduce_one(mine.count(), ReduceOp::max));
   }
-  const ExchangeCounters& after = exchange.counters();
+  const ExchangeCounters& after = exchange->counters();
   const auto sum = [](const std::vector<int64_t>& v) { return std::accumulate(v.begin(), v.end(), int64_t{0}); };
   const int64_t bytes = world.all_reduce_one((sum(after.bytes_to) - sum(before.bytes_to)) / s.repeats, ReduceOp::max);
   const double calls = static_cast<double>(s.repeats);
-  const double wait = world.all_reduce_one((after.wait_seconds - before.wait_seconds) / calls, ReduceOp::max);
-  const double transfer =
-      world.all_reduce_one((after.transfer_seconds - before.transfer_seconds) / calls, ReduceOp::max);
+  const auto slowest = [&](double ExchangeTimes::*kind) {
+    return world.all_reduce_one((after.times[0].*kind - before.times[0].*kind) / calls, ReduceOp::max);
+  };
+  const double useful = slowest(&ExchangeTimes::useful), wait = slowest(&ExchangeTimes::wait),
+               transfer = slowest(&ExchangeTimes::transfer);
   if (world.rank() != 0) return;
 
   std::ranges::sort(seconds);
@@ -114,10 +121,11 @@ void measure(Communicator& world, const Setting& s) {
   const double algbw = world.size() > 1 ? busbw * world.size() / (world.size() - 1) : 0;
   fmt::print(
       "{{\"bench\":\"exchange\",\"ranks\":{},\"tokens\":{},\"dim\":{},\"top_k\":{},\"experts\":{},\"dtype\":\"bf16\","
-      "\"budget\":{},\"rounds\":{},\"bytes\":{},\"seconds\":{:.6f},\"min_seconds\":{:.6f},\"wait_seconds\":{:.6f},"
+      "\"budget\":{},\"rounds\":{},\"bytes\":{},\"seconds\":{:.6f},\"min_seconds\":{:.6f},\"useful_seconds\":{:.6f},"
+      "\"wait_seconds\":{:.6f},"
       "\"transfer_seconds\":{:.6f},\"algbw_gb_s\":{:.3f},\"busbw_gb_s\":{:.3f}}}\n",
       world.size(), s.tokens, s.dim, s.top_k, s.experts, s.budget, (after.rounds - before.rounds) / s.repeats, bytes,
-      median, seconds.front(), wait, transfer, algbw, busbw);
+      median, seconds.front(), useful, wait, transfer, algbw, busbw);
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ void measure_layer(RandomEngine& engine, int64_t tokens) {
   const OwnedTensor u =
       engine.bench().random({tokens, c.hidden_size}, DType::f32, 1, 1.732f);  // as normed: mean square 1
   OwnedTensor x = engine.bench().random({tokens, c.hidden_size}, DType::f32, 2, 1);
-  const auto run = [&] { moe_layer(stream, engine.arena(), c, w, engine.exchange(), u.view(), x.view()); };
+  const auto run = [&] { moe_layer(stream, engine.arena(), c, w, 0, engine.exchange(), u.view(), x.view()); };
 
   engine.exchange().fetch_counters(stream);
   const std::vector<int64_t> before = engine.exchange().counters().tokens_per_expert;

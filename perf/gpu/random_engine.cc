@@ -3,6 +3,7 @@
 #include "base/rng.h"
 #include "base/stopwatch.h"
 #include "model/memory_plan.h"
+#include "model/moe_layer.h"
 #include "model/random_model.h"
 
 namespace switchyard::bench {
@@ -11,14 +12,13 @@ namespace {
 
 constexpr int64_t kExchangeBytes = 1 << 20;  // nobody to exchange with
 
+ExchangeShape shape_alone(const ModelConfig& c, DType operand) {
+  return exchange_shape(c, ExpertPlacement::blocks(static_cast<int>(c.num_experts), 1), operand, kExchangeBytes,
+                        Device::cuda);
+}
+
 ExchangeScratch scratch_alone(const ModelConfig& c, DType operand, const DecoderLimits& limits) {
-  const ExchangeShape shape{ExpertPlacement(static_cast<int>(c.num_experts), 1),
-                            c.hidden_size,
-                            static_cast<int>(c.experts_per_token),
-                            operand,
-                            Device::cuda,
-                            kExchangeBytes};
-  return exchange_scratch(shape, 0, limits.part_tokens());
+  return exchange_scratch(shape_alone(c, operand), static_cast<int>(c.num_experts), limits.part_tokens());
 }
 
 }  // namespace
@@ -27,14 +27,13 @@ RandomEngine::RandomEngine(const ModelConfig& config, DType operand, const Decod
     : config_(config),
       bench_(device_workspace_bytes(config, operand, limits, scratch_alone(config, operand, limits).max_entries)),
       alone_(make_self_communicator()),
-      exchange_(*alone_, ExpertPlacement(static_cast<int>(config.num_experts), 1), config.hidden_size,
-                static_cast<int>(config.experts_per_token), operand, kExchangeBytes, Device::cuda) {
+      exchange_(make_exchange(*alone_, shape_alone(config, operand))) {
   bench_.ceilings();  // while there is memory for it
   {
     const Stopwatch watch(seconds_to_make_);
-    loaded_ = random_model(stream(), config, operand, exchange_.placement(), 0);
+    loaded_ = random_model(stream(), config, operand, exchange_->placement(), 0);
   }
-  decoder_ = std::make_unique<Decoder>(stream(), loaded_.weights, exchange_, limits);
+  decoder_ = std::make_unique<Decoder>(stream(), loaded_.weights, *exchange_, limits);
   const size_t exchange_bytes = scratch_alone(config, operand, limits).arena_bytes;
   arena_ = std::make_unique<Arena>(Decoder::arena_bytes(config, operand, limits, exchange_bytes, Device::cuda),
                                    Device::cuda);

@@ -16,7 +16,7 @@ class RandomEngine {
   Bench& bench() { return bench_; }
   const Stream& stream() const { return bench_.stream(); }
   const ModelWeights& weights() const { return loaded_.weights; }
-  ExpertExchange& exchange() { return exchange_; }
+  Exchange& exchange() { return *exchange_; }
   Arena& arena() { return *arena_; }
   double seconds_to_make() const { return seconds_to_make_; }
 
@@ -28,7 +28,7 @@ class RandomEngine {
   ModelConfig config_;
   Bench bench_;
   std::unique_ptr<Communicator> alone_;
-  ExpertExchange exchange_;
+  std::unique_ptr<Exchange> exchange_;
   double seconds_to_make_ = 0;
   LoadedModel loaded_;
   std::unique_ptr<Decoder> decoder_;

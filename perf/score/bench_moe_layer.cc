@@ -17,6 +17,7 @@ constexpr int64_t kTokens = 8192;
 
 ModelConfig layer_config() {
   ModelConfig c;
+  c.num_layers = 1;
   c.hidden_size = 1024;
   c.num_experts = 128;
   c.experts_per_token = 4;
@@ -53,10 +54,10 @@ void moe_layer_8192_tokens(benchmark::State& state, DType operand) {
   const OwnedTensor u = random_tensor({kTokens, c.hidden_size}, 2.0f, 3);
   OwnedTensor x = random_tensor({kTokens, c.hidden_size}, 2.0f, 4);
   const auto group = make_self_communicator();
-  ExpertExchange exchange(*group, ExpertPlacement(128, 1), c.hidden_size, 4, operand, 1 << 20);
-  Arena arena(moe_layer_bytes(c, operand, kTokens, exchange.scratch_bytes(kTokens).arena_bytes));
+  const auto exchange = make_exchange(*group, exchange_shape(c, ExpertPlacement::blocks(128, 1), operand, 1 << 20));
+  Arena arena(moe_layer_bytes(c, operand, kTokens, exchange->scratch_bytes(kTokens).arena_bytes));
 
-  const auto run = [&] { moe_layer(stream, arena, c, w, exchange, u.view(), x.view()); };
+  const auto run = [&] { moe_layer(stream, arena, c, w, 0, *exchange, u.view(), x.view()); };
   run();
   double best = 1e30, ceiling = ceiling_gflops(stream, operand);
   for (auto _ : state) {

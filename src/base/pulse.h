@@ -1,14 +1,15 @@
 // What a rank is doing, as its watchdog thread sees it. The main thread writes, any thread reads.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace switchyard {
-
-/// The communicators that a rank may wait in: each has its own sequence of operations, the same on all its ranks.
-enum class WaitScope : uint8_t { world, group };
 
 class Pulse {
  public:
@@ -25,19 +26,21 @@ class Pulse {
   /// "I am getting on": any step that cannot wait for another rank.
   void beat() { ++beats_; }
 
-  /// A communicator's ranks, of the world: [first_rank, first_rank + num_ranks).
-  void members(WaitScope scope, int first_rank, int num_ranks) {
-    at(scope).first_rank = first_rank;
-    at(scope).num_ranks = num_ranks;
+  /// A communicator that this rank may wait in; returns its id. Each has its own sequence of operations, the same on
+  /// all its ranks. name: unlike those of the rank's other ones, the same on all its ranks; ranks: of the world.
+  int add_communicator(std::string name, std::vector<int> ranks) {
+    const std::lock_guard lock(mutex_);
+    communicators_.emplace_back(std::move(name), std::move(ranks));
+    return static_cast<int>(communicators_.size()) - 1;
   }
   /// This rank has come to the communicator's next operation.
-  void arrive(WaitScope scope) {
-    ++at(scope).sequence;
+  void arrive(int id) {
+    ++communicators_[static_cast<size_t>(id)].sequence;  // only this thread adds communicators
     beat();
   }
-  void wait(WaitScope scope) { waiting_ = static_cast<int>(scope); }
-  void leave() {
-    waiting_ = -1;
+  void wait(int id) { waiting_ = id; }
+  void leave(int id) {
+    waiting_.compare_exchange_strong(id, -1);  // else another one is waited in
     beat();
   }
 
@@ -58,13 +61,17 @@ class Pulse {
   };
 
   struct Reading {
+    struct Communicator {
+      std::string name;
+      int64_t sequence = 0;  ///< operations come to
+    };
     uint64_t beats = 0;
     bool unhurried = false;
     const char* phase = "";
-    int layer = -1;                        ///< -1: in none
-    int waiting = -1;                      ///< a WaitScope, or -1: not waiting for other ranks
-    std::array<int64_t, 2> sequence = {};  ///< operations come to, by scope
-    std::array<int, 2> first_rank = {}, num_ranks = {};
+    int layer = -1;                           ///< -1: in none
+    int waiting = -1;                         ///< the communicator waited in, or -1: not waiting for other ranks
+    std::vector<int> waits_with;              ///< its ranks, of the world
+    std::vector<Communicator> communicators;  ///< by id
   };
   Reading read() const {
     Reading r;
@@ -73,26 +80,47 @@ class Pulse {
     r.phase = phase_;
     r.layer = layer_;
     r.waiting = waiting_;
-    for (size_t s = 0; s < scopes_.size(); ++s) {
-      r.sequence[s] = scopes_[s].sequence;
-      r.first_rank[s] = scopes_[s].first_rank;
-      r.num_ranks[s] = scopes_[s].num_ranks;
-    }
+    const std::lock_guard lock(mutex_);
+    for (const Communicator& c : communicators_) r.communicators.push_back({c.name, c.sequence});
+    if (r.waiting >= 0) r.waits_with = communicators_[static_cast<size_t>(r.waiting)].ranks;
     return r;
   }
 
  private:
-  struct Scope {
+  struct Communicator {
+    Communicator(std::string the_name, std::vector<int> the_ranks)
+        : name(std::move(the_name)), ranks(std::move(the_ranks)) {}
+    const std::string name;
+    const std::vector<int> ranks;
     std::atomic<int64_t> sequence{0};
-    std::atomic<int> first_rank{0}, num_ranks{1};
   };
-  Scope& at(WaitScope scope) { return scopes_[static_cast<size_t>(scope)]; }
 
   std::atomic<uint64_t> beats_{0};
   std::atomic<bool> unhurried_{false};
   std::atomic<const char*> phase_{"start"};
   std::atomic<int> layer_{-1}, waiting_{-1};
-  std::array<Scope, 2> scopes_;
+  mutable std::mutex mutex_;  // for add_communicator() and read() alone: what is there stays in its place
+  std::deque<Communicator> communicators_;
+};
+
+/// A communicator's place in the pulse of a watched rank; of any other one it does nothing.
+class Watch {
+ public:
+  Watch() = default;
+  Watch(Pulse& pulse, int id) : pulse_(&pulse), id_(id) {}
+  void arrive() const {
+    if (pulse_ != nullptr) pulse_->arrive(id_);
+  }
+  void wait() const {
+    if (pulse_ != nullptr) pulse_->wait(id_);
+  }
+  void leave() const {
+    if (pulse_ != nullptr) pulse_->leave(id_);
+  }
+
+ private:
+  Pulse* pulse_ = nullptr;
+  int id_ = -1;
 };
 
 }  // namespace switchyard

@@ -1,24 +1,26 @@
 #include "exchange/exchange_round.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 
-#include "exchange/expert_exchange.h"
+#include "base/stopwatch.h"
 #include "kernels/routing/permute.h"
 
 namespace switchyard {
 namespace {
 
-/// Waits, and counts the time.
-void wait_for(Pending& pending, ExchangeCounters& counters) {
-  const auto start = std::chrono::steady_clock::now();
-  pending.wait();
-  counters.transfer_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+/// Waits for the message that goes ahead, then for the rows.
+void wait_for(Pending& ahead, Pending& rows, ExchangeTimes& times) {
+  {
+    const Stopwatch stopwatch(times.wait);
+    ahead.wait();
+  }
+  const Stopwatch stopwatch(times.transfer);
+  rows.wait();
 }
 
-void count_bytes(std::span<const int64_t> rows_to, size_t row_bytes, ExchangeCounters& counters) {
-  for (size_t r = 0; r < rows_to.size(); ++r) counters.bytes_to[r] += rows_to[r] * static_cast<int64_t>(row_bytes);
+void count_bytes(std::span<const int64_t> rows_to, size_t row_bytes, std::vector<int64_t>& bytes_to) {
+  for (size_t r = 0; r < rows_to.size(); ++r) bytes_to[r] += rows_to[r] * static_cast<int64_t>(row_bytes);
 }
 
 std::vector<View> alloc_buffers(Arena& arena, const Shape& shape, DType dtype, int count) {
@@ -38,6 +40,23 @@ int64_t total(std::span<const int64_t> counts) {
 
 }  // namespace
 
+Routes::Routes(const ExpertPlacement& where, int rank, ConstView chosen)
+    : placement(where), expert_of(chosen), plan(plan_routes(chosen, where, rank)) {}
+
+/// The whole matrix, so that all ranks know the number of rounds.
+void Routes::exchange_counts(Communicator& group) {
+  const int num_ranks = group.size();
+  std::vector<int32_t> mine;
+  mine.reserve(static_cast<size_t>(num_ranks));
+  for (int r = 0; r < num_ranks; ++r) mine.push_back(static_cast<int32_t>(plan.rows_to(r)));
+  row_counts.resize(mine.size() * mine.size());
+  group.all_gather({mine.data(), {1, num_ranks}, DType::i32}, {row_counts.data(), {num_ranks, num_ranks}, DType::i32});
+}
+
+int64_t Routes::most_rows() const {
+  return std::ranges::max(row_counts);
+}
+
 size_t RoundLayout::buffer_bytes() const {
   const auto num = static_cast<size_t>(num_buffers);
   return (1 + num) * (allocation_bytes(rows(), dtype, device) + allocation_bytes(results(), dtype, device));
@@ -52,13 +71,14 @@ size_t RoundLayout::list_bytes(int num_local_experts) const {
 size_t RoundLayout::host_bytes(int num_local_experts) const {
   const int64_t metadata = 2 * num_rows() * top_k;
   const int64_t lists = num_rows() + 3 * num_results();  // tokens_, input_row and output_row, y_rows_
-  const int64_t tables = 4 * int64_t{num_ranks} + 2 * (int64_t{num_local_experts} + 1);
-  return static_cast<size_t>(metadata + lists) * sizeof(int32_t) + static_cast<size_t>(tables) * sizeof(int64_t) +
-         2 * static_cast<size_t>(num_buffers) * sizeof(View);
+  const int64_t notices = 2 * int64_t{num_ranks};
+  const int64_t tables = 6 * int64_t{num_ranks} + 2 * (int64_t{num_local_experts} + 1);
+  return static_cast<size_t>(metadata + lists + notices) * sizeof(int32_t) +
+         static_cast<size_t>(tables) * sizeof(int64_t) + 2 * static_cast<size_t>(num_buffers) * sizeof(View);
 }
 
-Dispatch::Dispatch(ExchangeCall& call, const RoundLayout& layout, Arena& arena)
-    : call_(call),
+Dispatch::Dispatch(const Trip& trip, const RoundLayout& layout, Arena& arena)
+    : trip_(trip),
       layout_(layout),
       arena_(arena),
       send_(arena.alloc(layout.rows(), layout.dtype)),
@@ -71,11 +91,11 @@ Dispatch::Dispatch(ExchangeCall& call, const RoundLayout& layout, Arena& arena)
   tokens_.reserve(static_cast<size_t>(layout.num_rows()));
   work_.input_row.reserve(static_cast<size_t>(layout.num_results()));
   work_.output_row.reserve(static_cast<size_t>(layout.num_results()));
-  work_.offsets.resize(static_cast<size_t>(call.placement->count(call.group->rank())) + 1);
+  work_.offsets.resize(static_cast<size_t>(trip.routes.placement.count(trip.group.rank())) + 1);
 }
 
 int64_t Dispatch::rows_from(int rank, int64_t round) const {
-  const int64_t left = call_.rows_between(rank, call_.group->rank()) - round * layout_.rows_per_pair;
+  const int64_t left = trip_.routes.rows_between(rank, trip_.group.rank()) - round * layout_.rows_per_pair;
   return std::clamp<int64_t>(left, 0, layout_.rows_per_pair);
 }
 
@@ -87,27 +107,27 @@ void Dispatch::start(const Stream& stream, int64_t round) {
   tokens_.clear();
   int32_t* metadata_end = send_metadata_.data();
   for (int r = 0; r < layout_.num_ranks; ++r) {
-    const auto some = call_.plan.tokens_to(r, round * layout_.rows_per_pair, layout_.rows_per_pair);
+    const auto some = trip_.routes.plan.tokens_to(r, round * layout_.rows_per_pair, layout_.rows_per_pair);
     rows_to_[static_cast<size_t>(r)] = std::ssize(some);
     rows_from_[static_cast<size_t>(r)] = rows_from(r, round);
     tokens_.insert(tokens_.end(), some.begin(), some.end());
     for (const int32_t token : some)
-      for (int slot = 0; slot < layout_.top_k; ++slot) *metadata_end++ = call_.expert_on(r, token, slot);
+      for (int slot = 0; slot < layout_.top_k; ++slot) *metadata_end++ = trip_.routes.expert_on(r, token, slot);
   }
   const int64_t num_sent = std::ssize(tokens_), num_received = total(rows_from_);
   const View rows = send_.slice(0, num_sent);
   if (num_sent > 0) {
     const ArenaScope scope(arena_);
-    gather_rows(stream, call_.x, on_device(stream, arena_, view_of(std::span<const int32_t>(tokens_))), rows);
+    gather_rows(stream, trip_.x, on_device(stream, arena_, view_of(std::span<const int32_t>(tokens_))), rows);
   }
 
-  pending_metadata_ = call_.group->start_all_to_all_v(stream, metadata(send_metadata_, num_sent), rows_to_,
-                                                      metadata(received_metadata_, num_received), rows_from_);
-  pending_rows_ = call_.group->start_all_to_all_v(stream, rows, rows_to_,
-                                                  buffer_of(received_, round).slice(0, num_received), rows_from_);
+  pending_metadata_ = trip_.group.start_all_to_all_v(stream, metadata(send_metadata_, num_sent), rows_to_,
+                                                     metadata(received_metadata_, num_received), rows_from_);
+  pending_rows_ = trip_.group.start_all_to_all_v(stream, rows, rows_to_,
+                                                 buffer_of(received_, round).slice(0, num_received), rows_from_);
   const size_t bytes_each =
       static_cast<size_t>(layout_.dim) * size_of(layout_.dtype) + static_cast<size_t>(layout_.top_k) * sizeof(int32_t);
-  count_bytes(rows_to_, bytes_each, *call_.counters);
+  count_bytes(rows_to_, bytes_each, trip_.bytes_to);
 }
 
 void Dispatch::poll() {
@@ -116,8 +136,7 @@ void Dispatch::poll() {
 }
 
 void Dispatch::finish(int64_t round) {
-  wait_for(pending_metadata_, *call_.counters);
-  wait_for(pending_rows_, *call_.counters);
+  wait_for(pending_metadata_, pending_rows_, trip_.times);
   received_rows_ = buffer_of(received_, round).slice(0, total(rows_from_));
   group_by_expert();
 }
@@ -161,13 +180,16 @@ void Dispatch::group_by_expert() {
     }
 }
 
-Return::Return(ExchangeCall& call, const RoundLayout& layout, Arena& arena)
-    : call_(call),
+Return::Return(const Trip& trip, const RoundLayout& layout, Arena& arena)
+    : trip_(trip),
       layout_(layout),
       arena_(arena),
       results_(alloc_buffers(arena, layout.results(), layout.dtype, layout.num_buffers)),
       returned_(arena.alloc(layout.results(), layout.dtype)),
-      results_from_(static_cast<size_t>(layout.num_ranks)) {
+      results_from_(static_cast<size_t>(layout.num_ranks)),
+      announced_(2 * results_from_.size()),
+      notices_to_(results_from_.size()),
+      notices_from_(results_from_.size()) {
   y_rows_.reserve(static_cast<size_t>(layout.num_results()));
 }
 
@@ -179,22 +201,40 @@ void Return::start(const Stream& stream, int64_t round, const Dispatch& dispatch
   y_rows_.clear();
   for (int r = 0; r < layout_.num_ranks; ++r) {
     const int64_t before = std::ssize(y_rows_);
-    for (const int32_t token : call_.plan.tokens_to(r, round * layout_.rows_per_pair, layout_.rows_per_pair))
+    for (const int32_t token : trip_.routes.plan.tokens_to(r, round * layout_.rows_per_pair, layout_.rows_per_pair))
       for (int slot = 0; slot < layout_.top_k; ++slot)
-        if (call_.expert_on(r, token, slot) >= 0) y_rows_.push_back(token * layout_.top_k + slot);
+        if (trip_.routes.expert_on(r, token, slot) >= 0) y_rows_.push_back(token * layout_.top_k + slot);
     results_from_[static_cast<size_t>(r)] = std::ssize(y_rows_) - before;
   }
-  pending_ = call_.group->start_all_to_all_v(stream, results(round, dispatch.num_results()), dispatch.results_to(),
-                                             returned_.slice(0, std::ssize(y_rows_)), results_from_);
-  count_bytes(dispatch.results_to(), static_cast<size_t>(layout_.dim) * size_of(layout_.dtype), *call_.counters);
+  announce(stream, dispatch.results_to());
+  pending_results_ =
+      trip_.group.start_all_to_all_v(stream, results(round, dispatch.num_results()), dispatch.results_to(),
+                                     returned_.slice(0, std::ssize(y_rows_)), results_from_);
+  count_bytes(dispatch.results_to(), static_cast<size_t>(layout_.dim) * size_of(layout_.dtype), trip_.bytes_to);
+}
+
+/// Tells the ranks that get results that these have been sent.
+void Return::announce(const Stream& stream, std::span<const int64_t> results_to) {
+  const auto is_any = [](int64_t rows) { return int64_t{rows > 0}; };
+  std::ranges::transform(results_to, notices_to_.begin(), is_any);
+  std::ranges::transform(results_from_, notices_from_.begin(), is_any);
+  const int64_t num_ranks = layout_.num_ranks;
+  const View rows{announced_.data(), {2 * num_ranks, 1}, DType::i32, Device::cpu};
+  pending_notice_ = trip_.group.start_all_to_all_v(stream, rows.slice(0, total(notices_to_)), notices_to_,
+                                                   rows.slice(num_ranks, total(notices_from_)), notices_from_);
+}
+
+void Return::poll() {
+  pending_notice_.poll();
+  pending_results_.poll();
 }
 
 void Return::finish(const Stream& stream) {
-  wait_for(pending_, *call_.counters);
+  wait_for(pending_notice_, pending_results_, trip_.times);
   if (y_rows_.empty()) return;
   const ArenaScope scope(arena_);
   scatter_rows(stream, returned_.slice(0, std::ssize(y_rows_)),
-               on_device(stream, arena_, view_of(std::span<const int32_t>(y_rows_))), call_.y);
+               on_device(stream, arena_, view_of(std::span<const int32_t>(y_rows_))), trip_.y);
   y_rows_.clear();
 }
 

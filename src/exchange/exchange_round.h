@@ -1,5 +1,6 @@
 // The two journeys of a round: rows out to the ranks of their experts, results back. Each is started, travels while
-// experts compute, and is finished; a stage has the buffers that this overlap needs:
+// experts compute, and is finished. A small message goes ahead of the rows: what is waited for until it is there is
+// that others have not sent yet, from then on it is the transfer. A stage has the buffers that this overlap needs:
 //
 //   dispatch i + 1 travels    received ×2 (round i is being read)        send ×1 (round i has arrived)
 //   experts of round i write  results ×2 (round i − 1 is travelling)     returned ×1 (round i − 1 ends before i starts)
@@ -10,13 +11,12 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "exchange/exchange.h"
 #include "exchange/route_plan.h"
 
 namespace switchyard {
 
-struct ExchangeCounters;
-
-/// Sizes of the buffers of a call's rounds: the one place for who allocates and who predicts.
+/// Sizes of the buffers of a flight's rounds: the one place for who allocates and who predicts.
 struct RoundLayout {
   int num_ranks;
   int64_t dim;
@@ -36,33 +36,43 @@ struct RoundLayout {
   size_t host_bytes(int num_local_experts) const;
 };
 
-/// What the stages of one call share.
-struct ExchangeCall {
-  Communicator* group = nullptr;
-  const ExpertPlacement* placement = nullptr;
-  ExchangeCounters* counters = nullptr;
-  ConstView x;
+/// Who needs what, as all ranks of the group know it.
+struct Routes {
+  const ExpertPlacement& placement;
   ConstView expert_of;  ///< on the host
-  View y;
   RoutePlan plan;
-  std::vector<int32_t>
-      row_counts;  ///< [ranks, ranks]: rows that rank (first) sends to rank (second), all rounds together
+  std::vector<int32_t> row_counts;  ///< [ranks, ranks]: rows that rank (first) sends to rank (second)
 
-  int64_t rows_between(int from, int to) const {
-    return row_counts[static_cast<size_t>(from) * static_cast<size_t>(group->size()) + static_cast<size_t>(to)];
+  Routes(const ExpertPlacement& placement, int rank, ConstView expert_of);
+  /// Of all ranks; waits for the last one.
+  void exchange_counts(Communicator& group);
+
+  int32_t rows_between(int from, int to) const {
+    return row_counts[static_cast<size_t>(from) * static_cast<size_t>(placement.num_ranks()) + static_cast<size_t>(to)];
   }
-  /// The expert of a (token, slot), counted on `rank`; −1 when it lives elsewhere.
+  int64_t most_rows() const;  ///< between any two ranks
+  /// The expert of a (token, slot) by its local index on `rank`; −1 when it lives elsewhere.
   int32_t expert_on(int rank, int32_t token, int slot) const {
     const int expert = expert_of.as<int32_t>()[int64_t{token} * expert_of.shape[1] + slot];
-    return placement->rank_of(expert) == rank ? expert - placement->first(rank) : -1;
+    return placement.rank_of(expert) == rank ? placement.local_index(expert) : -1;
   }
+};
+
+/// What the stages of one flight share.
+struct Trip {
+  Communicator& group;
+  const Routes& routes;
+  ConstView x;
+  View y;
+  std::vector<int64_t>& bytes_to;
+  ExchangeTimes& times;
 };
 
 /// Rows to their experts, and with each row its metadata: [k] the receiver's experts for its slots, −1 for those
 /// elsewhere.
 class Dispatch {
  public:
-  Dispatch(ExchangeCall& call, const RoundLayout& layout, Arena& arena);
+  Dispatch(const Trip& trip, const RoundLayout& layout, Arena& arena);
   void start(const Stream& stream, int64_t round);
   void poll();
   /// Waits, then describes the round below; valid until the next finish().
@@ -80,7 +90,7 @@ class Dispatch {
   View metadata(std::vector<int32_t>& numbers, int64_t rows) const;
   void group_by_expert();
 
-  ExchangeCall& call_;
+  const Trip trip_;
   const RoundLayout layout_;
   Arena& arena_;
   View send_;
@@ -96,24 +106,28 @@ class Dispatch {
 /// Results to the tokens' owners.
 class Return {
  public:
-  Return(ExchangeCall& call, const RoundLayout& layout, Arena& arena);
+  Return(const Trip& trip, const RoundLayout& layout, Arena& arena);
   /// Where the experts of a round write.
   View results(int64_t round, int64_t count) const;
   /// After finish() of the round before.
   void start(const Stream& stream, int64_t round, const Dispatch& dispatch);
-  void poll() { pending_.poll(); }
+  void poll();
   /// Waits and puts the results in their rows of y. Nothing when none was started.
   void finish(const Stream& stream);
 
  private:
-  ExchangeCall& call_;
+  void announce(const Stream& stream, std::span<const int64_t> results_to);
+
+  const Trip trip_;
   const RoundLayout layout_;
   Arena& arena_;
   std::vector<View> results_;  // [num_buffers]
   View returned_;
   std::vector<int32_t> y_rows_;
   std::vector<int64_t> results_from_;  // [ranks]
-  Pending pending_;
+  std::vector<int32_t> announced_;     // [2 · ranks] a row goes ahead of the results to and from each rank
+  std::vector<int64_t> notices_to_, notices_from_;  // [ranks] 1 where there are results
+  Pending pending_notice_, pending_results_;        // last: they end before what they use
 };
 
 }  // namespace switchyard

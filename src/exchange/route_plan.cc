@@ -55,8 +55,7 @@ RoutePlan plan_routes(ConstView expert_of, const ExpertPlacement& placement, int
   SWITCHYARD_CHECK(expert_of.elements() <= std::numeric_limits<int32_t>::max(),
                    "{} (token, slot) pairs in one exchange", expert_of.elements());
   const auto top_k = static_cast<int32_t>(expert_of.shape[1]);
-  const int first_local = placement.first(rank);
-  const auto local_begin = static_cast<size_t>(first_local), num_local = static_cast<size_t>(placement.count(rank));
+  const std::span<const int> local_experts = placement.experts_of(rank);
 
   RoutePlan plan;
   plan.tokens_per_expert.resize(static_cast<size_t>(placement.num_experts()));
@@ -67,9 +66,9 @@ RoutePlan plan_routes(ConstView expert_of, const ExpertPlacement& placement, int
   });
   std::partial_sum(plan.offsets.begin(), plan.offsets.end(), plan.offsets.begin());
   plan.tokens.resize(static_cast<size_t>(plan.offsets.back()));
-  plan.local.offsets.resize(num_local + 1);
-  const auto local_counts = std::span(plan.tokens_per_expert).subspan(local_begin, num_local);
-  std::partial_sum(local_counts.begin(), local_counts.end(), plan.local.offsets.begin() + 1);
+  plan.local.offsets.resize(local_experts.size() + 1);
+  for (size_t i = 0; i < local_experts.size(); ++i)
+    plan.local.offsets[i + 1] = plan.local.offsets[i] + plan.tokens_per_expert[static_cast<size_t>(local_experts[i])];
   plan.local.input_row.resize(static_cast<size_t>(plan.local.offsets.back()));
   plan.local.output_row.resize(plan.local.input_row.size());
 
@@ -77,7 +76,8 @@ RoutePlan plan_routes(ConstView expert_of, const ExpertPlacement& placement, int
   for_each_assignment(expert_of, placement,
                       [&](int32_t token, int32_t slot, int32_t expert, int to, bool first_on_rank) {
                         if (to == rank) {
-                          const auto i = static_cast<size_t>(next_local[static_cast<size_t>(expert - first_local)]++);
+                          const auto group = static_cast<size_t>(placement.local_index(expert));
+                          const auto i = static_cast<size_t>(next_local[group]++);
                           plan.local.input_row[i] = token;
                           plan.local.output_row[i] = token * top_k + slot;
                         } else if (first_on_rank) {
@@ -87,8 +87,8 @@ RoutePlan plan_routes(ConstView expert_of, const ExpertPlacement& placement, int
   return plan;
 }
 
-size_t route_plan_bytes(int64_t num_tokens, int top_k, const ExpertPlacement& placement, int rank) {
-  const int num_ranks = placement.num_ranks(), num_experts = placement.num_experts(), num_local = placement.count(rank);
+size_t route_plan_bytes(int64_t num_tokens, int top_k, const ExpertPlacement& placement, int num_local) {
+  const int num_ranks = placement.num_ranks(), num_experts = placement.num_experts();
   // A local slot takes two numbers, another rank at most one: most when as many slots as possible are local.
   const int local_slots = std::min(top_k, num_local);
   const int remote_rows = std::min(top_k - local_slots, num_ranks - 1);

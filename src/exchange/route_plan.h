@@ -24,7 +24,8 @@ struct OwnedGroupedRows {
 struct RoutePlan {
   std::vector<int64_t> offsets;  ///< [ranks + 1]: rank r is sent tokens[offsets[r] … offsets[r+1])
   std::vector<int32_t> tokens;   ///< ascending for each rank, each token once for each; none for this rank
-  OwnedGroupedRows local;        ///< what this rank's own experts do: row t to row t·k + j, groups in ascending t
+  OwnedGroupedRows local;  ///< what this rank's own experts do, a group each by local index: row t to row t·k + j,
+                           ///< in ascending t
   std::vector<int64_t> tokens_per_expert;  ///< [experts] (token, slot) assignments
 
   int64_t rows_to(int rank) const {
@@ -38,7 +39,8 @@ struct RoutePlan {
 /// expert_of: [tokens, k] i32, the experts of a token distinct; tokens · k < 2^31.
 RoutePlan plan_routes(ConstView expert_of, const ExpertPlacement& placement, int rank);
 
-/// Bytes of the plan of `num_tokens` tokens, in the worst case, and of what making it takes.
-size_t route_plan_bytes(int64_t num_tokens, int top_k, const ExpertPlacement& placement, int rank);
+/// Bytes of the plan of `num_tokens` tokens, in the worst case, and of what making it takes, on a rank that hosts
+/// `num_local` experts; never fewer for more of these.
+size_t route_plan_bytes(int64_t num_tokens, int top_k, const ExpertPlacement& placement, int num_local);
 
 }  // namespace switchyard

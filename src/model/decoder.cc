@@ -13,8 +13,7 @@
 
 namespace switchyard {
 
-Decoder::Decoder(const Stream& stream, const ModelWeights& weights, ExpertExchange& exchange,
-                 const DecoderLimits& limits)
+Decoder::Decoder(const Stream& stream, const ModelWeights& weights, Exchange& exchange, const DecoderLimits& limits)
     : weights_(weights),
       exchange_(exchange),
       limits_(limits),
@@ -72,7 +71,7 @@ View Decoder::forward(const Stream& stream, Arena& arena, const Batch& batch) co
     for (MicroBatch& part : parts) {
       part.finish();
       part.attend(polling, layer.attention);
-      part.route(polling, layer);
+      part.route(polling, layer, static_cast<int>(i));
       for (MicroBatch& other : parts)
         if (&other != &part) other.finish();
       part.begin();

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/stream.h"
-#include "exchange/expert_exchange.h"
+#include "exchange/exchange.h"
 #include "model/batch.h"
 #include "model/weights.h"
 
@@ -33,7 +33,7 @@ class Decoder {
  public:
   /// The ranks of the exchange's group share the experts; all of them call forward() together, with or without tokens.
   /// stream: of the weights' device, which all later streams must be of.
-  Decoder(const Stream& stream, const ModelWeights& weights, ExpertExchange& exchange, const DecoderLimits& limits);
+  Decoder(const Stream& stream, const ModelWeights& weights, Exchange& exchange, const DecoderLimits& limits);
 
   /// Final-norm states [tokens, d] f32, in the arena until its release.
   View forward(const Stream& stream, Arena& arena, const Batch& batch) const;
@@ -54,7 +54,7 @@ class Decoder {
   size_t part_bytes(int64_t tokens, Device device) const;
 
   const ModelWeights& weights_;
-  ExpertExchange& exchange_;
+  Exchange& exchange_;
   const DecoderLimits limits_;
   OwnedTensor cos_sin_;  ///< [max_record, head_dim]
 };

@@ -130,8 +130,10 @@ class Loader {
     add([&](Scratch& s) { w.attention.o = matrix(parts.attention.o, operand_, s); });
     if (!parts.experts.empty()) {
       add([&](Scratch& s) { w.router = matrix(parts.router, DType::f32, s); });
-      const auto first = static_cast<size_t>(placement.first(rank)), count = static_cast<size_t>(placement.count(rank));
-      plan_ffns(std::span(parts.experts).subspan(first, count), w.experts);
+      const std::span<const int> experts = placement.experts_of(rank);
+      w.experts.resize(experts.size());
+      for (size_t i = 0; i < experts.size(); ++i)
+        plan_ffn(parts.experts[static_cast<size_t>(experts[i])], w.experts[i]);
     }
     plan_ffns(parts.shared, w.shared);
     plan_ffns(parts.dense, w.dense);
@@ -139,13 +141,15 @@ class Loader {
 
   void plan_ffns(std::span<const FfnParts> parts, std::vector<FfnWeights>& out) {
     out.resize(parts.size());
-    for (size_t i = 0; i < parts.size(); ++i)
-      add([this, &part = parts[i], &w = out[i]](Scratch& s) {
-        w.gate_up =
-            PackedMatrix::pack(stream_, part.is_fused() ? whole(part.gate_up, s) : stacked(part.gate, part.up, s),
-                               operand_, RowOrder::gate_up);
-        w.down = matrix(part.down, operand_, s);
-      });
+    for (size_t i = 0; i < parts.size(); ++i) plan_ffn(parts[i], out[i]);
+  }
+
+  void plan_ffn(const FfnParts& part, FfnWeights& w) {
+    add([this, &part, &w](Scratch& s) {
+      w.gate_up = PackedMatrix::pack(stream_, part.is_fused() ? whole(part.gate_up, s) : stacked(part.gate, part.up, s),
+                                     operand_, RowOrder::gate_up);
+      w.down = matrix(part.down, operand_, s);
+    });
   }
 
   void load_vocabulary(const TensorTable& table, ModelWeights& w) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "exchange/expert_exchange.h"
+#include "exchange/exchange.h"
 #include "kernels/attention/attention.h"
 #include "kernels/products/gemm.h"
 #include "kernels/routing/group_by_expert.h"
@@ -35,11 +35,10 @@ size_t MemoryPlan::host_peak() const {
 }
 
 MemoryPlan plan_memory(const ModelConfig& c, const MemoryRequest& r) {
-  const ExpertPlacement placement(static_cast<int>(c.num_experts), r.num_ranks);
-  const WeightBytes weights = predict_weight_bytes(c, r.operand, placement.count(0), r.threads, r.device);
-  const ExchangeShape shape{placement, c.hidden_size, static_cast<int>(c.experts_per_token),
-                            r.operand, r.device,      r.exchange_bytes};
-  const ExchangeScratch exchange = exchange_scratch(shape, 0, r.limits.part_tokens());
+  const ExpertPlacement placement = ExpertPlacement::blocks(static_cast<int>(c.num_experts), r.num_ranks);
+  const WeightBytes weights = predict_weight_bytes(c, r.operand, placement.max_count(), r.threads, r.device);
+  const ExchangeScratch exchange = exchange_scratch(exchange_shape(c, placement, r.operand, r.exchange_bytes, r.device),
+                                                    placement.max_count(), r.limits.part_tokens());
   MemoryPlan plan;
   plan.device = r.device;
   plan.weights = weights.resident;

@@ -23,7 +23,7 @@ std::span<const int32_t> part(const std::vector<int32_t>& list, int64_t first, i
 
 }  // namespace
 
-MicroBatch::MicroBatch(const Stream& stream, Arena& arena, const ModelWeights& weights, ExpertExchange& exchange,
+MicroBatch::MicroBatch(const Stream& stream, Arena& arena, const ModelWeights& weights, Exchange& exchange,
                        ConstView cos_sin, const Batch& batch, int64_t first_record, int64_t num_records, View x)
     : stream_(stream), arena_(arena), weights_(weights), exchange_(exchange), cos_sin_(cos_sin), x_(x) {
   const int64_t first = offset_of(batch, first_record);
@@ -65,13 +65,13 @@ void MicroBatch::attend(const Stream& stream, const AttentionWeights& w) {
 }
 
 /// x += ffn(norm(x)): a mixture of experts, or one dense SwiGLU.
-void MicroBatch::route(const Stream& stream, const LayerWeights& w) {
+void MicroBatch::route(const Stream& stream, const LayerWeights& w, int layer) {
   const bool moe = w.dense.empty();
   FeedForward& block = feed_forward_.emplace(arena_);
   View u = arena_.alloc(x_.shape, moe ? DType::f32 : weights_.operand);
   rms_norm(stream, x_, w.ffn_norm.view(), static_cast<float>(weights_.config.rms_norm_eps), u);
   if (moe) {
-    block.moe.emplace(stream_, arena_, weights_.config, w, exchange_, u, x_);
+    block.moe.emplace(stream_, arena_, weights_.config, w, layer, exchange_, u, x_);
   } else {
     add_ffn(stream, arena_, w.dense, u, x_);
     feed_forward_.reset();

@@ -18,14 +18,15 @@ class MicroBatch {
   /// Embeds the records [first_record, first_record + num_records) of the batch in x, the residual stream: [their
   /// tokens, d] f32. cos_sin: [max_record, head_dim]. stream: of all further steps; memory comes from the arena until
   /// the end.
-  MicroBatch(const Stream& stream, Arena& arena, const ModelWeights& weights, ExpertExchange& exchange,
-             ConstView cos_sin, const Batch& batch, int64_t first_record, int64_t num_records, View x);
+  MicroBatch(const Stream& stream, Arena& arena, const ModelWeights& weights, Exchange& exchange, ConstView cos_sin,
+             const Batch& batch, int64_t first_record, int64_t num_records, View x);
 
   /// The steps of a layer, in this order. `stream` polls what other micro-batches have under way.
   void attend(const Stream& stream, const AttentionWeights& w);  ///< x += attention(norm(x))
-  void route(const Stream& stream, const LayerWeights& w);  ///< chooses experts for norm(x); a dense layer is done here
-  void begin();                                             ///< sends rows out, computes what is local
-  void finish();                                            ///< x += what came back. Nothing when nothing is under way.
+  /// Chooses experts for norm(x); a dense layer is done here. layer: its number in the model.
+  void route(const Stream& stream, const LayerWeights& w, int layer);
+  void begin();   ///< sends rows out, computes what is local
+  void finish();  ///< x += what came back. Nothing when nothing is under way.
   void poll();
 
   View x() const { return x_; }
@@ -45,7 +46,7 @@ class MicroBatch {
   const Stream stream_;
   Arena& arena_;
   const ModelWeights& weights_;
-  ExpertExchange& exchange_;
+  Exchange& exchange_;
   const ConstView cos_sin_;
   const View x_;
   std::vector<int64_t> offsets_;  ///< [records + 1]

@@ -11,8 +11,19 @@
 
 namespace switchyard {
 
-MoeCall::MoeCall(const Stream& stream, Arena& arena, const ModelConfig& c, const LayerWeights& w,
-                 ExpertExchange& exchange, ConstView u, View x)
+ExchangeShape exchange_shape(const ModelConfig& c, const ExpertPlacement& placement, DType operand,
+                             int64_t exchange_bytes, Device device) {
+  return {.placement = placement,
+          .num_layers = static_cast<int>(c.num_layers),
+          .dim = c.hidden_size,
+          .top_k = static_cast<int>(c.experts_per_token),
+          .dtype = operand,
+          .device = device,
+          .exchange_bytes = exchange_bytes};
+}
+
+MoeCall::MoeCall(const Stream& stream, Arena& arena, const ModelConfig& c, const LayerWeights& w, int layer,
+                 Exchange& exchange, ConstView u, View x)
     : stream_(stream), arena_(arena), w_(w), u_(u), x_(x) {
   const int64_t tokens = u.rows(), k = c.experts_per_token;
   const DType operand = w.experts.front().gate_up.operand();  // every rank hosts at least one expert
@@ -33,7 +44,8 @@ MoeCall::MoeCall(const Stream& stream, Arena& arena, const ModelConfig& c, const
   const auto experts = [&w](const Stream& s, ConstView rows, const GroupedRows& grouped, View out) {
     grouped_ffn(s, rows, grouped, w.experts, GemmOutput::store, out);
   };
-  flight_.emplace(exchange, stream, arena, u_, expert, experts, y_);
+  routing_ = exchange.route(stream, arena, expert, layer);
+  flight_ = routing_->flight(stream, arena, u_, experts, y_);
 }
 
 void MoeCall::begin() {
@@ -46,10 +58,10 @@ void MoeCall::finish() {
   combine(stream_, y_.reshaped({weight_.rows(), weight_.shape[1], x_.shape[1]}), weight_, x_);
 }
 
-void moe_layer(const Stream& stream, Arena& arena, const ModelConfig& c, const LayerWeights& w,
-               ExpertExchange& exchange, ConstView u, View x) {
+void moe_layer(const Stream& stream, Arena& arena, const ModelConfig& c, const LayerWeights& w, int layer,
+               Exchange& exchange, ConstView u, View x) {
   const ArenaScope scope(arena);
-  MoeCall call(stream, arena, c, w, exchange, u, x);
+  MoeCall call(stream, arena, c, w, layer, exchange, u, x);
   call.begin();
   call.finish();
 }

@@ -1,14 +1,18 @@
 // One mixture-of-experts layer: router, exchange, experts, combine.
 #pragma once
 
-#include <optional>
+#include <memory>
 #include <span>
 
 #include "base/stream.h"
-#include "exchange/expert_exchange.h"
+#include "exchange/exchange.h"
 #include "model/weights.h"
 
 namespace switchyard {
+
+/// That of a model's layers, its rows in the experts' operand.
+ExchangeShape exchange_shape(const ModelConfig& config, const ExpertPlacement& placement, DType operand,
+                             int64_t exchange_bytes, Device device = Device::cpu);
 
 /// x += shared(u) + Σ_j weight_j · expert_j(u), in steps between which the stream may get other work. Every rank of the
 /// exchange's group takes the same steps in the same order, with or without tokens.
@@ -16,8 +20,9 @@ namespace switchyard {
 class MoeCall {
  public:
   /// Chooses the experts. The arena is used until the end, and nobody else may use it meanwhile.
-  MoeCall(const Stream& stream, Arena& arena, const ModelConfig& config, const LayerWeights& w,
-          ExpertExchange& exchange, ConstView u, View x);
+  /// layer: its number in the model.
+  MoeCall(const Stream& stream, Arena& arena, const ModelConfig& config, const LayerWeights& w, int layer,
+          Exchange& exchange, ConstView u, View x);
   void begin();  ///< sends rows out; meanwhile x += shared(u), and the experts that are here
   void poll() { flight_->poll(); }
   void finish();  ///< x += Σ_j weight_j · expert_j(u)
@@ -28,12 +33,13 @@ class MoeCall {
   const LayerWeights& w_;
   ConstView u_;
   View x_, weight_, y_;  ///< y: one row per (token, slot)
-  std::optional<ExpertExchange::Flight> flight_;
+  std::unique_ptr<Routing> routing_;
+  std::unique_ptr<Flight> flight_;
 };
 
 /// All steps at once.
-void moe_layer(const Stream& stream, Arena& arena, const ModelConfig& config, const LayerWeights& w,
-               ExpertExchange& exchange, ConstView u, View x);
+void moe_layer(const Stream& stream, Arena& arena, const ModelConfig& config, const LayerWeights& w, int layer,
+               Exchange& exchange, ConstView u, View x);
 
 /// x += ffn(u) for one SwiGLU that every token takes.   u: [tokens, d] operand; x: [tokens, d] f32; w: one element
 void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, ConstView u, View x);

@@ -112,11 +112,10 @@ class Plan {
     add([&w, &c, name](Maker& m) {
       w.router = m.matrix(name + "gate.weight", c.num_experts, c.hidden_size, DType::f32);
     });
-    w.experts.resize(static_cast<size_t>(placement_.count(rank_)));
-    for (size_t i = 0; i < w.experts.size(); ++i) {
-      const std::string expert = fmt::format("{}experts.{}.", name, placement_.first(rank_) + static_cast<int>(i));
-      add_ffn(expert, c.expert_ffn_size, c.hidden_size, w.experts[i]);
-    }
+    const std::span<const int> experts = placement_.experts_of(rank_);
+    w.experts.resize(experts.size());
+    for (size_t i = 0; i < experts.size(); ++i)
+      add_ffn(fmt::format("{}experts.{}.", name, experts[i]), c.expert_ffn_size, c.hidden_size, w.experts[i]);
     if (c.shared_ffn_size > 0)
       add_ffn(name + "shared_expert.", c.shared_ffn_size, c.hidden_size, w.shared.emplace_back());
   }

@@ -141,15 +141,14 @@ class Watchdog::Thread {
   }
 
   void judge() {
-    const auto scope = static_cast<size_t>(reading_.waiting);
     std::vector<RankSign> signs;
     std::map<int, Json> reports;
-    for (int rank = reading_.first_rank[scope]; rank < reading_.first_rank[scope] + reading_.num_ranks[scope]; ++rank) {
+    for (const int rank : reading_.waits_with) {
       RankSign& sign = signs.emplace_back(RankSign{rank});
       const std::string text = content_of(path_of(rank, ".json"));
       if (const std::optional<Json> found = parse_report(text)) {
         sign.kind = RankSign::stalled;
-        sign.sequence = found->at("sequence").at(scope).get<int64_t>();
+        sign.sequence = sequence_in(*found);
         reports[rank] = *found;
       } else if (changed_lately(rank, content_of(path_of(rank, ".alive")))) {
         sign.kind = RankSign::alive;
@@ -160,28 +159,33 @@ class Watchdog::Thread {
     // The lowest of the stalled reports; the others give it a moment, in case it has gone too.
     const bool first = reports.empty() || reports.begin()->first == options_.rank;
     if (!first && Clock::now() - last_progress_ < options_.timeout + grace_) return;
-    publish(verdict_text(culprits, reports, scope));
+    publish(verdict_text(culprits, reports));
   }
 
-  std::string verdict_text(const std::vector<int>& culprits, const std::map<int, Json>& reports, size_t scope) const {
+  std::string verdict_text(const std::vector<int>& culprits, const std::map<int, Json>& reports) const {
     std::vector<std::string> names, waiting;
     for (const int rank : culprits) {
       const std::string host = options_.hosts.at(static_cast<size_t>(rank));
       const auto report = reports.find(rank);
-      names.push_back(report == reports.end()
-                          ? fmt::format("rank {} on {} gives no sign of life", rank, host)
-                          : fmt::format("rank {} on {} is in {}, operation {}", rank, host, place(report->second),
-                                        report->second.at("sequence").at(scope).get<int64_t>()));
+      names.push_back(report == reports.end() ? fmt::format("rank {} on {} gives no sign of life", rank, host)
+                                              : fmt::format("rank {} on {} is in {}, operation {}", rank, host,
+                                                            place(report->second), sequence_in(report->second)));
     }
     for (const auto& [rank, report] : reports)
       if (std::ranges::find(culprits, rank) == culprits.end()) waiting.push_back(std::to_string(rank));
-    return fmt::format("no progress for {:.0f} s: {}; {} (rank {}: {}, operation {})",
+    return fmt::format("no progress for {:.0f} s: {}; {} (rank {}: {}, operation {} of {})",
                        std::chrono::duration<double>(options_.timeout).count(), fmt::join(names, "; "),
                        waiting.empty()
                            ? "all have come to the same operation, which does not end: does the network carry?"
                            : fmt::format("waiting for it: rank {}", fmt::join(waiting, ", ")),
-                       options_.rank, place(report()), reading_.sequence[scope]);
+                       options_.rank, place(report()), waited_in().sequence, waited_in().name);
   }
+
+  const Pulse::Reading::Communicator& waited_in() const {
+    return reading_.communicators.at(static_cast<size_t>(reading_.waiting));
+  }
+  /// Operations that another rank has come to, in the communicator that this one waits in: none if it has not made it.
+  int64_t sequence_in(const Json& report) const { return report.at("sequence").value(waited_in().name, int64_t{0}); }
 
   void publish(const std::string& message) {
     const Json json = {{"message", message}, {"reporter", options_.rank}};
@@ -195,21 +199,22 @@ class Watchdog::Thread {
 
   Json report() const {
     const auto stalled = std::chrono::duration<double>(Clock::now() - last_progress_).count();
-    Json waits = Json::array();
-    if (reading_.waiting >= 0) {
-      const auto scope = static_cast<size_t>(reading_.waiting);
-      for (int i = 0; i < reading_.num_ranks[scope]; ++i) waits.push_back(reading_.first_rank[scope] + i);
-    }
-    return {{"rank", options_.rank},   {"host", options_.hosts.at(static_cast<size_t>(options_.rank))},
-            {"pid", ::getpid()},       {"phase", reading_.phase},
-            {"layer", reading_.layer}, {"sequence", reading_.sequence},
-            {"waits_with", waits},     {"seconds_without_progress", stalled}};
+    Json sequence = Json::object();
+    for (const auto& communicator : reading_.communicators) sequence[communicator.name] = communicator.sequence;
+    return {{"rank", options_.rank},
+            {"host", options_.hosts.at(static_cast<size_t>(options_.rank))},
+            {"pid", ::getpid()},
+            {"phase", reading_.phase},
+            {"layer", reading_.layer},
+            {"sequence", sequence},
+            {"waits_with", reading_.waits_with},
+            {"seconds_without_progress", stalled}};
   }
 
   static std::optional<Json> parse_report(const std::string& text) {
     if (text.empty()) return std::nullopt;
     Json json = parse_json(text, "hang report");
-    if (!json.contains("sequence") || json["sequence"].size() != 2) return std::nullopt;
+    if (!json.contains("sequence") || !json["sequence"].is_object()) return std::nullopt;
     return json;
   }
 

@@ -1,7 +1,9 @@
 // Checks that hold on any communicator: every rank runs the body. The thread tests and the MPI tests run the same ones.
 #pragma once
 
+#include <functional>
 #include <ostream>
+#include <string>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -9,8 +11,8 @@
 namespace switchyard::test {
 
 struct Check {
-  const char* name;
-  void (*body)(Communicator& world);
+  std::string name;
+  std::function<void(Communicator& world)> body;
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Check& check) {

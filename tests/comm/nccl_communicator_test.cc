@@ -64,19 +64,20 @@ TEST(Nccl, TransfersAreWatched) {
     const DeviceStream device(device_of_rank(world->rank()));
     const Stream stream = device.over(Stream{});
     AllToAll rows(*group, 4, stream);
-    const int64_t before = pulse.read().sequence[1];
+    const auto sequence = [&] { return pulse.read().communicators.at(1).sequence; };
+    const int64_t before = sequence();
     if (world->rank() == 1) {
       world->barrier();
       rows.start().wait();
     } else {
       Pending pending = rows.start();
       EXPECT_FALSE(pending.poll());  // the other one has not come
-      EXPECT_EQ(pulse.read().waiting, static_cast<int>(WaitScope::group));
+      EXPECT_EQ(pulse.read().waits_with, (std::vector<int>{0, 1}));
       world->barrier();
       pending.wait();
     }
     rows.verify();
-    EXPECT_EQ(pulse.read().sequence[1], before + 1);
+    EXPECT_EQ(sequence(), before + 1);
     EXPECT_EQ(pulse.read().waiting, -1);
   });
 }

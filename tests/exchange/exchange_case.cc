@@ -67,19 +67,27 @@ std::vector<int32_t> first_ones(int64_t, int top_k, int) {
   return experts;
 }
 
+ExchangeShape shape_of(const ExchangeCase& c, int num_ranks) {
+  return {.placement = c.placement(c.num_experts, num_ranks),
+          .num_layers = c.num_layers,
+          .dim = c.dim,
+          .top_k = c.top_k,
+          .dtype = c.dtype,
+          .exchange_bytes = c.exchange_bytes};
+}
+
 int64_t global_token(const ExchangeCase& c, int rank, int64_t t) {
   for (int r = 0; r < rank; ++r) t += c.tokens_of(r);
   return t;
 }
 
-ExpertExchange::Experts scaling_experts(int first_expert) {
-  return [=](const Stream& stream, ConstView x, const GroupedRows& rows, View y) {
-    scale_rows(stream, x, rows, y,
-               [&](size_t g) { return static_cast<float>(first_expert + static_cast<int>(g) + 1); });
+Experts scaling_experts(const ExpertPlacement& placement, int rank) {
+  return [placement, rank](const Stream& stream, ConstView x, const GroupedRows& rows, View y) {
+    scale_rows(stream, x, rows, y, [&](size_t g) { return static_cast<float>(placement.experts_of(rank)[g] + 1); });
   };
 }
 
-ExpertExchange::Experts identity_experts() {
+Experts identity_experts() {
   return [](const Stream& stream, ConstView x, const GroupedRows& rows, View y) {
     scale_rows(stream, x, rows, y, [](size_t) { return 1.0f; });
   };
@@ -95,9 +103,8 @@ std::vector<std::byte> expected_row(const ExchangeCase& c, int64_t id, float sca
   return row;
 }
 
-ExchangeResult run_exchange(Communicator& group, const ExchangeCase& c, ExpertExchange::Experts experts) {
-  const ExpertPlacement placement(c.num_experts, group.size());
-  ExpertExchange exchange(group, placement, c.dim, c.top_k, c.dtype, c.exchange_bytes);
+ExchangeResult run_exchange(Communicator& group, const ExchangeCase& c, Experts experts) {
+  const auto exchange = make_exchange(group, shape_of(c, group.size()));
   const int64_t tokens = c.tokens_of(group.rank());
   int64_t max_tokens = 0;
   for (int r = 0; r < group.size(); ++r) max_tokens = std::max(max_tokens, c.tokens_of(r));
@@ -113,19 +120,18 @@ ExchangeResult run_exchange(Communicator& group, const ExchangeCase& c, ExpertEx
   }
 
   ExchangeResult result;
-  result.rows_per_round = exchange.rows_per_round();
-  result.scratch = exchange.scratch_bytes(max_tokens);
+  result.scratch = exchange->scratch_bytes(max_tokens);
   result.y.assign(x.size() * static_cast<size_t>(c.top_k), std::byte{0xff});
   Arena arena(result.scratch.arena_bytes);
   ThreadPool pool(2);
   Stream stream;
   stream.pool = &pool;
-  if (!experts) experts = scaling_experts(placement.first(group.rank()));
-  exchange.run(stream, arena, {x.data(), {tokens, c.dim}, c.dtype}, {expert_of.data(), {tokens, c.top_k}, DType::i32},
-               experts, {result.y.data(), {tokens * c.top_k, c.dim}, c.dtype});
+  if (!experts) experts = scaling_experts(exchange->placement(), group.rank());
+  exchange->run(stream, arena, {x.data(), {tokens, c.dim}, c.dtype}, {expert_of.data(), {tokens, c.top_k}, DType::i32},
+                c.layer, experts, {result.y.data(), {tokens * c.top_k, c.dim}, c.dtype});
   EXPECT_EQ(arena.mark(), 0u);
   result.arena_used = arena.high_water();
-  result.counters = exchange.counters();
+  result.counters = exchange->counters();
   return result;
 }
 

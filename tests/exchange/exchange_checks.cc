@@ -22,9 +22,9 @@ void check_scaled(Communicator& world, const ExchangeCase& c) {
   expect_scaled(world, c, run_exchange(world, c));
 }
 
-void identity_experts_return_the_rows(Communicator& world) {
+void identity_experts_return_the_rows(Communicator& world, const ExchangeCase& base) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
-    ExchangeCase c;
+    ExchangeCase c = base;
     c.dtype = dtype;
     const auto result = run_exchange(world, c, identity_experts());
     const size_t row_bytes = static_cast<size_t>(c.dim) * size_of(dtype);
@@ -36,50 +36,54 @@ void identity_experts_return_the_rows(Communicator& world) {
   }
 }
 
-void rows_reach_their_experts(Communicator& world) {
+void rows_reach_their_experts(Communicator& world, const ExchangeCase& base) {
   for (const DType dtype : {DType::f32, DType::bf16})
     for (const int top_k : {1, 2, 8}) {
-      ExchangeCase c;
+      ExchangeCase c = base;
       c.dtype = dtype;
       c.top_k = top_k;
       check_scaled(world, c);
     }
 }
 
-void every_budget_gives_the_same_bits(Communicator& world) {
-  ExchangeCase c;
+void every_budget_gives_the_same_bits(Communicator& world, const ExchangeCase& base) {
+  ExchangeCase c = base;
   const ExchangeResult ample = run_exchange(world, c);
   expect_scaled(world, c, ample);
   EXPECT_EQ(ample.counters.rounds, world.size() > 1 ? 1 : 0);
-  const ExpertExchange probe(world, ExpertPlacement(c.num_experts, world.size()), c.dim, c.top_k, c.dtype, 0);
-  EXPECT_EQ(probe.rows_per_round(), 1);
-  EXPECT_EQ(probe.budget_too_small(), world.size() > 1);
-  for (const int64_t budget :
-       {int64_t{0}, probe.least_exchange_bytes(), 3 * probe.least_exchange_bytes(), 5 * probe.least_exchange_bytes()}) {
+  c.exchange_bytes = 0;
+  const auto probe = make_exchange(world, shape_of(c, world.size()));
+  EXPECT_EQ(probe->budget_too_small(), world.size() > 1);
+  const int64_t least = probe->least_exchange_bytes(), single_rows = run_exchange(world, c).counters.rounds;
+  for (const int64_t budget : {int64_t{0}, least, 3 * least, 5 * least}) {
     c.exchange_bytes = budget;
     const ExchangeResult tight = run_exchange(world, c);
     EXPECT_EQ(tight.y, ample.y) << "budget " << budget;
     if (world.size() == 1) continue;
     EXPECT_GT(tight.counters.rounds, 1);
-    EXPECT_LE(static_cast<int64_t>(tight.arena_used), std::max(budget, probe.least_exchange_bytes()));
-    EXPECT_EQ(tight.rows_per_round == 1, budget <= probe.least_exchange_bytes()) << "budget " << budget;
+    EXPECT_LE(static_cast<int64_t>(tight.arena_used), std::max(budget, least));
+    EXPECT_EQ(tight.counters.rounds == single_rows, budget <= least) << "budget " << budget;
   }
 }
 
 /// Rounds follow from the longest list of any pair, on every rank.
-void rounds_are_those_of_the_longest_list(Communicator& world) {
-  ExchangeCase c;
+void rounds_are_those_of_the_longest_list(Communicator& world, const ExchangeCase& base) {
+  ExchangeCase c = base;
   c.top_k = 1;
   c.routing = first_ones;
   c.exchange_bytes = 0;
   const ExchangeResult result = run_exchange(world, c);
   expect_scaled(world, c, result);
-  EXPECT_EQ(result.counters.rounds, world.size() > 1 ? c.tokens_of(world.size() - 1) : 0);
+  int64_t longest = 0;
+  const int host = c.placement(c.num_experts, world.size()).rank_of(0);
+  for (int rank = 0; rank < world.size(); ++rank)
+    if (rank != host) longest = std::max(longest, c.tokens_of(rank));
+  EXPECT_EQ(result.counters.rounds, longest);
   EXPECT_EQ(result.counters.calls, 1);
 }
 
-void all_tokens_to_one_expert(Communicator& world) {
-  ExchangeCase c;
+void all_tokens_to_one_expert(Communicator& world, const ExchangeCase& base) {
+  ExchangeCase c = base;
   c.top_k = 1;
   c.routing = [](int64_t, int, int num_experts) { return std::vector<int32_t>{num_experts - 1}; };
   for (const int64_t budget : {0, 1000, 1 << 20}) {
@@ -88,8 +92,8 @@ void all_tokens_to_one_expert(Communicator& world) {
   }
 }
 
-void ranks_without_tokens_take_part(Communicator& world) {
-  ExchangeCase c;
+void ranks_without_tokens_take_part(Communicator& world, const ExchangeCase& base) {
+  ExchangeCase c = base;
   for (const int64_t budget : {0, 1 << 20}) {
     c.exchange_bytes = budget;
     for (int owner = 0; owner < world.size(); ++owner) {
@@ -103,8 +107,8 @@ void ranks_without_tokens_take_part(Communicator& world) {
   }
 }
 
-void every_expert_for_every_token(Communicator& world) {
-  ExchangeCase c;
+void every_expert_for_every_token(Communicator& world, const ExchangeCase& base) {
+  ExchangeCase c = base;
   c.top_k = c.num_experts;
   c.routing = all_from_the_tokens_own;
   for (const int64_t budget : {0, 3000, 1 << 20}) {
@@ -113,15 +117,15 @@ void every_expert_for_every_token(Communicator& world) {
   }
 }
 
-void as_many_ranks_as_experts(Communicator& world) {
-  ExchangeCase c;
+void as_many_ranks_as_experts(Communicator& world, const ExchangeCase& base) {
+  ExchangeCase c = base;
   c.num_experts = world.size();
   c.top_k = std::min(3, world.size());
   check_scaled(world, c);
 }
 
-void combine_is_the_weighted_sum(Communicator& world) {
-  ExchangeCase c;
+void combine_is_the_weighted_sum(Communicator& world, const ExchangeCase& base) {
+  ExchangeCase c = base;
   const auto weight_of = [](int64_t id, int slot) { return 0.125f * static_cast<float>(1 + (id + slot) % 7); };
   const ExchangeResult result = run_exchange(world, c, identity_experts());
   const int64_t tokens = c.tokens_of(world.rank());
@@ -149,9 +153,9 @@ void combine_is_the_weighted_sum(Communicator& world) {
   }
 }
 
-void groups_exchange_independently(Communicator& world) {
+void groups_exchange_independently(Communicator& world, const ExchangeCase& base) {
   const auto group = world.split(world.rank() % 2, world.rank());
-  ExchangeCase c;
+  ExchangeCase c = base;
   c.exchange_bytes = 2000;
   const int first = world.rank() % 2;
   c.tokens_of = [=](int rank) { return int64_t{5} * rank + 3 + first; };
@@ -160,9 +164,11 @@ void groups_exchange_independently(Communicator& world) {
 }
 
 /// Counted by hand from the routing of all ranks: rows once per destination, metadata with them, a result per slot.
-void counters_count_what_crossed(Communicator& world) {
-  ExchangeCase c;
-  const ExpertPlacement placement(c.num_experts, world.size());
+void counters_count_what_crossed(Communicator& world, const ExchangeCase& base) {
+  ExchangeCase c = base;
+  c.num_layers = 3;
+  c.layer = 1;
+  const ExpertPlacement placement = c.placement(c.num_experts, world.size());
   const int64_t row_bytes = c.dim * static_cast<int64_t>(size_of(c.dtype));
   std::vector<int64_t> bytes_to(static_cast<size_t>(world.size())), per_expert(static_cast<size_t>(c.num_experts));
   for (int owner = 0; owner < world.size(); ++owner)
@@ -182,35 +188,42 @@ void counters_count_what_crossed(Communicator& world) {
     c.exchange_bytes = budget;
     const ExchangeCounters counters = run_exchange(world, c).counters;
     EXPECT_EQ(counters.bytes_to, bytes_to);
-    EXPECT_EQ(counters.tokens_per_expert, per_expert);
-    EXPECT_GE(counters.wait_seconds, 0);
-    EXPECT_GE(counters.transfer_seconds, 0);
+    std::vector<int64_t> by_layer(3 * per_expert.size());
+    std::ranges::copy(per_expert, by_layer.begin() + c.num_experts);
+    EXPECT_EQ(counters.tokens_per_expert, by_layer);
+    EXPECT_EQ(counters.total_per_expert(), per_expert);
+    EXPECT_GT(counters.times[1].useful, 0);
+    EXPECT_EQ(counters.times[1].wait > 0, world.size() > 1);
+    EXPECT_EQ(counters.times[0].useful + counters.times[2].wait, 0);
+    EXPECT_EQ(counters.total_times().transfer, counters.times[1].transfer);
   }
 }
 
-/// All tokens of all ranks to rank 0, where scratch_bytes() must be exact; scattered, where it must bound.
-void arena_use_is_predicted(Communicator& world) {
+/// All tokens of all ranks to an expert of rank 0, where scratch_bytes() must be exact; scattered, where it must bound.
+void arena_use_is_predicted(Communicator& world, const ExchangeCase& base) {
   for (const int64_t budget : {int64_t{0}, int64_t{4000}, int64_t{20'000}, int64_t{1} << 30}) {
-    ExchangeCase c;
+    ExchangeCase c = base;
     c.exchange_bytes = budget;
     const ExchangeResult some = run_exchange(world, c);
     EXPECT_LE(some.arena_used, some.scratch.arena_bytes);
     c.top_k = 1;
-    c.routing = [](int64_t, int, int) { return std::vector<int32_t>{0}; };
+    const int expert = c.placement(c.num_experts, world.size()).experts_of(0).front();
+    c.routing = [=](int64_t, int, int) { return std::vector<int32_t>{expert}; };
     const ExchangeResult most = run_exchange(world, c);
     EXPECT_EQ(most.arena_used, most.scratch.arena_bytes) << "budget " << budget;
-    if (most.rows_per_round > 1) {
+    if (world.size() > 1 && most.counters.rounds < c.tokens_of(world.size() - 1)) {  // more than a row at a time
       EXPECT_LE(static_cast<int64_t>(most.arena_used), budget);
     }
   }
 }
 
 /// Within an expert rows come in the order of their owners, then tokens; entries are in range, outputs distinct.
-void received_rows_are_in_order(Communicator& world) {
-  ExchangeCase c;
+void received_rows_are_in_order(Communicator& world, const ExchangeCase& base) {
+  ExchangeCase c = base;
   c.dim = 1;
   c.tokens_of = [](int) { return int64_t{20}; };
-  const auto scaling = scaling_experts(ExpertPlacement(c.num_experts, world.size()).first(world.rank()));
+  const ExpertPlacement placement = c.placement(c.num_experts, world.size());
+  const auto scaling = scaling_experts(placement, world.rank());
   int num_calls = 0;
   const auto experts = [&](const Stream& stream, ConstView x, const GroupedRows& rows, View y) {
     ++num_calls;
@@ -233,7 +246,6 @@ void received_rows_are_in_order(Communicator& world) {
       std::vector<std::vector<std::byte>> expected;
       for (int64_t id = 0; id < world.size() * 20; ++id) {
         const auto chosen = c.routing(id, c.top_k, c.num_experts);
-        const ExpertPlacement placement(c.num_experts, world.size());
         if (id / 20 != world.rank() &&
             std::ranges::any_of(chosen, [&](int e) { return placement.rank_of(e) == world.rank(); }))
           expected.push_back(expected_row(c, id, 1));
@@ -248,11 +260,14 @@ void received_rows_are_in_order(Communicator& world) {
   EXPECT_EQ(num_calls, world.size() > 1 ? 2 : 1);
 }
 
-void one_exchange_serves_many_calls(Communicator& world) {
+void one_exchange_serves_many_calls(Communicator& world, const ExchangeCase& base) {
   const int64_t dim = 3, tokens = 5;
-  const ExpertPlacement placement(13, world.size());
-  ExpertExchange exchange(world, placement, dim, 2, DType::f32, 500);
-  Arena arena(exchange.scratch_bytes(tokens).arena_bytes);
+  ExchangeCase c = base;
+  c.dim = dim;
+  c.top_k = 2;
+  c.exchange_bytes = 500;
+  const auto exchange = make_exchange(world, shape_of(c, world.size()));
+  Arena arena(exchange->scratch_bytes(tokens).arena_bytes);
   ThreadPool pool(1);
   Stream stream;
   stream.pool = &pool;
@@ -266,31 +281,40 @@ void one_exchange_serves_many_calls(Communicator& world) {
       experts.insert(experts.end(), chosen.begin(), chosen.end());
       x.insert(x.end(), static_cast<size_t>(dim), static_cast<float>(world.rank() * 100 + t));
     }
-    exchange.run(stream, arena, {x.data(), {tokens, dim}, DType::f32}, {experts.data(), {tokens, 2}, DType::i32},
-                 scaling_experts(placement.first(world.rank())), {y.data(), {tokens * 2, dim}, DType::f32});
+    exchange->run(stream, arena, {x.data(), {tokens, dim}, DType::f32}, {experts.data(), {tokens, 2}, DType::i32}, 0,
+                  scaling_experts(exchange->placement(), world.rank()), {y.data(), {tokens * 2, dim}, DType::f32});
     for (size_t i = 0; i < y.size(); ++i) EXPECT_EQ(y[i], x[i / 6 * 3] * static_cast<float>(experts[i / 3] + 1));
   }
-  EXPECT_EQ(exchange.counters().calls, 4);
+  EXPECT_EQ(exchange->counters().calls, 4);
   EXPECT_GT(num_polls, 0);  // the caller's own poll is still called
 }
 
 }  // namespace
 
 std::vector<Check> exchange_checks() {
-  return {{"identity_experts_return_the_rows", identity_experts_return_the_rows},
-          {"rows_reach_their_experts", rows_reach_their_experts},
-          {"every_budget_gives_the_same_bits", every_budget_gives_the_same_bits},
-          {"rounds_are_those_of_the_longest_list", rounds_are_those_of_the_longest_list},
-          {"all_tokens_to_one_expert", all_tokens_to_one_expert},
-          {"ranks_without_tokens_take_part", ranks_without_tokens_take_part},
-          {"every_expert_for_every_token", every_expert_for_every_token},
-          {"as_many_ranks_as_experts", as_many_ranks_as_experts},
-          {"combine_is_the_weighted_sum", combine_is_the_weighted_sum},
-          {"groups_exchange_independently", groups_exchange_independently},
-          {"counters_count_what_crossed", counters_count_what_crossed},
-          {"arena_use_is_predicted", arena_use_is_predicted},
-          {"received_rows_are_in_order", received_rows_are_in_order},
-          {"one_exchange_serves_many_calls", one_exchange_serves_many_calls}};
+  constexpr std::pair<const char*, void (*)(Communicator&, const ExchangeCase&)> kChecks[] = {
+      {"identity_experts_return_the_rows", identity_experts_return_the_rows},
+      {"rows_reach_their_experts", rows_reach_their_experts},
+      {"every_budget_gives_the_same_bits", every_budget_gives_the_same_bits},
+      {"rounds_are_those_of_the_longest_list", rounds_are_those_of_the_longest_list},
+      {"all_tokens_to_one_expert", all_tokens_to_one_expert},
+      {"ranks_without_tokens_take_part", ranks_without_tokens_take_part},
+      {"every_expert_for_every_token", every_expert_for_every_token},
+      {"as_many_ranks_as_experts", as_many_ranks_as_experts},
+      {"combine_is_the_weighted_sum", combine_is_the_weighted_sum},
+      {"groups_exchange_independently", groups_exchange_independently},
+      {"counters_count_what_crossed", counters_count_what_crossed},
+      {"arena_use_is_predicted", arena_use_is_predicted},
+      {"received_rows_are_in_order", received_rows_are_in_order},
+      {"one_exchange_serves_many_calls", one_exchange_serves_many_calls}};
+  std::vector<Check> checks;
+  for (const auto& [where, placement] : all_placements())
+    for (const auto& [name, check] : kChecks) {
+      ExchangeCase base;
+      base.placement = placement;
+      checks.push_back({std::string(name) + "_" + where, [check, base](Communicator& world) { check(world, base); }});
+    }
+  return checks;
 }
 
 }  // namespace switchyard::test

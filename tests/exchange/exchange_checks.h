@@ -7,6 +7,7 @@
 
 namespace switchyard::test {
 
+/// Each for several placements of the experts.
 std::vector<Check> exchange_checks();
 
 }  // namespace switchyard::test

@@ -41,11 +41,13 @@ struct HostBytes {
   size_t used, predicted;
 };
 
-HostBytes measure(int num_ranks, int top_k, int64_t tokens, int64_t exchange_bytes, const Routing& routing) {
+HostBytes measure(int num_ranks, int top_k, int64_t tokens, int64_t exchange_bytes, const Router& routing,
+                  const MakePlacement& placement = ExpertPlacement::blocks) {
   HostBytes bytes{};
   run_thread_ranks(num_ranks, [&](Communicator& world) {
-    ExpertExchange exchange(world, ExpertPlacement(12, num_ranks), 2, top_k, DType::f32, exchange_bytes);
-    const auto scratch = exchange.scratch_bytes(tokens);
+    const auto exchange = make_exchange(
+        world, {.placement = placement(12, num_ranks), .dim = 2, .top_k = top_k, .exchange_bytes = exchange_bytes});
+    const auto scratch = exchange->scratch_bytes(tokens);
     std::vector<float> x(static_cast<size_t>(tokens) * 2), y(x.size() * static_cast<size_t>(top_k));
     std::vector<int32_t> expert_of;
     for (int64_t t = 0; t < tokens; ++t)
@@ -58,9 +60,9 @@ HostBytes measure(int num_ranks, int top_k, int64_t tokens, int64_t exchange_byt
     world.barrier();
     if (world.rank() == 0) bytes_peak = bytes.used = bytes_now;
     world.barrier();
-    exchange.run(stream, arena, {x.data(), {tokens, 2}, DType::f32}, {expert_of.data(), {tokens, top_k}, DType::i32},
-                 [](const Stream&, ConstView, const GroupedRows&, View) {},
-                 {y.data(), {tokens * top_k, 2}, DType::f32});
+    exchange->run(stream, arena, {x.data(), {tokens, 2}, DType::f32}, {expert_of.data(), {tokens, top_k}, DType::i32},
+                  0, [](const Stream&, ConstView, const GroupedRows&, View) {},
+                  {y.data(), {tokens * top_k, 2}, DType::f32});
     world.barrier();
     if (world.rank() == 0) bytes = {bytes_peak - bytes.used, static_cast<size_t>(predicted)};
   });
@@ -85,12 +87,21 @@ TEST(ExchangeMemory, OfSeveralRanksIsBounded) {
 
 TEST(ExchangeMemory, OfTheWorstRoutingIsPredicted) {
   // One expert a token on each of 4 ranks: as many local entries and rows to others as there can be.
-  const Routing spread = [](int64_t token, int, int) {
+  const Router spread = [](int64_t token, int, int) {
     const auto i = static_cast<int32_t>(token % 3);
     return std::vector<int32_t>{i, 3 + i, 6 + i, 9 + i};
   };
   const HostBytes bytes = measure(4, 4, 5'000, 0, spread);
   EXPECT_LE(bytes.used, bytes.predicted + kCommunicator);
+}
+
+TEST(ExchangeMemory, OfAnyPlacementIsBounded) {
+  for (const auto& [name, placement] : all_placements())
+    for (const int64_t budget : {int64_t{0}, int64_t{1} << 30}) {
+      const HostBytes bytes = measure(3, 4, 10'000, budget, scattered, placement);
+      EXPECT_LE(bytes.used, bytes.predicted + kCommunicator) << name << ", budget " << budget;
+      EXPECT_GE(bytes.used, bytes.predicted / 2) << name << ", budget " << budget;
+    }
 }
 
 }  // namespace

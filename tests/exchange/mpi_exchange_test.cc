@@ -23,7 +23,7 @@ TEST_P(MpiExchange, CheckPassingThroughStaging) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, MpiExchange, testing::ValuesIn(exchange_checks()),
-                         [](const auto& test) { return std::string(test.param.name); });
+                         [](const auto& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace switchyard::test

@@ -6,7 +6,9 @@
 #include <tuple>
 
 #include "model/decoder.h"
+#include "model/moe_layer.h"
 #include "model/tensor_table.h"
+#include "tests/support/placements.h"
 
 namespace switchyard::test {
 namespace {
@@ -18,21 +20,20 @@ struct ArenaUse {
 /// Every rank runs one batch of max_tokens tokens (records of 40 tokens, a shorter last one), and scores every
 /// row. The largest use of any rank; all predict the same.
 ArenaUse arena_use(const std::filesystem::path& model, DType operand, int num_ranks, int64_t max_tokens,
-                   int64_t exchange_bytes) {
+                   int64_t exchange_bytes, const MakePlacement& make_placement) {
   constexpr int64_t kRecord = 40;
   const ModelConfig config = read_model_config(model);
   const Checkpoint checkpoint(model);
   const TensorTable table = make_tensor_table(checkpoint, config, "a model");
-  const ExpertPlacement placement(static_cast<int>(config.num_experts), num_ranks);
+  const ExpertPlacement placement = make_placement(static_cast<int>(config.num_experts), num_ranks);
   std::vector<size_t> used(static_cast<size_t>(num_ranks)), predicted(used.size());
   run_thread_ranks(num_ranks, [&](Communicator& world) {
     ThreadPool pool(1);
     const Stream stream{Device::cpu, &pool, {}};
     const LoadedModel loaded = load_model(stream, checkpoint, table, config, operand, placement, world.rank());
-    ExpertExchange exchange(world, placement, config.hidden_size, static_cast<int>(config.experts_per_token), operand,
-                            exchange_bytes);
+    const auto exchange = make_exchange(world, exchange_shape(config, placement, operand, exchange_bytes));
     const DecoderLimits limits{max_tokens, kRecord};
-    const Decoder decoder(stream, loaded.weights, exchange, limits);
+    const Decoder decoder(stream, loaded.weights, *exchange, limits);
     Batch batch;
     for (int64_t left = max_tokens; left > 0; left -= kRecord) {
       std::vector<int32_t> record(static_cast<size_t>(std::min(left, kRecord)));
@@ -41,7 +42,7 @@ ArenaUse arena_use(const std::filesystem::path& model, DType operand, int num_ra
       batch.add(record);
     }
     const auto rank = static_cast<size_t>(world.rank());
-    predicted[rank] = Decoder::arena_bytes(config, operand, limits, exchange.scratch_bytes(max_tokens).arena_bytes);
+    predicted[rank] = Decoder::arena_bytes(config, operand, limits, exchange->scratch_bytes(max_tokens).arena_bytes);
     Arena arena(2 * predicted[rank]);
     std::vector<int32_t> row(batch.ids.size());
     std::iota(row.begin(), row.end(), 0);
@@ -55,10 +56,11 @@ ArenaUse arena_use(const std::filesystem::path& model, DType operand, int num_ra
 
 class DecoderArena : public ::testing::TestWithParam<std::tuple<const char*, DType>> {
  protected:
-  ArenaUse use(int num_ranks, int64_t max_tokens, int64_t exchange_bytes = int64_t{1} << 20) const {
+  ArenaUse use(int num_ranks, int64_t max_tokens, int64_t exchange_bytes = int64_t{1} << 20,
+               const MakePlacement& placement = ExpertPlacement::blocks) const {
     const auto& [name, operand] = GetParam();
     return arena_use(std::filesystem::path(SWITCHYARD_TEST_DATA) / "models" / name, operand, num_ranks, max_tokens,
-                     exchange_bytes);
+                     exchange_bytes, placement);
   }
 };
 
@@ -71,10 +73,11 @@ TEST_P(DecoderArena, OfOneRankIsPredictedExactly) {
 
 /// One rank sends another as many tokens as a round holds: the exchange has all its buffers.
 TEST_P(DecoderArena, OfSeveralRanksIsPredictedExactlyWhenTheExchangeTakesRounds) {
-  for (const int ranks : {2, 3}) {
-    const ArenaUse a = use(ranks, 200, 10'000);
-    EXPECT_EQ(a.used, a.predicted) << ranks << " ranks";
-  }
+  for (const int ranks : {2, 3})
+    for (const auto& [name, placement] : all_placements()) {
+      const ArenaUse a = use(ranks, 200, 10'000, placement);
+      EXPECT_EQ(a.used, a.predicted) << ranks << " ranks, " << name;
+    }
 }
 
 /// In one round the exchange takes what the most tokens between two ranks need, at most max_tokens.

@@ -71,6 +71,31 @@ TEST_P(RandomModel, GivesTheSameBitsOnAnyNumberOfRanks) {
   EXPECT_GT(std::ranges::max(scores) - std::ranges::min(scores), 0.01f);
 }
 
+/// Every token has k experts in every MoE layer, and none in a dense one.
+TEST_P(RandomModel, CountsTokensByLayer) {
+  const ModelConfig config = small_config();
+  const std::vector<Record> records = random_records(config);
+  const auto load = [&](const Stream& stream, const ExpertPlacement& placement, int rank) {
+    return random_model(stream, config, operand_, placement, rank);
+  };
+  int64_t tokens = 0;
+  for (const Record& record : records) tokens += std::ssize(record.tokens);
+  for (const int ranks : {1, 3}) {
+    std::vector<ExchangeCounters> counters(static_cast<size_t>(ranks));
+    score_records(config, load, records,
+                  {.operand = operand_, .num_ranks = ranks, .counters = &counters, .device = device_});
+    std::vector<int64_t> of_layer(3);
+    for (const ExchangeCounters& c : counters) {
+      ASSERT_EQ(c.tokens_per_expert.size(), 3u * 7);
+      for (size_t i = 0; i < c.tokens_per_expert.size(); ++i) of_layer[i / 7] += c.tokens_per_expert[i];
+      EXPECT_EQ(c.times[0].useful, 0);
+      EXPECT_GT(c.times[1].useful, 0);
+      EXPECT_GT(c.times[2].useful, 0);
+    }
+    EXPECT_EQ(of_layer, (std::vector<int64_t>{0, 3 * tokens, 3 * tokens})) << ranks << " ranks";
+  }
+}
+
 /// W, whatever its layout: the product with the identity is exact.
 Tensor unpacked(const Stream& stream, const PackedMatrix& w) {
   const Tensor identity({w.k(), w.k()}, w.operand());
@@ -115,7 +140,8 @@ Tensor transposed(const Tensor& w) {
 TEST_P(RandomModel, IsAFunctionOfTheTensorsNames) {
   const ModelConfig c = small_config();
   const TestStream stream(device_);
-  const LoadedModel model = random_model(stream, c, operand_, ExpertPlacement(7, 2), 1);  // experts 4, 5, 6
+  const LoadedModel model =
+      random_model(stream, c, operand_, ExpertPlacement(std::vector<int>{0, 1, 0, 0, 0, 1, 1}, 2), 1);
   const ModelWeights& w = model.weights;
   const LayerWeights& layer = w.layers[2];
   const auto matrix = [&](const std::string& name, int64_t n, int64_t k, DType dtype) {
@@ -139,7 +165,7 @@ TEST_P(RandomModel, IsAFunctionOfTheTensorsNames) {
 TEST_P(RandomModel, TakesWhatIsPredicted) {
   const ModelConfig c = small_config();
   const TestStream stream(device_);
-  const LoadedModel model = random_model(stream, c, operand_, ExpertPlacement(7, 1), 0);
+  const LoadedModel model = random_model(stream, c, operand_, ExpertPlacement::blocks(7, 1), 0);
   size_t bytes = 0;
   const auto vector = [&](const OwnedTensor& t) {
     if (t.view().data != nullptr) bytes += allocation_bytes(t.view().shape, t.view().dtype, device_);

@@ -152,6 +152,21 @@ TEST_P(SameBits, OnAnyNumberOfRanks) {
   }
 }
 
+TEST_P(SameBits, WhereverTheExpertsAre) {
+  const auto placements = all_placements();
+  for (const int ranks : {1, 2, 3, 4, 7})
+    for (size_t i = 1; i < placements.size(); ++i) {  // the first are blocks: all the other tests have them
+      // An emulated GPU is slow: there each number of ranks has one of the placements.
+      if (device_ != Device::cpu && i != 1 + static_cast<size_t>(ranks) % (placements.size() - 1)) continue;
+      SCOPED_TRACE(fmt::format("{} ranks, {}", ranks, placements[i].first));
+      expect_same({.operand = operand_,
+                   .num_ranks = ranks,
+                   .records_per_batch = 2,
+                   .exchange_bytes = 20'000,
+                   .placement = placements[i].second});
+    }
+}
+
 TEST_P(SameBits, InAnyBatch) {
   for (const int64_t records : {2, 3, 5, 100}) {
     SCOPED_TRACE(records);

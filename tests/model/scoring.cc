@@ -10,6 +10,7 @@
 #include "comm/staged_communicator.h"
 #include "model/decoder.h"
 #include "model/memory_plan.h"
+#include "model/moe_layer.h"
 #include "model/tensor_table.h"
 
 namespace switchyard::test {
@@ -90,7 +91,7 @@ std::vector<RecordScores> score_records(const std::filesystem::path& model, cons
 
 std::vector<RecordScores> score_records(const ModelConfig& config, const LoadWeights& load,
                                         const std::vector<Record>& records, const ScoringRun& run) {
-  const ExpertPlacement placement(static_cast<int>(config.num_experts), run.num_ranks);
+  const ExpertPlacement placement = run.placement(static_cast<int>(config.num_experts), run.num_ranks);
   const DecoderLimits limits = limits_of(records, run);
   std::vector<RecordScores> results(records.size());
 
@@ -99,16 +100,16 @@ std::vector<RecordScores> score_records(const ModelConfig& config, const LoadWei
     ThreadPool pool(run.num_threads);
     std::optional<DeviceStream> device;
     Stream stream{Device::cpu, &pool, {}};
-    ExpertExchange exchange(*world, placement, config.hidden_size, static_cast<int>(config.experts_per_token),
-                            run.operand, run.exchange_bytes, run.device);
-    const ExchangeScratch scratch = exchange.scratch_bytes(limits.part_tokens());
+    const auto exchange =
+        make_exchange(*world, exchange_shape(config, placement, run.operand, run.exchange_bytes, run.device));
+    const ExchangeScratch scratch = exchange->scratch_bytes(limits.part_tokens());
     if (run.device == Device::cuda) {
       device.emplace(world->rank() % num_devices(),
                      device_workspace_bytes(config, run.operand, limits, scratch.max_entries));
       stream = device->over(stream);
     }
     const LoadedModel loaded = load(stream, placement, world->rank());
-    const Decoder decoder(stream, loaded.weights, exchange, limits);
+    const Decoder decoder(stream, loaded.weights, *exchange, limits);
     Arena arena(Decoder::arena_bytes(config, run.operand, limits, scratch.arena_bytes, run.device), run.device);
     const auto ranks = static_cast<size_t>(run.num_ranks);
     // As many passes on every rank; a rank without records takes part with none.
@@ -116,6 +117,9 @@ std::vector<RecordScores> score_records(const ModelConfig& config, const LoadWei
       const Share share = share_of(batch + static_cast<size_t>(world->rank()), records.size(), run);
       score_share(stream, arena, decoder, records, share, results);
     }
+    if (run.counters == nullptr) return;
+    exchange->fetch_counters(stream);
+    run.counters->at(static_cast<size_t>(world->rank())) = exchange->counters();
   });
   return results;
 }

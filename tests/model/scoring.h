@@ -9,8 +9,10 @@
 
 #include "base/dtype.h"
 #include "base/memory.h"
+#include "exchange/exchange.h"
 #include "model/weights.h"
 #include "tests/support/expected_scores.h"
+#include "tests/support/placements.h"
 
 namespace switchyard::test {
 
@@ -21,7 +23,9 @@ struct ScoringRun {
   int64_t records_per_batch = 4;  ///< consecutive ones; batches go to the ranks in turn
   int64_t exchange_bytes = int64_t{1} << 20;
   int micro_batches = 1;
-  Device device = Device::cpu;  ///< rank r computes on device r, as far as there are so many
+  MakePlacement placement = ExpertPlacement::blocks;
+  std::vector<ExchangeCounters>* counters = nullptr;  ///< [ranks], where to put theirs
+  Device device = Device::cpu;                        ///< rank r computes on device r, as far as there are so many
 };
 
 struct RecordScores {

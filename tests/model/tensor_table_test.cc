@@ -101,7 +101,8 @@ class RefusedCheckpoint : public ::testing::Test {
     const TensorTable table = make_tensor_table(checkpoint, config, "a model");
     ThreadPool pool(2);
     const Stream stream{Device::cpu, &pool, {}};
-    return combine_hashes(load_model(stream, checkpoint, table, config, operand, ExpertPlacement(3, 1), 0).hashes);
+    return combine_hashes(
+        load_model(stream, checkpoint, table, config, operand, ExpertPlacement::blocks(3, 1), 0).hashes);
   }
 
   TemporaryDirectory directory_;
@@ -308,7 +309,7 @@ TEST_F(RefusedCheckpoint, FileThatShrinksAfterItWasOpened) {
   fs::resize_file(directory_ / "model.safetensors", fs::file_size(directory_ / "model.safetensors") - 400);
   ThreadPool pool(2);
   EXPECT_TRUE(fails_input({"model.safetensors"}, [&] {
-    load_model({Device::cpu, &pool, {}}, checkpoint, table, config, DType::f32, ExpertPlacement(3, 1), 0);
+    load_model({Device::cpu, &pool, {}}, checkpoint, table, config, DType::f32, ExpertPlacement::blocks(3, 1), 0);
   }));
 }
 

@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <mutex>
+#include <future>
 #include <thread>
 
 #include "comm/watched_communicator.h"
@@ -65,7 +65,7 @@ TEST_F(WatchdogTest, ARankThatGetsOnIsWaitedFor) {
   }
   wait_in_world(*ranks[0]);
   for (auto& rank : ranks) {
-    rank->pulse.leave();
+    rank->pulse.leave(kWorld);
     rank->watchdog.reset();
   }
   EXPECT_EQ(read_verdict(hang_directory()), "");
@@ -78,7 +78,7 @@ TEST_F(WatchdogTest, WhoWasStoppedItselfStartsAnew) {
     auto ranks = start(2, milliseconds(1000));
     for (auto& rank : ranks) wait_in_world(*rank);
     for (int i = 0; i < 60; ++i) std::this_thread::sleep_for(milliseconds(10));  // not counting the suspension
-    for (auto& rank : ranks) rank->pulse.leave();
+    for (auto& rank : ranks) rank->pulse.leave(kWorld);
     for (auto& rank : ranks) rank->watchdog.reset();
     ::_exit(read_verdict(hang_directory()).empty() ? 0 : 1);
   }
@@ -100,27 +100,42 @@ TEST_F(WatchdogTest, RanksThatGetOnLeaveNoTrace) {
   EXPECT_FALSE(std::filesystem::exists(hang_directory()));
 }
 
-TEST(WatchedCommunicatorTest, CountsOperationsOfWorldAndGroup) {
-  std::mutex mutex;
-  std::vector<Pulse::Reading> readings(4);
-  run_thread_ranks(4, [&](Communicator& inner) {
-    // The thread's own communicator outlives the watched one, which only borrows it here.
-    Pulse pulse;
-    const auto world = watch_communicator(inner.split(0, inner.rank()), pulse);
-    world->barrier();
-    const auto group = world->split(world->rank() / 2, world->rank());
-    group->all_reduce_one(int64_t{1}, ReduceOp::sum);
+/// Ranks that are threads, in groups {0, 2} and {1, 3}: rank 3 does not come to its group's operation.
+TEST_F(WatchdogTest, BlamesWithinAGroupOfAnyRanks) {
+  constexpr int kHanging = 3;
+  auto ranks = start(4, milliseconds(800), 10, false);
+  std::promise<void> over;
+  const std::shared_future<void> is_over = over.get_future().share();
+  run_thread_ranks(4, [&](Communicator& threads) {
+    Rank& mine = *ranks[static_cast<size_t>(threads.rank())];
+    const auto world = watch_communicator(threads.split(0, threads.rank()), mine.pulse);
+    const auto group = world->split(world->rank() % 2, world->rank());
     group->barrier();
-    const std::lock_guard lock(mutex);
-    readings[static_cast<size_t>(inner.rank())] = pulse.read();
+    if (world->rank() == kHanging) {
+      mine.pulse.phase("hanging");
+      is_over.wait();
+    }
+    if (world->rank() == 1) {
+      std::thread judge([&] {
+        const auto verdict = verdict_of(mine, std::chrono::seconds(10));
+        EXPECT_TRUE(verdict.has_value());
+        if (verdict) {
+          EXPECT_NE(verdict->find("rank 3 on n1 is in hanging, operation 1; waiting for it: rank 1 (rank 1: scoring, "
+                                  "operation 2 of world/1)"),
+                    std::string::npos)
+              << *verdict;
+          EXPECT_EQ(verdict->find("rank 0"), std::string::npos) << *verdict;
+          EXPECT_EQ(verdict->find("rank 2"), std::string::npos) << *verdict;
+        }
+        over.set_value();
+      });
+      group->barrier();
+      judge.join();
+      return;
+    }
+    while (is_over.wait_for(milliseconds(20)) != std::future_status::ready) mine.pulse.beat();
+    group->barrier();
   });
-  for (int r = 0; r < 4; ++r) {
-    const Pulse::Reading& reading = readings[static_cast<size_t>(r)];
-    EXPECT_EQ(reading.sequence, (std::array<int64_t, 2>{2, 2})) << r;
-    EXPECT_EQ(reading.first_rank, (std::array<int, 2>{0, r / 2 * 2})) << r;
-    EXPECT_EQ(reading.num_ranks, (std::array<int, 2>{4, 2})) << r;
-    EXPECT_EQ(reading.waiting, -1) << r;
-  }
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <future>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@ namespace switchyard::test {
 
 class WatchedRanks {
  protected:
+  static constexpr int kWorld = 0;
   struct Rank {
     Pulse pulse;
     std::promise<std::string> verdict;
@@ -23,11 +25,15 @@ class WatchedRanks {
     std::unique_ptr<Watchdog> watchdog;
   };
 
-  std::vector<std::unique_ptr<Rank>> start(int count, std::chrono::milliseconds timeout, int patience = 10) {
+  /// by_hand: the pulses have a world of these ranks; otherwise communicators are to come.
+  std::vector<std::unique_ptr<Rank>> start(int count, std::chrono::milliseconds timeout, int patience = 10,
+                                           bool by_hand = true) {
     std::vector<std::unique_ptr<Rank>> ranks;
     for (int r = 0; r < count; ++r) {
       Rank& rank = *ranks.emplace_back(std::make_unique<Rank>());
-      rank.pulse.members(WaitScope::world, 0, count);
+      std::vector<int> all(static_cast<size_t>(count));
+      std::iota(all.begin(), all.end(), 0);
+      if (by_hand) rank.pulse.add_communicator("world", all);
       rank.pulse.phase("scoring");
       rank.watchdog = std::make_unique<Watchdog>(
           rank.pulse, Watchdog::Options{.directory = hang_directory(),
@@ -43,8 +49,8 @@ class WatchedRanks {
     return ranks;
   }
   static void wait_in_world(Rank& rank) {
-    rank.pulse.arrive(WaitScope::world);
-    rank.pulse.wait(WaitScope::world);
+    rank.pulse.arrive(kWorld);
+    rank.pulse.wait(kWorld);
   }
   /// Of a rank; empty if there is none in time.
   static std::optional<std::string> verdict_of(Rank& rank, std::chrono::milliseconds time) {

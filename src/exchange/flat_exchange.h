@@ -1,0 +1,32 @@
+// The exchange in which every rank sends to every other one.
+//
+// A token's row goes to each destination rank once, however many of its experts live there. Rounds bound the memory:
+// all buffers of a flight together take at most `exchange_bytes`. What is local is computed while the first round
+// travels, each round while the next one does (exchange/exchange_round.h).
+#pragma once
+
+#include "exchange/exchange.h"
+
+namespace switchyard {
+
+class FlatExchange final : public Exchange {
+ public:
+  FlatExchange(Communicator& group, const ExchangeShape& shape);
+  /// See exchange_scratch().
+  static ExchangeScratch scratch(const ExchangeShape& shape, int num_local, int64_t max_tokens);
+
+  std::unique_ptr<Routing> route(const Stream& stream, Arena& arena, ConstView expert_of, int layer) override;
+  ExchangeScratch scratch_bytes(int64_t max_tokens) const override;
+  int64_t least_exchange_bytes() const override;
+  void fetch_counters(const Stream&) override {}
+
+ private:
+  class FlatRouting;
+  class FlatFlight;
+
+  Communicator& group_;
+  const int64_t rows_per_round_;          ///< that each pair of ranks may exchange under the budget, at least one
+  std::vector<HostMirror> idle_mirrors_;  ///< of routings that are no more: pinned memory is kept
+};
+
+}  // namespace switchyard
