@@ -10,9 +10,7 @@
 #include "jobs/job.h"
 #include "jobs/limits.h"
 #include "kernels/cpu_isa.h"
-#include "model/memory_plan.h"
-#include "model/tensor_table.h"
-#include "model/weights.h"
+#include "model/layout.h"
 
 namespace switchyard {
 namespace {
@@ -34,7 +32,7 @@ Inspection inspect(const InspectOptions& o) {
     result.config = read_model_config(o.model, {o.allow_config_field.begin(), o.allow_config_field.end()});
     if (holds_weights(o.model)) {
       const Checkpoint checkpoint(o.model);
-      check_tied_copy(checkpoint, make_tensor_table(checkpoint, result.config, o.model));
+      check_tied_copy(TensorTable(checkpoint, result.config, o.model));
       result.num_tensors = static_cast<int64_t>(checkpoint.tensors().size());
       for (const auto& [name, tensor] : checkpoint.tensors()) result.stored_bytes += tensor.bytes;
     }
@@ -46,38 +44,45 @@ Inspection inspect(const InspectOptions& o) {
   const auto in_range = [](std::string_view name, int64_t value, int64_t least, int64_t most) {
     if (value < least || value > most) fail(ExitCode::usage, "--{} is {}, expected {} to {}", name, value, least, most);
   };
-  in_range("ranks", o.ranks, 1, c.num_experts);
+  in_range("ranks", o.ranks, 1, c.num_experts());
   in_range("max-record", o.max_record, 0, c.max_positions);
 
   set_cpu_isa("auto");
   const int64_t longest = o.max_record > 0 ? o.max_record : std::min(o.batch_tokens, c.max_positions);
-  result.request = {o.dtype == "bf16" ? DType::bf16 : DType::f32,
-                    static_cast<int>(o.ranks),
-                    static_cast<int>(o.threads),
-                    {std::max(o.batch_tokens, longest), longest, o.device == "cuda" && o.ranks > 1 ? 2 : 1},
-                    o.exchange_bytes,
-                    o.device == "cuda" ? Device::cuda : Device::cpu};
+  const Device device = o.device == "cuda" ? Device::cuda : Device::cpu;
+  const int ranks = static_cast<int>(o.ranks);
+  const DecoderLimits limits{std::max(o.batch_tokens, longest), longest, default_micro_batches(device, ranks)};
+  result.request = {operand_of(o.dtype), ranks, static_cast<int>(o.threads), limits, o.exchange_bytes, device};
   result.memory = plan_memory(c, result.request);
   return result;
 }
 
+/// f of dense layers; 0 where there is none.
+int64_t dense_size(const ModelConfig& c) {
+  for (const LayerConfig& layer : c.layers)
+    if (const DenseConfig* dense = layer.dense()) return dense->size;
+  return 0;
+}
+
 Json to_json(const Inspection& i) {
   const ModelConfig& c = i.config;
+  const AttentionConfig& attention = c.layers.front().attention;
+  const MoeConfig& moe = c.moe();
   const int64_t total = c.total_parameters();
   Json json;
   json["source"] = path_to_json(i.source);
   json["family"] = c.family;
-  json["layers"] = c.num_layers;
+  json["layers"] = c.num_layers();
   json["moe_layers"] = c.num_moe_layers();
   json["hidden_size"] = c.hidden_size;
-  json["heads"] = c.num_heads;
-  json["kv_heads"] = c.num_kv_heads;
-  json["head_dim"] = c.head_dim;
-  json["experts"] = c.num_experts;
-  json["experts_per_token"] = c.experts_per_token;
-  json["expert_ffn_size"] = c.expert_ffn_size;
-  json["shared_ffn_size"] = c.shared_ffn_size;
-  json["dense_ffn_size"] = c.dense_ffn_size;
+  json["heads"] = attention.num_heads;
+  json["kv_heads"] = attention.num_kv_heads;
+  json["head_dim"] = attention.head_dim;
+  json["experts"] = moe.router.num_experts;
+  json["experts_per_token"] = moe.router.experts_per_token;
+  json["expert_ffn_size"] = moe.expert_size;
+  json["shared_ffn_size"] = moe.shared_size;
+  json["dense_ffn_size"] = dense_size(c);
   json["vocab_size"] = c.vocab_size;
   json["tied_embeddings"] = c.tied_embeddings;
   json["max_positions"] = c.max_positions;
@@ -100,17 +105,21 @@ Json to_json(const Inspection& i) {
 
 void print(const Inspection& i) {
   const ModelConfig& c = i.config;
+  const AttentionConfig& attention = c.layers.front().attention;
+  const MoeConfig& moe = c.moe();
   const int64_t total = c.total_parameters(), active = c.active_parameters();
   const auto line = [](std::string_view name, const std::string& value) {
     std::cout << fmt::format("{:<22}{}\n", name, value);
   };
   line("model", fmt::format("{} ({})", i.source, c.family));
-  line("layers", fmt::format("{}, {} of them with experts", c.num_layers, c.num_moe_layers()));
+  line("layers", fmt::format("{}, {} of them with experts", c.num_layers(), c.num_moe_layers()));
   line("hidden size", fmt::format("{}", c.hidden_size));
-  line("attention", fmt::format("{} heads, {} key-value heads × {}", c.num_heads, c.num_kv_heads, c.head_dim));
-  line("experts", fmt::format("{}, {} per token, f {}{}", c.num_experts, c.experts_per_token, c.expert_ffn_size,
-                              c.shared_ffn_size > 0 ? fmt::format(", shared f {}", c.shared_ffn_size) : ""));
-  if (c.dense_ffn_size > 0) line("dense layers", fmt::format("f {}", c.dense_ffn_size));
+  line("attention", fmt::format("{} heads, {} key-value heads × {}", attention.num_heads, attention.num_kv_heads,
+                                attention.head_dim));
+  line("experts",
+       fmt::format("{}, {} per token, f {}{}", moe.router.num_experts, moe.router.experts_per_token, moe.expert_size,
+                   moe.shared_size > 0 ? fmt::format(", shared f {}", moe.shared_size) : ""));
+  if (dense_size(c) > 0) line("dense layers", fmt::format("f {}", dense_size(c)));
   line("vocabulary", fmt::format("{}{}", c.vocab_size, c.tied_embeddings ? ", tied" : ", untied"));
   line("positions", fmt::format("{}", c.max_positions));
   if (i.num_tensors > 0) line("checkpoint", fmt::format("{} tensors, {}", i.num_tensors, bytes_text(i.stored_bytes)));
@@ -139,8 +148,7 @@ void InspectOptions::describe(OptionSet& o) {
   o.positional("model");
   o.add("reference", &reference, "NAME",
         "a built-in configuration instead: seed-23B, qwen3-30b-a3b, gpt-oss-120b (sizes only)");
-  o.add("allow-config-field", Names{&allow_config_field}, "NAME[,NAME]",
-        "accept these unknown fields of config.json as harmless");
+  describe_allow_config_field(o, &allow_config_field);
   o.add("json", &json, "", "print JSON");
   o.add("dry-run", &dry_run, "", "no effect: inspect changes nothing");
   o.group("For this layout");
@@ -148,10 +156,9 @@ void InspectOptions::describe(OptionSet& o) {
   o.add("threads", within(&threads, 1, kMaxThreads), "N", "threads per rank");
   o.add("dtype", &dtype, "f32|bf16", "arithmetic of products");
   o.add("device", &device, "cpu|cuda", "what computes");
-  o.add("batch-tokens", within(&batch_tokens, 1, kMaxBatchTokens), "N", "tokens a rank computes at once");
+  BatchOptions::describe(o);
   o.add("max-record", within(&max_record, 0, INT64_MAX), "N", "tokens of the longest record (0: as --batch-tokens)");
-  o.add("exchange-bytes", within(&exchange_bytes, 1, kMaxExchangeBytes), "N",
-        "budget per rank for other ranks' rows and their results");
+  describe_exchange_bytes(o, &exchange_bytes);
 }
 
 int run_inspect(Runtime& runtime, std::span<const std::string> args) {

@@ -4,14 +4,14 @@
 #include <string>
 #include <vector>
 
-#include "jobs/options.h"
+#include "jobs/option_groups.h"
 
 namespace switchyard {
 
-struct InspectOptions {
+struct InspectOptions : BatchOptions {
   std::string model, reference, dtype = "f32", device = "cpu";
   std::vector<std::string> allow_config_field;
-  int64_t ranks = 1, threads = 1, batch_tokens = 8192, max_record = 0, exchange_bytes = int64_t{256} << 20;
+  int64_t ranks = 1, threads = 1, max_record = 0, exchange_bytes = int64_t{256} << 20;
   bool json = false, dry_run = false;
 
   void describe(OptionSet& o);

@@ -338,7 +338,8 @@ class OptionParser {
 };
 
 void OptionSet::add(std::string name, Target target, std::string meta, std::string help) {
-  options_.push_back({std::move(name), std::move(meta), std::move(help), group_, target});
+  const auto place = std::ranges::find(options_, before_, &Option::name);  // the end, unless before() was called
+  options_.insert(place, {std::move(name), std::move(meta), std::move(help), group_, target});
 }
 
 bool parse_options(OptionSet& set, std::string_view job, std::span<const std::string> args,

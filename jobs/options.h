@@ -39,7 +39,13 @@ class OptionSet {
   /// A vector takes all words up to the next option.
   using Target = std::variant<std::string*, Bounded<int64_t>, Bounded<double>, bool*, std::vector<std::string>*, Names>;
 
-  void group(std::string title) { group_ = std::move(title); }
+  /// Of the options that follow; a group may be gone on with later.
+  void group(std::string title) {
+    group_ = std::move(title);
+    before_.clear();
+  }
+  /// Options that follow stand before `name`, one of the same group, until group() or before() says otherwise.
+  void before(std::string name) { before_ = std::move(name); }
   /// `target` holds the default, and later the value. meta: what the help calls the value ("DIR", "N"); "a|b" means
   /// that one of these words is taken.
   void add(std::string name, Target target, std::string meta, std::string help);
@@ -66,7 +72,7 @@ class OptionSet {
   friend class OptionParser;
   std::vector<Option> options_;
   std::vector<std::string> required_;
-  std::string group_, positional_, defaults_option_;
+  std::string group_, before_, positional_, defaults_option_;
   std::vector<std::string> defaults_files_;
   std::set<std::string> given_;
 };

@@ -17,8 +17,8 @@
 #include "jobs/job.h"
 #include "jobs/limits.h"
 #include "jobs/numerics.h"
+#include "jobs/option_groups.h"
 #include "jobs/score/chunk_scorer.h"
-#include "jobs/score/engine.h"
 #include "jobs/score/input_identity.h"
 #include "jobs/score/results.h"
 
@@ -147,7 +147,7 @@ class Rescoring {
 
   std::vector<std::string> run() {
     set_cpu_isa(run_.cpu_isa);
-    const DType operand = run_.dtype == "bf16" ? DType::bf16 : DType::f32;
+    const DType operand = operand_of(run_.dtype);
     const DeviceChoice device = choose_device(self_, {device_request(run_.device), "as the run was scored"}, true);
     if (const std::string now = numerics_id(operand, device.device, device.index); now != run_.numerics)
       fail(ExitCode::mismatch, "the run's numerics are {}, here they are {}: the bits cannot be compared",
@@ -163,8 +163,9 @@ class Rescoring {
     const ModelConfig config = read_model_config(run_.model, run_.allowed_fields);
     const DecoderLimits limits{kMaxBatch * longest, longest};
     const int threads = options_.threads > 0 ? static_cast<int>(options_.threads) : available_cores();
-    ScoringEngine engine(config, {run_.model, operand, threads, limits, 1 << 20, device.device, device.index}, self_);
-    if (engine.model_hash(self_).hex() != run_.model_hash)
+    Engine engine(config, checkpoint_weights(run_.model),
+                  {operand, threads, limits, 1 << 20, device.device, device.index}, self_);
+    if (engine.model_hash().hex() != run_.model_hash)
       fail(ExitCode::mismatch, "{} is not the run's model: its tensors differ", run_.model);
     ChunkScorer scorer(engine.decoder(), input_, self_, self_, engine.stream(), engine.arena(),
                        {run_.results, limits.max_tokens, config.vocab_size, config.max_positions, 1e9});

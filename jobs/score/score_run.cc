@@ -31,14 +31,7 @@ int ScoreRun::run() {
   }
   if (on_root())
     for (const std::string& line : describe_plan(plan_)) log::info("{}", line);
-  using std::chrono::seconds;
-  const Attempt::Options entering{options_.run,
-                                  seconds(options_.lease_timeout),
-                                  seconds(options_.comm_timeout),
-                                  seconds(options_.term_grace),
-                                  seconds(options_.limit_grace),
-                                  options_.quiet};
-  attempt_.emplace(world_, pulse_, entering, resolved_config_);
+  attempt_.emplace(world_, pulse_, options_.attempt(), resolved_config_);
   return static_cast<int>(attempt_->run([&] {
     attempt_->take(plan_.units, fingerprint());  // the input's and the model's own hashes are not known yet
     read_input();
@@ -61,8 +54,7 @@ void ScoreRun::prepare() {
   collectively(world_, [&] {
     file_exists(run.manifest_path(), ExitCode::output);  // or it can never be written
     set_cpu_isa(options_.cpu_isa);
-    const std::set<std::string> allowed(options_.allow_config_field.begin(), options_.allow_config_field.end());
-    config = read_model_config(options_.model, allowed);
+    config = read_model_config(options_.model, options_.allowed_fields());
     input_.emplace(options_.input);
     check_tokenizer(*input_, options_.model, options_.allow_other_tokenizer);
   });
@@ -95,13 +87,12 @@ void ScoreRun::load() {
   collectively(world_, [&] {
     const Stopwatch stopwatch(load_seconds_);
     group_ = connect_devices(std::move(group_), plan_.device);
-    const EngineOptions engine{options_.model,          plan_.operand,       plan_.threads,     plan_.limits,
-                               options_.exchange_bytes, plan_.device.device, plan_.device.index};
-    engine_ = std::make_unique<ScoringEngine>(
-        plan_.config, engine, *group_, [&] { attempt_->get_on_or_give_up(); }, &pulse_);
+    engine_ = std::make_unique<Engine>(
+        plan_.config, checkpoint_weights(options_.model), plan_.engine(), *group_,
+        [&] { attempt_->get_on_or_give_up(); }, &pulse_);
   });
   collectively(world_, [&] {
-    model_hash_ = engine_->model_hash(*group_).hex();
+    model_hash_ = engine_->model_hash().hex();
     if (world_.broadcast_string(model_hash_, 0) != model_hash_)
       fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", options_.model);
   });

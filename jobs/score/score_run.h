@@ -10,7 +10,6 @@
 #include "io/input.h"
 #include "jobs/job.h"
 #include "jobs/score/chunk_scorer.h"
-#include "jobs/score/engine.h"
 #include "jobs/score/options.h"
 #include "jobs/score/plan.h"
 #include "jobs/score/results.h"
@@ -65,7 +64,7 @@ class ScoreRun {
   std::optional<Attempt> attempt_;
 
   std::unique_ptr<Communicator> group_;
-  std::unique_ptr<ScoringEngine> engine_;
+  std::unique_ptr<Engine> engine_;
   std::unique_ptr<ChunkScorer> scorer_;
   std::optional<MetricsWriter> metrics_;
   std::optional<ResultTotals> totals_;  ///< rank 0: of complete results, once there are any

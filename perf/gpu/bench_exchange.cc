@@ -21,7 +21,7 @@ void measure(Bench& bench, Communicator& group, const std::string& kind, int64_t
 }  // namespace
 
 void bench_exchange() {
-  Bench bench(0);
+  Bench bench;
   const auto staged = stage_through_host(make_self_communicator());
   const auto nccl = add_nccl(make_self_communicator(), 0);
   for (const int64_t rows : {16, 16'384}) {

@@ -37,8 +37,7 @@ class Ops {
   /// One layer and the whole vocabulary.
   static ModelConfig layer() {
     ModelConfig c = reference_config("qwen3-30b-a3b");
-    c.num_layers = 1;
-    c.moe_layer = {true};
+    c.layers.resize(1);
     return c;
   }
   static double f(int64_t x) { return static_cast<double>(x); }
@@ -84,27 +83,27 @@ class Ops {
   }
 
   void attention_and_rope() {
-    const Shape heads{kTokens, c_.num_heads, c_.head_dim}, kv_heads{kTokens, c_.num_kv_heads, c_.head_dim};
-    OwnedTensor q = random(heads), cos_sin = random({kLength, c_.head_dim});
-    const OwnedTensor k = random(kv_heads), v = random(kv_heads), weight = random({c_.head_dim});
+    const Shape heads{kTokens, a_.num_heads, a_.head_dim}, kv_heads{kTokens, a_.num_kv_heads, a_.head_dim};
+    OwnedTensor q = random(heads), cos_sin = random({kLength, a_.head_dim});
+    const OwnedTensor k = random(kv_heads), v = random(kv_heads), weight = random({a_.head_dim});
     OwnedTensor out = empty(heads, DType::bf16), positions = empty({kTokens}, DType::i32),
                 offsets = empty({kRecords + 1}, DType::i64);
     const Batch batch = random_batch(c_, kRecords, kLength);
     copy(stream(), view_of<int32_t>(batch.positions), positions.view());
     copy(stream(), view_of<int64_t>(batch.record_offsets), offsets.view());
-    const View flat = q.view().reshaped({kTokens * c_.num_heads, c_.head_dim});
+    const View flat = q.view().reshaped({kTokens * a_.num_heads, a_.head_dim});
     bytes("rms_norm of q's heads, in place", f(kTokens * q_) * 8,
           [&] { rms_norm(stream(), flat, weight.view(), 1e-6f, flat); });
     bytes("rope of q, in place", f(kTokens * q_) * 8,
           [&] { rope(stream(), positions.view(), cos_sin.view(), q.view()); });
-    const auto scale = static_cast<float>(1 / std::sqrt(f(c_.head_dim)));
+    const auto scale = static_cast<float>(1 / std::sqrt(f(a_.head_dim)));
     flops("attention, 16 records of 1024", 4 * f(q_) * f(kTokens) * f(kLength + 1) / 2,
           [&] { attention(stream(), q.view(), k.view(), v.view(), offsets.view(), scale, out.view()); });
   }
 
   void experts() {
     const LayerWeights& w = engine_.weights().layers[0];
-    const int64_t k = c_.experts_per_token, experts = c_.num_experts, pairs = kTokens * k;
+    const int64_t k = c_.experts_per_token(), experts = c_.num_experts(), pairs = kTokens * k;
     const OwnedTensor u = random({kTokens, d_}), x = random({kTokens, d_}, DType::bf16);
     OwnedTensor logits = empty({kTokens, experts}, DType::f32), expert = empty({kTokens, k}, DType::i32),
                 weight = empty({kTokens, k}, DType::f32);
@@ -125,7 +124,7 @@ class Ops {
                            list(input),
                            list(output)};
     OwnedTensor y = empty({pairs, d_}, DType::bf16), sum = random({kTokens, d_});
-    flops("grouped_ffn, 131072 rows over 128 experts, f 768", f(pairs) * 6 * f(d_ * c_.expert_ffn_size),
+    flops("grouped_ffn, 131072 rows over 128 experts, f 768", f(pairs) * 6 * f(d_ * c_.moe().expert_size),
           [&] { grouped_ffn(stream(), x.view(), rows, w.experts, GemmOutput::store, y.view()); });
     bytes("combine [16384, 8, 2048] bf16", f(kTokens) * (f(k * d_) * 2 + f(d_) * 8 + f(k) * 4), [&] {
       combine(stream(), y.view().reshaped({kTokens, k, d_}), weight.view(), sum.view());
@@ -147,7 +146,8 @@ class Ops {
 
   RandomEngine engine_;
   const ModelConfig& c_ = engine_.weights().config;
-  const int64_t d_ = c_.hidden_size, q_ = c_.num_heads * c_.head_dim, kv_ = c_.num_kv_heads * c_.head_dim;
+  const AttentionConfig& a_ = c_.layers.front().attention;
+  const int64_t d_ = c_.hidden_size, q_ = a_.query_size(), kv_ = a_.kv_size();
   uint64_t seed_ = 0;
 };
 

@@ -23,7 +23,7 @@ void measure_layer(RandomEngine& engine, int64_t tokens) {
   const OwnedTensor u =
       engine.bench().random({tokens, c.hidden_size}, DType::f32, 1, 1.732f);  // as normed: mean square 1
   OwnedTensor x = engine.bench().random({tokens, c.hidden_size}, DType::f32, 2, 1);
-  const auto run = [&] { moe_layer(stream, engine.arena(), c, w, 0, engine.exchange(), u.view(), x.view()); };
+  const auto run = [&] { moe_layer(stream, engine.arena(), c.moe(), w, 0, engine.exchange(), u.view(), x.view()); };
 
   engine.exchange().fetch_counters(stream);
   const std::vector<int64_t> before = engine.exchange().counters().tokens_per_expert;
@@ -34,8 +34,9 @@ void measure_layer(RandomEngine& engine, int64_t tokens) {
   const Timing timing = time_on_device(stream, run);
 
   const auto t = static_cast<double>(tokens), d = static_cast<double>(c.hidden_size);
-  const double expert = 3 * d * static_cast<double>(c.expert_ffn_size), k = static_cast<double>(c.experts_per_token);
-  const double router = d * static_cast<double>(c.num_experts);
+  const double expert = 3 * d * static_cast<double>(c.moe().expert_size),
+               k = static_cast<double>(c.experts_per_token());
+  const double router = d * static_cast<double>(c.num_experts());
   const Json more = {{"tokens", tokens}, {"experts_touched", touched}};
   const std::string what = fmt::format("qwen3-30b-a3b layer, {} tokens, bf16", tokens);
   if (tokens >= 1024)
@@ -48,8 +49,7 @@ void measure_layer(RandomEngine& engine, int64_t tokens) {
 
 void bench_moe_layer() {
   ModelConfig c = reference_config("qwen3-30b-a3b");
-  c.num_layers = 1;
-  c.moe_layer = {true};
+  c.layers.resize(1);
   c.vocab_size = 128;  // not used
   RandomEngine engine(c, DType::bf16, {kTokens, kRecord});
   for (const int64_t tokens : {kTokens, int64_t{4096}, int64_t{1024}, int64_t{64}}) measure_layer(engine, tokens);
@@ -79,7 +79,7 @@ void measure_model(const std::string& benchmark, const std::string& name, int64_
 
   const double flops = product_flops(c, records, kRecord);
   const auto weights =
-      static_cast<double>(predict_weight_bytes(c, DType::bf16, c.num_experts, 1, Device::cuda).resident);
+      static_cast<double>(predict_weight_bytes(c, DType::bf16, c.num_experts(), 1, Device::cuda).resident);
   const double streaming = weights / engine.bench().ceilings().bytes_per_second;
   const double multiplying = flops / engine.bench().ceilings().flops_per_second;
   const Json more = {{"tokens_per_second", static_cast<double>(batch.tokens()) / timing.median},

@@ -111,7 +111,7 @@ Ceilings measure_ceilings(const Bench& bench) {
 }
 
 void bench_ceilings() {
-  Bench bench(0);
+  Bench bench;
   const Ceilings& c = bench.ceilings();
   const double copied = 2 * 4 * 0x1p30, multiplied = 2.0 * kSize * kSize * kSize;
   const auto timing = [](double seconds) { return Timing{seconds, seconds, 1}; };

@@ -62,7 +62,7 @@ Timing time_until_done(const Stream& stream, const std::function<void()>& work) 
   return summary_of(std::move(seconds));
 }
 
-Bench::Bench(size_t workspace_bytes) : pool_(available_cores()), device_(0, workspace_bytes) {
+Bench::Bench() : pool_(available_cores()), device_(0) {
   Stream host;
   host.pool = &pool_;
   stream_ = device_.over(host);
@@ -76,6 +76,7 @@ const Ceilings& Bench::ceilings() {
 OwnedTensor Bench::random(const Shape& shape, DType dtype, uint64_t seed, float scale) const {
   OwnedTensor tensor(shape, dtype, Device::cuda);
   random_fill(stream_, seed, 0, scale, 0, tensor.view());
+  synchronize(stream_);
   return tensor;
 }
 

@@ -31,10 +31,11 @@ struct Ceilings {
 /// A device with a stream of its own, its ceilings, and the benchmark's output.
 class Bench {
  public:
-  explicit Bench(size_t workspace_bytes);
+  Bench();
 
   const Stream& stream() const { return stream_; }
   const Ceilings& ceilings();  ///< measured at the first call
+  /// For any stream.
   OwnedTensor random(const Shape& shape, DType dtype, uint64_t seed, float scale) const;
 
   /// A rate beside its ceiling. target: the share that is to be reached, 0 for none.

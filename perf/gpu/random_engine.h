@@ -5,7 +5,7 @@
 
 #include "comm/communicator.h"
 #include "measure.h"
-#include "model/decoder.h"
+#include "model/engine.h"
 
 namespace switchyard::bench {
 
@@ -14,10 +14,10 @@ class RandomEngine {
   RandomEngine(const ModelConfig& config, DType operand, const DecoderLimits& limits);
 
   Bench& bench() { return bench_; }
-  const Stream& stream() const { return bench_.stream(); }
-  const ModelWeights& weights() const { return loaded_.weights; }
-  Exchange& exchange() { return *exchange_; }
-  Arena& arena() { return *arena_; }
+  const Stream& stream() const { return engine_->stream(); }
+  const ModelWeights& weights() const { return engine_->weights(); }
+  Exchange& exchange() { return engine_->exchange(); }
+  Arena& arena() { return engine_->arena(); }
   double seconds_to_make() const { return seconds_to_make_; }
 
   View forward(const Batch& batch);
@@ -25,14 +25,10 @@ class RandomEngine {
   TokenScores score(const Batch& batch, ConstView states);
 
  private:
-  ModelConfig config_;
   Bench bench_;
   std::unique_ptr<Communicator> alone_;
-  std::unique_ptr<Exchange> exchange_;
   double seconds_to_make_ = 0;
-  LoadedModel loaded_;
-  std::unique_ptr<Decoder> decoder_;
-  std::unique_ptr<Arena> arena_;
+  std::unique_ptr<Engine> engine_;
 };
 
 /// `records` of `length` random tokens each.

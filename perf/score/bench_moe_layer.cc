@@ -15,16 +15,9 @@ namespace {
 
 constexpr int64_t kTokens = 8192;
 
-ModelConfig layer_config() {
-  ModelConfig c;
-  c.num_layers = 1;
-  c.hidden_size = 1024;
-  c.num_experts = 128;
-  c.experts_per_token = 4;
-  c.expert_ffn_size = 512;
-  c.renormalise = true;
-  return c;
-}
+constexpr int64_t kDim = 1024;
+constexpr MoeConfig kLayer{.router = {.num_experts = 128, .experts_per_token = 4, .renormalise = true},
+                           .expert_size = 512};
 
 OwnedTensor random_tensor(const Shape& shape, float scale, uint64_t seed) {
   OwnedTensor t(shape, DType::f32);
@@ -33,11 +26,11 @@ OwnedTensor random_tensor(const Shape& shape, float scale, uint64_t seed) {
   return t;
 }
 
-LayerWeights random_layer(const ModelConfig& c, DType operand) {
-  const int64_t d = c.hidden_size, f = c.expert_ffn_size;
+LayerWeights random_layer(DType operand) {
+  const int64_t d = kDim, f = kLayer.expert_size, experts = kLayer.router.num_experts;
   LayerWeights w;
-  w.router = PackedMatrix::pack(random_tensor({c.num_experts, d}, 0.1f, 1).view(), DType::f32);
-  for (int64_t e = 0; e < c.num_experts; ++e) {
+  w.router = PackedMatrix::pack(random_tensor({experts, d}, 0.1f, 1).view(), DType::f32);
+  for (int64_t e = 0; e < experts; ++e) {
     const auto seed = static_cast<uint64_t>(10 + e);
     w.experts.push_back({PackedMatrix::pack(random_tensor({2 * f, d}, 0.1f, seed).view(), operand, RowOrder::gate_up),
                          PackedMatrix::pack(random_tensor({d, f}, 0.1f, seed + 1000).view(), operand)});
@@ -49,15 +42,18 @@ void moe_layer_8192_tokens(benchmark::State& state, DType operand) {
   const char* threads = std::getenv("SWITCHYARD_BENCH_THREADS");
   ThreadPool pool(threads != nullptr ? std::atoi(threads) : available_cores());
   const Stream stream{Device::cpu, &pool, {}};
-  const ModelConfig c = layer_config();
-  const LayerWeights w = random_layer(c, operand);
-  const OwnedTensor u = random_tensor({kTokens, c.hidden_size}, 2.0f, 3);
-  OwnedTensor x = random_tensor({kTokens, c.hidden_size}, 2.0f, 4);
+  const LayerWeights w = random_layer(operand);
+  const OwnedTensor u = random_tensor({kTokens, kDim}, 2.0f, 3);
+  OwnedTensor x = random_tensor({kTokens, kDim}, 2.0f, 4);
   const auto group = make_self_communicator();
-  const auto exchange = make_exchange(*group, exchange_shape(c, ExpertPlacement::blocks(128, 1), operand, 1 << 20));
-  Arena arena(moe_layer_bytes(c, operand, kTokens, exchange->scratch_bytes(kTokens).arena_bytes));
+  const auto exchange = make_exchange(*group, {.placement = ExpertPlacement::blocks(128, 1),
+                                               .dim = kDim,
+                                               .top_k = 4,
+                                               .dtype = operand,
+                                               .exchange_bytes = 1 << 20});
+  Arena arena(moe_layer_bytes(kLayer, kDim, operand, kTokens, exchange->scratch_bytes(kTokens).arena_bytes));
 
-  const auto run = [&] { moe_layer(stream, arena, c, w, 0, *exchange, u.view(), x.view()); };
+  const auto run = [&] { moe_layer(stream, arena, kLayer, w, 0, *exchange, u.view(), x.view()); };
   run();
   double best = 1e30, ceiling = ceiling_gflops(stream, operand);
   for (auto _ : state) {
@@ -68,8 +64,8 @@ void moe_layer_8192_tokens(benchmark::State& state, DType operand) {
     best = std::min(best, seconds);
   }
   ceiling = std::max(ceiling, ceiling_gflops(stream, operand));
-  const auto tokens = static_cast<double>(kTokens), d = static_cast<double>(c.hidden_size);
-  const double flops = tokens * 2 * d * (128 + 4 * 3 * static_cast<double>(c.expert_ffn_size));
+  const auto tokens = static_cast<double>(kTokens), d = static_cast<double>(kDim);
+  const double flops = tokens * 2 * d * (128 + 4 * 3 * static_cast<double>(kLayer.expert_size));
   state.counters["gflops"] = flops * 1e-9 / best;
   state.counters["ceiling_gflops"] = ceiling;
   state.counters["share_of_ceiling"] = flops * 1e-9 / best / ceiling;

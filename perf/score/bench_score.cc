@@ -27,10 +27,11 @@ struct Layout {
 /// Products only: projections, scores and values, router, experts, vocabulary.
 double flops_per_token(const ModelConfig& c) {
   const auto f = [](int64_t x) { return static_cast<double>(x); };
-  const double d = f(c.hidden_size), q = f(c.num_heads * c.head_dim), kv = f(c.num_kv_heads * c.head_dim);
+  const AttentionConfig& a = c.layers.front().attention;
+  const double d = f(c.hidden_size), q = f(a.query_size()), kv = f(a.kv_size());
   const double attention = 2 * d * (2 * q + 2 * kv) + 4 * q * f(kLength + 1) / 2;
-  const double moe = 2 * d * f(c.num_experts) + f(c.experts_per_token) * 6 * d * f(c.expert_ffn_size);
-  return f(c.num_layers) * (attention + moe) + 2 * d * f(c.vocab_size);
+  const double moe = 2 * d * f(c.num_experts()) + f(c.experts_per_token()) * 6 * d * f(c.moe().expert_size);
+  return f(c.num_layers()) * (attention + moe) + 2 * d * f(c.vocab_size);
 }
 
 struct Child {

@@ -1,6 +1,7 @@
 #include "perf_checkpoint.h"
 
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "base/hash.h"
@@ -8,12 +9,12 @@
 #include "io/file.h"
 #include "io/input.h"
 #include "io/safetensors.h"
+#include "model/parameters.h"
 
 namespace switchyard::bench {
 namespace {
 
-constexpr int64_t kDim = 1024, kLayers = 4, kHeads = 16, kKvHeads = 4, kHeadDim = 64, kExperts = 128, kFfn = 512,
-                  kVocab = 32'000;
+constexpr int64_t kVocab = 32'000;
 
 constexpr std::string_view kConfig = R"({
   "model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"], "dtype": "bfloat16",
@@ -40,34 +41,17 @@ TensorSource uniform(std::string name, std::vector<int64_t> shape, float scale, 
 
 void write_perf_checkpoint(const std::filesystem::path& directory) {
   make_directories(directory);
+  const ModelConfig config = parse_model_config(parse_json(std::string(kConfig), "config.json"), "config.json");
+  std::vector<int> experts(static_cast<size_t>(config.num_experts()));
+  std::iota(experts.begin(), experts.end(), 0);
   std::vector<TensorSource> tensors;
-  const auto matrix = [&](const std::string& name, int64_t out, int64_t in) {
-    tensors.push_back(uniform(name, {out, in}, 0.035f));
-  };
-  const auto norm = [&](const std::string& name, int64_t length) {
-    tensors.push_back(uniform(name, {length}, 0.1f, 1.0f));
-  };
-  matrix("model.embed_tokens.weight", kVocab, kDim);
-  for (int64_t l = 0; l < kLayers; ++l) {
-    const std::string layer = fmt::format("model.layers.{}.", l);
-    norm(layer + "input_layernorm.weight", kDim);
-    norm(layer + "post_attention_layernorm.weight", kDim);
-    matrix(layer + "self_attn.q_proj.weight", kHeads * kHeadDim, kDim);
-    matrix(layer + "self_attn.k_proj.weight", kKvHeads * kHeadDim, kDim);
-    matrix(layer + "self_attn.v_proj.weight", kKvHeads * kHeadDim, kDim);
-    matrix(layer + "self_attn.o_proj.weight", kDim, kHeads * kHeadDim);
-    norm(layer + "self_attn.q_norm.weight", kHeadDim);
-    norm(layer + "self_attn.k_norm.weight", kHeadDim);
-    matrix(layer + "mlp.gate.weight", kExperts, kDim);
-    for (int64_t e = 0; e < kExperts; ++e) {
-      const std::string expert = fmt::format("{}mlp.experts.{}.", layer, e);
-      matrix(expert + "gate_proj.weight", kFfn, kDim);
-      matrix(expert + "up_proj.weight", kFfn, kDim);
-      matrix(expert + "down_proj.weight", kDim, kFfn);
+  for_each_tensor(config, experts, nullptr, [&](const StoredTensor& stored) {
+    for (const Parameter& p : stored.parameters()) {
+      std::vector<int64_t> shape;
+      for (int axis = 0; axis < p.shape.rank(); ++axis) shape.push_back(p.shape[axis]);
+      tensors.push_back(p.around_one ? uniform(p.name(), shape, 0.1f, 1.0f) : uniform(p.name(), shape, 0.035f));
     }
-  }
-  norm("model.norm.weight", kDim);
-  matrix("lm_head.weight", kVocab, kDim);
+  });
   write_safetensors(directory / "model.safetensors", tensors);
   write_file_atomically(directory / "config.json", kConfig);
 }

@@ -1,37 +1,121 @@
-// What a model is: the numbers of config.json, in one spelling for every family.
+// What a model is: the numbers of config.json, in one spelling for every family. Every struct lists its fields once,
+// for all that must look at each (the hash).
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <set>
-#include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <variant>
 #include <vector>
 
+#include "base/fields.h"
 #include "base/hash.h"
 #include "io/json.h"
 
 namespace switchyard {
 
+/// How a position turns queries and keys, over the whole head.
+struct RotaryConfig {
+  double theta = 0;
+
+  bool operator==(const RotaryConfig&) const = default;
+  static constexpr auto fields() { return std::tuple{Field{"theta", &RotaryConfig::theta}}; }
+};
+
+struct AttentionConfig {
+  int64_t num_heads = 0, num_kv_heads = 0, head_dim = 0;
+  bool qk_norm = false;  ///< per-head RMSNorm on q and k before RoPE
+  RotaryConfig rotary = {};
+
+  int64_t query_size() const { return num_heads * head_dim; }
+  int64_t kv_size() const { return num_kv_heads * head_dim; }
+  bool operator==(const AttentionConfig&) const = default;
+  static constexpr auto fields() {
+    return std::tuple{Field{"num_heads", &AttentionConfig::num_heads},
+                      Field{"num_kv_heads", &AttentionConfig::num_kv_heads},
+                      Field{"head_dim", &AttentionConfig::head_dim}, Field{"qk_norm", &AttentionConfig::qk_norm},
+                      Field{"rotary", &AttentionConfig::rotary}};
+  }
+};
+
+/// Which experts a token goes to, and how their results are weighted.
+struct RouterConfig {
+  int64_t num_experts = 0, experts_per_token = 0;
+  bool renormalise = false;  ///< weights are softmax over the chosen k, not over all experts
+
+  bool operator==(const RouterConfig&) const = default;
+  static constexpr auto fields() {
+    return std::tuple{Field{"num_experts", &RouterConfig::num_experts},
+                      Field{"experts_per_token", &RouterConfig::experts_per_token},
+                      Field{"renormalise", &RouterConfig::renormalise}};
+  }
+};
+
+/// A mixture of experts, each a SwiGLU.
+struct MoeConfig {
+  RouterConfig router = {};
+  int64_t expert_size = 0;  ///< f of one expert
+  int64_t shared_size = 0;  ///< f of the shared expert; 0: none
+
+  bool operator==(const MoeConfig&) const = default;
+  static constexpr auto fields() {
+    return std::tuple{Field{"router", &MoeConfig::router}, Field{"expert_size", &MoeConfig::expert_size},
+                      Field{"shared_size", &MoeConfig::shared_size}};
+  }
+};
+
+/// One SwiGLU for every token.
+struct DenseConfig {
+  int64_t size = 0;  ///< f
+
+  bool operator==(const DenseConfig&) const = default;
+  static constexpr auto fields() { return std::tuple{Field{"size", &DenseConfig::size}}; }
+};
+
+struct LayerConfig {
+  AttentionConfig attention;
+  std::variant<MoeConfig, DenseConfig> feed_forward = {};
+
+  const MoeConfig* moe() const { return std::get_if<MoeConfig>(&feed_forward); }        ///< null in a dense layer
+  const DenseConfig* dense() const { return std::get_if<DenseConfig>(&feed_forward); }  ///< null in a moe layer
+  bool operator==(const LayerConfig&) const = default;
+  static constexpr auto fields() {
+    return std::tuple{Field{"attention", &LayerConfig::attention}, Field{"feed_forward", &LayerConfig::feed_forward}};
+  }
+};
+
 /// A decoder-only Mixture-of-Experts transformer:  x = embed(token);  per layer  x += attention(norm(x)),
-/// x += ffn(norm(x));  logits = head(norm(x)).  The ffn of a layer is a mixture of experts or one dense SwiGLU.
+/// x += ffn(norm(x));  logits = head(norm(x)).
 struct ModelConfig {
   std::string family;  ///< config.json's model_type
-  int64_t vocab_size = 0, hidden_size = 0, num_layers = 0;
-  int64_t num_heads = 0, num_kv_heads = 0, head_dim = 0;
-  int64_t num_experts = 0, experts_per_token = 0;
-  int64_t expert_ffn_size = 0;  ///< f of one expert
-  int64_t shared_ffn_size = 0;  ///< f of the shared expert; 0: none
-  int64_t dense_ffn_size = 0;   ///< f of dense layers; 0: no such layers
-  std::vector<bool> moe_layer;  ///< [num_layers]
-  bool renormalise = false;     ///< router weights are softmax over the chosen k, not over all experts
-  bool qk_norm = false;         ///< per-head RMSNorm on q and k before RoPE
+  int64_t vocab_size = 0, hidden_size = 0;
   bool tied_embeddings = false;
-  double rms_norm_eps = 0, rope_theta = 0;
+  double rms_norm_eps = 0;
   int64_t max_positions = 0;
+  std::vector<LayerConfig> layers = {};
 
+  bool operator==(const ModelConfig&) const = default;
+  static constexpr auto fields() {
+    return std::tuple{Field{"family", &ModelConfig::family},
+                      Field{"vocab_size", &ModelConfig::vocab_size},
+                      Field{"hidden_size", &ModelConfig::hidden_size},
+                      Field{"tied_embeddings", &ModelConfig::tied_embeddings},
+                      Field{"rms_norm_eps", &ModelConfig::rms_norm_eps},
+                      Field{"max_positions", &ModelConfig::max_positions},
+                      Field{"layers", &ModelConfig::layers}};
+  }
+
+  int64_t num_layers() const { return std::ssize(layers); }
   int64_t num_moe_layers() const;
+  /// The first layer with experts; its place, and what it is. Other ones have as many experts, and as many a token.
+  int64_t first_moe_layer() const;
+  const MoeConfig& moe() const { return *layers[static_cast<size_t>(first_moe_layer())].moe(); }
+  int num_experts() const { return static_cast<int>(moe().router.num_experts); }
+  int experts_per_token() const { return static_cast<int>(moe().router.experts_per_token); }
+
   int64_t total_parameters() const;
   /// Parameters that one token's forward pass multiplies by: experts_per_token experts, and the head but not the
   /// embedding table (one row of it is read).

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <utility>
 
 #include "base/device.h"
 #include "kernels/attention/rope.h"
@@ -13,15 +14,37 @@
 
 namespace switchyard {
 
-Decoder::Decoder(const Stream& stream, const ModelWeights& weights, Exchange& exchange, const DecoderLimits& limits)
-    : weights_(weights),
-      exchange_(exchange),
-      limits_(limits),
-      cos_sin_({limits.max_record, weights.config.head_dim}, DType::f32, stream.device) {
-  OwnedTensor table(cos_sin_.view().shape, DType::f32);
-  fill_rope_table(weights.config.rope_theta, table.view());
-  copy(stream, table.view(), cos_sin_.view());
+namespace {
+
+/// The first layer with the rotary table of layer i.
+size_t first_turned_alike(const ModelConfig& c, size_t i) {
+  const AttentionConfig& a = c.layers[i].attention;
+  return static_cast<size_t>(std::ranges::find_if(c.layers,
+                                                  [&](const LayerConfig& other) {
+                                                    return other.attention.rotary == a.rotary &&
+                                                           other.attention.head_dim == a.head_dim;
+                                                  }) -
+                             c.layers.begin());
+}
+
+OwnedTensor rotary_table(const Stream& stream, const AttentionConfig& c, int64_t max_record) {
+  OwnedTensor made({max_record, c.head_dim}, DType::f32), table(made.view().shape, DType::f32, stream.device);
+  fill_rope_table(c.rotary.theta, made.view());
+  copy(stream, made.view(), table.view());
   synchronize(stream);
+  return table;
+}
+
+}  // namespace
+
+Decoder::Decoder(const Stream& stream, const ModelWeights& weights, Exchange& exchange, const DecoderLimits& limits)
+    : weights_(weights), exchange_(exchange), limits_(limits) {
+  const ModelConfig& c = weights.config;
+  for (size_t i = 0; i < c.layers.size(); ++i) {
+    const size_t first = first_turned_alike(c, i);
+    if (first == i) rotary_tables_.push_back(rotary_table(stream, c.layers[i].attention, limits.max_record));
+    cos_sin_.push_back(first == i ? std::as_const(rotary_tables_.back()).view() : cos_sin_[first]);
+  }
 }
 
 /// Of one of several micro-batches.
@@ -55,7 +78,7 @@ View Decoder::forward(const Stream& stream, Arena& arena, const Batch& batch) co
     const int64_t tokens = batch.tokens_of(first, end);
     Arena& own = whole ? arena : arenas.emplace_back(arena, part_bytes(tokens, stream.device));
     const View x = whole ? states : own.alloc({tokens, c.hidden_size}, DType::f32);
-    parts.emplace_back(stream, own, weights_, exchange_, cos_sin_.view(), batch, first, end - first, x);
+    parts.emplace_back(stream, own, weights_, exchange_, batch, first, end - first, x);
     first = end;
   }
   Stream polling = stream;
@@ -66,12 +89,13 @@ View Decoder::forward(const Stream& stream, Arena& arena, const Batch& batch) co
 
   // With two parts, the rows of one travel while the other computes; the exchange serves one at a time.
   for (size_t i = 0; i < weights_.layers.size(); ++i) {
+    const LayerConfig& config = c.layers[i];
     const LayerWeights& layer = weights_.layers[i];
     stream.at_layer(i);
     for (MicroBatch& part : parts) {
       part.finish();
-      part.attend(polling, layer.attention);
-      part.route(polling, layer, static_cast<int>(i));
+      part.attend(polling, config.attention, layer.attention, cos_sin_[i]);
+      part.route(polling, config, layer, static_cast<int>(i));
       for (MicroBatch& other : parts)
         if (&other != &part) other.finish();
       part.begin();
@@ -129,7 +153,10 @@ size_t Decoder::arena_bytes(const ModelConfig& c, DType operand, const DecoderLi
 }
 
 size_t Decoder::table_bytes(const ModelConfig& c, const DecoderLimits& limits) {
-  return static_cast<size_t>(limits.max_record * c.head_dim) * sizeof(float);
+  int64_t columns = 0;
+  for (size_t i = 0; i < c.layers.size(); ++i)
+    if (first_turned_alike(c, i) == i) columns += c.layers[i].attention.head_dim;
+  return static_cast<size_t>(limits.max_record * columns) * sizeof(float);
 }
 
 }  // namespace switchyard

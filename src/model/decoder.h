@@ -46,7 +46,7 @@ class Decoder {
   /// micro-batch's tokens.
   static size_t arena_bytes(const ModelConfig& config, DType operand, const DecoderLimits& limits,
                             size_t exchange_bytes, Device device = Device::cpu);
-  /// Bytes the decoder holds besides (the rotary table).
+  /// Bytes the decoder holds besides (rotary tables).
   static size_t table_bytes(const ModelConfig& config, const DecoderLimits& limits);
 
  private:
@@ -56,7 +56,8 @@ class Decoder {
   const ModelWeights& weights_;
   Exchange& exchange_;
   const DecoderLimits limits_;
-  OwnedTensor cos_sin_;  ///< [max_record, head_dim]
+  std::vector<OwnedTensor> rotary_tables_;  ///< [max_record, head_dim], one for all layers that turn alike
+  std::vector<ConstView> cos_sin_;          ///< [layers] each one's table
 };
 
 }  // namespace switchyard

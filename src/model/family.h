@@ -11,19 +11,21 @@
 
 namespace switchyard {
 
-/// How a checkpoint stores a layer's experts (MATH §2). f: expert_ffn_size, d: hidden_size.
+/// How a checkpoint stores a layer's experts. f: an expert's size, d: hidden_size.
 enum class ExpertLayout : uint8_t {
   per_expert,        ///< gate [f, d], up [f, d], down [d, f] for each expert
-  fused,             ///< gate_up [E, 2f, d] (gate first), down [E, d, f]
-  fused_transposed,  ///< gate_up [E, d, 2f], down [E, f, d]
+  fused,             ///< gate_up_proj [E, 2f, d] (gate first), down_proj [E, d, f]
+  fused_transposed,  ///< gate_up_proj [E, d, 2f], down_proj [E, f, d]
 };
 
-/// One way in which checkpoints of a family are written. Names below the layer take the layer ("{}") in their prefix;
-/// expert names take the expert.
+/// What checkpoints call a part of a canonical name.
+struct Spelling {
+  std::string_view canonical, stored;
+};
+
+/// One way in which checkpoints of a family are written.
 struct TensorLayout {
-  std::string_view prefix;  ///< before embed_tokens, layers.N and norm
-  std::string_view ffn;     ///< the block's name below a layer: "mlp", "block_sparse_moe"
-  std::string_view gate = "gate_proj", up = "up_proj", down = "down_proj";
+  std::span<const Spelling> spellings = {};  ///< applied to every name, in this order, to the first occurrence each
   ExpertLayout experts = ExpertLayout::per_expert;
 };
 
@@ -40,10 +42,10 @@ extern const Family qwen3_moe, mixtral, switchyard;
 const Family* find_family(std::string_view model_type);  ///< null when there is none
 std::string family_names();                              ///< "qwen3_moe, mixtral, …"
 
-/// The fields that every family shares: sizes, heads, norms, rotary embedding, positions. The family adds its experts,
-/// and sees to sliding_window.
+/// The fields that every family shares: sizes, heads, norms, rotary embedding, positions; the same attention in every
+/// layer. The family adds the layers' feed-forward, and sees to sliding_window.
 ModelConfig read_common_fields(ConfigReader& reader);
 /// How many experts there are and how many a token goes to, under their usual names.
-void read_expert_counts(ConfigReader& reader, ModelConfig& config);
+RouterConfig read_router(ConfigReader& reader);
 
 }  // namespace switchyard

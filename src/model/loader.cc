@@ -1,13 +1,13 @@
+#include "model/loader.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <mutex>
 
 #include "base/device.h"
 #include "base/log.h"
 #include "kernels/rows/cast.h"
-#include "model/weights.h"
 
 namespace switchyard {
 namespace {
@@ -76,91 +76,63 @@ void transpose(std::span<const float> in, int64_t rows, int64_t columns, std::sp
           out[static_cast<size_t>(c * rows + r)] = in[static_cast<size_t>(r * columns + c)];
 }
 
-/// Scratch of one worker: the bytes of a part, its values, and room to transpose them.
+/// Scratch of one worker: a tensor's values, and the bytes of a part, and its values where they are to be transposed.
 struct Scratch {
   std::vector<std::byte> raw;
   std::vector<float> values, turned;
 };
 
+/// The first n of at least so many.
+template <class T>
+std::span<T> first_of(std::vector<T>& grown, size_t n) {
+  grown.resize(std::max(grown.size(), n));
+  return std::span(grown).first(n);
+}
+
 class Loader {
  public:
-  Loader(const Stream& stream, const Checkpoint& checkpoint, const ModelConfig& config, DType operand)
-      : stream_(stream),
-        checkpoint_(checkpoint),
-        config_(config),
-        operand_(operand),
-        scratch_(static_cast<size_t>(stream.pool->num_threads())) {}
+  Loader(const Stream& stream, const TensorTable& table, DType operand)
+      : stream_(stream), table_(table), operand_(operand) {}
 
-  LoadedModel load(const TensorTable& table, const ExpertPlacement& placement, int rank) {
-    ModelWeights& w = loaded_.weights;
-    w.config = config_;
-    w.operand = operand_;
-    w.layers.resize(table.layers.size());
+  LoadedModel load(std::span<const int> experts) {
+    loaded_.weights = empty_weights(table_.config(), operand_, static_cast<int>(experts.size()));
+    const uint64_t before = table_.checkpoint().bytes_read();
     if (stream_.device == Device::cuda) use_device(stream_.device_index);
-    add([&](Scratch& s) { w.norm = vector(table.norm, s); });
-    for (size_t i = 0; i < table.layers.size(); ++i) plan_layer(table.layers[i], w.layers[i], placement, rank);
-    const uint64_t before = checkpoint_.bytes_read();
-    load_vocabulary(table, w);  // the largest matrices: one after the other, so that their scratch exists once
-    stream_.parallel_for(static_cast<int64_t>(tasks_.size()), [&](int64_t task, int worker) {
+    std::vector<StoredTensor> in_layers;
+    {
+      Scratch scratch;  // of the largest matrices: one after the other, so that it exists once
+      for_each_tensor(table_.config(), experts, &loaded_.weights, [&](const StoredTensor& tensor) {
+        if (tensor.in_layer())
+          in_layers.push_back(tensor);
+        else
+          load(tensor, scratch);
+      });
+    }
+    std::vector<Scratch> scratch(static_cast<size_t>(stream_.pool->num_threads()));
+    stream_.parallel_for(static_cast<int64_t>(in_layers.size()), [&](int64_t task, int worker) {
       if (stream_.device == Device::cuda) use_device(stream_.device_index);  // this thread's, for allocations
-      tasks_[static_cast<size_t>(task)](scratch_[static_cast<size_t>(worker)]);
+      load(in_layers[static_cast<size_t>(task)], scratch[static_cast<size_t>(worker)]);
     });
     synchronize(stream_);  // before the scratch goes
-    loaded_.bytes_read = checkpoint_.bytes_read() - before;
+    loaded_.bytes_read = table_.checkpoint().bytes_read() - before;
     return std::move(loaded_);
   }
 
  private:
-  using Task = std::function<void(Scratch&)>;
-  void add(Task task) { tasks_.push_back(std::move(task)); }
-
-  void plan_layer(const LayerParts& parts, LayerWeights& w, const ExpertPlacement& placement, int rank) {
-    add([&](Scratch& s) {
-      AttentionWeights& a = w.attention;
-      a.norm = vector(parts.attention.norm, s);
-      if (config_.qk_norm) {
-        a.q_norm = vector(parts.attention.q_norm, s);
-        a.k_norm = vector(parts.attention.k_norm, s);
-      }
-      w.ffn_norm = vector(parts.ffn_norm, s);
-    });
-    add([&](Scratch& s) { w.attention.q = matrix(parts.attention.q, operand_, s); });
-    add([&](Scratch& s) { w.attention.k = matrix(parts.attention.k, operand_, s); });
-    add([&](Scratch& s) { w.attention.v = matrix(parts.attention.v, operand_, s); });
-    add([&](Scratch& s) { w.attention.o = matrix(parts.attention.o, operand_, s); });
-    if (!parts.experts.empty()) {
-      add([&](Scratch& s) { w.router = matrix(parts.router, DType::f32, s); });
-      const std::span<const int> experts = placement.experts_of(rank);
-      w.experts.resize(experts.size());
-      for (size_t i = 0; i < experts.size(); ++i)
-        plan_ffn(parts.experts[static_cast<size_t>(experts[i])], w.experts[i]);
+  void load(const StoredTensor& to, Scratch& s) {
+    const Shape shape = to.shape();
+    const DType dtype = to.dtype(operand_);
+    if (!to.tied) read(to, dtype, s);  // else its values are still there
+    const ConstView values{s.values.data(), shape, DType::f32, Device::cpu};
+    if (to.packed) {
+      *to.matrix = PackedMatrix::pack(stream_, values, dtype, to.order);
+      return;
     }
-    plan_ffns(parts.shared, w.shared);
-    plan_ffns(parts.dense, w.dense);
-  }
-
-  void plan_ffns(std::span<const FfnParts> parts, std::vector<FfnWeights>& out) {
-    out.resize(parts.size());
-    for (size_t i = 0; i < parts.size(); ++i) plan_ffn(parts[i], out[i]);
-  }
-
-  void plan_ffn(const FfnParts& part, FfnWeights& w) {
-    add([this, &part, &w](Scratch& s) {
-      w.gate_up = PackedMatrix::pack(stream_, part.is_fused() ? whole(part.gate_up, s) : stacked(part.gate, part.up, s),
-                                     operand_, RowOrder::gate_up);
-      w.down = matrix(part.down, operand_, s);
-    });
-  }
-
-  void load_vocabulary(const TensorTable& table, ModelWeights& w) {
-    Scratch s;
-    const std::span<const float> values = read(table.embed, operand_, s);
-    const Shape shape{config_.vocab_size, config_.hidden_size};
-    w.embed = OwnedTensor(shape, operand_, stream_.device);
-    const ConstView table_values{values.data(), shape, DType::f32, Device::cpu};
-    upload_rounded(table_values, w.embed.view());
-    w.head =
-        config_.tied_embeddings ? PackedMatrix::pack(stream_, table_values, operand_) : matrix(table.head, operand_, s);
+    *to.tensor = OwnedTensor(shape, dtype, stream_.device);
+    if (dtype == DType::f32)
+      copy(stream_, values, to.tensor->view());
+    else
+      upload_rounded(values, to.tensor->view());
   }
 
   /// to = from, rounded on the host: to another device in pieces.
@@ -178,77 +150,44 @@ class Loader {
     }
   }
 
-  /// A part's values as f32, [out, in]; valid until the scratch is used again.
-  std::span<const float> read(const TensorPart& part, DType operand, Scratch& s) {
-    s.values.resize(std::max(s.values.size(), elements(part)));
-    return read_into(part, operand, s, std::span(s.values).first(elements(part)));
+  /// All parts as f32, [out, in], one below the other in s.values.
+  void read(const StoredTensor& tensor, DType dtype, Scratch& s) {
+    const std::span<float> all = first_of(s.values, static_cast<size_t>(tensor.shape().elements()));
+    size_t first = 0;
+    for (const TensorPart& part : table_.parts_of(tensor)) {
+      const std::span<float> values = all.subspan(first, part.elements());
+      read(part, dtype, s, part.transposed ? first_of(s.turned, part.elements()) : values);
+      if (part.transposed) transpose(s.turned, part.rows, part.columns, values);
+      first += part.elements();
+    }
   }
 
-  std::span<const float> read_into(const TensorPart& part, DType operand, Scratch& s, std::span<float> out) {
-    s.raw.resize(std::max<size_t>(s.raw.size(), part.bytes));
-    const auto raw = std::span(s.raw).first(part.bytes);
-    checkpoint_.read(*part.tensor, part.first_byte, raw);
+  /// As stored.
+  void read(const TensorPart& part, DType dtype, Scratch& s, std::span<float> out) {
+    const auto raw = first_of(s.raw, part.bytes);
+    table_.checkpoint().read(*part.tensor, part.first_byte, raw);
     const Hash128 hash = hash_of(raw);
     widen(raw, part.tensor->dtype, out, part);
-    if (operand == DType::bf16) check_bf16_range(out, part);
-    {
-      const std::lock_guard lock(mutex_);
-      loaded_.hashes.push_back({part.id, hash});
-    }
-    if (!part.transposed) return out;
-    s.turned.resize(std::max(s.turned.size(), out.size()));
-    transpose(out, part.rows, part.columns, s.turned);
-    return std::span(s.turned).first(out.size());
+    if (dtype == DType::bf16) check_bf16_range(out, part);
+    const std::lock_guard lock(mutex_);
+    loaded_.hashes.push_back({part.id, hash});
   }
-
-  OwnedTensor vector(const TensorPart& part, Scratch& s) {
-    const std::span<const float> values = read(part, DType::f32, s);
-    OwnedTensor tensor({std::ssize(values)}, DType::f32, stream_.device);
-    copy(stream_, view_of(values), tensor.view());
-    return tensor;
-  }
-
-  /// [out, in], valid until the scratch is used again.
-  ConstView whole(const TensorPart& part, Scratch& s, DType operand) {
-    const auto values = read(part, operand, s);
-    const int64_t out = part.transposed ? part.columns : part.rows, in = part.transposed ? part.rows : part.columns;
-    return {values.data(), {out, in}, DType::f32, Device::cpu};
-  }
-  ConstView whole(const TensorPart& part, Scratch& s) { return whole(part, s, operand_); }
-
-  PackedMatrix matrix(const TensorPart& part, DType operand, Scratch& s) {
-    return PackedMatrix::pack(stream_, whole(part, s, operand), operand);
-  }
-
-  /// Two matrices [f, d] as one [2f, d].
-  ConstView stacked(const TensorPart& upper, const TensorPart& lower, Scratch& s) {
-    const size_t n = elements(upper);
-    s.values.resize(std::max(s.values.size(), 2 * n));
-    const auto values = std::span(s.values).first(2 * n);
-    read_into(upper, operand_, s, values.first(n));
-    read_into(lower, operand_, s, values.last(n));
-    return {values.data(), {upper.rows + lower.rows, upper.columns}, DType::f32, Device::cpu};
-  }
-
-  static size_t elements(const TensorPart& part) { return static_cast<size_t>(part.rows * part.columns); }
 
   const Stream& stream_;
-  const Checkpoint& checkpoint_;
-  const ModelConfig& config_;
-  DType operand_;
-  std::vector<Scratch> scratch_;
-  std::vector<Task> tasks_;
+  const TensorTable& table_;
+  const DType operand_;
   LoadedModel loaded_;
   std::mutex mutex_;
 };
 
 }  // namespace
 
-void check_tied_copy(const Checkpoint& checkpoint, const TensorTable& table) {
-  const TensorPart &embed = table.embed, &copy = table.tied_copy;
-  if (copy.tensor == nullptr) return;
+void check_tied_copy(const TensorTable& table) {
+  if (!table.tied_copy()) return;
+  const auto& [embed, copy] = *table.tied_copy();
+  const Checkpoint& checkpoint = table.checkpoint();
   constexpr size_t kWeights = 1 << 18;
-  const auto total = static_cast<size_t>(embed.rows * embed.columns);
+  const size_t total = embed.elements();
   std::vector<float> expected, found;
   std::vector<std::byte> raw;
   for (size_t first = 0; first < total; first += kWeights) {
@@ -263,10 +202,10 @@ void check_tied_copy(const Checkpoint& checkpoint, const TensorTable& table) {
   log::info("tensor {} equals {}, to which it is tied", copy.id, embed.id);
 }
 
-LoadedModel load_model(const Stream& stream, const Checkpoint& checkpoint, const TensorTable& table,
-                       const ModelConfig& config, DType operand, const ExpertPlacement& placement, int rank) {
-  if (rank == 0) check_tied_copy(checkpoint, table);  // the others would read the same again
-  return Loader(stream, checkpoint, config, operand).load(table, placement, rank);
+LoadedModel load_model(const Stream& stream, const TensorTable& table, DType operand, const ExpertPlacement& placement,
+                       int rank) {
+  if (rank == 0) check_tied_copy(table);  // the others would read the same again
+  return Loader(stream, table, operand).load(placement.experts_of(rank));
 }
 
 Hash128 combine_hashes(std::vector<PartHash> parts) {
@@ -290,33 +229,25 @@ Hash128 combine_hashes(std::vector<PartHash> parts) {
 
 WeightBytes predict_weight_bytes(const ModelConfig& c, DType operand, int64_t local_experts, int threads,
                                  Device device) {
-  const int64_t d = c.hidden_size, q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
-  const auto packed = [&](int64_t n, int64_t k) { return PackedMatrix::packed_bytes(n, k, operand, device); };
-  const auto ffn = [&](int64_t f) { return f == 0 ? 0 : packed(2 * f, d) + packed(d, f); };
-  const auto vector = [&](int64_t n) { return allocation_bytes({n}, DType::f32, device); };
-  const auto floats = [](int64_t n) { return static_cast<size_t>(n) * sizeof(float); };
-
-  const auto moe = static_cast<size_t>(c.num_moe_layers()), layers = static_cast<size_t>(c.num_layers);
+  // A tensor is read as stored bytes (at most 4 each) and f32 values.
+  const auto reading = [](const StoredTensor& t) {
+    return static_cast<size_t>(2 * t.shape().elements()) * sizeof(float);
+  };
   WeightBytes bytes;
-  bytes.resident = layers * (packed(q, d) + 2 * packed(kv, d) + packed(d, q) + 2 * vector(d) +
-                             (c.qk_norm ? 2 * vector(c.head_dim) : 0));
-  bytes.resident += moe * (PackedMatrix::packed_bytes(c.num_experts, d, DType::f32, device) + ffn(c.shared_ffn_size));
-  bytes.resident +=
-      moe * static_cast<size_t>(local_experts) * ffn(c.expert_ffn_size) + (layers - moe) * ffn(c.dense_ffn_size);
-  const size_t vocabulary = packed(c.vocab_size, d) + allocation_bytes({c.vocab_size, d}, operand, device);
-  bytes.resident += vocabulary + vector(d);
-
-  // While reading: stored bytes (at most 4 each) and f32 values of the largest part, one a thread; before that, the
-  // same for the vocabulary's matrices, when nothing else is there yet.
-  const int64_t f = std::max({c.expert_ffn_size, c.shared_ffn_size, c.dense_ffn_size});
-  const int64_t largest = std::max({2 * f * d, q * d, c.num_experts * d});
-  bytes.scratch = static_cast<size_t>(threads) * floats(2 * largest);
-  if (device != Device::cpu) {
-    bytes.scratch = std::max(bytes.scratch, floats(2 * c.vocab_size * d));
-    return bytes;
-  }
-  const size_t reading_vocabulary = vocabulary + floats(2 * c.vocab_size * d);
-  if (reading_vocabulary > bytes.resident) bytes.scratch = std::max(bytes.scratch, reading_vocabulary - bytes.resident);
+  size_t outside = 0, reading_outside = 0, reading_layers = 0;
+  constexpr std::array kOne = {0};  // expert, for all
+  for_each_tensor(c, kOne, nullptr, [&](const StoredTensor& t) {
+    bytes.resident += t.bytes(operand, device) * static_cast<size_t>(t.of_expert() ? local_experts : 1);
+    if (t.in_layer()) {
+      reading_layers = std::max(reading_layers, reading(t));  // one a thread
+    } else {                                                  // one after the other, when nothing else is there yet
+      outside += device == Device::cpu ? t.bytes(operand, device) : 0;
+      reading_outside = std::max(reading_outside, outside + reading(t));
+    }
+  });
+  bytes.scratch = static_cast<size_t>(threads) * reading_layers;
+  const size_t there = device == Device::cpu ? bytes.resident : 0;
+  if (reading_outside > there) bytes.scratch = std::max(bytes.scratch, reading_outside - there);
   return bytes;
 }
 

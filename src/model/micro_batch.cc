@@ -24,8 +24,8 @@ std::span<const int32_t> part(const std::vector<int32_t>& list, int64_t first, i
 }  // namespace
 
 MicroBatch::MicroBatch(const Stream& stream, Arena& arena, const ModelWeights& weights, Exchange& exchange,
-                       ConstView cos_sin, const Batch& batch, int64_t first_record, int64_t num_records, View x)
-    : stream_(stream), arena_(arena), weights_(weights), exchange_(exchange), cos_sin_(cos_sin), x_(x) {
+                       const Batch& batch, int64_t first_record, int64_t num_records, View x)
+    : stream_(stream), arena_(arena), weights_(weights), exchange_(exchange), x_(x) {
   const int64_t first = offset_of(batch, first_record);
   for (int64_t r = 0; r <= num_records; ++r) offsets_.push_back(offset_of(batch, first_record + r) - first);
   SWITCHYARD_CHECK(x.rows() == offsets_.back(), "residual stream {} for {} tokens", x.shape.str(), offsets_.back());
@@ -35,16 +35,15 @@ MicroBatch::MicroBatch(const Stream& stream, Arena& arena, const ModelWeights& w
 }
 
 /// x += O(attention(rope(norm(Q u)), rope(norm(K u)), V u)), u = norm(x)
-void MicroBatch::attend(const Stream& stream, const AttentionWeights& w) {
-  const ModelConfig& c = weights_.config;
+void MicroBatch::attend(const Stream& stream, const AttentionConfig& c, const AttentionWeights& w, ConstView cos_sin) {
   const ArenaScope scope(arena_);
-  const auto eps = static_cast<float>(c.rms_norm_eps);
+  const auto eps = static_cast<float>(weights_.config.rms_norm_eps);
   const int64_t tokens = x_.rows(), hd = c.head_dim;
-  View u = arena_.alloc({tokens, c.hidden_size}, weights_.operand);
-  View q = arena_.alloc({tokens, c.num_heads * hd}, DType::f32);
-  View k = arena_.alloc({tokens, c.num_kv_heads * hd}, DType::f32);
-  View v = arena_.alloc({tokens, c.num_kv_heads * hd}, DType::f32);
-  View context = arena_.alloc({tokens, c.num_heads * hd}, weights_.operand);
+  View u = arena_.alloc(x_.shape, weights_.operand);
+  View q = arena_.alloc({tokens, c.query_size()}, DType::f32);
+  View k = arena_.alloc({tokens, c.kv_size()}, DType::f32);
+  View v = arena_.alloc({tokens, c.kv_size()}, DType::f32);
+  View context = arena_.alloc({tokens, c.query_size()}, weights_.operand);
 
   rms_norm(stream, x_, w.norm.view(), eps, u);
   gemm(stream, u, w.q, GemmOutput::store, q);
@@ -56,8 +55,8 @@ void MicroBatch::attend(const Stream& stream, const AttentionWeights& w) {
     rms_norm(stream, k_heads, w.k_norm.view(), eps, k_heads);
   }
   const Shape q_shape{tokens, c.num_heads, hd}, kv_shape{tokens, c.num_kv_heads, hd};
-  rope(stream, positions_, cos_sin_, q.reshaped(q_shape));
-  rope(stream, positions_, cos_sin_, k.reshaped(kv_shape));
+  rope(stream, positions_, cos_sin, q.reshaped(q_shape));
+  rope(stream, positions_, cos_sin, k.reshaped(kv_shape));
   const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(hd)));
   attention(stream, q.reshaped(q_shape), k.reshaped(kv_shape), v.reshaped(kv_shape), record_offsets_, scale,
             context.reshaped(q_shape));
@@ -65,13 +64,13 @@ void MicroBatch::attend(const Stream& stream, const AttentionWeights& w) {
 }
 
 /// x += ffn(norm(x)): a mixture of experts, or one dense SwiGLU.
-void MicroBatch::route(const Stream& stream, const LayerWeights& w, int layer) {
-  const bool moe = w.dense.empty();
+void MicroBatch::route(const Stream& stream, const LayerConfig& c, const LayerWeights& w, int layer) {
+  const MoeConfig* moe = c.moe();
   FeedForward& block = feed_forward_.emplace(arena_);
-  View u = arena_.alloc(x_.shape, moe ? DType::f32 : weights_.operand);
+  View u = arena_.alloc(x_.shape, moe != nullptr ? DType::f32 : weights_.operand);
   rms_norm(stream, x_, w.ffn_norm.view(), static_cast<float>(weights_.config.rms_norm_eps), u);
-  if (moe) {
-    block.moe.emplace(stream_, arena_, weights_.config, w, layer, exchange_, u, x_);
+  if (moe != nullptr) {
+    block.moe.emplace(stream_, arena_, *moe, w, layer, exchange_, u, x_);
   } else {
     add_ffn(stream, arena_, w.dense, u, x_);
     feed_forward_.reset();
@@ -93,17 +92,24 @@ void MicroBatch::poll() {
 }
 
 size_t MicroBatch::arena_bytes(const ModelConfig& c, DType operand, int64_t t, size_t exchange_bytes, Device device) {
-  const int64_t d = c.hidden_size, hd = c.head_dim;
+  const int64_t d = c.hidden_size;
   const auto list = [&](int64_t length, DType dtype) { return allocation_bytes({length}, dtype, device); };
   const auto bytes = [&](int64_t columns, DType dtype) { return allocation_bytes({t, columns}, dtype, device); };
+  const auto attend = [&](const AttentionConfig& a) {
+    return bytes(d, operand) + bytes(a.query_size(), DType::f32) + 2 * bytes(a.kv_size(), DType::f32) +
+           bytes(a.query_size(), operand);
+  };
+  const auto feed_forward = [&](const LayerConfig& layer) {
+    const MoeConfig* moe = layer.moe();
+    return moe == nullptr ? bytes(d, operand) + add_ffn_bytes(device)
+                          : bytes(d, DType::f32) + moe_layer_bytes(*moe, d, operand, t, exchange_bytes, device);
+  };
 
+  size_t most = 0;
+  for (const LayerConfig& layer : c.layers) most = std::max({most, attend(layer.attention), feed_forward(layer)});
   // What the host makes is copied to another device. Records have a token at least: there are at most t + 1 offsets.
   const size_t tokens = device == Device::cpu ? 0 : list(t + 1, DType::i64) + 2 * list(t, DType::i32);
-  const size_t attend = bytes(d, operand) + bytes(c.num_heads * hd, DType::f32) +
-                        2 * bytes(c.num_kv_heads * hd, DType::f32) + bytes(c.num_heads * hd, operand);
-  const size_t moe = bytes(d, DType::f32) + moe_layer_bytes(c, operand, t, exchange_bytes, device);
-  const size_t dense = c.dense_ffn_size > 0 ? bytes(d, operand) + add_ffn_bytes(device) : 0;
-  return tokens + std::max({attend, moe, dense});
+  return tokens + most;
 }
 
 }  // namespace switchyard

@@ -16,15 +16,15 @@ namespace switchyard {
 class MicroBatch {
  public:
   /// Embeds the records [first_record, first_record + num_records) of the batch in x, the residual stream: [their
-  /// tokens, d] f32. cos_sin: [max_record, head_dim]. stream: of all further steps; memory comes from the arena until
-  /// the end.
-  MicroBatch(const Stream& stream, Arena& arena, const ModelWeights& weights, Exchange& exchange, ConstView cos_sin,
-             const Batch& batch, int64_t first_record, int64_t num_records, View x);
+  /// tokens, d] f32. stream: of all further steps; memory comes from the arena until the end.
+  MicroBatch(const Stream& stream, Arena& arena, const ModelWeights& weights, Exchange& exchange, const Batch& batch,
+             int64_t first_record, int64_t num_records, View x);
 
   /// The steps of a layer, in this order. `stream` polls what other micro-batches have under way.
-  void attend(const Stream& stream, const AttentionWeights& w);  ///< x += attention(norm(x))
+  /// x += attention(norm(x)). cos_sin: [max_record, head_dim], the layer's
+  void attend(const Stream& stream, const AttentionConfig& c, const AttentionWeights& w, ConstView cos_sin);
   /// Chooses experts for norm(x); a dense layer is done here. layer: its number in the model.
-  void route(const Stream& stream, const LayerWeights& w, int layer);
+  void route(const Stream& stream, const LayerConfig& c, const LayerWeights& w, int layer);
   void begin();   ///< sends rows out, computes what is local
   void finish();  ///< x += what came back. Nothing when nothing is under way.
   void poll();
@@ -47,7 +47,6 @@ class MicroBatch {
   Arena& arena_;
   const ModelWeights& weights_;
   Exchange& exchange_;
-  const ConstView cos_sin_;
   const View x_;
   std::vector<int64_t> offsets_;  ///< [records + 1]
   ConstView positions_, record_offsets_;

@@ -14,33 +14,33 @@ namespace switchyard {
 ExchangeShape exchange_shape(const ModelConfig& c, const ExpertPlacement& placement, DType operand,
                              int64_t exchange_bytes, Device device) {
   return {.placement = placement,
-          .num_layers = static_cast<int>(c.num_layers),
+          .num_layers = static_cast<int>(c.num_layers()),
           .dim = c.hidden_size,
-          .top_k = static_cast<int>(c.experts_per_token),
+          .top_k = c.experts_per_token(),
           .dtype = operand,
           .device = device,
           .exchange_bytes = exchange_bytes};
 }
 
-MoeCall::MoeCall(const Stream& stream, Arena& arena, const ModelConfig& c, const LayerWeights& w, int layer,
+MoeCall::MoeCall(const Stream& stream, Arena& arena, const MoeConfig& c, const LayerWeights& w, int layer,
                  Exchange& exchange, ConstView u, View x)
     : stream_(stream), arena_(arena), w_(w), u_(u), x_(x) {
-  const int64_t tokens = u.rows(), k = c.experts_per_token;
+  const int64_t tokens = u.rows(), k = c.router.experts_per_token;
   const DType operand = w.experts.front().gate_up.operand();  // every rank hosts at least one expert
 
   // Route: the router sees the normed states in f32, whatever the experts take.
-  View logits = arena.alloc({tokens, c.num_experts}, DType::f32);
+  View logits = arena.alloc({tokens, c.router.num_experts}, DType::f32);
   View expert = arena.alloc({tokens, k}, DType::i32);
   weight_ = arena.alloc({tokens, k}, DType::f32);
   gemm(stream, u, w.router, GemmOutput::store, logits);
-  router_top_k(stream, logits, c.renormalise, expert, weight_);
+  router_top_k(stream, logits, c.router.renormalise, expert, weight_);
 
   if (operand != DType::f32) {
     View rounded = arena.alloc(u.shape, operand);
     cast(stream, u, rounded);
     u_ = rounded;
   }
-  y_ = arena.alloc({tokens * k, c.hidden_size}, operand);
+  y_ = arena.alloc({tokens * k, u.shape[1]}, operand);
   const auto experts = [&w](const Stream& s, ConstView rows, const GroupedRows& grouped, View out) {
     grouped_ffn(s, rows, grouped, w.experts, GemmOutput::store, out);
   };
@@ -58,7 +58,7 @@ void MoeCall::finish() {
   combine(stream_, y_.reshaped({weight_.rows(), weight_.shape[1], x_.shape[1]}), weight_, x_);
 }
 
-void moe_layer(const Stream& stream, Arena& arena, const ModelConfig& c, const LayerWeights& w, int layer,
+void moe_layer(const Stream& stream, Arena& arena, const MoeConfig& c, const LayerWeights& w, int layer,
                Exchange& exchange, ConstView u, View x) {
   const ArenaScope scope(arena);
   MoeCall call(stream, arena, c, w, layer, exchange, u, x);
@@ -78,16 +78,17 @@ size_t add_ffn_bytes(Device device) {
   return device == Device::cpu ? 0 : allocation_bytes({2}, DType::i64, device);
 }
 
-size_t moe_layer_bytes(const ModelConfig& c, DType operand, int64_t tokens, size_t exchange_bytes, Device device) {
-  const int64_t k = c.experts_per_token;
+size_t moe_layer_bytes(const MoeConfig& c, int64_t hidden_size, DType operand, int64_t tokens, size_t exchange_bytes,
+                       Device device) {
+  const int64_t k = c.router.experts_per_token;
   const auto bytes = [&](int64_t rows, int64_t columns, DType dtype) {
     return allocation_bytes({rows, columns}, dtype, device);
   };
   const size_t routed =
-      bytes(tokens, c.num_experts, DType::f32) + bytes(tokens, k, DType::i32) + bytes(tokens, k, DType::f32);
-  const size_t rounded = operand == DType::f32 ? 0 : bytes(tokens, c.hidden_size, operand);
-  const size_t results = bytes(tokens * k, c.hidden_size, operand);
-  const size_t shared = c.shared_ffn_size > 0 ? add_ffn_bytes(device) : 0;
+      bytes(tokens, c.router.num_experts, DType::f32) + bytes(tokens, k, DType::i32) + bytes(tokens, k, DType::f32);
+  const size_t rounded = operand == DType::f32 ? 0 : bytes(tokens, hidden_size, operand);
+  const size_t results = bytes(tokens * k, hidden_size, operand);
+  const size_t shared = c.shared_size > 0 ? add_ffn_bytes(device) : 0;
   return routed + rounded + results + exchange_bytes + shared;
 }
 

@@ -21,7 +21,7 @@ class MoeCall {
  public:
   /// Chooses the experts. The arena is used until the end, and nobody else may use it meanwhile.
   /// layer: its number in the model.
-  MoeCall(const Stream& stream, Arena& arena, const ModelConfig& config, const LayerWeights& w, int layer,
+  MoeCall(const Stream& stream, Arena& arena, const MoeConfig& config, const LayerWeights& w, int layer,
           Exchange& exchange, ConstView u, View x);
   void begin();  ///< sends rows out; meanwhile x += shared(u), and the experts that are here
   void poll() { flight_->poll(); }
@@ -38,15 +38,15 @@ class MoeCall {
 };
 
 /// All steps at once.
-void moe_layer(const Stream& stream, Arena& arena, const ModelConfig& config, const LayerWeights& w, int layer,
+void moe_layer(const Stream& stream, Arena& arena, const MoeConfig& config, const LayerWeights& w, int layer,
                Exchange& exchange, ConstView u, View x);
 
 /// x += ffn(u) for one SwiGLU that every token takes.   u: [tokens, d] operand; x: [tokens, d] f32; w: one element
 void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, ConstView u, View x);
 
 /// Bytes of arena that they use for up to `tokens` tokens, given those of the exchange.
-size_t moe_layer_bytes(const ModelConfig& config, DType operand, int64_t tokens, size_t exchange_bytes,
-                       Device device = Device::cpu);
+size_t moe_layer_bytes(const MoeConfig& config, int64_t hidden_size, DType operand, int64_t tokens,
+                       size_t exchange_bytes, Device device = Device::cpu);
 size_t add_ffn_bytes(Device device);
 
 }  // namespace switchyard

@@ -1,7 +1,7 @@
 // A model's weights without a checkpoint, for benchmarks of whole configurations and for tests.
 #pragma once
 
-#include "model/weights.h"
+#include "model/loader.h"
 
 namespace switchyard {
 

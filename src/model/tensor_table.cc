@@ -1,7 +1,8 @@
 #include "model/tensor_table.h"
 
 #include <map>
-#include <set>
+#include <numeric>
+#include <unordered_set>
 
 #include "base/log.h"
 
@@ -16,130 +17,100 @@ bool is_computed(std::string_view tensor_name) {
          tensor_name.ends_with(".rotary_emb.sin_cached");
 }
 
-class TableBuilder {
+/// A tensor of the file, or one expert's slice of it.
+struct Stored {
+  std::string name;
+  std::vector<int64_t> shape;  ///< of the file's tensor
+  int64_t slice = -1;          ///< -1: all of it
+  bool transposed = false;
+};
+
+std::string respelled(const TensorLayout& layout, std::string name) {
+  for (const Spelling& spelling : layout.spellings)
+    if (const size_t at = name.find(spelling.canonical); at != name.npos)
+      name.replace(at, spelling.canonical.size(), spelling.stored);
+  return name;
+}
+
+std::vector<int64_t> extents(const Shape& shape) {
+  std::vector<int64_t> all;
+  for (int axis = 0; axis < shape.rank(); ++axis) all.push_back(shape[axis]);
+  return all;
+}
+
+Stored slice_of_fused(const ModelConfig& c, const TensorLayout& layout, const StoredTensor& tensor) {
+  const Parameter& p = tensor.parts[0];
+  const std::string name = p.block_name() + (tensor.num_parts == 2 ? "gate_up_proj" : "down_proj");
+  const bool transposed = layout.experts == ExpertLayout::fused_transposed;
+  const Shape shape = tensor.shape();
+  const int64_t experts = c.layers[static_cast<size_t>(p.layer)].moe()->router.num_experts;
+  return {
+      respelled(layout, name), {experts, shape[transposed ? 1 : 0], shape[transposed ? 0 : 1]}, p.expert, transposed};
+}
+
+/// What a checkpoint of this layout has of a tensor, top to bottom.
+std::vector<Stored> stored_as(const ModelConfig& c, const TensorLayout& layout, const StoredTensor& tensor) {
+  if (tensor.of_expert() && layout.experts != ExpertLayout::per_expert) return {slice_of_fused(c, layout, tensor)};
+  std::vector<Stored> all;
+  for (const Parameter& p : tensor.parameters()) all.push_back({respelled(layout, p.name()), extents(p.shape)});
+  return all;
+}
+
+/// Of a tensor that is there as it should be.
+TensorPart part_of(const Checkpoint& checkpoint, const Stored& stored) {
+  const TensorInfo* tensor = checkpoint.find(stored.name);
+  const std::vector<int64_t>& shape = stored.shape;
+  TensorPart part{.tensor = tensor,
+                  .bytes = tensor->bytes,
+                  .rows = shape.size() == 1 ? 1 : shape[shape.size() - 2],
+                  .columns = shape.back(),
+                  .transposed = stored.transposed,
+                  .id = stored.name};
+  if (stored.slice < 0) return part;
+  part.bytes /= static_cast<uint64_t>(shape[0]);
+  part.first_byte = part.bytes * static_cast<uint64_t>(stored.slice);
+  part.id += fmt::format("#{:06d}", stored.slice);
+  return part;
+}
+
+/// Holds a checkpoint against what a model needs.
+class Claims {
  public:
-  TableBuilder(const Checkpoint& checkpoint, const ModelConfig& config, const TensorLayout& layout,
-               std::string_view subject)
-      : checkpoint_(checkpoint), c_(config), layout_(layout), subject_(subject) {}
+  Claims(const Checkpoint& checkpoint, std::string_view subject) : checkpoint_(checkpoint), subject_(subject) {}
 
-  TensorTable build() {
-    TensorTable table;
-    table.embed = whole(name("embed_tokens.weight"), c_.vocab_size, c_.hidden_size);
-    table.norm = vector(name("norm.weight"), c_.hidden_size);
-    if (!c_.tied_embeddings)
-      table.head = whole(std::string(kHead), c_.vocab_size, c_.hidden_size);
-    else if (checkpoint_.find(kHead) != nullptr)
-      table.tied_copy = whole(std::string(kHead), c_.vocab_size, c_.hidden_size);
-    for (int64_t layer = 0; layer < c_.num_layers; ++layer) table.layers.push_back(build_layer(layer));
-    const std::string skipped = check_nothing_left();
-    fail_if_wrong();
-    if (!skipped.empty()) log::info("{}: {}", subject_, skipped);
-    return table;
-  }
-
- private:
-  std::string name(std::string_view rest) const { return fmt::format("{}{}", layout_.prefix, rest); }
-
-  /// Null, with the problem remembered, where there is no such tensor.
-  const TensorInfo* claim(const std::string& tensor_name, const std::vector<int64_t>& shape) {
-    const TensorInfo* tensor = checkpoint_.find(tensor_name);
+  void claim(const Stored& stored) {
+    const TensorInfo* tensor = checkpoint_.find(stored.name);
     if (tensor == nullptr) {
-      problems_[tensor_name] = "is missing";
-      return nullptr;
+      problems_[stored.name] = "is missing";
+      return;
     }
-    claimed_.insert(tensor->name);
+    claimed_.insert(tensor);
     if (!tensor->has_dtype)
-      problems_[tensor_name] = fmt::format("is {}, expected F32, BF16 or F16", tensor->dtype_name);
-    else if (tensor->shape != shape)
-      problems_[tensor_name] = fmt::format("is {}, expected [{}]", tensor->shape_str(), fmt::join(shape, ", "));
-    return tensor;
+      problems_[stored.name] = fmt::format("is {}, expected F32, BF16 or F16", tensor->dtype_name);
+    else if (tensor->shape != stored.shape)
+      problems_[stored.name] = fmt::format("is {}, expected [{}]", tensor->shape_str(), fmt::join(stored.shape, ", "));
   }
 
-  TensorPart whole(const std::string& tensor_name, int64_t rows, int64_t columns) {
-    const TensorInfo* tensor = claim(tensor_name, {rows, columns});
-    return {tensor, 0, tensor == nullptr ? 0 : tensor->bytes, rows, columns, false, tensor_name};
-  }
-
-  TensorPart vector(const std::string& tensor_name, int64_t length) {
-    const TensorInfo* tensor = claim(tensor_name, {length});
-    return {tensor, 0, tensor == nullptr ? 0 : tensor->bytes, 1, length, false, tensor_name};
-  }
-
-  LayerParts build_layer(int64_t index) {
-    const std::string layer = name(fmt::format("layers.{}.", index));
-    const std::string attention = layer + "self_attn.";
-    const std::string ffn = fmt::format("{}{}.", layer, layout_.ffn);
-    const int64_t d = c_.hidden_size, q = c_.num_heads * c_.head_dim, kv = c_.num_kv_heads * c_.head_dim;
-
-    LayerParts parts;
-    AttentionParts& a = parts.attention;
-    a.norm = vector(layer + "input_layernorm.weight", d);
-    a.q = whole(attention + "q_proj.weight", q, d);
-    a.k = whole(attention + "k_proj.weight", kv, d);
-    a.v = whole(attention + "v_proj.weight", kv, d);
-    a.o = whole(attention + "o_proj.weight", d, q);
-    if (c_.qk_norm) {
-      a.q_norm = vector(attention + "q_norm.weight", c_.head_dim);
-      a.k_norm = vector(attention + "k_norm.weight", c_.head_dim);
-    }
-    parts.ffn_norm = vector(layer + "post_attention_layernorm.weight", d);
-    if (!c_.moe_layer[static_cast<size_t>(index)]) {
-      parts.dense.push_back(separate(ffn, "gate_proj", "up_proj", "down_proj", c_.dense_ffn_size));
-      return parts;
-    }
-    parts.router = whole(ffn + "gate.weight", c_.num_experts, d);
-    for (int64_t expert = 0; expert < c_.num_experts; ++expert) parts.experts.push_back(build_expert(ffn, expert));
-    if (c_.shared_ffn_size > 0)
-      parts.shared.push_back(separate(ffn + "shared_expert.", "gate_proj", "up_proj", "down_proj", c_.shared_ffn_size));
-    return parts;
-  }
-
-  FfnParts separate(const std::string& block, std::string_view gate, std::string_view up, std::string_view down,
-                    int64_t f) {
-    FfnParts parts;
-    parts.gate = whole(fmt::format("{}{}.weight", block, gate), f, c_.hidden_size);
-    parts.up = whole(fmt::format("{}{}.weight", block, up), f, c_.hidden_size);
-    parts.down = whole(fmt::format("{}{}.weight", block, down), c_.hidden_size, f);
-    return parts;
-  }
-
-  FfnParts build_expert(const std::string& ffn, int64_t expert) {
-    if (layout_.experts == ExpertLayout::per_expert)
-      return separate(fmt::format("{}experts.{}.", ffn, expert), layout_.gate, layout_.up, layout_.down,
-                      c_.expert_ffn_size);
-    FfnParts parts;
-    parts.gate_up = slice(ffn + "experts.gate_up_proj", expert, 2 * c_.expert_ffn_size, c_.hidden_size);
-    parts.down = slice(ffn + "experts.down_proj", expert, c_.hidden_size, c_.expert_ffn_size);
-    return parts;
-  }
-
-  TensorPart slice(const std::string& tensor_name, int64_t expert, int64_t out, int64_t in) {
-    const bool transposed = layout_.experts == ExpertLayout::fused_transposed;
-    const int64_t rows = transposed ? in : out, columns = transposed ? out : in;
-    const TensorInfo* tensor = claim(tensor_name, {c_.num_experts, rows, columns});
-    const uint64_t bytes = tensor == nullptr ? 0 : tensor->bytes / static_cast<uint64_t>(c_.num_experts);
-    return {tensor,     bytes * static_cast<uint64_t>(expert),        bytes, rows, columns,
-            transposed, fmt::format("{}#{:06d}", tensor_name, expert)};
-  }
-
-  /// Of what no rule claims, what may be skipped: "… tensors skipped …", or empty.
-  std::string check_nothing_left() {
+  /// Fails if anything was wrong, or is left that may not be skipped.
+  void finish(std::string_view family) {
     int64_t computed = 0, empty = 0;
     for (const auto& [tensor_name, tensor] : checkpoint_.tensors()) {
-      if (claimed_.contains(tensor_name)) continue;
+      if (claimed_.contains(&tensor)) continue;
       if (is_computed(tensor_name))
         ++computed;
       else if (tensor.bytes == 0)
         ++empty;
       else
         problems_[tensor_name] =
-            fmt::format("{} {} belongs to no part of a {} model", tensor.dtype_name, tensor.shape_str(), c_.family);
+            fmt::format("{} {} belongs to no part of a {} model", tensor.dtype_name, tensor.shape_str(), family);
     }
-    if (computed + empty == 0) return {};
-    return fmt::format("{} tensors skipped: {} of rotary embedding's tables, {} without elements", computed + empty,
-                       computed, empty);
+    fail_if_wrong();
+    if (computed + empty > 0)
+      log::info("{}: {} tensors skipped: {} of rotary embedding's tables, {} without elements", subject_,
+                computed + empty, computed, empty);
   }
 
+ private:
   void fail_if_wrong() const {
     if (problems_.empty()) return;
     constexpr size_t kNamed = 8;
@@ -154,38 +125,48 @@ class TableBuilder {
   }
 
   const Checkpoint& checkpoint_;
-  const ModelConfig& c_;
-  const TensorLayout& layout_;
   std::string_view subject_;
-  std::set<std::string_view> claimed_;
+  std::unordered_set<const TensorInfo*> claimed_;
   std::map<std::string, std::string> problems_;  ///< by tensor: that it is missing, of another shape, …
 };
 
-int64_t first_moe_layer(const ModelConfig& config) {
-  int64_t layer = 0;
-  while (!config.moe_layer[static_cast<size_t>(layer)]) ++layer;
-  return layer;
-}
-
-bool holds(const Checkpoint& checkpoint, const ModelConfig& config, const TensorLayout& layout) {
-  const std::string experts =
-      fmt::format("{}layers.{}.{}.experts.", layout.prefix, first_moe_layer(config), layout.ffn);
-  return checkpoint.find(layout.experts == ExpertLayout::per_expert ? fmt::format("{}0.{}.weight", experts, layout.gate)
-                                                                    : experts + "gate_up_proj") != nullptr;
+/// The family's layout whose expert tensors are there; the first one if none is, whose missing tensors are then named.
+const TensorLayout& layout_of(const Checkpoint& checkpoint, const ModelConfig& c) {
+  const Family* family = find_family(c.family);
+  SWITCHYARD_CHECK(family != nullptr, "a configuration of family {}", c.family);
+  const Parameter gate{
+      c.first_moe_layer(), 0, "mlp.experts.", "gate_proj.weight", {c.moe().expert_size, c.hidden_size}};
+  Parameter up = gate;
+  up.leaf = "up_proj.weight";
+  const StoredTensor expert{.parts = {gate, up}, .num_parts = 2};
+  for (const TensorLayout& layout : family->layouts)
+    if (checkpoint.find(stored_as(c, layout, expert).front().name) != nullptr) return layout;
+  return family->layouts.front();
 }
 
 }  // namespace
 
-TensorTable make_tensor_table(const Checkpoint& checkpoint, const ModelConfig& config, std::string_view subject) {
-  const Family* family = find_family(config.family);
-  SWITCHYARD_CHECK(family != nullptr, "a configuration of family {}", config.family);
-  const TensorLayout* chosen = &family->layouts.front();  // whose missing tensors are then named
-  for (const TensorLayout& layout : family->layouts) {
-    if (!holds(checkpoint, config, layout)) continue;
-    chosen = &layout;
-    break;
-  }
-  return TableBuilder(checkpoint, config, *chosen, subject).build();
+TensorTable::TensorTable(const Checkpoint& checkpoint, const ModelConfig& config, std::string_view subject)
+    : checkpoint_(checkpoint), config_(config), layout_(layout_of(checkpoint, config)) {
+  Claims claims(checkpoint, subject);
+  std::vector<int> experts(static_cast<size_t>(config.num_experts()));
+  std::iota(experts.begin(), experts.end(), 0);
+  for_each_tensor(config, experts, nullptr, [&](const StoredTensor& tensor) {
+    for (const Stored& stored : stored_as(config, layout_, tensor)) claims.claim(stored);
+  });
+  const Stored head{std::string(kHead), {config.vocab_size, config.hidden_size}};
+  const bool copied = config.tied_embeddings && checkpoint.find(kHead) != nullptr;
+  if (copied) claims.claim(head);
+  claims.finish(config.family);
+  if (!copied) return;
+  const Stored embed{respelled(layout_, "model.embed_tokens.weight"), head.shape};
+  tied_copy_ = {part_of(checkpoint, embed), part_of(checkpoint, head)};
+}
+
+std::vector<TensorPart> TensorTable::parts_of(const StoredTensor& tensor) const {
+  std::vector<TensorPart> parts;
+  for (const Stored& stored : stored_as(config_, layout_, tensor)) parts.push_back(part_of(checkpoint_, stored));
+  return parts;
 }
 
 }  // namespace switchyard

@@ -1,18 +1,12 @@
-// A model's weights in memory: this rank's experts and its own copy of everything else.
+// A model's weights in memory: this rank's experts and its own copy of everything else. parameters.cc says which tensor
+// goes where.
 #pragma once
 
-#include <string>
 #include <vector>
 
-#include "base/hash.h"
-#include "base/memory.h"
-#include "base/stream.h"
-#include "exchange/placement.h"
-#include "io/safetensors.h"
 #include "kernels/products/grouped_ffn.h"
 #include "kernels/products/packed_matrix.h"
 #include "model/config.h"
-#include "model/tensor_table.h"
 
 namespace switchyard {
 
@@ -39,39 +33,7 @@ struct ModelWeights {
   PackedMatrix head;  ///< [vocab, d]
 };
 
-/// Hash of one part's stored bytes, by the part's id.
-struct PartHash {
-  std::string id;
-  Hash128 hash;
-};
-
-struct LoadedModel {
-  ModelWeights weights;
-  std::vector<PartHash> hashes;  ///< of the parts this rank read, dense parts included
-  uint64_t bytes_read = 0;
-};
-
-/// Reads a head that is stored although it is tied, and the embeddings, and compares them. Fails (input) with the
-/// first weight that differs; says so in a line where none does. It is no part of the model's hash: the model is the
-/// same without it.
-void check_tied_copy(const Checkpoint& checkpoint, const TensorTable& table);
-
-/// Reads and packs the experts of `rank` and all dense parts on the stream's device, in parallel, each byte once.
-/// Weights that are NaN or infinite (also: that overflow when rounded to the operand) are refused (input) naming the
-/// tensor and the index. Rank 0 checks a tied head's copy as well.
-LoadedModel load_model(const Stream& stream, const Checkpoint& checkpoint, const TensorTable& table,
-                       const ModelConfig& config, DType operand, const ExpertPlacement& placement, int rank);
-
-/// Bytes that load_model will hold on the device at the end, and at most of the host's on top of that while it reads
-/// with `threads` threads.
-struct WeightBytes {
-  size_t resident = 0, scratch = 0;
-};
-WeightBytes predict_weight_bytes(const ModelConfig& config, DType operand, int64_t local_experts, int threads,
-                                 Device device = Device::cpu);
-
-/// The model's identity: all parts' hashes in id order, whoever read them. Collective over nothing: pass every rank's
-/// parts.
-Hash128 combine_hashes(std::vector<PartHash> parts);
+/// All layers, with places for `num_experts` experts each, and no tensor yet.
+ModelWeights empty_weights(const ModelConfig& config, DType operand, int num_experts);
 
 }  // namespace switchyard

@@ -44,6 +44,25 @@ class OptionsTest : public ::testing::Test {
   test::TemporaryDirectory directory_;
 };
 
+TEST_F(OptionsTest, StandWhereTheJobPutsThem) {
+  Options options;
+  bool first = false, second = false, last = false;
+  options.set.before("share");
+  options.set.add("first", &first, "", "one");
+  options.set.add("second", &second, "", "two");
+  options.set.group("Test");
+  options.set.add("last", &last, "", "three");
+  std::vector<std::string> names;
+  for (const OptionSet::Option& option : options.set.options()) {
+    names.push_back(option.name);
+    EXPECT_EQ(option.group, "Test");
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"name", "item-count", "first", "second", "share", "flag", "words",
+                                             "fields", "last"}));
+  EXPECT_TRUE(options.parse({"--second"}));
+  EXPECT_TRUE(second && !first && !last);
+}
+
 TEST_F(OptionsTest, CommandLineOverEnvironmentOverFileOverDefault) {
   const std::string file = (directory_.path() / "options.cfg").string();
   std::ofstream(file) << "name = file\nitem-count = 1\nflag = true\n";

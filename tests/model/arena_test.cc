@@ -5,9 +5,7 @@
 #include <numeric>
 #include <tuple>
 
-#include "model/decoder.h"
-#include "model/moe_layer.h"
-#include "model/tensor_table.h"
+#include "model/engine.h"
 #include "tests/support/placements.h"
 
 namespace switchyard::test {
@@ -23,17 +21,11 @@ ArenaUse arena_use(const std::filesystem::path& model, DType operand, int num_ra
                    int64_t exchange_bytes, const MakePlacement& make_placement) {
   constexpr int64_t kRecord = 40;
   const ModelConfig config = read_model_config(model);
-  const Checkpoint checkpoint(model);
-  const TensorTable table = make_tensor_table(checkpoint, config, "a model");
-  const ExpertPlacement placement = make_placement(static_cast<int>(config.num_experts), num_ranks);
   std::vector<size_t> used(static_cast<size_t>(num_ranks)), predicted(used.size());
   run_thread_ranks(num_ranks, [&](Communicator& world) {
-    ThreadPool pool(1);
-    const Stream stream{Device::cpu, &pool, {}};
-    const LoadedModel loaded = load_model(stream, checkpoint, table, config, operand, placement, world.rank());
-    const auto exchange = make_exchange(world, exchange_shape(config, placement, operand, exchange_bytes));
-    const DecoderLimits limits{max_tokens, kRecord};
-    const Decoder decoder(stream, loaded.weights, *exchange, limits);
+    EngineOptions options{operand, 1, {max_tokens, kRecord}, exchange_bytes};
+    options.placement = make_placement(config.num_experts(), num_ranks);
+    Engine engine(config, checkpoint_weights(model), options, world);
     Batch batch;
     for (int64_t left = max_tokens; left > 0; left -= kRecord) {
       std::vector<int32_t> record(static_cast<size_t>(std::min(left, kRecord)));
@@ -42,12 +34,12 @@ ArenaUse arena_use(const std::filesystem::path& model, DType operand, int num_ra
       batch.add(record);
     }
     const auto rank = static_cast<size_t>(world.rank());
-    predicted[rank] = Decoder::arena_bytes(config, operand, limits, exchange->scratch_bytes(max_tokens).arena_bytes);
+    predicted[rank] = engine.arena().capacity();
     Arena arena(2 * predicted[rank]);
     std::vector<int32_t> row(batch.ids.size());
     std::iota(row.begin(), row.end(), 0);
-    const View states = decoder.forward(stream, arena, batch);
-    decoder.score(stream, arena, states, row, batch.ids);
+    const View states = engine.decoder().forward(engine.stream(), arena, batch);
+    engine.decoder().score(engine.stream(), arena, states, row, batch.ids);
     used[rank] = arena.high_water();
   });
   EXPECT_EQ(std::ranges::max(predicted), std::ranges::min(predicted));

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+#include <type_traits>
+
 #include "tests/support/expect_error.h"
 
 namespace switchyard {
@@ -28,12 +31,11 @@ void expect_refused(const Json& json, const std::string& named) {
 
 TEST(Config, ReadsReleasedSpelling) {
   const ModelConfig c = parse(qwen3());
-  EXPECT_EQ(c.num_experts, 128);
-  EXPECT_EQ(c.experts_per_token, 4);
-  EXPECT_TRUE(c.qk_norm && c.renormalise);
+  EXPECT_EQ(c.num_experts(), 128);
+  EXPECT_EQ(c.experts_per_token(), 4);
+  EXPECT_TRUE(c.layers[3].attention.qk_norm && c.layers[3].moe()->router.renormalise);
   EXPECT_EQ(c.num_moe_layers(), 4);
-  EXPECT_EQ(c.dense_ffn_size, 0);
-  EXPECT_DOUBLE_EQ(c.rope_theta, 10000);
+  EXPECT_DOUBLE_EQ(c.layers[0].attention.rotary.theta, 10000);
 }
 
 TEST(Config, BothSpellingsMeanTheSame) {
@@ -59,8 +61,11 @@ TEST(Config, DenseLayersInBetween) {
   json["decoder_sparse_step"] = 2;
   json["mlp_only_layers"] = {3};
   const ModelConfig c = parse(json);
-  EXPECT_EQ(c.moe_layer, (std::vector<bool>{false, true, false, false}));
-  EXPECT_EQ(c.dense_ffn_size, 256);
+  ASSERT_EQ(c.num_layers(), 4);
+  EXPECT_EQ(c.num_moe_layers(), 1);
+  EXPECT_EQ(c.first_moe_layer(), 1);
+  EXPECT_EQ(c.moe().expert_size, 32);
+  for (const size_t layer : {0, 2, 3}) EXPECT_EQ(c.layers[layer].dense()->size, 256) << layer;
 }
 
 struct Change {
@@ -252,6 +257,46 @@ TEST(Config, AnUnknownFamilyIsNamedWithItsQuantisation) {
   json["quantization_config"] = {{"quant_method", "mxfp4"}};
   EXPECT_TRUE(test::fails_input({"2 problems", "\"gpt_oss\" is not supported", "mxfp4"}, [&] { parse(json); }));
   EXPECT_EQ(refusal(json).find("swiglu_limit"), std::string::npos);  // the family may well know it
+}
+
+/// Changes the n-th of a configuration's numbers, flags and texts; its path, or nothing where there are not so many.
+std::string change_leaf(ModelConfig& config, int n) {
+  std::string changed;
+  visit_leaves(config, "", [&](const std::string& path, auto& leaf) {
+    if (n-- != 0) return;
+    changed = path;
+    if constexpr (std::is_same_v<decltype(leaf), std::string&>)
+      leaf += "x";
+    else if constexpr (std::is_same_v<decltype(leaf), bool&>)
+      leaf = !leaf;
+    else
+      leaf += 1;
+  });
+  return changed;
+}
+
+TEST(Config, EveryFieldIsPartOfTheHash) {
+  Json json = qwen3();
+  json["decoder_sparse_step"] = 2;
+  const ModelConfig sound = parse(json);  // layers of both kinds
+  std::set<Hash128> hashes = {config_hash(sound)};
+  std::set<std::string> paths;
+  for (int n = 0;; ++n) {
+    ModelConfig other = sound;
+    const std::string path = change_leaf(other, n);
+    if (path.empty()) break;
+    paths.insert(path);
+    EXPECT_NE(other, sound) << path;
+    EXPECT_TRUE(hashes.insert(config_hash(other)).second) << path;
+  }
+  for (const char* path : {"family", "tied_embeddings", "layers.0.attention.rotary.theta",
+                           "layers.0.feed_forward.1.size", "layers.3.feed_forward.0.router.renormalise"})
+    EXPECT_TRUE(paths.contains(path)) << path;
+  ModelConfig shorter = sound, other_kind = sound;
+  shorter.layers.pop_back();
+  other_kind.layers[1].feed_forward = other_kind.layers[0].feed_forward;
+  EXPECT_TRUE(hashes.insert(config_hash(shorter)).second);
+  EXPECT_TRUE(hashes.insert(config_hash(other_kind)).second);
 }
 
 TEST(Config, TheUserMayAllowAnUnknownField) {

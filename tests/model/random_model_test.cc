@@ -16,25 +16,14 @@
 namespace switchyard::test {
 namespace {
 
+/// A dense layer and two with experts.
 ModelConfig small_config() {
-  ModelConfig c;
-  c.family = "switchyard";
-  c.vocab_size = 83;
-  c.hidden_size = 48;
-  c.num_layers = 3;
-  c.num_heads = 4;
-  c.num_kv_heads = 2;
-  c.head_dim = 16;
-  c.num_experts = 7;
-  c.experts_per_token = 3;
-  c.expert_ffn_size = 24;
-  c.shared_ffn_size = 40;
-  c.dense_ffn_size = 56;
-  c.moe_layer = {false, true, true};
-  c.renormalise = c.qk_norm = true;
-  c.rms_norm_eps = 1e-6;
-  c.rope_theta = 10'000;
-  c.max_positions = 64;
+  ModelConfig c{.family = "switchyard", .vocab_size = 83, .hidden_size = 48, .rms_norm_eps = 1e-6, .max_positions = 64};
+  const AttentionConfig attention{
+      .num_heads = 4, .num_kv_heads = 2, .head_dim = 16, .qk_norm = true, .rotary = {10'000}};
+  const MoeConfig moe{
+      .router = {.num_experts = 7, .experts_per_token = 3, .renormalise = true}, .expert_size = 24, .shared_size = 40};
+  c.layers = {{attention, DenseConfig{56}}, {attention, moe}, {attention, moe}};
   return c;
 }
 
@@ -58,13 +47,10 @@ class RandomModel : public ::testing::TestWithParam<std::tuple<Device, DType>> {
 TEST_P(RandomModel, GivesTheSameBitsOnAnyNumberOfRanks) {
   const ModelConfig config = small_config();
   const std::vector<Record> records = random_records(config);
-  const auto load = [&](const Stream& stream, const ExpertPlacement& placement, int rank) {
-    return random_model(stream, config, operand_, placement, rank);
-  };
-  const auto alone = score_records(config, load, records, {.operand = operand_, .device = device_});
+  const auto alone = score_records(config, random_model, records, {.operand = operand_, .device = device_});
   for (const int ranks : {2, 3}) {
     const ScoringRun run{.operand = operand_, .num_ranks = ranks, .num_threads = 2, .device = device_};
-    EXPECT_EQ(first_difference(alone, score_records(config, load, records, run)), "") << ranks << " ranks";
+    EXPECT_EQ(first_difference(alone, score_records(config, random_model, records, run)), "") << ranks << " ranks";
   }
   // Not a degenerate model: predictions differ from token to token.
   const std::vector<float>& scores = alone.back().logprob;
@@ -75,14 +61,11 @@ TEST_P(RandomModel, GivesTheSameBitsOnAnyNumberOfRanks) {
 TEST_P(RandomModel, CountsTokensByLayer) {
   const ModelConfig config = small_config();
   const std::vector<Record> records = random_records(config);
-  const auto load = [&](const Stream& stream, const ExpertPlacement& placement, int rank) {
-    return random_model(stream, config, operand_, placement, rank);
-  };
   int64_t tokens = 0;
   for (const Record& record : records) tokens += std::ssize(record.tokens);
   for (const int ranks : {1, 3}) {
     std::vector<ExchangeCounters> counters(static_cast<size_t>(ranks));
-    score_records(config, load, records,
+    score_records(config, random_model, records,
                   {.operand = operand_, .num_ranks = ranks, .counters = &counters, .device = device_});
     std::vector<int64_t> of_layer(3);
     for (const ExchangeCounters& c : counters) {

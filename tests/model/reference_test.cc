@@ -146,7 +146,7 @@ class SameBits : public ::testing::TestWithParam<std::tuple<const char*, DType, 
 TEST_P(SameBits, OnAnyNumberOfRanks) {
   for (const int ranks : {2, 3, 4, 7}) {
     SCOPED_TRACE(ranks);
-    ASSERT_LE(ranks, read_model_config(model_path(name_)).num_experts);
+    ASSERT_LE(ranks, read_model_config(model_path(name_)).num_experts());
     expect_same({.operand = operand_, .num_ranks = ranks, .records_per_batch = 1});
     expect_same({.operand = operand_, .num_ranks = ranks, .num_threads = 2, .records_per_batch = 2});
   }

@@ -29,9 +29,11 @@ class ReleasedConfig : public ::testing::TestWithParam<Released> {};
 TEST_P(ReleasedConfig, IsRead) {
   const ModelConfig c = read_model_config(released(GetParam().name));
   EXPECT_EQ(c.total_parameters(), GetParam().total_parameters);
-  EXPECT_EQ(c.num_moe_layers(), c.num_layers);
-  EXPECT_EQ(c.qk_norm, GetParam().qk_norm);
-  EXPECT_TRUE(c.renormalise);
+  EXPECT_EQ(c.num_moe_layers(), c.num_layers());
+  for (const LayerConfig& layer : c.layers) {
+    EXPECT_EQ(layer.attention.qk_norm, GetParam().qk_norm);
+    EXPECT_TRUE(layer.moe()->router.renormalise);
+  }
   EXPECT_FALSE(c.tied_embeddings);
 }
 

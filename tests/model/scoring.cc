@@ -4,14 +4,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 
 #include "base/device.h"
 #include "comm/staged_communicator.h"
 #include "model/decoder.h"
-#include "model/memory_plan.h"
-#include "model/moe_layer.h"
-#include "model/tensor_table.h"
 
 namespace switchyard::test {
 namespace {
@@ -80,46 +76,27 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 
 std::vector<RecordScores> score_records(const std::filesystem::path& model, const std::vector<Record>& records,
                                         const ScoringRun& run) {
-  const ModelConfig config = read_model_config(model);
-  const Checkpoint checkpoint(model);
-  const TensorTable table = make_tensor_table(checkpoint, config, model.string());
-  const auto load = [&](const Stream& stream, const ExpertPlacement& placement, int rank) {
-    return load_model(stream, checkpoint, table, config, run.operand, placement, rank);
-  };
-  return score_records(config, load, records, run);
+  return score_records(read_model_config(model), checkpoint_weights(model), records, run);
 }
 
-std::vector<RecordScores> score_records(const ModelConfig& config, const LoadWeights& load,
+std::vector<RecordScores> score_records(const ModelConfig& config, const WeightSource& weights,
                                         const std::vector<Record>& records, const ScoringRun& run) {
-  const ExpertPlacement placement = run.placement(static_cast<int>(config.num_experts), run.num_ranks);
-  const DecoderLimits limits = limits_of(records, run);
+  EngineOptions options{run.operand, run.num_threads, limits_of(records, run), run.exchange_bytes, run.device};
+  options.placement = run.placement(config.num_experts(), run.num_ranks);
   std::vector<RecordScores> results(records.size());
 
   run_thread_ranks(run.num_ranks, [&](Communicator& threads) {
     const auto world = stage_through_host(threads.split(0, threads.rank()));
-    ThreadPool pool(run.num_threads);
-    std::optional<DeviceStream> device;
-    Stream stream{Device::cpu, &pool, {}};
-    const auto exchange =
-        make_exchange(*world, exchange_shape(config, placement, run.operand, run.exchange_bytes, run.device));
-    const ExchangeScratch scratch = exchange->scratch_bytes(limits.part_tokens());
-    if (run.device == Device::cuda) {
-      device.emplace(world->rank() % num_devices(),
-                     device_workspace_bytes(config, run.operand, limits, scratch.max_entries));
-      stream = device->over(stream);
-    }
-    const LoadedModel loaded = load(stream, placement, world->rank());
-    const Decoder decoder(stream, loaded.weights, *exchange, limits);
-    Arena arena(Decoder::arena_bytes(config, run.operand, limits, scratch.arena_bytes, run.device), run.device);
+    EngineOptions own = options;
+    if (run.device == Device::cuda) own.device_index = world->rank() % num_devices();
+    Engine engine(config, weights, own, *world);
     const auto ranks = static_cast<size_t>(run.num_ranks);
     // As many passes on every rank; a rank without records takes part with none.
     for (size_t batch = 0; share_of(batch, records.size(), run).count > 0; batch += ranks) {
       const Share share = share_of(batch + static_cast<size_t>(world->rank()), records.size(), run);
-      score_share(stream, arena, decoder, records, share, results);
+      score_share(engine.stream(), engine.arena(), engine.decoder(), records, share, results);
     }
-    if (run.counters == nullptr) return;
-    exchange->fetch_counters(stream);
-    run.counters->at(static_cast<size_t>(world->rank())) = exchange->counters();
+    if (run.counters != nullptr) run.counters->at(static_cast<size_t>(world->rank())) = engine.exchange_counters();
   });
   return results;
 }

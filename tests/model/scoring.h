@@ -10,7 +10,7 @@
 #include "base/dtype.h"
 #include "base/memory.h"
 #include "exchange/exchange.h"
-#include "model/weights.h"
+#include "model/engine.h"
 #include "tests/support/expected_scores.h"
 #include "tests/support/placements.h"
 
@@ -37,9 +37,8 @@ struct RecordScores {
 std::vector<RecordScores> score_records(const std::filesystem::path& model, const std::vector<Record>& records,
                                         const ScoringRun& run);
 
-/// The same with a rank's weights from elsewhere, of the run's operand.
-using LoadWeights = std::function<LoadedModel(const Stream&, const ExpertPlacement&, int rank)>;
-std::vector<RecordScores> score_records(const ModelConfig& config, const LoadWeights& load,
+/// The same with weights from elsewhere.
+std::vector<RecordScores> score_records(const ModelConfig& config, const WeightSource& weights,
                                         const std::vector<Record>& records, const ScoringRun& run);
 
 /// The first record and field in which the bits differ, or "".

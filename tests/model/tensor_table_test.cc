@@ -7,7 +7,7 @@
 #include <functional>
 #include <limits>
 
-#include "model/weights.h"
+#include "model/loader.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temporary_directory.h"
 
@@ -98,11 +98,10 @@ class RefusedCheckpoint : public ::testing::Test {
   Hash128 load_written(const Model& model, DType operand = DType::f32) {
     const ModelConfig config = model.config();
     const Checkpoint checkpoint(directory_.path());
-    const TensorTable table = make_tensor_table(checkpoint, config, "a model");
+    const TensorTable table(checkpoint, config, "a model");
     ThreadPool pool(2);
     const Stream stream{Device::cpu, &pool, {}};
-    return combine_hashes(
-        load_model(stream, checkpoint, table, config, operand, ExpertPlacement::blocks(3, 1), 0).hashes);
+    return combine_hashes(load_model(stream, table, operand, ExpertPlacement::blocks(3, 1), 0).hashes);
   }
 
   TemporaryDirectory directory_;
@@ -305,11 +304,11 @@ TEST_F(RefusedCheckpoint, FileThatShrinksAfterItWasOpened) {
   model.write(directory_.path());
   const ModelConfig config = model.config();
   const Checkpoint checkpoint(directory_.path());
-  const TensorTable table = make_tensor_table(checkpoint, config, "a model");
+  const TensorTable table(checkpoint, config, "a model");
   fs::resize_file(directory_ / "model.safetensors", fs::file_size(directory_ / "model.safetensors") - 400);
   ThreadPool pool(2);
   EXPECT_TRUE(fails_input({"model.safetensors"}, [&] {
-    load_model({Device::cpu, &pool, {}}, checkpoint, table, config, DType::f32, ExpertPlacement::blocks(3, 1), 0);
+    load_model({Device::cpu, &pool, {}}, table, DType::f32, ExpertPlacement::blocks(3, 1), 0);
   }));
 }
 

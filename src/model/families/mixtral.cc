@@ -1,5 +1,4 @@
-// Mixtral: softmax router, always renormalised; experts w1 (gate), w3 (up), w2 (down) under block_sparse_moe. MATH §1,
-// §2 layout 5.
+// Mixtral: softmax router, always renormalised; experts w1 (gate), w3 (up), w2 (down) under block_sparse_moe.
 #include "model/family.h"
 
 namespace switchyard::families {
@@ -7,20 +6,23 @@ namespace {
 
 ModelConfig read(ConfigReader& reader) {
   ModelConfig c = read_common_fields(reader);
-  read_expert_counts(reader, c);
-  c.expert_ffn_size = reader.integer({"intermediate_size"}, 1, 1 << 20);
-  c.renormalise = true;
-  c.moe_layer.assign(static_cast<size_t>(c.num_layers), true);
+  MoeConfig moe{.router = read_router(reader)};
+  moe.router.renormalise = true;
+  moe.expert_size = reader.integer({"intermediate_size"}, 1, 1 << 20);
+  for (LayerConfig& layer : c.layers) layer.feed_forward = moe;
   reader.only_full_window(c.max_positions, true);
   reader.only("norm_topk_prob", true);
   reader.only("use_qk_norm", false);
   return c;
 }
 
+constexpr Spelling kSpellings[] = {
+    {"mlp.", "block_sparse_moe."}, {"gate_proj", "w1"}, {"up_proj", "w3"}, {"down_proj", "w2"}};
+
 constexpr TensorLayout kLayouts[] = {
-    {.prefix = "model.", .ffn = "block_sparse_moe", .gate = "w1", .up = "w3", .down = "w2"},
+    {.spellings = kSpellings},
     // transformers 5 keeps the experts fused in memory; some tools save them so.
-    {.prefix = "model.", .ffn = "mlp", .experts = ExpertLayout::fused},
+    {.experts = ExpertLayout::fused},
 };
 
 }  // namespace

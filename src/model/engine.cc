@@ -1,6 +1,7 @@
-#include "jobs/score/engine.h"
+#include "model/engine.h"
 
 #include <cstring>
+#include <utility>
 
 #include "base/log.h"
 #include "model/memory_plan.h"
@@ -38,10 +39,20 @@ void unpack_hashes(std::span<const std::byte> bytes, std::vector<PartHash>& part
 
 }  // namespace
 
-ScoringEngine::ScoringEngine(const ModelConfig& config, const EngineOptions& options, Communicator& group,
-                             std::function<void()> poll, Pulse* pulse)
-    : pool_(options.threads), stream_{Device::cpu, &pool_, std::move(poll), pulse} {
-  const ExpertPlacement placement = ExpertPlacement::blocks(static_cast<int>(config.num_experts), group.size());
+WeightSource checkpoint_weights(std::filesystem::path model) {
+  return [model = std::move(model)](const Stream& stream, const ModelConfig& config, DType operand,
+                                    const ExpertPlacement& placement, int rank) {
+    const Checkpoint checkpoint(model);
+    const TensorTable table(checkpoint, config, model.string());
+    return load_model(stream, table, operand, placement, rank);
+  };
+}
+
+Engine::Engine(const ModelConfig& config, const WeightSource& weights, const EngineOptions& options,
+               Communicator& group, std::function<void()> poll, Pulse* pulse)
+    : group_(group), pool_(options.threads), stream_{Device::cpu, &pool_, std::move(poll), pulse} {
+  const ExpertPlacement placement =
+      options.placement.value_or(ExpertPlacement::blocks(config.num_experts(), group.size()));
   exchange_ =
       make_exchange(group, exchange_shape(config, placement, options.operand, options.exchange_bytes, options.device));
   const ExchangeScratch exchange = exchange_->scratch_bytes(options.limits.part_tokens());
@@ -50,11 +61,7 @@ ScoringEngine::ScoringEngine(const ModelConfig& config, const EngineOptions& opt
                     device_workspace_bytes(config, options.operand, options.limits, exchange.max_entries));
     stream_ = device_->over(stream_);
   }
-  {
-    const Checkpoint checkpoint(options.model);
-    const TensorTable table = make_tensor_table(checkpoint, config, options.model.string());
-    loaded_ = load_model(stream_, checkpoint, table, config, options.operand, placement, group.rank());
-  }
+  loaded_ = weights(stream_, config, options.operand, placement, group.rank());
   stream_.poll = {};
   if (exchange_->budget_too_small())
     log::info("--exchange-bytes {} is below the least of {}: rounds of one row per pair of ranks",
@@ -65,12 +72,12 @@ ScoringEngine::ScoringEngine(const ModelConfig& config, const EngineOptions& opt
       options.device);
 }
 
-Hash128 ScoringEngine::model_hash(Communicator& group) const {
+Hash128 Engine::model_hash() const {
   std::vector<PartHash> parts;
-  for (const auto& bytes : group.gather_bytes(pack_hashes(loaded_.hashes), 0)) unpack_hashes(bytes, parts);
-  Hash128 hash = group.rank() == 0 ? combine_hashes(std::move(parts)) : Hash128{};
+  for (const auto& bytes : group_.gather_bytes(pack_hashes(loaded_.hashes), 0)) unpack_hashes(bytes, parts);
+  Hash128 hash = group_.rank() == 0 ? combine_hashes(std::move(parts)) : Hash128{};
   int64_t words[2] = {static_cast<int64_t>(hash.high), static_cast<int64_t>(hash.low)};
-  group.broadcast({words, {2}, DType::i64}, 0);
+  group_.broadcast({words, {2}, DType::i64}, 0);
   return {static_cast<uint64_t>(words[0]), static_cast<uint64_t>(words[1])};
 }
 

@@ -1,4 +1,4 @@
-// A loaded model with all it needs to run: threads, memory, exchange, decoder.
+// A model with all it needs to run: weights, threads, memory, exchange, decoder.
 #pragma once
 
 #include <filesystem>
@@ -8,29 +8,38 @@
 
 #include "base/device.h"
 #include "model/decoder.h"
+#include "model/loader.h"
 
 namespace switchyard {
 
+/// Where weights come from: makes those of one rank, of the operand given, on the stream's device.
+using WeightSource =
+    std::function<LoadedModel(const Stream&, const ModelConfig&, DType operand, const ExpertPlacement&, int rank)>;
+
+/// Those of a checkpoint. random_model is another such source.
+WeightSource checkpoint_weights(std::filesystem::path model);
+
 struct EngineOptions {
-  std::filesystem::path model;
   DType operand = DType::f32;
   int threads = 1;
   DecoderLimits limits;
   int64_t exchange_bytes = 0;
   Device device = Device::cpu;
   int device_index = 0;
+  std::optional<ExpertPlacement> placement = {};  ///< blocks, unless given
 };
 
-class ScoringEngine {
+class Engine {
  public:
-  /// Loads this rank's part of the model. `group`: the ranks that share the experts; it can send from the device.
+  /// Makes this rank's part of the model. `group`: the ranks that share the experts; it can send from the device.
   /// `poll` is called now and then while loading; it may throw to give up. `pulse`: of a watched rank.
-  ScoringEngine(const ModelConfig& config, const EngineOptions& options, Communicator& group,
-                std::function<void()> poll = {}, Pulse* pulse = nullptr);
+  Engine(const ModelConfig& config, const WeightSource& weights, const EngineOptions& options, Communicator& group,
+         std::function<void()> poll = {}, Pulse* pulse = nullptr);
 
   const Stream& stream() const { return stream_; }
   Arena& arena() { return *arena_; }
-  const Exchange& exchange() const { return *exchange_; }
+  const ModelWeights& weights() const { return loaded_.weights; }
+  Exchange& exchange() { return *exchange_; }
   /// The exchange's counters as they are now; waits for a device that counts.
   const ExchangeCounters& exchange_counters() {
     exchange_->fetch_counters(stream_);
@@ -38,10 +47,11 @@ class ScoringEngine {
   }
   const Decoder& decoder() const { return *decoder_; }
   /// The identity of the model that the group loaded, the same on all its ranks. Collective over the group.
-  Hash128 model_hash(Communicator& group) const;
+  Hash128 model_hash() const;
   uint64_t bytes_read() const { return loaded_.bytes_read; }
 
  private:
+  Communicator& group_;
   ThreadPool pool_;
   std::optional<DeviceStream> device_;
   Stream stream_;
