@@ -86,16 +86,25 @@ uint64_t allotted(const Allotment& allotment) {
 MemoryBound memory_bound(const std::filesystem::path& root) {
   uint64_t least = machine_memory(root);
   std::string source = "available on the host";
-  const auto narrow = [&](uint64_t bytes, const std::string& by) {
+  bool in_all = false;
+  const auto narrow = [&](uint64_t bytes, const std::string& by, bool is_in_all) {
     if (bytes >= least) return;
     least = bytes;
     source = by;
+    in_all = is_in_all;
   };
   for (const ControlGroup& group : control_groups("memory", root))
-    narrow(left_in(group), "left by control group " + group.directory.string());
+    narrow(left_in(group), "left by control group " + group.directory.string(), false);
   for (const Allotment& allotment : kAllotments)
-    narrow(allotted(allotment), std::string("allotted by Slurm: ") + allotment.memory);
-  return {static_cast<size_t>(least), std::move(source)};
+    narrow(allotted(allotment), std::string("allotted by Slurm: ") + allotment.memory, true);
+  return {static_cast<size_t>(least), std::move(source), in_all};
+}
+
+size_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  uint64_t size = 0, resident = 0;
+  file >> size >> resident;
+  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 size_t available_memory(const std::filesystem::path& root) {

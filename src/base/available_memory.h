@@ -8,7 +8,8 @@ namespace switchyard {
 
 struct MemoryBound {
   size_t bytes = 0;
-  std::string source;  ///< whose bound it is, for a person
+  std::string source;   ///< whose bound it is, for a person
+  bool in_all = false;  ///< what its processes have already counts, too
 };
 
 /// Memory that this process may hope for: what the machine has available, what its control groups leave, or what Slurm
@@ -16,5 +17,8 @@ struct MemoryBound {
 /// uses as page cache counts as left: it gives way. `root`: see control_groups.
 MemoryBound memory_bound(const std::filesystem::path& root = "/");
 size_t available_memory(const std::filesystem::path& root = "/");  ///< its bytes
+
+/// What this process has of the host's memory now: its program, libraries, MPI.
+size_t resident_bytes();
 
 }  // namespace switchyard

@@ -124,7 +124,8 @@ class Chooser {
 /// A rank's part of its host; the poorest host's counts for all, since all plan alike.
 void share_memory(Communicator& world, MachineShare& share) {
   const MemoryBound bound = memory_bound();
-  const auto mine = static_cast<int64_t>(bound.bytes / static_cast<size_t>(share.ranks_on_host) / 20 * 19);
+  const size_t part = bound.bytes / static_cast<size_t>(share.ranks_on_host) / 20 * 19;
+  const auto mine = static_cast<int64_t>(part - (bound.in_all ? std::min(part, resident_bytes()) : 0));
   std::vector<int64_t> all(static_cast<size_t>(world.size()));
   world.all_gather({&mine, {1}, DType::i64}, {all.data(), {world.size()}, DType::i64});
   const auto least = std::ranges::min_element(all);

@@ -147,10 +147,12 @@ TEST_F(AvailableMemory, NonsenseIsPassedOver) {
 
 TEST_F(AvailableMemory, SlurmsAllotmentCountsWhereNoGroupEnforcesIt) {
   EXPECT_EQ(memory_bound(directory_.path()).source, "available on the host");
+  EXPECT_FALSE(memory_bound(directory_.path()).in_all);
   {
     const test::Variable node("SLURM_MEM_PER_NODE", "4096");
     EXPECT_EQ(available_gib(), 4);
     EXPECT_EQ(memory_bound(directory_.path()).source, "allotted by Slurm: SLURM_MEM_PER_NODE");
+    EXPECT_TRUE(memory_bound(directory_.path()).in_all);
   }
   const test::Variable cpus("SLURM_CPUS_ON_NODE", "12"), gpus("SLURM_GPUS_ON_NODE", "2");
   {
@@ -187,6 +189,12 @@ TEST_F(AvailableMemory, OfSlurmAllOfTheNodeAndNonsenseBoundNothing) {
 
 TEST_F(AvailableMemory, HereIsSome) {
   EXPECT_GT(available_memory(), size_t{1} << 20);
+}
+
+TEST(ResidentBytes, GrowWithWhatIsTouched) {
+  const size_t before = resident_bytes();
+  const std::vector<char> touched(size_t{32} << 20, 1);
+  EXPECT_GT(resident_bytes(), before + (size_t{16} << 20)) << touched.size();
 }
 
 }  // namespace

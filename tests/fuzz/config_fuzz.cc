@@ -7,8 +7,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace switchyard;
   fuzz::only_input_errors([&] {
     const ModelConfig config = parse_model_config(parse_json(fuzz::text_of(data, size), "config.json"), "config.json");
-    fuzz::require(config.moe_layer.size() == static_cast<size_t>(config.num_layers), "every layer has a kind");
-    fuzz::require(config.experts_per_token >= 1 && config.experts_per_token <= config.num_experts, "1 <= k <= E");
+    fuzz::require(config.num_moe_layers() > 0, "a layer has experts");
+    fuzz::require(config.experts_per_token() >= 1 && config.experts_per_token() <= config.num_experts(), "1 <= k <= E");
     fuzz::require(config.total_parameters() > 0 && config.active_parameters() > 0, "parameters can be counted");
     fuzz::require(config.active_parameters() <= config.total_parameters(), "active parameters are some of all");
   });
