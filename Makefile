@@ -18,22 +18,20 @@ build: install-packages
 demo: build
 	./demo/run $(BUILD)/src/switchyard
 
+# Unit, MPI and Slurm tests, then the CUDA half on an emulated GPU, and sanitizers.
 test: install-test-packages build
-	ctest --test-dir $(BUILD) --output-on-failure --label-exclude slurm
-	$(MAKE) test-emulated
-	$(MAKE) test-asan
-	tests/slurm/run $(BUILD)
+	tests/run-all $(BUILD)
 
 # The CUDA half on an emulated GPU (tests/emulator).
 test-emulated: install-packages
 	cmake --preset emulated
-	cmake --build --preset emulated
+	cmake --build --preset emulated --target gpu_tests
 	ctest --test-dir build/emulated --output-on-failure --label-regex gpu
 
 # Address and undefined-behaviour sanitizers over the fast tests, with an emulated GPU.
 test-asan: install-packages
 	cmake --preset asan
-	cmake --build --preset asan
+	cmake --build --preset asan --target fast_tests
 	ctest --test-dir build/asan --output-on-failure --label-exclude 'slow|mpi|slurm'
 
 # libFuzzer for SECONDS_EACH on every target (clang).

@@ -38,6 +38,19 @@ function(switchyard_library name)
   target_link_libraries(${name} PUBLIC switchyard_options ${arg_DEPENDS} PRIVATE ${arg_PRIVATE_DEPENDS})
 endfunction()
 
+# What a build for some of the tests compiles (cmake --build … --target gpu_tests, or fast_tests): those that ctest is then told to run,
+# --label-regex gpu, or --label-exclude 'slow|mpi|slurm'.
+add_custom_target(gpu_tests)
+add_custom_target(fast_tests)
+function(switchyard_group_test name labels)
+  if("gpu" IN_LIST labels)
+    add_dependencies(gpu_tests ${name})
+  endif()
+  if(NOT labels MATCHES "slow|mpi|slurm")
+    add_dependencies(fast_tests ${name})
+  endif()
+endfunction()
+
 # switchyard_test(NAME SOURCES … [DEPENDS …] [LABELS …] [TIMEOUT s]): one GoogleTest program, one ctest entry.
 function(switchyard_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
@@ -49,6 +62,7 @@ function(switchyard_test name)
   target_compile_definitions(${name} PRIVATE SWITCHYARD_TEST_DATA="${SWITCHYARD_TEST_ROOT}/tests/data")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+  switchyard_group_test(${name} "${arg_LABELS}")
 endfunction()
 
 # switchyard_mpi_test(NAME SOURCES … RANKS n … [DEPENDS …] [LABELS …] [TIMEOUT s]): one ctest entry per rank count.
@@ -59,6 +73,7 @@ function(switchyard_mpi_test name)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPENDS} GTest::gtest)
+  switchyard_group_test(${name} "mpi;${arg_LABELS}")
   foreach(ranks IN LISTS arg_RANKS)
     add_test(NAME ${name}_${ranks} COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none -n ${ranks} $<TARGET_FILE:${name}>)
     set_tests_properties(
