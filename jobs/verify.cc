@@ -2,9 +2,6 @@
 #include "jobs/verify.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstdlib>
-#include <cstring>
 #include <iostream>
 #include <optional>
 #include <set>
@@ -21,6 +18,7 @@
 #include "jobs/score/chunk_scorer.h"
 #include "jobs/score/input_identity.h"
 #include "jobs/score/results.h"
+#include "jobs/score/results_reader.h"
 
 namespace switchyard {
 namespace {
@@ -67,68 +65,35 @@ RecordedRun read_run(const VerifyOptions& options) {
   return run;
 }
 
-/// Rows of results.h5, looked up by record.
-class Results {
- public:
-  explicit Results(const RecordedRun& run)
-      : options_(run.results),
-        reader_(run.directory.results_path()),
-        record_(reader_.open("record")),
-        logprob_(reader_.open("logprob")),
-        tokens_(reader_.open("tokens")),
-        greedy_(reader_.open("greedy")) {
-    if (options_.per_token) {
-      values_ = reader_.open("token_logprob/values");
-      offsets_ = reader_.open("token_logprob/offsets");
-    }
-    if (options_.embedding_dim > 0) embedding_ = reader_.open("embedding");
+std::string text_of(const ConstView& value) {
+  switch (value.dtype) {
+    case DType::f32:
+      return fmt::format("{:.9g}", *value.as<float>());
+    case DType::f64:
+      return fmt::format("{:.17g}", *value.as<double>());
+    case DType::i32:
+      return fmt::to_string(*value.as<int32_t>());
+    case DType::i64:
+      return fmt::to_string(*value.as<int64_t>());
+    case DType::u8:
+      return fmt::to_string(*value.as<uint8_t>());
+    case DType::bf16:
+    case DType::f16:
+      break;
   }
+  return "?";
+}
 
-  int64_t rows() const { return record_.rows(); }
-  int64_t record_at(int64_t row) const { return one<int64_t>(record_, row); }
-
-  /// What differs between `row` and element i of what was scored now; empty if nothing does.
-  std::string difference(int64_t row, const ScoredRows& scored, size_t i, size_t first_token) const {
-    const double before = one<double>(logprob_, row);
-    if (std::bit_cast<uint64_t>(before) != std::bit_cast<uint64_t>(scored.logprob[i]))
-      return fmt::format("logprob was {:.17g}, is {:.17g}", before, scored.logprob[i]);
-    if (one<int32_t>(tokens_, row) != scored.tokens[i]) return "tokens differ";
-    if (one<uint8_t>(greedy_, row) != scored.greedy[i]) return "greedy differs";
-    if (options_.per_token) {
-      std::vector<int64_t> range(2);
-      offsets_.read(row, std::span(range));
-      if (differs(values_, range[0], range[1] - range[0], scored.token_logprob, first_token))
-        return "token_logprob differs";
-    }
-    const auto dim = static_cast<size_t>(options_.embedding_dim);
-    if (dim > 0) {
-      std::vector<float> vector(dim);
-      embedding_.read(row, std::span(vector));
-      if (std::memcmp(vector.data(), scored.embedding.data() + i * dim, dim * sizeof(float)) != 0)
-        return "embedding differs";
-    }
-    return {};
+/// The first column in which two rows differ, with its values if it has one each; empty if none does.
+std::string difference(const ResultRows& was, const ResultRows& is) {
+  for (size_t i = 0; i < was.columns.size(); ++i) {
+    const ColumnValues &a = was.columns[i], &b = is.columns[i];
+    if (a == b) continue;
+    if (a.column->extent != Extent::scalar) return fmt::format("{} differs", a.column->name);
+    return fmt::format("{} was {}, is {}", a.column->name, text_of(a.view()), text_of(b.view()));
   }
-
- private:
-  template <class T>
-  static T one(const h5::Dataset& dataset, int64_t row) {
-    T value{};
-    dataset.read(row, std::span(&value, 1));
-    return value;
-  }
-  static bool differs(const h5::Dataset& dataset, int64_t first, int64_t count, const std::vector<float>& other,
-                      size_t other_first) {
-    if (count < 0 || other_first + static_cast<size_t>(count) > other.size()) return true;
-    std::vector<float> values(static_cast<size_t>(count));
-    dataset.read(first, std::span(values));
-    return std::memcmp(values.data(), other.data() + other_first, values.size() * sizeof(float)) != 0;
-  }
-
-  ResultOptions options_;
-  h5::Reader reader_;
-  h5::Dataset record_, logprob_, tokens_, greedy_, values_, offsets_, embedding_;
-};
+  return {};
+}
 
 /// `count` distinct rows, chosen by the seed.
 std::vector<int64_t> choose_rows(int64_t rows, int64_t count, uint64_t seed) {
@@ -143,7 +108,7 @@ std::vector<int64_t> choose_rows(int64_t rows, int64_t count, uint64_t seed) {
 class Rescoring {
  public:
   Rescoring(const VerifyOptions& options, const RecordedRun& run, const ScoringInput& input, Communicator& self)
-      : options_(options), run_(run), self_(self), input_(input), results_(run) {}
+      : options_(options), run_(run), self_(self), input_(input), results_(run.directory.results_path(), run.results) {}
 
   std::vector<std::string> run() {
     set_cpu_isa(run_.cpu_isa);
@@ -157,7 +122,7 @@ class Rescoring {
     std::vector<ScoringInput::Record> records;
     int64_t longest = 1;
     for (const int64_t row : rows_) {
-      records.push_back(input_.records(results_.record_at(row), 1).front());
+      records.push_back(input_.records(results_.read(row, 1).records()[0], 1).front());
       longest = std::max(longest, records.back().length);
     }
     const ModelConfig config = read_model_config(run_.model, run_.allowed_fields);
@@ -181,17 +146,19 @@ class Rescoring {
     for (size_t first = 0, batch = 0; first < records.size(); ++batch) {
       const size_t wanted = 1 + random_bits(static_cast<uint64_t>(options_.seed) + 1, batch) % kMaxBatch;
       const auto chosen = records.subspan(first, std::min(wanted, records.size() - first));
-      ScoredRows scored;
+      ScoredRows scored{ResultRows(run_.results)};
       scorer.score_batch(chosen, scored);
       for (const Reject& reject : scored.rejects)
         findings_.push_back(fmt::format("record {} was scored, and is rejected now: {}", reject.record, reject.reason));
-      size_t token = 0;
-      for (size_t i = 0; i < scored.record.size(); token += static_cast<size_t>(scored.tokens[i]), ++i) {
-        const auto place =
-            std::find_if(chosen.begin(), chosen.end(), [&](const auto& r) { return r.index == scored.record[i]; });
+      const std::span<const int64_t> scored_records = scored.accepted.records();
+      for (size_t i = 0; i < scored_records.size(); ++i) {
+        const int64_t record = scored_records[i];
+        const auto place = std::ranges::find(chosen, record, &ScoringInput::Record::index);
         const int64_t row = rows_[first + static_cast<size_t>(place - chosen.begin())];
-        if (const std::string what = results_.difference(row, scored, i, token); !what.empty())
-          findings_.push_back(fmt::format("record {}: {}", scored.record[i], what));
+        ResultRows now(run_.results);
+        now.append(scored.accepted, static_cast<int64_t>(i));
+        if (const std::string what = difference(results_.read(row, 1), now); !what.empty())
+          findings_.push_back(fmt::format("record {}: {}", record, what));
       }
       first += chosen.size();
     }
@@ -201,7 +168,7 @@ class Rescoring {
   const RecordedRun& run_;
   Communicator& self_;
   const ScoringInput& input_;
-  Results results_;
+  ResultsReader results_;
   std::vector<int64_t> rows_;
   std::vector<std::string> findings_;
 };

@@ -42,7 +42,7 @@ ChunkScorer::ChunkScorer(const Decoder& decoder, const ScoringInput& input, Comm
 
 std::optional<ChunkResult> ChunkScorer::score(int64_t chunk, int64_t first_record, int64_t num_records,
                                               SignalWatch& watch) {
-  ScoredRows rows;
+  ScoredRows rows{ResultRows(options_.results)};
   const Records records = accepted(first_record, num_records, rows);
   std::vector<int64_t> lengths;
   for (const auto& record : records) lengths.push_back(record.length);
@@ -58,7 +58,8 @@ std::optional<ChunkResult> ChunkScorer::score(int64_t chunk, int64_t first_recor
 
   const Stopwatch stopwatch(counters_.gather);
   std::vector<ScoredRows> parts;
-  for (const auto& bytes : group_.gather_bytes(pack_rows(rows), 0)) parts.push_back(unpack_rows(bytes));
+  for (const auto& bytes : group_.gather_bytes(pack_rows(rows), 0))
+    parts.push_back(unpack_rows(bytes, options_.results));
   ChunkResult result;
   if (group_.rank() == 0) result = assemble_chunk(parts, options_.results);
   result.chunk = chunk;
@@ -154,10 +155,7 @@ ChunkScorer::Prepared ChunkScorer::prepare(std::span<const ScoringInput::Record>
   for (const ScoringInput::Record& record : records) {
     if (!read_tokens(record, ids, rows)) continue;
     if (record.context == record.length && options_.results.embed == "none") {
-      rows.record.push_back(record.index);
-      rows.logprob.push_back(0);
-      rows.tokens.push_back(0);
-      rows.greedy.push_back(1);
+      rows.accepted.append({.record = record.index});
       continue;
     }
     const auto first = static_cast<int32_t>(prepared.batch.tokens());
@@ -194,24 +192,18 @@ void ChunkScorer::collect(const Prepared& prepared, ConstView states, const Toke
   for (size_t r = 0; r < prepared.records.size(); ++r) {
     const ScoringInput::Record& record = prepared.records[r];
     const auto count = static_cast<size_t>(record.length - record.context);
-    const auto logprob = std::span(scores.logprob).subspan(next, count);
-    const auto argmax = std::span(scores.argmax).subspan(next, count);
-    const auto target = std::span(prepared.target).subspan(next, count);
-    next += count;
-
-    std::vector<float> vector;
+    std::vector<float> pooled;
     if (options_.results.embed != "none")
-      vector = pool_states(states.slice(prepared.batch.record_offsets[r], record.length), options_.results.embed);
-    if (!all_finite(logprob) || !all_finite(vector)) {
+      pooled = pool_states(states.slice(prepared.batch.record_offsets[r], record.length), options_.results.embed);
+    const ScoredRecord scored{record.index, std::span(scores.logprob).subspan(next, count),
+                              std::span(scores.argmax).subspan(next, count),
+                              std::span(prepared.target).subspan(next, count), pooled};
+    next += count;
+    if (all_finite(scored.logprob) && all_finite(scored.pooled)) {
+      rows.accepted.append(scored);
+    } else {
       rows.rejects.push_back({record.index, "the model's output is not finite"});
-      continue;
     }
-    rows.record.push_back(record.index);
-    rows.logprob.push_back(std::accumulate(logprob.begin(), logprob.end(), 0.0));
-    rows.tokens.push_back(static_cast<int32_t>(count));
-    rows.greedy.push_back(std::equal(argmax.begin(), argmax.end(), target.begin()) ? 1 : 0);
-    rows.embedding.insert(rows.embedding.end(), vector.begin(), vector.end());
-    if (options_.results.per_token) rows.token_logprob.insert(rows.token_logprob.end(), logprob.begin(), logprob.end());
   }
 }
 

@@ -1,6 +1,7 @@
 // merge_results(): from shards to results.h5 and rejects.jsonl.
 #include <algorithm>
 #include <fstream>
+#include <utility>
 
 #include "io/file.h"
 #include "io/record_ids.h"
@@ -25,37 +26,29 @@ class ResultsWriter {
  public:
   ResultsWriter(const std::filesystem::path& path, const ResultOptions& options, const ScoringInput& input,
                 int64_t rows, int64_t token_values, Pulse& pulse)
-      : path_(path), options_(options), pulse_(pulse), writer_(path) {
-    record_ = writer_.create("record", DType::i64, rows);
-    logprob_ = writer_.create("logprob", DType::f64, rows);
-    tokens_ = writer_.create("tokens", DType::i32, rows);
-    greedy_ = writer_.create("greedy", DType::u8, rows);
-    if (input.has_ids())
+      : path_(path), pulse_(pulse), writer_(path) {
+    auto create_ids = [&, done = !input.has_ids()]() mutable {
+      if (std::exchange(done, true)) return;
       ids_ = input.ids_are_strings() ? writer_.create_strings("id", rows) : writer_.create("id", DType::i64, rows);
-    if (options.per_token) {
-      values_ = writer_.create("token_logprob/values", DType::f32, token_values);
-      offsets_ = writer_.create("token_logprob/offsets", DType::i64, rows + 1, 0, true);
-      const int64_t zero = 0;
-      offsets_.append({&zero, {1}, DType::i64});
+    };
+    for (const ColumnValues& values : ResultRows(options).columns) {
+      if (values.column->width({}) == 0) create_ids();
+      create(values, rows, token_values);
     }
-    if (options.embedding_dim > 0) embedding_ = writer_.create("embedding", DType::f32, rows, options.embedding_dim);
+    create_ids();
   }
 
-  void append(const ChunkResult& r) {
-    append(record_, column_view(r.record));
-    append(logprob_, column_view(r.logprob));
-    append(tokens_, column_view(r.tokens));
-    append(greedy_, column_view(r.greedy));
-    if (options_.per_token) {
-      append(values_, column_view(r.token_logprob));
-      std::vector<int64_t> ends(r.token_offsets.begin() + 1, r.token_offsets.end());
-      for (int64_t& end : ends) end += token_values_;
-      append(offsets_, column_view(ends));
-      token_values_ += r.token_offsets.back();
+  void append(const ResultRows& rows) {
+    for (size_t i = 0; i < columns_.size(); ++i) {
+      const ColumnValues& values = rows.columns[i];
+      Column& column = columns_[i];
+      const int64_t before = column.values.rows();
+      append(column.values, values.view());
+      if (!values.ragged()) continue;
+      std::vector<int64_t> ends(values.offsets.begin() + 1, values.offsets.end());
+      for (int64_t& end : ends) end += before;
+      append(column.offsets, column_view(ends));
     }
-    if (options_.embedding_dim > 0)
-      append(embedding_,
-             column_view(r.embedding).reshaped({static_cast<int64_t>(r.record.size()), options_.embedding_dim}));
   }
 
   /// The ids of the next rows: of those records of the block [first, …) that are in `records`.
@@ -77,12 +70,26 @@ class ResultsWriter {
 
   void close(const std::map<std::string, std::string>& provenance) {
     for (const auto& [name, value] : provenance) writer_.attribute(name, value);
-    for (auto* stream : {&record_, &logprob_, &tokens_, &greedy_, &ids_, &values_, &offsets_, &embedding_})
-      *stream = {};
+    columns_.clear();
+    ids_ = {};
     writer_.close();
   }
 
  private:
+  struct Column {
+    h5::Writer::Stream values, offsets;
+  };
+
+  void create(const ColumnValues& values, int64_t rows, int64_t token_values) {
+    const ResultColumn& column = *values.column;
+    Column& out = columns_.emplace_back();
+    out.values = writer_.create(column.values_dataset(), column.dtype, values.ragged() ? token_values : rows,
+                                column.extent == Extent::vector ? values.width : 0);
+    if (!values.ragged()) return;
+    out.offsets = writer_.create(column.offsets_dataset(), DType::i64, rows + 1, 0, true);
+    out.offsets.append(column_view(values.offsets));  // of no rows: 0
+  }
+
   void append(h5::Writer::Stream& stream, const ConstView& rows) {
     const int64_t row_bytes = std::max<int64_t>(1, rows.row_elements() * static_cast<int64_t>(size_of(rows.dtype)));
     const int64_t piece = std::max<int64_t>(1, kPieceBytes / row_bytes);
@@ -103,11 +110,11 @@ class ResultsWriter {
   }
 
   const std::filesystem::path path_;
-  const ResultOptions& options_;
   Pulse& pulse_;
   h5::Writer writer_;
-  h5::Writer::Stream record_, logprob_, tokens_, greedy_, ids_, values_, offsets_, embedding_;
-  int64_t token_values_ = 0, unsynced_bytes_ = 0;
+  std::vector<Column> columns_;
+  h5::Writer::Stream ids_;
+  int64_t unsynced_bytes_ = 0;
 };
 
 class Merge {
@@ -132,7 +139,7 @@ class Merge {
     for (int64_t chunk = 0; chunk < shards_.units.total; ++chunk) {
       if (stopped()) return MergeOutcome::interrupted;
       const ChunkResult result = or_set_aside(chunk, [&] { return shards_.read(chunk, [&] { pulse_.beat(); }); });
-      writer.append(result);
+      writer.append(result.accepted);
       append_ids_and_rejects(writer, result);
     }
     publish(writer);
@@ -159,7 +166,8 @@ class Merge {
   void append_ids_and_rejects(ResultsWriter& writer, const ChunkResult& r) {
     const bool has_ids = merge_.input.has_ids();
     const int64_t end = r.first_record + r.num_records;
-    auto row = r.record.begin();
+    const std::span<const int64_t> records = r.accepted.records();
+    auto row = records.begin();
     auto reject = r.rejects.begin();
     IdHasher hasher;
     for (int64_t first = r.first_record; first < end; first += IdHasher::kBlock) {
@@ -168,7 +176,7 @@ class Merge {
       if (has_ids) {
         ids.emplace(merge_.input, first, count);
         hasher.add(*ids);
-        const auto last = std::lower_bound(row, r.record.end(), first + count);
+        const auto last = std::lower_bound(row, records.end(), first + count);
         writer.append_ids(*ids, first, {row, last});
         row = last;
       }

@@ -97,10 +97,13 @@ ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& p
 }
 
 uint64_t predicted_results_bytes(int64_t num_records, int64_t num_tokens, const ResultOptions& options) {
-  constexpr int64_t kRow = 8 + 8 + 4 + 1, kId = 48, kHeader = 1 << 16;
+  constexpr int64_t kId = 48, kHeader = 1 << 16, kOffset = sizeof(int64_t);
   // In a wider type: an input may say that it has 2^58 records.
-  Bytes bytes = kHeader + Bytes(num_records) * (kRow + kId + options.embedding_dim * 4);
-  if (options.per_token) bytes += Bytes(num_tokens) * 4 + Bytes(num_records) * 8;
+  Bytes bytes = kHeader + Bytes(num_records) * kId;
+  for (const ColumnValues& values : ResultRows(options).columns) {
+    const Bytes row = Bytes(values.width) * size_of(values.column->dtype);
+    bytes += values.ragged() ? Bytes(num_tokens) * row + Bytes(num_records) * kOffset : Bytes(num_records) * row;
+  }
   return saturated(bytes);
 }
 

@@ -182,7 +182,7 @@ void ScoreRun::publish(const ChunkResult& result) {
   {
     const Stopwatch stopwatch(write_seconds_);
     attempt_->publish(result.chunk, [&](const std::filesystem::path& path) {
-      write_shard(path, result, plan_.results, fingerprint_hash(fingerprint()));
+      write_shard(path, result, fingerprint_hash(fingerprint()));
     });
   }
   metrics_->tell(result.num_records, metrics());

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <tuple>
 
 #include "base/error.h"
 
@@ -43,41 +42,34 @@ class Unpacker {
   std::span<const std::byte> bytes_;
 };
 
-/// Columns of plain values, in the order in which they travel.
-template <class Rows>
-auto columns(Rows& r) {
-  return std::tie(r.record, r.logprob, r.tokens, r.greedy, r.token_logprob, r.embedding, r.hashed_record, r.hash);
-}
-
 struct Place {
   int64_t record;
   size_t part, index;
   auto operator<=>(const Place&) const = default;
 };
 
-template <class Field>
-std::vector<Place> in_input_order(std::span<const ScoredRows> parts, Field field) {
+/// records_of: of a part, what is to be put in order.
+template <class Records>
+std::vector<Place> in_input_order(std::span<const ScoredRows> parts, const Records& records_of) {
   std::vector<Place> places;
   for (size_t p = 0; p < parts.size(); ++p) {
-    const std::vector<int64_t>& records = parts[p].*field;
+    const std::span<const int64_t> records = records_of(parts[p]);
     for (size_t i = 0; i < records.size(); ++i) places.push_back({records[i], p, i});
   }
   std::sort(places.begin(), places.end());
   return places;
 }
 
-/// Where each row's tokens start in its part's token_logprob.
-std::vector<size_t> token_starts(const ScoredRows& rows) {
-  std::vector<size_t> starts{0};
-  for (const int32_t tokens : rows.tokens) starts.push_back(starts.back() + static_cast<size_t>(tokens));
-  return starts;
-}
-
 }  // namespace
 
 std::vector<std::byte> pack_rows(const ScoredRows& rows) {
   std::vector<std::byte> out;
-  std::apply([&](const auto&... column) { (put_vector(out, column), ...); }, columns(rows));
+  for (const ColumnValues& values : rows.accepted.columns) {
+    put_vector(out, values.bytes);
+    put_vector(out, values.offsets);
+  }
+  put_vector(out, rows.hashed_record);
+  put_vector(out, rows.hash);
   const uint64_t rejects = rows.rejects.size();
   put(out, &rejects, sizeof rejects);
   for (const Reject& reject : rows.rejects) {
@@ -87,10 +79,15 @@ std::vector<std::byte> pack_rows(const ScoredRows& rows) {
   return out;
 }
 
-ScoredRows unpack_rows(std::span<const std::byte> bytes) {
-  ScoredRows rows;
+ScoredRows unpack_rows(std::span<const std::byte> bytes, const ResultOptions& options) {
+  ScoredRows rows{ResultRows(options)};
   Unpacker in(bytes);
-  std::apply([&](auto&... column) { (in.take_vector(column), ...); }, columns(rows));
+  for (ColumnValues& values : rows.accepted.columns) {
+    in.take_vector(values.bytes);
+    in.take_vector(values.offsets);
+  }
+  in.take_vector(rows.hashed_record);
+  in.take_vector(rows.hash);
   uint64_t rejects = 0;
   in.take(&rejects, sizeof rejects);
   for (uint64_t i = 0; i < rejects; ++i) {
@@ -106,33 +103,16 @@ ScoredRows unpack_rows(std::span<const std::byte> bytes) {
 
 ChunkResult assemble_chunk(std::span<const ScoredRows> parts, const ResultOptions& options) {
   ChunkResult result;
-  std::vector<std::vector<size_t>> starts;
-  for (const ScoredRows& part : parts) starts.push_back(token_starts(part));
-  if (options.per_token) result.token_offsets.push_back(0);
-  const auto dim = static_cast<size_t>(options.embedding_dim);
-
-  for (const Place& place : in_input_order(parts, &ScoredRows::record)) {
-    const ScoredRows& part = parts[place.part];
-    result.record.push_back(place.record);
-    result.logprob.push_back(part.logprob[place.index]);
-    result.tokens.push_back(part.tokens[place.index]);
-    result.greedy.push_back(part.greedy[place.index]);
-    if (options.per_token) {
-      const auto tokens = std::span(part.token_logprob)
-                              .subspan(starts[place.part][place.index], static_cast<size_t>(part.tokens[place.index]));
-      result.token_logprob.insert(result.token_logprob.end(), tokens.begin(), tokens.end());
-      result.token_offsets.push_back(static_cast<int64_t>(result.token_logprob.size()));
-    }
-    const auto vector = std::span(part.embedding).subspan(place.index * dim, dim);
-    result.embedding.insert(result.embedding.end(), vector.begin(), vector.end());
-  }
+  result.accepted = ResultRows(options);
+  for (const Place& place : in_input_order(parts, [](const ScoredRows& part) { return part.accepted.records(); }))
+    result.accepted.append(parts[place.part].accepted, static_cast<int64_t>(place.index));
   for (const ScoredRows& part : parts)
     result.rejects.insert(result.rejects.end(), part.rejects.begin(), part.rejects.end());
   std::sort(result.rejects.begin(), result.rejects.end(),
             [](const Reject& a, const Reject& b) { return a.record < b.record; });
 
   Hasher hasher;
-  for (const Place& place : in_input_order(parts, &ScoredRows::hashed_record))
+  for (const Place& place : in_input_order(parts, [](const ScoredRows& part) { return std::span(part.hashed_record); }))
     hasher.update(&parts[place.part].hash[place.index], sizeof(Hash128));
   result.input_hash = hasher.digest();
   return result;

@@ -11,21 +11,15 @@
 namespace switchyard {
 
 struct ScoredRows {
-  // One element per accepted record.
-  std::vector<int64_t> record;
-  std::vector<double> logprob;
-  std::vector<int32_t> tokens;
-  std::vector<uint8_t> greedy;
-  std::vector<float> token_logprob;  ///< with per_token: all rows' tokens, end to end
-  std::vector<float> embedding;      ///< with embed: [rows, dim]
+  ResultRows accepted;
   // One element per record whose tokens were read.
-  std::vector<int64_t> hashed_record;
-  std::vector<Hash128> hash;  ///< of length, context and tokens
-  std::vector<Reject> rejects;
+  std::vector<int64_t> hashed_record = {};
+  std::vector<Hash128> hash = {};  ///< of length, context and tokens
+  std::vector<Reject> rejects = {};
 };
 
 std::vector<std::byte> pack_rows(const ScoredRows& rows);
-ScoredRows unpack_rows(std::span<const std::byte> bytes);
+ScoredRows unpack_rows(std::span<const std::byte> bytes, const ResultOptions& options);
 
 /// All ranks' rows in input order. The input hash covers the records' hashes in input order.
 ChunkResult assemble_chunk(std::span<const ScoredRows> parts, const ResultOptions& options);

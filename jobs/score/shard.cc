@@ -1,5 +1,6 @@
 #include "jobs/score/shard.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "io/hdf5.h"
@@ -58,18 +59,20 @@ class ShardReader {
     if (const std::string actual = text(name); actual != expected) refuse(name, expected, actual);
   }
 
+  /// Elements of `dtype`, whatever the vector holds them as.
   template <class T>
-  void column(std::string_view name, std::vector<T>& out) const {
+  void column(std::string_view name, DType dtype, std::vector<T>& out) const {
+    if (!reader_.has(name)) refuse(name, "a dataset", "missing");
     const h5::Dataset dataset = reader_.open(name);
     const int64_t rows = dataset.rows(), width = dataset.shape().size() == 2 ? dataset.shape()[1] : 1;
-    out.resize(static_cast<size_t>(rows * width));
-    const int64_t piece =
-        std::max<int64_t>(1, kPieceBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, width));
+    const auto element = static_cast<int64_t>(size_of(dtype));
+    out.resize(static_cast<size_t>(rows * width * element) / sizeof(T));
+    const View all{out.data(), {rows, width}, dtype};
+    const int64_t piece = std::max<int64_t>(1, kPieceBytes / element / std::max<int64_t>(1, width));
     int64_t first = 0;
     do {  // an empty column is read too: so its type is checked
       const int64_t count = std::min(piece, rows - first);
-      dataset.read(first,
-                   std::span(out).subspan(static_cast<size_t>(first * width), static_cast<size_t>(count * width)));
+      dataset.read(first, all.slice(first, count));
       first += count;
       if (poll_) poll_();
     } while (first < rows);
@@ -89,11 +92,27 @@ class ShardReader {
   std::function<void()> poll_;
 };
 
+void check_length(const ShardReader& reader, std::string_view name, int64_t actual, int64_t expected) {
+  if (actual != expected)
+    reader.refuse(fmt::format("length of {}", name), std::to_string(expected), std::to_string(actual));
+}
+
+void check_length(const ShardReader& reader, const ColumnValues& values, int64_t rows) {
+  const std::string name = values.column->values_dataset();
+  if (!values.ragged()) return check_length(reader, name, values.size(), rows * values.width);
+  const std::string offsets = values.column->offsets_dataset();
+  check_length(reader, offsets, std::ssize(values.offsets), rows + 1);
+  if (values.offsets.front() != 0 || !std::ranges::is_sorted(values.offsets))
+    reader.refuse(offsets, "rising from 0", "in another order");
+  check_length(reader, name, values.size(), values.offsets.back());
+}
+
 /// Every record of the chunk once, as a row or as a reject, both in order.
 void check_records(const ShardReader& reader, const ChunkResult& r) {
+  const std::span<const int64_t> records = r.accepted.records();
   size_t row = 0, reject = 0;
   for (int64_t record = r.first_record; record < r.first_record + r.num_records; ++record) {
-    if (row < r.record.size() && r.record[row] == record) {
+    if (row < records.size() && records[row] == record) {
       ++row;
     } else if (reject < r.rejects.size() && r.rejects[reject].record == record) {
       ++reject;
@@ -101,16 +120,14 @@ void check_records(const ShardReader& reader, const ChunkResult& r) {
       reader.refuse(fmt::format("record {}", record), "a row or a reject", "missing or out of order");
     }
   }
-  if (row != r.record.size() || reject != r.rejects.size())
+  if (row != records.size() || reject != r.rejects.size())
     reader.refuse("number of rows and rejects", std::to_string(r.num_records),
-                  std::to_string(r.record.size() + r.rejects.size()));
+                  std::to_string(records.size() + r.rejects.size()));
 }
 
 }  // namespace
 
-void write_shard(const std::filesystem::path& path, const ChunkResult& r, const ResultOptions& options,
-                 const std::string& fingerprint) {
-  const auto accepted = static_cast<int64_t>(r.record.size());
+void write_shard(const std::filesystem::path& path, const ChunkResult& r, const std::string& fingerprint) {
   std::vector<int64_t> reject_records;
   std::vector<std::string> reject_reasons;
   for (const Reject& reject : r.rejects) {
@@ -125,19 +142,13 @@ void write_shard(const std::filesystem::path& path, const ChunkResult& r, const 
   writer.attribute("first_record", r.first_record);
   writer.attribute("num_records", r.num_records);
   writer.attribute("input_hash", r.input_hash.hex());
-  writer.attribute("accepted", accepted);
-  writer.attribute("token_values", static_cast<int64_t>(r.token_logprob.size()));
+  writer.attribute("accepted", std::ssize(r.accepted.records()));
+  writer.attribute("token_values", r.accepted.token_values());
   writer.attribute("rejects", static_cast<int64_t>(r.rejects.size()));
-  writer.write("record", column_view(r.record));
-  writer.write("logprob", column_view(r.logprob));
-  writer.write("tokens", column_view(r.tokens));
-  writer.write("greedy", column_view(r.greedy));
-  if (options.per_token) {
-    writer.write("token_logprob/values", column_view(r.token_logprob));
-    writer.write("token_logprob/offsets", column_view(r.token_offsets));
+  for (const ColumnValues& values : r.accepted.columns) {
+    writer.write(values.column->values_dataset(), values.view());
+    if (values.ragged()) writer.write(values.column->offsets_dataset(), column_view(values.offsets));
   }
-  if (options.embedding_dim > 0)
-    writer.write("embedding", column_view(r.embedding).reshaped({accepted, options.embedding_dim}));
   writer.write("rejects/record", column_view(reject_records));
   writer.write_strings("rejects/reason", reject_reasons);
   writer.close();
@@ -158,31 +169,18 @@ ChunkResult read_shard(const std::filesystem::path& path, int64_t chunk, int64_t
   r.first_record = first_record;
   r.num_records = num_records;
   r.input_hash = reader.hash("input_hash");
-  reader.column("record", r.record);
-  reader.column("logprob", r.logprob);
-  reader.column("tokens", r.tokens);
-  reader.column("greedy", r.greedy);
-  if (options.per_token) {
-    reader.column("token_logprob/values", r.token_logprob);
-    reader.column("token_logprob/offsets", r.token_offsets);
+  r.accepted = ResultRows(options);
+  for (ColumnValues& values : r.accepted.columns) {
+    reader.column(values.column->values_dataset(), values.column->dtype, values.bytes);
+    if (values.ragged()) reader.column(values.column->offsets_dataset(), DType::i64, values.offsets);
   }
-  if (options.embedding_dim > 0) reader.column("embedding", r.embedding);
   std::vector<int64_t> reject_records;
-  reader.column("rejects/record", reject_records);
+  reader.column("rejects/record", DType::i64, reject_records);
   const auto reasons = reader.strings("rejects/reason");
-  const auto same_length = [&](std::string_view name, size_t actual, size_t expected) {
-    if (actual != expected)
-      reader.refuse(fmt::format("length of {}", name), std::to_string(expected), std::to_string(actual));
-  };
-  same_length("rejects/reason", reasons.size(), reject_records.size());
+  check_length(reader, "rejects/reason", std::ssize(reasons), std::ssize(reject_records));
   for (size_t i = 0; i < reasons.size(); ++i) r.rejects.push_back({reject_records[i], reasons[i]});
 
-  const size_t rows = r.record.size();
-  same_length("logprob", r.logprob.size(), rows);
-  same_length("tokens", r.tokens.size(), rows);
-  same_length("greedy", r.greedy.size(), rows);
-  same_length("token_logprob/offsets", r.token_offsets.size(), options.per_token ? rows + 1 : 0);
-  same_length("embedding", r.embedding.size(), rows * static_cast<size_t>(options.embedding_dim));
+  for (const ColumnValues& values : r.accepted.columns) check_length(reader, values, std::ssize(r.accepted.records()));
   check_records(reader, r);
   return r;
 }

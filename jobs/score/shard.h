@@ -1,7 +1,6 @@
 // The results of one chunk of records: what a group of ranks computes, what a shard file holds.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -9,16 +8,9 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "jobs/score/result_rows.h"
 
 namespace switchyard {
-
-/// What a run stores per record beyond the sums.
-struct ResultOptions {
-  bool per_token = false;
-  std::string embed = "none";  ///< none, mean, last
-  int64_t embedding_dim = 0;   ///< 0 unless embed
-  bool operator==(const ResultOptions&) const = default;
-};
 
 struct Reject {
   int64_t record = 0;
@@ -26,30 +18,22 @@ struct Reject {
   bool operator==(const Reject&) const = default;
 };
 
-/// Columns over the accepted records of a chunk, in input order, and its rejects, in input order.
+/// The accepted records of a chunk and its rejects, each in input order.
 struct ChunkResult {
   int64_t chunk = 0, first_record = 0, num_records = 0;  ///< accepted + rejected = num_records
   Hash128 input_hash;                                    ///< of the chunk's tokens, contexts and lengths
-  std::vector<int64_t> record;
-  std::vector<double> logprob;
-  std::vector<int32_t> tokens;  ///< scored ones
-  std::vector<uint8_t> greedy;
-  std::vector<int64_t> token_offsets;  ///< [accepted + 1] with per_token, else empty
-  std::vector<float> token_logprob;
-  std::vector<float> embedding;  ///< [accepted, dim] with embed, else empty
+  ResultRows accepted;
   std::vector<Reject> rejects;
   bool operator==(const ChunkResult&) const = default;
 };
 
 /// Writes a shard at `path` (a temporary name; the caller publishes it): the columns, rejects/{record, reason} and, as
-/// attributes, what chunk it is; sealed. The bytes depend on `result`, `options` and
-/// `fingerprint` alone. Fails (output).
-void write_shard(const std::filesystem::path& path, const ChunkResult& result, const ResultOptions& options,
-                 const std::string& fingerprint);
+/// attributes, what chunk it is; sealed. The bytes depend on `result` and `fingerprint` alone. Fails (output).
+void write_shard(const std::filesystem::path& path, const ChunkResult& result, const std::string& fingerprint);
 
 /// Reads a shard and checks it: its seal, fingerprint and chunk as expected, every record of the chunk exactly once
-/// as a row or a reject, columns of equal length. Throws Damaged naming the file and what is wrong. `poll` is called
-/// between pieces of a column.
+/// as a row or a reject, every column that `options` ask for, of equal length. Throws Damaged naming the file and what
+/// is wrong. `poll` is called between pieces of a column.
 ChunkResult read_shard(const std::filesystem::path& path, int64_t chunk, int64_t first_record, int64_t num_records,
                        const ResultOptions& options, const std::string& fingerprint,
                        const std::function<void()>& poll = {});

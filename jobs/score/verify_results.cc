@@ -5,92 +5,18 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <optional>
+#include <utility>
 
 #include "io/file.h"
 #include "io/record_ids.h"
 #include "io/seal.h"
 #include "jobs/score/results.h"
+#include "jobs/score/results_reader.h"
 
 namespace switchyard {
 namespace {
-
-/// Reads results.h5 row by row, in step with the shards.
-class ResultsCursor {
- public:
-  ResultsCursor(const RunDirectory& run, const ResultOptions& options)
-      : reader_(run.results_path()),
-        options_(options),
-        record_(reader_.open("record")),
-        logprob_(reader_.open("logprob")),
-        tokens_(reader_.open("tokens")),
-        greedy_(reader_.open("greedy")) {
-    if (options.per_token) {
-      values_ = reader_.open("token_logprob/values");
-      offsets_ = reader_.open("token_logprob/offsets");
-    }
-    if (options.embedding_dim > 0) embedding_ = reader_.open("embedding");
-    if (reader_.has("id")) ids_ = reader_.open("id");
-    const auto expect = [&](const h5::Dataset& column, const std::vector<int64_t>& shape) {
-      if (column.shape() != shape)
-        fail(ExitCode::input, "results.h5: {}: expected shape [{}], found [{}]", column.name(), fmt::join(shape, ", "),
-             fmt::join(column.shape(), ", "));
-    };
-    for (const h5::Dataset* column : {&record_, &logprob_, &tokens_, &greedy_}) expect(*column, {record_.rows()});
-    if (ids_) expect(*ids_, {record_.rows()});
-    if (options.per_token) expect(offsets_, {record_.rows() + 1});
-    if (options.embedding_dim > 0) expect(embedding_, {record_.rows(), options.embedding_dim});
-  }
-
-  int64_t next_row() const { return first_; }
-  int64_t rows_left() const { return record_.rows() - first_; }
-  const std::optional<h5::Dataset>& ids() const { return ids_; }
-
-  /// The next `count` rows as a shard would hold them.
-  ChunkResult next(int64_t count) {
-    ChunkResult r;
-    read(record_, first_, count, r.record);
-    read(logprob_, first_, count, r.logprob);
-    read(tokens_, first_, count, r.tokens);
-    read(greedy_, first_, count, r.greedy);
-    if (options_.per_token) {
-      read(offsets_, first_, count + 1, r.token_offsets);
-      const int64_t begin = r.token_offsets.front();
-      if (begin < 0 || !std::ranges::is_sorted(r.token_offsets) || r.token_offsets.back() > values_.rows())
-        fail(ExitCode::input,
-             "results.h5: token_logprob/offsets: rows {} to {} do not rise within token_logprob/values", first_,
-             first_ + count);
-      read(values_, begin, r.token_offsets.back() - begin, r.token_logprob);
-      for (int64_t& offset : r.token_offsets) offset -= begin;
-    }
-    if (options_.embedding_dim > 0) {
-      r.embedding.resize(static_cast<size_t>(count * options_.embedding_dim));
-      embedding_.read(first_, std::span(r.embedding));
-    }
-    first_ += count;
-    return r;
-  }
-
- private:
-  template <class T>
-  static void read(const h5::Dataset& dataset, int64_t first, int64_t count, std::vector<T>& out) {
-    out.resize(static_cast<size_t>(count));
-    dataset.read(first, std::span(out));
-  }
-
-  h5::Reader reader_;
-  const ResultOptions& options_;
-  h5::Dataset record_, logprob_, tokens_, greedy_, values_, offsets_, embedding_;
-  std::optional<h5::Dataset> ids_;
-  int64_t first_ = 0;
-};
-
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
-}
 
 /// rejects.jsonl line by line, in step with the chunks.
 class RejectsCursor {
@@ -129,17 +55,16 @@ class RejectsCursor {
   std::optional<Line> next_;
 };
 
-void compare_columns(const ChunkResult& shard, const ChunkResult& results, std::vector<std::string>& findings) {
+void compare_columns(int64_t chunk, const ResultRows& shard, const ResultRows& results,
+                     std::vector<std::string>& findings) {
   const auto compare = [&](std::string_view name, bool same) {
-    if (!same) findings.push_back(fmt::format("chunk {}: {} of results.h5 differs from the shard", shard.chunk, name));
+    if (!same) findings.push_back(fmt::format("chunk {}: {} of results.h5 differs from the shard", chunk, name));
   };
-  compare("record", same_bits(shard.record, results.record));
-  compare("logprob", same_bits(shard.logprob, results.logprob));
-  compare("tokens", same_bits(shard.tokens, results.tokens));
-  compare("greedy", same_bits(shard.greedy, results.greedy));
-  compare("token_logprob/offsets", same_bits(shard.token_offsets, results.token_offsets));
-  compare("token_logprob/values", same_bits(shard.token_logprob, results.token_logprob));
-  compare("embedding", same_bits(shard.embedding, results.embedding));
+  for (size_t i = 0; i < shard.columns.size(); ++i) {
+    const ColumnValues &a = shard.columns[i], &b = results.columns[i];
+    compare(a.column->offsets_dataset(), a.offsets == b.offsets);
+    compare(a.column->values_dataset(), a.bytes == b.bytes);
+  }
 }
 
 /// Chunk by chunk: what is wrong, said once for each kind of thing.
@@ -149,7 +74,7 @@ class Verification {
       : shards_(shards),
         input_(input != nullptr && input->has_ids() ? input : nullptr),
         have_shards_(!shards.units.present(shards.run.root()).empty()),
-        results_(shards.run, shards.options),
+        results_(shards.run.results_path(), shards.options),
         rejects_(shards.run.rejects_path()) {
     const bool ids = results_.ids().has_value();
     if (input != nullptr && input->has_ids() != ids)
@@ -170,7 +95,7 @@ class Verification {
  private:
   void verify_chunks() {
     for (int64_t chunk = 0; chunk < shards_.units.total && findings_.empty(); ++chunk) verify(chunk);
-    if (findings_.empty() && (results_.rows_left() > 0 || !rejects_.at_end()))
+    if (findings_.empty() && (rows_left() > 0 || !rejects_.at_end()))
       find("results.h5 and rejects.jsonl hold more than the {} records of the input", shards_.units.items_total);
   }
 
@@ -179,16 +104,18 @@ class Verification {
     findings_.push_back(fmt::format(format, std::forward<Args>(args)...));
   }
 
+  int64_t rows_left() const { return results_.rows() - next_row_; }
+
   void verify(int64_t chunk) {
     const int64_t first = shards_.units.first_item(chunk), end = first + shards_.units.items_in(chunk);
     const auto rejects = rejects_.until(end);
     const int64_t count = end - first - std::ssize(rejects);
-    if (count < 0 || count > results_.rows_left())
-      return find("chunk {}: {} rows expected in results.h5, {} left", chunk, count, results_.rows_left());
-    const int64_t first_row = results_.next_row();
-    const ChunkResult rows = results_.next(count);
-    if (!check_every_record_once(first, end, rows.record, rejects)) return;
-    if (input_ != nullptr) compare_ids(first, end, first_row, rows.record, rejects);
+    if (count < 0 || count > rows_left())
+      return find("chunk {}: {} rows expected in results.h5, {} left", chunk, count, rows_left());
+    const int64_t first_row = std::exchange(next_row_, next_row_ + count);
+    const ResultRows rows = results_.read(first_row, count);
+    if (!check_every_record_once(first, end, rows.records(), rejects)) return;
+    if (input_ != nullptr) compare_ids(first, end, first_row, rows.records(), rejects);
     if (have_shards_) compare_with_shard(chunk, rows, rejects);
   }
 
@@ -231,10 +158,10 @@ class Verification {
     }
   }
 
-  void compare_with_shard(int64_t chunk, const ChunkResult& rows, std::span<const RejectsCursor::Line> rejects) {
+  void compare_with_shard(int64_t chunk, const ResultRows& rows, std::span<const RejectsCursor::Line> rejects) {
     try {
       const ChunkResult shard = shards_.read(chunk);
-      compare_columns(shard, rows, findings_);
+      compare_columns(chunk, shard.accepted, rows, findings_);
       const bool same = std::ranges::equal(shard.rejects, rejects, [](const Reject& a, const auto& b) {
         return a.record == b.record && a.reason == b.reason;
       });
@@ -247,7 +174,8 @@ class Verification {
   const ShardSet& shards_;
   const ScoringInput* input_;  ///< null: there are no ids to compare
   const bool have_shards_;
-  ResultsCursor results_;
+  ResultsReader results_;
+  int64_t next_row_ = 0;
   RejectsCursor rejects_;
   std::vector<std::string> findings_;
 };

@@ -43,6 +43,7 @@ class Dataset {
   /// T: int32_t, int64_t, uint64_t, uint8_t, float, double. out.size() = n · row elements.
   template <class T>
   void read(int64_t first, std::span<T> out) const;
+  void read(int64_t first, const View& out) const;  ///< likewise, T as its dtype says; not of 16 bits
   /// Of a 1-D dataset, variable or fixed length; UTF-8 without NUL, or an error.
   std::vector<std::string> read_strings(int64_t first, int64_t count) const;
 

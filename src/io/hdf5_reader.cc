@@ -223,6 +223,24 @@ template void Dataset::read<uint8_t>(int64_t, std::span<uint8_t>) const;
 template void Dataset::read<float>(int64_t, std::span<float>) const;
 template void Dataset::read<double>(int64_t, std::span<double>) const;
 
+void Dataset::read(int64_t first, const View& out) const {
+  switch (out.dtype) {
+    case DType::f32:
+      return read(first, out.span<float>());
+    case DType::f64:
+      return read(first, out.span<double>());
+    case DType::i32:
+      return read(first, out.span<int32_t>());
+    case DType::i64:
+      return read(first, out.span<int64_t>());
+    case DType::u8:
+      return read(first, out.span<uint8_t>());
+    case DType::bf16:
+    case DType::f16:
+      fail(ExitCode::internal, "{}: HDF5 datasets of {} are not supported", name_, switchyard::name_of(out.dtype));
+  }
+}
+
 std::vector<std::string> Dataset::read_strings(int64_t first, int64_t count) const {
   const Subject subject{ExitCode::input, file_, name_};
   if (kind_ != Kind::string || shape_.size() != 1)

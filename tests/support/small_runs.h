@@ -23,32 +23,30 @@ class SmallRuns {
     input_.emplace(directory_ / "input.h5");
   }
 
-  ShardSet make_run(const std::string& name) const {
+  ShardSet make_run(const std::string& name, const ResultOptions& options = {true, "none", 0}) const {
     const RunDirectory run(directory_ / name);
     run.create();
     const WorkUnits units = chunk_units(kRecords, kChunk);
     std::filesystem::create_directory(units.folder(run.root()));
-    return {run, units, {true, "none", 0}, "fingerprint"};
+    return {run, units, options, "fingerprint"};
   }
   static void write(const ShardSet& shards, int64_t chunk) {
     ChunkResult r;
     r.chunk = chunk;
     r.first_record = shards.units.first_item(chunk);
     r.num_records = shards.units.items_in(chunk);
-    r.token_offsets = {0};
+    r.accepted = ResultRows(shards.options);
     for (int64_t record = r.first_record; record < r.first_record + r.num_records; ++record) {
       if (record == 4) {
         r.rejects.push_back({record, "empty record"});
         continue;
       }
-      r.record.push_back(record);
-      r.logprob.push_back(-1.5 * static_cast<double>(record));
-      r.tokens.push_back(1);
-      r.greedy.push_back(static_cast<uint8_t>(record % 2));
-      r.token_logprob.push_back(-1.5f * static_cast<float>(record));
-      r.token_offsets.push_back(std::ssize(r.token_logprob));
+      const float logprob[] = {-1.5f * static_cast<float>(record)};
+      const int32_t argmax[] = {static_cast<int32_t>(record % 2)}, target[] = {1};
+      const std::vector<float> pooled(static_cast<size_t>(shards.options.embedding_dim), logprob[0]);
+      r.accepted.append({record, logprob, argmax, target, pooled});
     }
-    write_shard(shards.path(chunk), r, shards.options, shards.fingerprint);
+    write_shard(shards.path(chunk), r, shards.fingerprint);
   }
   MergeInput merge_of(const ShardSet& shards) const {
     return {.shards = shards, .input = *input_, .provenance = {{"model", "m"}}, .lease_nonce = lease_nonce_};

@@ -33,6 +33,33 @@ TEST_F(MergeTest, EveryRecordOnceInInputOrder) {
   EXPECT_DOUBLE_EQ(totals.logprob, -1.5 * (0 + 1 + 2 + 3 + 5 + 6));
 }
 
+TEST_F(MergeTest, DatasetsInTheOrderOfTheColumnsTheIdsBeforeThoseAskedFor) {
+  const ShardSet shards = make_run("run", {true, "mean", 3});
+  hold_lease(shards);
+  for (const int64_t chunk : {0, 1, 2}) write(shards, chunk);
+  ASSERT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
+  const hid_t file = H5Fopen(shards.run.results_path().c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+  std::map<haddr_t, std::string> by_address;
+  for (const char* name :
+       {"embedding", "greedy", "id", "logprob", "record", "token_logprob/offsets", "token_logprob/values", "tokens"}) {
+    H5O_info_t info{};
+    H5Oget_info_by_name2(file, name, &info, H5O_INFO_BASIC, H5P_DEFAULT);
+    by_address[info.addr] = name;
+  }
+  H5Fclose(file);
+  std::vector<std::string> names;
+  for (const auto& [address, name] : by_address) names.push_back(name);
+  EXPECT_EQ(names, (std::vector<std::string>{"record", "logprob", "tokens", "greedy", "id", "token_logprob/values",
+                                             "token_logprob/offsets", "embedding"}));
+}
+
+TEST_F(MergeTest, PredictsTheBytesOfAllColumns) {
+  const ResultOptions plain, all{true, "mean", 3};
+  const uint64_t none = predicted_results_bytes(0, 0, plain);
+  EXPECT_EQ(predicted_results_bytes(1, 5, plain) - none, 8 + 8 + 4 + 1 + 48);
+  EXPECT_EQ(predicted_results_bytes(1, 5, all) - none, 8 + 8 + 4 + 1 + 48 + 5 * 4 + 8 + 3 * 4);
+}
+
 TEST_F(MergeTest, VerifyComparesIdsWithTheInputs) {
   const ShardSet shards = make_run("run");
   hold_lease(shards);
@@ -79,6 +106,33 @@ TEST_F(MergeTest, VerifyLooksAtRejectsAndAtWhatIsTooMuch) {
   EXPECT_FALSE(with_rejects(good + "{\"record\":9,\"reason\":\"?\"}\n").empty());
   EXPECT_FALSE(with_rejects("{\"record\":4,\"id\":\"id-4\",\"reason\":\"another reason\"}\n").empty());
   EXPECT_FALSE(with_rejects("{\"record\":4,\"reason\":\"empty record\"}\n").empty());
+}
+
+TEST_F(MergeTest, VerifyFindsADifferenceInAnyColumn) {
+  const ShardSet shards = make_run("run", {true, "mean", 3});
+  hold_lease(shards);
+  for (const int64_t chunk : {0, 1, 2}) write(shards, chunk);
+  const auto flip_last_byte_of = [&](const std::string& name) {
+    ASSERT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
+    const hid_t file = H5Fopen(shards.run.results_path().c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+    const hid_t column = H5Dopen2(file, name.c_str(), H5P_DEFAULT);
+    const hid_t type = H5Dget_type(column);
+    std::vector<unsigned char> values(H5Dget_storage_size(column));
+    H5Dread(column, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data());
+    values[values.size() - H5Tget_size(type)] ^= 1;
+    H5Dwrite(column, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data());
+    H5Tclose(type), H5Dclose(column), H5Fclose(file);
+  };
+  const auto expect_found = [&](const std::string& name) {
+    flip_last_byte_of(name);
+    const auto findings = verify_results(shards, &*input_);
+    ASSERT_EQ(findings.size(), 2u) << name;  // the first: its seal
+    EXPECT_NE(findings[1].find(name == "record" ? "record 6" : name), std::string::npos) << findings[1];
+  };
+  for (const ColumnValues& values : ResultRows(shards.options).columns) {
+    expect_found(values.column->values_dataset());
+    if (values.ragged()) expect_found(values.column->offsets_dataset());
+  }
 }
 
 TEST_F(MergeTest, VerifySaysWhatAnotherProgramHasChanged) {

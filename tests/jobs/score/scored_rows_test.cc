@@ -5,28 +5,38 @@
 namespace switchyard {
 namespace {
 
+const ResultOptions kAll{true, "last", 2};
+
 /// A rank's rows of these records: values follow from the record's number alone.
 ScoredRows rows_of(std::initializer_list<int64_t> records) {
-  ScoredRows rows;
+  ScoredRows rows{ResultRows(kAll)};
   for (const int64_t r : records) {
-    rows.record.push_back(r);
-    rows.logprob.push_back(-0.5 * static_cast<double>(r));
-    rows.tokens.push_back(static_cast<int32_t>(r % 3));
-    rows.greedy.push_back(r % 2 == 0 ? 1 : 0);
-    for (int64_t t = 0; t < r % 3; ++t) rows.token_logprob.push_back(static_cast<float>(10 * r + t));
-    for (int i = 0; i < 2; ++i) rows.embedding.push_back(static_cast<float>(100 * r + i));
+    std::vector<float> logprob;
+    for (int64_t t = 0; t < r % 3; ++t) logprob.push_back(static_cast<float>(10 * r + t));
+    const std::vector<int32_t> argmax(logprob.size(), 7), target(logprob.size(), r % 2 == 0 ? 7 : 8);
+    const float pooled[] = {static_cast<float>(100 * r), static_cast<float>(100 * r + 1)};
+    rows.accepted.append({r, logprob, argmax, target, pooled});
     rows.hashed_record.push_back(r);
     rows.hash.push_back({static_cast<uint64_t>(r), 1});
   }
   return rows;
 }
 
-const ResultOptions kAll{true, "last", 2};
+template <class T>
+std::vector<T> values_of(const ChunkResult& result, std::string_view name) {
+  for (const ColumnValues& values : result.accepted.columns)
+    if (values.column->name == name) {
+      const auto elements = values.view().span<T>();
+      return {elements.begin(), elements.end()};
+    }
+  ADD_FAILURE() << "no column " << name;
+  return {};
+}
 
 TEST(ScoredRows, SurviveTheJourney) {
   ScoredRows rows = rows_of({3, 5, 8});
   rows.rejects = {{4, "empty record"}, {6, ""}};
-  const ScoredRows back = unpack_rows(pack_rows(rows));
+  const ScoredRows back = unpack_rows(pack_rows(rows), kAll);
   const ScoredRows parts[] = {rows}, parts_back[] = {back};
   EXPECT_EQ(assemble_chunk(parts_back, kAll), assemble_chunk(parts, kAll));
   EXPECT_EQ(back.rejects, rows.rejects);
@@ -37,10 +47,25 @@ TEST(ScoredRows, AssembledInInputOrderWhoeverScoredThem) {
   const ScoredRows three[] = {rows_of({5, 0}), rows_of({}), rows_of({4, 2, 1, 3})};
   const ChunkResult result = assemble_chunk(one, kAll);
   EXPECT_EQ(assemble_chunk(three, kAll), result);
-  EXPECT_EQ(result.record, (std::vector<int64_t>{0, 1, 2, 3, 4, 5}));
-  EXPECT_EQ(result.token_offsets, (std::vector<int64_t>{0, 0, 1, 3, 3, 4, 6}));
-  EXPECT_EQ(result.token_logprob, (std::vector<float>{10, 20, 21, 40, 50, 51}));
-  EXPECT_EQ(result.embedding[2 * 4], 400);
+  EXPECT_EQ(values_of<int64_t>(result, "record"), (std::vector<int64_t>{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(values_of<double>(result, "logprob"), (std::vector<double>{0, 10, 41, 0, 40, 101}));
+  EXPECT_EQ(values_of<int32_t>(result, "tokens"), (std::vector<int32_t>{0, 1, 2, 0, 1, 2}));
+  EXPECT_EQ(values_of<uint8_t>(result, "greedy"), (std::vector<uint8_t>{1, 0, 1, 1, 1, 0}));
+  EXPECT_EQ(values_of<float>(result, "token_logprob"), (std::vector<float>{10, 20, 21, 40, 50, 51}));
+  EXPECT_EQ(result.accepted.columns[4].offsets, (std::vector<int64_t>{0, 0, 1, 3, 3, 4, 6}));
+  EXPECT_EQ(values_of<float>(result, "embedding")[2 * 4], 400);
+}
+
+TEST(ScoredRows, HaveTheColumnsThatTheRunAskedFor) {
+  const auto names_of = [](const ResultOptions& options) {
+    std::vector<std::string_view> names;
+    for (const ColumnValues& values : ResultRows(options).columns) names.push_back(values.column->name);
+    return names;
+  };
+  const std::vector<std::string_view> plain = {"record", "logprob", "tokens", "greedy"};
+  EXPECT_EQ(names_of({}), plain);
+  const std::vector<std::string_view> all = {"record", "logprob", "tokens", "greedy", "token_logprob", "embedding"};
+  EXPECT_EQ(names_of(kAll), all);
 }
 
 TEST(ScoredRows, TheInputHashSeesEveryRecord) {

@@ -21,13 +21,15 @@ ChunkResult example() {
   r.first_record = 10;
   r.num_records = 6;
   r.input_hash = {0x0123456789abcdefu, 0xfedcba9876543210u};
-  r.record = {10, 11, 13, 14, 15};
-  r.logprob = {-1.5, -2.25, 0, -1e-300, -7};
-  r.tokens = {2, 1, 0, 1, 3};
-  r.greedy = {0, 1, 1, 0, 0};
-  r.token_offsets = {0, 2, 3, 3, 4, 7};
-  r.token_logprob = {-1, -0.5f, -2.25f, -1e-30f, -1, -2, -4};
-  for (int i = 0; i < 10; ++i) r.embedding.push_back(static_cast<float>(i) / 3);
+  r.accepted = ResultRows(kAll);
+  const float logprob[] = {-1, -0.5f, -1e-30f};
+  const int32_t argmax[] = {1, 2, 3}, target[] = {1, 2, 4};
+  for (const int64_t record : {10, 11, 13, 14, 15}) {
+    const auto tokens = static_cast<size_t>(record % 4);
+    const float pooled[] = {static_cast<float>(record) / 3, -1};
+    r.accepted.append(
+        {record, std::span(logprob, tokens), std::span(argmax, tokens), std::span(target, tokens), pooled});
+  }
   r.rejects = {{12, "token 1 is 300, but the vocabulary has 257"}};
   return r;
 }
@@ -37,9 +39,7 @@ class ShardTest : public ::testing::Test {
   ChunkResult read(const std::string& name) const {
     return read_shard(directory_ / name, 2, 10, 6, kAll, "fingerprint");
   }
-  void write(const std::string& name, const ChunkResult& r) const {
-    write_shard(directory_ / name, r, kAll, "fingerprint");
-  }
+  void write(const std::string& name, const ChunkResult& r) const { write_shard(directory_ / name, r, "fingerprint"); }
   test::TemporaryDirectory directory_;
 };
 
@@ -49,7 +49,7 @@ TEST_F(ShardTest, ReadsBackWhatWasWritten) {
   const ShardSummary summary = read_shard_summary(directory_ / "a.h5");
   EXPECT_EQ(summary.input_hash, example().input_hash);
   EXPECT_EQ(summary.accepted, 5);
-  EXPECT_EQ(summary.token_values, 7);
+  EXPECT_EQ(summary.token_values, 2 + 3 + 1 + 2 + 3);
   EXPECT_EQ(summary.rejects, 1);
 }
 
@@ -64,7 +64,7 @@ TEST_F(ShardTest, OnlyRejects) {
   r.chunk = 2;
   r.first_record = 10;
   r.num_records = 6;
-  r.token_offsets = {0};
+  r.accepted = ResultRows(kAll);
   for (int64_t i = 10; i < 16; ++i) r.rejects.push_back({i, "empty record"});
   write("a.h5", r);
   EXPECT_EQ(read("a.h5"), r);
@@ -101,6 +101,38 @@ TEST_F(ShardTest, EveryRecordOnce) {
   twice.rejects.push_back({15, "again"});
   write("twice.h5", twice);
   EXPECT_TRUE(fails_input({"twice.h5"}, [&] { read("twice.h5"); }));
+}
+
+/// Whatever the column: one that is missing, too short, or whose offsets do not fit.
+TEST_F(ShardTest, EveryColumnWholeAndInItsPlace) {
+  const auto expect_refused = [&](const ChunkResult& r, std::string_view dataset) {
+    write("a.h5", r);
+    try {
+      read("a.h5");
+      FAIL() << dataset;
+    } catch (const Damaged& damage) {
+      EXPECT_NE(std::string_view(damage.what()).find(dataset), std::string_view::npos) << damage.what();
+    }
+  };
+  for (size_t i = 0; i < example().accepted.columns.size(); ++i) {
+    ChunkResult missing = example(), shorter = example();
+    missing.accepted.columns.erase(missing.accepted.columns.begin() + static_cast<std::ptrdiff_t>(i));
+    ColumnValues& values = shorter.accepted.columns[i];
+    const std::string name = values.column->values_dataset();
+    if (i > 0) expect_refused(missing, name);
+    values.bytes.resize(values.bytes.size() - static_cast<size_t>(values.width) * size_of(values.column->dtype));
+    expect_refused(shorter, i > 0 ? name : "length of logprob");
+    if (!values.ragged()) continue;
+    const std::string offsets = values.column->offsets_dataset();
+    for (const auto& [at, offset] : {std::pair<size_t, int64_t>{0, 1}, {2, 100}}) {
+      ChunkResult moved = example();
+      moved.accepted.columns[i].offsets[at] = offset;
+      expect_refused(moved, offsets);
+    }
+    ChunkResult fewer = example();
+    fewer.accepted.columns[i].offsets.pop_back();
+    expect_refused(fewer, "length of " + offsets);
+  }
 }
 
 }  // namespace

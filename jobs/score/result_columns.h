@@ -1,0 +1,56 @@
+// The columns of a scoring run's results: one table. Whatever packs, stores, merges, verifies or sizes results loops
+// over it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/dtype.h"
+
+namespace switchyard {
+
+/// What a run stores per record beyond the sums.
+struct ResultOptions {
+  bool per_token = false;
+  std::string embed = "none";  ///< none, mean, last
+  int64_t embedding_dim = 0;   ///< 0 unless embed
+  bool operator==(const ResultOptions&) const = default;
+};
+
+/// What was computed for one record; all of it finite.
+struct ScoredRecord {
+  int64_t record = 0;  ///< its index in the input
+  // One element per scored token.
+  std::span<const float> logprob = {};
+  std::span<const int32_t> argmax = {}, target = {};
+  std::span<const float> pooled = {};  ///< [embedding_dim]: states over all positions
+};
+
+/// How many values a record has.
+enum class Extent : uint8_t {
+  scalar,        ///< one
+  vector,        ///< as many as any other: the dataset is a matrix
+  scored_tokens  ///< one per scored token: the dataset is a group of `values`, end to end, and `offsets` [records + 1]
+};
+
+struct ResultColumn {
+  std::string_view name;
+  DType dtype;  ///< f32, f64, i32, i64 or u8
+  Extent extent;
+  /// Values per record, or per scored token; 0: a run with these options has no such column.
+  int64_t (*width)(const ResultOptions&);
+  /// Appends a record's values.
+  void (*append)(const ScoredRecord&, std::vector<std::byte>& values);
+
+  std::string values_dataset() const;
+  std::string offsets_dataset() const;
+};
+
+/// In the order of the datasets. The first is `record`; the input's ids stand before the first that options ask for.
+std::span<const ResultColumn> result_columns();
+
+}  // namespace switchyard

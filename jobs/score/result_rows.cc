@@ -1,0 +1,56 @@
+#include "jobs/score/result_rows.h"
+
+namespace switchyard {
+
+ConstView ColumnValues::view() const {
+  const int64_t values = size();
+  const Shape shape = column->extent == Extent::vector ? Shape{values / width, width} : Shape{values};
+  return {bytes.data(), shape, column->dtype, Device::cpu};
+}
+
+std::span<const std::byte> ColumnValues::row(int64_t row) const {
+  const int64_t first = ragged() ? offsets[static_cast<size_t>(row)] : row * width;
+  const int64_t count = ragged() ? offsets[static_cast<size_t>(row) + 1] - first : width;
+  const size_t element = size_of(column->dtype);
+  return std::span(bytes).subspan(static_cast<size_t>(first) * element, static_cast<size_t>(count) * element);
+}
+
+ResultRows::ResultRows(const ResultOptions& options) {
+  for (const ResultColumn& column : result_columns()) {
+    const int64_t width = column.width(options);
+    if (width == 0) continue;
+    columns.push_back({&column, width, {}, {}});
+    if (columns.back().ragged()) columns.back().offsets.push_back(0);
+  }
+}
+
+void ResultRows::append(const ScoredRecord& record) {
+  for (ColumnValues& values : columns) {
+    const int64_t before = values.size(), expected = values.ragged() ? std::ssize(record.logprob) : values.width;
+    values.column->append(record, values.bytes);
+    SWITCHYARD_CHECK(values.size() - before == expected, "{}: {} values for record {}, expected {}",
+                     values.column->name, values.size() - before, record.record, expected);
+    if (values.ragged()) values.offsets.push_back(values.size());
+  }
+}
+
+void ResultRows::append(const ResultRows& other, int64_t row) {
+  for (size_t i = 0; i < columns.size(); ++i) {
+    ColumnValues& values = columns[i];
+    const auto bytes = other.columns[i].row(row);
+    values.bytes.insert(values.bytes.end(), bytes.begin(), bytes.end());
+    if (values.ragged()) values.offsets.push_back(values.size());
+  }
+}
+
+std::span<const int64_t> ResultRows::records() const {
+  return columns.empty() ? std::span<const int64_t>() : columns.front().view().span<int64_t>();
+}
+
+int64_t ResultRows::token_values() const {
+  for (const ColumnValues& values : columns)
+    if (values.ragged()) return values.size();
+  return 0;
+}
+
+}  // namespace switchyard

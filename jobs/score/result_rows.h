@@ -1,0 +1,36 @@
+// Rows of results: the values of each column that a run has, as they lie in its datasets.
+#pragma once
+
+#include "base/tensor.h"
+#include "jobs/score/result_columns.h"
+
+namespace switchyard {
+
+struct ColumnValues {
+  const ResultColumn* column = nullptr;
+  int64_t width = 0;             ///< as the run's options say
+  std::vector<std::byte> bytes;  ///< values of column->dtype, row after row
+  std::vector<int64_t> offsets;  ///< of a ragged column [rows + 1], else empty
+
+  bool ragged() const { return column->extent == Extent::scored_tokens; }
+  int64_t size() const { return std::ssize(bytes) / static_cast<int64_t>(size_of(column->dtype)); }
+  ConstView view() const;  ///< [size], or of a matrix [rows, width]
+  std::span<const std::byte> row(int64_t row) const;
+  bool operator==(const ColumnValues&) const = default;
+};
+
+struct ResultRows {
+  ResultRows() = default;  ///< without columns
+  explicit ResultRows(const ResultOptions& options);
+
+  void append(const ScoredRecord& record);
+  void append(const ResultRows& other, int64_t row);
+
+  std::span<const int64_t> records() const;  ///< the first column
+  int64_t token_values() const;              ///< of each ragged column; 0 without one
+  bool operator==(const ResultRows&) const = default;
+
+  std::vector<ColumnValues> columns;
+};
+
+}  // namespace switchyard
