@@ -65,36 +65,6 @@ RecordedRun read_run(const VerifyOptions& options) {
   return run;
 }
 
-std::string text_of(const ConstView& value) {
-  switch (value.dtype) {
-    case DType::f32:
-      return fmt::format("{:.9g}", *value.as<float>());
-    case DType::f64:
-      return fmt::format("{:.17g}", *value.as<double>());
-    case DType::i32:
-      return fmt::to_string(*value.as<int32_t>());
-    case DType::i64:
-      return fmt::to_string(*value.as<int64_t>());
-    case DType::u8:
-      return fmt::to_string(*value.as<uint8_t>());
-    case DType::bf16:
-    case DType::f16:
-      break;
-  }
-  return "?";
-}
-
-/// The first column in which two rows differ, with its values if it has one each; empty if none does.
-std::string difference(const ResultRows& was, const ResultRows& is) {
-  for (size_t i = 0; i < was.columns.size(); ++i) {
-    const ColumnValues &a = was.columns[i], &b = is.columns[i];
-    if (a == b) continue;
-    if (a.column->extent != Extent::scalar) return fmt::format("{} differs", a.column->name);
-    return fmt::format("{} was {}, is {}", a.column->name, text_of(a.view()), text_of(b.view()));
-  }
-  return {};
-}
-
 /// `count` distinct rows, chosen by the seed.
 std::vector<int64_t> choose_rows(int64_t rows, int64_t count, uint64_t seed) {
   std::set<int64_t> chosen;

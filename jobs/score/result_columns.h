@@ -45,6 +45,7 @@ struct ResultColumn {
   int64_t (*width)(const ResultOptions&);
   /// Appends a record's values.
   void (*append)(const ScoredRecord&, std::vector<std::byte>& values);
+  std::string (*text)(const void* value);  ///< of one, for people
 
   std::string values_dataset() const;
   std::string offsets_dataset() const;

@@ -53,4 +53,16 @@ int64_t ResultRows::token_values() const {
   return 0;
 }
 
+std::string difference(const ResultRows& was, const ResultRows& is) {
+  for (size_t i = 0; i < was.columns.size(); ++i) {
+    const ColumnValues &a = was.columns[i], &b = is.columns[i];
+    if (a == b) continue;
+    const ResultColumn& column = *a.column;
+    if (column.extent != Extent::scalar || a.size() != 1 || b.size() != 1)
+      return fmt::format("{} differs", column.name);
+    return fmt::format("{} was {}, is {}", column.name, column.text(a.bytes.data()), column.text(b.bytes.data()));
+  }
+  return {};
+}
+
 }  // namespace switchyard

@@ -24,7 +24,7 @@ struct ResultRows {
   explicit ResultRows(const ResultOptions& options);
 
   void append(const ScoredRecord& record);
-  void append(const ResultRows& other, int64_t row);
+  void append(const ResultRows& other, int64_t row);  ///< of the same columns
 
   std::span<const int64_t> records() const;  ///< the first column
   int64_t token_values() const;              ///< of each ragged column; 0 without one
@@ -32,5 +32,8 @@ struct ResultRows {
 
   std::vector<ColumnValues> columns;
 };
+
+/// The first column in which these differ, with the values of a single row where it has one each; empty: in none.
+std::string difference(const ResultRows& was, const ResultRows& is);
 
 }  // namespace switchyard

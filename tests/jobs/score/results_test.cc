@@ -53,11 +53,11 @@ TEST_F(MergeTest, DatasetsInTheOrderOfTheColumnsTheIdsBeforeThoseAskedFor) {
                                              "token_logprob/offsets", "embedding"}));
 }
 
-TEST_F(MergeTest, PredictsTheBytesOfAllColumns) {
-  const ResultOptions plain, all{true, "mean", 3};
-  const uint64_t none = predicted_results_bytes(0, 0, plain);
-  EXPECT_EQ(predicted_results_bytes(1, 5, plain) - none, 8 + 8 + 4 + 1 + 48);
-  EXPECT_EQ(predicted_results_bytes(1, 5, all) - none, 8 + 8 + 4 + 1 + 48 + 5 * 4 + 8 + 3 * 4);
+TEST_F(MergeTest, PredictsTheBytesOfTheColumnsAskedFor) {
+  const auto bytes = [](const ResultOptions& options) { return predicted_results_bytes(1, 5, options); };
+  EXPECT_GE(bytes({}), 8 + 8 + 4 + 1);
+  EXPECT_EQ(bytes({true, "none", 0}) - bytes({}), 5 * 4 + 8);
+  EXPECT_EQ(bytes({false, "mean", 3}) - bytes({}), 3 * 4);
 }
 
 TEST_F(MergeTest, VerifyComparesIdsWithTheInputs) {

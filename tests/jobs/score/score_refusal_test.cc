@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "io/input.h"
+#include "io/seal.h"
 #include "tests/support/score_case.h"
 #include "tests/support/temporary_directory.h"
 
@@ -350,6 +351,15 @@ TEST_F(ScoreRefusals, VerifyProvesAndFindsFault) {
   const ProcessResult bad = test::run(verify);
   EXPECT_EQ(bad.exit_code, 66);
   EXPECT_NE(bad.err.find("logprob"), std::string::npos) << bad.err;
+
+  // Under a good seal, and without shards to compare with: what is scored again differs.
+  for (const auto& shard : std::filesystem::directory_iterator(directory_ / "run/shards"))
+    std::filesystem::remove(shard.path());
+  directory_.write("run/results.h5", bytes.substr(0, bytes.size() - kSealBytes));
+  seal_file(directory_ / "run/results.h5");
+  const ProcessResult rescored = test::run(verify);
+  EXPECT_EQ(rescored.exit_code, 66);
+  EXPECT_NE(rescored.err.find(": logprob was "), std::string::npos) << rescored.err;
 }
 
 }  // namespace

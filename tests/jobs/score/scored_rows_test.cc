@@ -56,18 +56,6 @@ TEST(ScoredRows, AssembledInInputOrderWhoeverScoredThem) {
   EXPECT_EQ(values_of<float>(result, "embedding")[2 * 4], 400);
 }
 
-TEST(ScoredRows, HaveTheColumnsThatTheRunAskedFor) {
-  const auto names_of = [](const ResultOptions& options) {
-    std::vector<std::string_view> names;
-    for (const ColumnValues& values : ResultRows(options).columns) names.push_back(values.column->name);
-    return names;
-  };
-  const std::vector<std::string_view> plain = {"record", "logprob", "tokens", "greedy"};
-  EXPECT_EQ(names_of({}), plain);
-  const std::vector<std::string_view> all = {"record", "logprob", "tokens", "greedy", "token_logprob", "embedding"};
-  EXPECT_EQ(names_of(kAll), all);
-}
-
 TEST(ScoredRows, TheInputHashSeesEveryRecord) {
   const ScoredRows parts[] = {rows_of({0, 1})};
   ScoredRows changed = rows_of({0, 1});
