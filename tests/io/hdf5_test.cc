@@ -109,6 +109,10 @@ TEST_F(Hdf5Test, WhatIsWrittenIsReadBack) {
   EXPECT_EQ(read<uint8_t>("u8", 0, 2), (std::vector<uint8_t>{0, 255}));
   EXPECT_EQ(read<double>("grows", 41999, 2), (std::vector<double>{41, 42}));
   const h5::Reader reader(path_);
+  std::vector<float> row(3);
+  reader.open("matrix").read(1, View{row.data(), {1, 3}, DType::f32});
+  EXPECT_EQ(row, (std::vector<float>{4, 5, 6}));
+  EXPECT_THROW(reader.open("matrix").read(1, View{row.data(), {1, 3}, DType::bf16}), Error);
   EXPECT_EQ(reader.open("id").read_strings(0, 3), (std::vector<std::string>{"a", "", "\xc3\xa9t\xc3\xa9"}));
   EXPECT_EQ(reader.open("words").read_strings(48, 2), (std::vector<std::string>{"w48", "w49"}));
   EXPECT_EQ(reader.open("empty").rows(), 0);

@@ -2,10 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/column_of.h"
 #include "tests/support/expect_error.h"
 
 namespace switchyard {
 namespace {
+
+using test::column_of;
+using test::values_of;
 
 const ResultOptions kAll{true, "last", 2};
 
@@ -33,10 +37,10 @@ TEST(ResultRows, ARecordWithNothingToScore) {
   ResultRows rows(ResultOptions{true, "none", 0});
   rows.append({.record = 3});
   EXPECT_EQ(rows.records()[0], 3);
-  EXPECT_EQ(rows.columns[1].view().span<double>()[0], 0);
-  EXPECT_EQ(rows.columns[2].view().span<int32_t>()[0], 0);
-  EXPECT_EQ(rows.columns[3].view().span<uint8_t>()[0], 1);
-  EXPECT_EQ(rows.columns[4].offsets, (std::vector<int64_t>{0, 0}));
+  EXPECT_EQ(values_of<double>(rows, "logprob"), std::vector<double>{0});
+  EXPECT_EQ(values_of<int32_t>(rows, "tokens"), std::vector<int32_t>{0});
+  EXPECT_EQ(values_of<uint8_t>(rows, "greedy"), std::vector<uint8_t>{1});
+  EXPECT_EQ(column_of(rows, "token_logprob").offsets, (std::vector<int64_t>{0, 0}));
   EXPECT_EQ(rows.token_values(), 0);
 }
 

@@ -2,8 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/column_of.h"
+
 namespace switchyard {
 namespace {
+
+using test::column_of;
+using test::values_of;
 
 const ResultOptions kAll{true, "last", 2};
 
@@ -22,17 +27,6 @@ ScoredRows rows_of(std::initializer_list<int64_t> records) {
   return rows;
 }
 
-template <class T>
-std::vector<T> values_of(const ChunkResult& result, std::string_view name) {
-  for (const ColumnValues& values : result.accepted.columns)
-    if (values.column->name == name) {
-      const auto elements = values.view().span<T>();
-      return {elements.begin(), elements.end()};
-    }
-  ADD_FAILURE() << "no column " << name;
-  return {};
-}
-
 TEST(ScoredRows, SurviveTheJourney) {
   ScoredRows rows = rows_of({3, 5, 8});
   rows.rejects = {{4, "empty record"}, {6, ""}};
@@ -47,13 +41,13 @@ TEST(ScoredRows, AssembledInInputOrderWhoeverScoredThem) {
   const ScoredRows three[] = {rows_of({5, 0}), rows_of({}), rows_of({4, 2, 1, 3})};
   const ChunkResult result = assemble_chunk(one, kAll);
   EXPECT_EQ(assemble_chunk(three, kAll), result);
-  EXPECT_EQ(values_of<int64_t>(result, "record"), (std::vector<int64_t>{0, 1, 2, 3, 4, 5}));
-  EXPECT_EQ(values_of<double>(result, "logprob"), (std::vector<double>{0, 10, 41, 0, 40, 101}));
-  EXPECT_EQ(values_of<int32_t>(result, "tokens"), (std::vector<int32_t>{0, 1, 2, 0, 1, 2}));
-  EXPECT_EQ(values_of<uint8_t>(result, "greedy"), (std::vector<uint8_t>{1, 0, 1, 1, 1, 0}));
-  EXPECT_EQ(values_of<float>(result, "token_logprob"), (std::vector<float>{10, 20, 21, 40, 50, 51}));
-  EXPECT_EQ(result.accepted.columns[4].offsets, (std::vector<int64_t>{0, 0, 1, 3, 3, 4, 6}));
-  EXPECT_EQ(values_of<float>(result, "embedding")[2 * 4], 400);
+  EXPECT_EQ(values_of<int64_t>(result.accepted, "record"), (std::vector<int64_t>{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(values_of<double>(result.accepted, "logprob"), (std::vector<double>{0, 10, 41, 0, 40, 101}));
+  EXPECT_EQ(values_of<int32_t>(result.accepted, "tokens"), (std::vector<int32_t>{0, 1, 2, 0, 1, 2}));
+  EXPECT_EQ(values_of<uint8_t>(result.accepted, "greedy"), (std::vector<uint8_t>{1, 0, 1, 1, 1, 0}));
+  EXPECT_EQ(values_of<float>(result.accepted, "token_logprob"), (std::vector<float>{10, 20, 21, 40, 50, 51}));
+  EXPECT_EQ(column_of(result.accepted, "token_logprob").offsets, (std::vector<int64_t>{0, 0, 1, 3, 3, 4, 6}));
+  EXPECT_EQ(values_of<float>(result.accepted, "embedding")[2 * 4], 400);
 }
 
 TEST(ScoredRows, TheInputHashSeesEveryRecord) {
