@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <regex>
 #include <thread>
@@ -330,6 +332,17 @@ TEST_F(ScoreRefusals, AnInputEditedInPlaceIsNoticed) {
   bytes[at_byte] = static_cast<char>(bytes[at_byte] ^ 1);
   directory_.write("input.h5", bytes);
   expect(at("run"), 78, {"input.h5", "belongs to another one"});
+}
+
+TEST_F(ScoreRefusals, RecordsWhoseOutputOverflows) {
+  ScoreCase c = at("run", {"--per-token"});
+  c.model = damaged_model("overflow", [](std::string& bytes) {
+    uint64_t header = 0;  // and behind it lm_head.weight, which becomes as large as bf16 is
+    std::memcpy(&header, bytes.data(), sizeof header);
+    std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(sizeof header + header), 257 * 64 * 2, '\x7f');
+  });
+  expect(c, 65, {"the model's output is not finite"});
+  EXPECT_EQ(h5::Reader(directory_ / "run/results.h5").open("token_logprob/values").rows(), 0);
 }
 
 TEST_F(ScoreRefusals, VerifyProvesAndFindsFault) {
