@@ -104,6 +104,11 @@ ScoredRows unpack_rows(std::span<const std::byte> bytes, const ResultOptions& op
 ChunkResult assemble_chunk(std::span<const ScoredRows> parts, const ResultOptions& options) {
   ChunkResult result;
   result.accepted = ResultRows(options);
+  for (size_t i = 0; i < result.accepted.columns.size(); ++i) {
+    size_t bytes = 0;
+    for (const ScoredRows& part : parts) bytes += part.accepted.columns[i].bytes.size();
+    result.accepted.columns[i].bytes.reserve(bytes);
+  }
   for (const Place& place : in_input_order(parts, [](const ScoredRows& part) { return part.accepted.records(); }))
     result.accepted.append(parts[place.part].accepted, static_cast<int64_t>(place.index));
   for (const ScoredRows& part : parts)
