@@ -6,11 +6,11 @@
 #include "jobs/job.h"
 #include "jobs/score/batch_job.h"
 #include "jobs/score/options.h"
+#include "jobs/score/verify.h"
 #include "jobs/slurm/doctor.h"
 #include "jobs/slurm/settle.h"
 #include "jobs/slurm/status.h"
 #include "jobs/slurm/submit.h"
-#include "jobs/verify.h"
 
 namespace switchyard {
 namespace {

@@ -1,5 +1,5 @@
 // `switchyard verify`: that a finished run holds every record once, and that scoring again gives the same bits.
-#include "jobs/verify.h"
+#include "jobs/score/verify.h"
 
 #include <algorithm>
 #include <iostream>
