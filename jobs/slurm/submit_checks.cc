@@ -64,6 +64,11 @@ void check_sbatch_options(const Submission& s) {
          *array);
 }
 
+void check_wait(const Submission& s) {
+  if (s.options.wait && s.goes_elsewhere())
+    fail(ExitCode::usage, "submit: --wait: the job goes to another cluster (--clusters), which is not asked from here");
+}
+
 /// A quote that does not end would swallow the script.
 void check_setup(const Submission& s) {
   if (s.options.setup.empty()) return;
@@ -190,6 +195,7 @@ void check(Submission& s) {
   check_time(s);
   check_texts(s);
   check_sbatch_options(s);
+  check_wait(s);
   check_setup(s);
   check_mpi(s);
   for (const SbatchOption& option : {kOutput, kError}) check_log_folder(s, option);

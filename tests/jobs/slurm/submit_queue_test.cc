@@ -263,6 +263,10 @@ TEST_F(SubmitQueueTest, TheScriptToStartFromSaysWhatIsNotFilledIn) {
   EXPECT_EQ(run_script(values).exit_code, 69);
 }
 
+TEST_F(SubmitQueueTest, NobodyWaitsForAnotherClustersJob) {
+  expect_refused(64, "--wait: the job goes to another cluster", {"--wait", "--", "--clusters=c2"});
+}
+
 TEST_F(SubmitQueueTest, AnMpiTypeThatSrunDoesNotOfferIsRefused) {
   tool("srun",
        R"(printf 'MPI plugin types are...\n\tnone\n\tpmix\nspecific pmix plugin versions available: pmix_v4\n')");
