@@ -25,14 +25,14 @@ test: install-test-packages build
 # The CUDA half on an emulated GPU (tests/emulator).
 test-emulated: install-packages
 	cmake --preset emulated
-	cmake --build --preset emulated --target gpu_tests
-	ctest --test-dir build/emulated --output-on-failure --label-regex gpu
+	cmake --build --preset emulated
+	ctest --preset emulated
 
 # Address and undefined-behaviour sanitizers over the fast tests, with an emulated GPU.
 test-asan: install-packages
 	cmake --preset asan
-	cmake --build --preset asan --target fast_tests
-	ctest --test-dir build/asan --output-on-failure --label-exclude 'slow|mpi|slurm'
+	cmake --build --preset asan
+	ctest --preset asan
 
 # libFuzzer for SECONDS_EACH on every target (clang).
 SECONDS_EACH ?= 60

@@ -38,8 +38,7 @@ function(switchyard_library name)
   target_link_libraries(${name} PUBLIC switchyard_options ${arg_DEPENDS} PRIVATE ${arg_PRIVATE_DEPENDS})
 endfunction()
 
-# What a build for some of the tests compiles (cmake --build … --target gpu_tests, or fast_tests): those that ctest is then told to run,
-# --label-regex gpu, or --label-exclude 'slow|mpi|slurm'.
+# Some of the tests: what the presets emulated and asan build, and, by the same labels, run.
 add_custom_target(gpu_tests)
 add_custom_target(fast_tests)
 function(switchyard_group_test name labels)
