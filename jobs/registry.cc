@@ -1,4 +1,3 @@
-#include <array>
 #include <set>
 
 #include "jobs/import_options.h"
@@ -15,7 +14,7 @@
 namespace switchyard {
 namespace {
 
-constexpr std::array<JobEntry, 8> kJobs = {{
+constexpr JobEntry kJobs[] = {
     {"inspect", "what a model is, and the memory it takes per rank", Ranks::one, run_inspect,
      describe_options<InspectOptions>},
     {"import", "text, JSON Lines or token arrays to a scoring input", Ranks::one, run_import,
@@ -32,7 +31,7 @@ constexpr std::array<JobEntry, 8> kJobs = {{
      describe_options<SettleOptions>},
     {"doctor", "find what is wrong with a cluster before a job does", Ranks::doubted, run_doctor,
      describe_options<DoctorOptions>},
-}};
+};
 
 }  // namespace
 

@@ -159,7 +159,8 @@ std::string why_ended(const SlurmJob& job) {
   if (job.state == "NODE_FAIL") return "lost a node of " + job.nodes;
   if (job.state == "OUT_OF_MEMORY") return "needed more memory than it had asked for";
   if (job.state == "COMPLETED") return "ended";
-  if (job.state == "FAILED" && !job.comment.empty()) return job.comment;  // what its script could tell nowhere else
+  if (job.state == "FAILED" && !job.comment.empty())
+    return "failed: " + job.comment;  // what its script could tell nowhere else
   if (job.state == "FAILED" && job.signal == kNoOutput)
     return fmt::format(
         "failed: {} could not open its log (0:53); is the log's folder there, on a file system that all "

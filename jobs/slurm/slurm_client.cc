@@ -105,7 +105,7 @@ std::vector<SlurmJob> parse_jobs(const std::string& text) {
     const std::string& ended = fields["ExitCode"];  // "78:0"
     job.exit_code = std::atoi(ended.c_str());
     if (const size_t colon = ended.find(':'); colon != std::string::npos) job.signal = std::atoi(&ended[colon + 1]);
-    static const std::regex kComment(" Comment=(switchyard: .*?) [A-Z][A-Za-z]*=");  // the one value with blanks
+    static const std::regex kComment(" Comment=switchyard: (.*?) [A-Z][A-Za-z]*=");  // the one value with blanks
     if (std::smatch m; std::regex_search(line, m, kComment)) job.comment = trimmed(m[1]);
     job.num_nodes = std::atoll(fields["NumNodes"].c_str());
     simplify(job);

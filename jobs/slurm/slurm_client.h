@@ -20,7 +20,7 @@ struct SlurmJob {
   std::string end_time, preempt_time;  ///< "Unknown" or "None" while there is none
   int restarts = 0;
   int exit_code = 0, signal = 0;  ///< of the batch script, once it has ended
-  std::string comment;            ///< "switchyard: …": what the script could tell nowhere else
+  std::string comment;            ///< what the script could tell nowhere else
   int64_t num_nodes = 0;
 
   bool is_pending() const { return state == "PENDING" || state == "REQUEUED" || state == "CONFIGURING"; }

@@ -57,7 +57,7 @@ TEST(ParseJobsTest, KnowsHowTheScriptEndedAndWhatItSaid) {
   EXPECT_EQ(jobs[0].id, "17_3");
   EXPECT_EQ(jobs[0].number, "18");
   EXPECT_EQ(jobs[0].exit_code, 69);
-  EXPECT_EQ(jobs[0].comment, "switchyard: n1 is blind: why?");
+  EXPECT_EQ(jobs[0].comment, "n1 is blind: why?");
   EXPECT_EQ(jobs[1].signal, 53);
   EXPECT_EQ(jobs[1].comment, "");
 }

@@ -406,7 +406,7 @@ TEST_F(StatusTest, WhatEndedAJobIsTold) {
   EXPECT_EQ(report_of("JobState=COMPLETING Reason=None EndTime=2026-01-01T00:00:00").state, "ending");
   const RunReport blind = report_of("JobState=FAILED ExitCode=69:0 Comment=switchyard: n1 does not see it  StdErr=/l");
   EXPECT_EQ(blind.state, "failed");
-  EXPECT_EQ(blind.message, "job 17 switchyard: n1 does not see it");
+  EXPECT_EQ(blind.message, "job 17 failed: n1 does not see it");
   run_.write_state({RunStatus::interrupted, 9, 4, 90, 40, 0, 75, "17.0", "stopped on request"});
   EXPECT_EQ(report_of("JobState=RUNNING Reason=None").state, "ending") << "its script settles the run";
 }
