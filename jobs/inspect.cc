@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
 #include "base/text.h"
 #include "io/safetensors.h"
@@ -18,7 +19,7 @@ namespace {
 struct Inspection {
   std::string source;
   ModelConfig config;
-  MemoryRequest request;
+  std::optional<MemoryRequest> request;
   MemoryPlan memory;
   int64_t num_tensors = 0;  ///< of the checkpoint; 0 where there is only a configuration
   uint64_t stored_bytes = 0;
@@ -52,8 +53,13 @@ Inspection inspect(const InspectOptions& o) {
   const Device device = o.device == "cuda" ? Device::cuda : Device::cpu;
   const int ranks = static_cast<int>(o.ranks);
   const DecoderLimits limits{std::max(o.batch_tokens, longest), longest, default_micro_batches(device, ranks)};
-  result.request = {operand_of(o.dtype), ranks, static_cast<int>(o.threads), limits, o.exchange_bytes, device};
-  result.memory = plan_memory(c, result.request);
+  result.request = MemoryRequest{operand_of(o.dtype),
+                                 ExpertPlacement::blocks(c.num_experts(), ranks),
+                                 static_cast<int>(o.threads),
+                                 limits,
+                                 o.exchange_bytes,
+                                 device};
+  result.memory = plan_memory(c, *result.request);
   return result;
 }
 
@@ -92,10 +98,10 @@ Json to_json(const Inspection& i) {
   json["kv_bytes_per_token_16bit"] = c.kv_bytes_per_token(2);
   json["tensors"] = i.num_tensors;
   json["stored_bytes"] = i.stored_bytes;
-  json["ranks"] = i.request.num_ranks;
-  json["dtype"] = std::string(name_of(i.request.operand));
-  json["device"] = i.request.device == Device::cuda ? "cuda" : "cpu";
-  json["batch_tokens"] = i.request.limits.max_tokens;
+  json["ranks"] = i.request->placement.num_ranks();
+  json["dtype"] = std::string(name_of(i.request->operand));
+  json["device"] = i.request->device == Device::cuda ? "cuda" : "cpu";
+  json["batch_tokens"] = i.request->limits.max_tokens;
   json["bytes_per_rank"] = {{"weights", i.memory.weights},         {"loading", i.memory.loading},
                             {"activations", i.memory.activations}, {"exchange", i.memory.exchange},
                             {"scratch", i.memory.scratch},         {"peak", i.memory.peak()},
@@ -128,9 +134,9 @@ void print(const Inspection& i) {
                                         100.0 * static_cast<double>(active) / static_cast<double>(total)));
   line("16-bit weights", fmt::format("{:.2f} GB", 2e-9 * static_cast<double>(total)));
   line("16-bit KV cache", fmt::format("{} B/token", c.kv_bytes_per_token(2)));
-  const bool on_gpu = i.request.device == Device::cuda;
+  const bool on_gpu = i.request->device == Device::cuda;
   std::cout << fmt::format("\nper rank{}, {} ranks, {}, {} tokens at once\n", on_gpu ? " and GPU" : "",
-                           i.request.num_ranks, name_of(i.request.operand), i.request.limits.max_tokens);
+                           i.request->placement.num_ranks(), name_of(i.request->operand), i.request->limits.max_tokens);
   line("  weights", bytes_text(i.memory.weights));
   if (!on_gpu) line("  while loading", bytes_text(i.memory.loading));
   line("  activations", bytes_text(i.memory.activations));

@@ -1,4 +1,4 @@
-// An op is its name and its implementations; this is the only place that chooses by device.
+// An op is its name, its implementations, and what these take of memory; this is the only place that chooses by device.
 #pragma once
 
 #include <algorithm>
@@ -37,23 +37,46 @@ struct Op;
 template <class... A>
 struct Op<void(const Stream&, A...)> {
   using Fn = void(const Stream&, A...);
+  /// Bytes of memory that an implementation works with beside its arguments, from their shapes alone: of each thread's
+  /// scratch, or of a CUDA stream's workspace. No fewer for more rows.
+  using WorkingBytes = size_t(A...);
   const char* name;
   Fn* cpu;
   Fn* cuda;
+  WorkingBytes* cpu_bytes = nullptr;  ///< null: none
+  WorkingBytes* cuda_bytes = nullptr;
 
   void operator()(const Stream& stream, A... args) const {
+    check_devices(stream, args...);
+    if (stream.measured != nullptr) {
+      size_t& most = stream.measured->working;
+      most = std::max(most, working_bytes(stream.device, args...));
+      return;
+    }
     Fn* fn = stream.device == Device::cpu ? cpu : cuda;
     if (fn == nullptr)
       fail(ExitCode::environment, "{} has no {} implementation in this build", name,
            stream.device == Device::cpu ? "CPU" : "CUDA");
+    fn(stream, std::forward<A>(args)...);
+  }
+
+  size_t working_bytes(Device device, A... args) const {
+    WorkingBytes* bytes = device == Device::cpu ? cpu_bytes : cuda_bytes;
+    return bytes == nullptr ? 0 : bytes(std::forward<A>(args)...);
+  }
+
+ private:
+  void check_devices(const Stream& stream, const A&... args) const {
     int number = 0;
     const auto check = [&](const auto& argument) {
       ++number;
       SWITCHYARD_CHECK(lies_on(stream.device, argument), "{}: argument {} is not on the stream's device", name, number);
     };
     (check(args), ...);
-    fn(stream, std::forward<A>(args)...);
   }
 };
+
+template <class Fn>
+using WorkingBytes = typename Op<Fn>::WorkingBytes;
 
 }  // namespace switchyard

@@ -2,9 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-
-#include "base/dtype.h"
 
 namespace switchyard {
 
@@ -25,18 +22,5 @@ class ScratchLayout {
  private:
   size_t bytes_ = 0;
 };
-
-/// The largest shapes that a model gives to its kernels.
-struct KernelShapes {
-  DType operand = DType::f32;
-  int64_t dim = 0;      ///< of the residual stream
-  int64_t ffn_dim = 0;  ///< of an expert, shared expert or dense MLP, whichever is the largest
-  int64_t vocab = 0;
-  int64_t heads = 0, kv_heads = 0, head_dim = 0;
-};
-
-/// Bytes that thread_scratch() grows to, per thread, when a model of these shapes runs (after the instruction set is
-/// pinned).
-size_t thread_scratch_bytes(const KernelShapes& shapes);
 
 }  // namespace switchyard

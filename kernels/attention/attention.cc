@@ -205,6 +205,10 @@ std::vector<Task> make_tasks(std::span<const int64_t> offsets, int64_t kv_heads,
 
 namespace cpu {
 
+size_t attention_bytes(ConstView q, ConstView k, ConstView, ConstView, float, View) {
+  return AttentionScratch(q.shape[1] / k.shape[1], q.shape[2]).layout.bytes();
+}
+
 void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, ConstView record_offsets, float scale,
                View out) {
   const auto offsets = record_offsets.span<int64_t>();

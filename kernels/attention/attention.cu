@@ -25,12 +25,7 @@ void check(ConstView q, ConstView k, ConstView v, ConstView record_offsets, Cons
 void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, ConstView record_offsets, float scale,
                View out) {
   check(q, k, v, record_offsets, out);
-  const AttentionPlan plan({.tokens = q.rows(),
-                            .records = record_offsets.elements() - 1,
-                            .heads = q.shape[1],
-                            .kv_heads = k.shape[1],
-                            .head_dim = q.shape[2],
-                            .output = out.dtype});
+  const AttentionPlan plan(q, k, record_offsets, out.dtype);
   SWITCHYARD_CHECK(stream.workspace.size() >= plan.layout.bytes(), "attention: a workspace of {} bytes, {} are needed",
                    stream.workspace.size(), plan.layout.bytes());
   if (q.elements() == 0) return;

@@ -10,23 +10,18 @@ namespace switchyard {
 ///   record_offsets: [records + 1] i64, from 0 to tokens, non-decreasing (checked on the CPU only)
 ///   out: [tokens, heads, head_dim] f32|bf16
 /// Arithmetic in f32. On a CUDA device with a bf16 result the products are bf16's: q, k, v and the probabilities are
-/// rounded, sums are f32. There head_dim is at most 256, and the workspace has attention_workspace(…) bytes.
+/// rounded, sums are f32. There head_dim is at most 256.
 using AttentionFn = void(const Stream&, ConstView q, ConstView k, ConstView v, ConstView record_offsets, float scale,
                          View out);
 namespace cpu {
 AttentionFn attention;
-}
+WorkingBytes<AttentionFn> attention_bytes;
+}  // namespace cpu
 namespace cuda {
 AttentionFn attention;
-}
-struct AttentionShape {
-  int64_t tokens = 0, records = 0;
-  int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  DType output = DType::f32;
-};
-/// Bytes that attention takes of a CUDA stream's workspace; no fewer for more tokens or records.
-size_t attention_workspace(const AttentionShape& shape);
-
-inline constexpr Op<AttentionFn> attention{"attention", cpu::attention, SWITCHYARD_CUDA_IMPL(cuda::attention)};
+WorkingBytes<AttentionFn> attention_bytes;  ///< no fewer for more records either
+}  // namespace cuda
+inline constexpr Op<AttentionFn> attention{"attention", cpu::attention, SWITCHYARD_CUDA_IMPL(cuda::attention),
+                                           cpu::attention_bytes, cuda::attention_bytes};
 
 }  // namespace switchyard

@@ -5,9 +5,9 @@
 #include "kernels/cpu/vector_math.h"
 #include "kernels/row_blocks.h"
 
-namespace switchyard {
+namespace switchyard::cpu {
 
-void fill_rope_table(double theta, View cos_sin) {
+void fill_rope_table(const Stream&, double theta, View cos_sin) {
   const int64_t num_positions = cos_sin.rows(), head_dim = cos_sin.row_elements(), half = head_dim / 2;
   SWITCHYARD_CHECK(head_dim % 2 == 0, "rope: a head of {} elements, expected an even number", head_dim);
   auto* table = cos_sin.as<float>();
@@ -20,8 +20,6 @@ void fill_rope_table(double theta, View cos_sin) {
     }
   }
 }
-
-namespace cpu {
 
 void rope(const Stream& stream, ConstView positions, ConstView cos_sin, View x) {
   const int64_t tokens = x.rows(), heads = x.shape[1], head_dim = x.shape[2], half = head_dim / 2;
@@ -50,5 +48,4 @@ void rope(const Stream& stream, ConstView positions, ConstView cos_sin, View x) 
   });
 }
 
-}  // namespace cpu
-}  // namespace switchyard
+}  // namespace switchyard::cpu

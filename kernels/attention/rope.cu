@@ -1,3 +1,4 @@
+#include "base/device.h"
 #include "kernels/attention/rope.h"
 #include "kernels/cuda/rows.h"
 
@@ -43,6 +44,13 @@ __global__ void rope_kernel(const int32_t* positions, const float* cos_sin, RowS
 }
 
 }  // namespace
+
+void fill_rope_table(const Stream& stream, double theta, View cos_sin) {
+  OwnedTensor made(cos_sin.shape, DType::f32);
+  cpu::fill_rope_table(stream, theta, made.view());
+  copy(stream, made.view(), cos_sin);
+  synchronize(stream);
+}
 
 void rope(const Stream& stream, ConstView positions, ConstView cos_sin, View x) {
   const int64_t tokens = x.rows(), heads = x.shape[1], head_dim = x.shape[2], half = head_dim / 2;

@@ -1,5 +1,5 @@
-// Internal to kernels/: how each op divides a thread's scratch block. Computed from shapes, so that the same code that
-// runs also predicts.
+// Internal to kernels/: how each op divides a thread's scratch block. Known from shapes: its bytes are what the op says
+// that it takes.
 #pragma once
 
 #include "kernels/products/cpu/packed_matrix_impl.h"

@@ -14,6 +14,10 @@ PanelScratch::PanelScratch(const MatrixPanels& w) {
 
 namespace cpu {
 
+size_t gemm_bytes(ConstView, const PackedMatrix& w, GemmOutput, View) {
+  return PanelScratch(w.impl().panels).layout.bytes();
+}
+
 // A task is a panel of W and a block of rows; the product of 128 rows is completed in scratch, then stored or added.
 void gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput output, View y) {
   const int64_t rows = x.rows(), n = w.n();

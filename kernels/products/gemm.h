@@ -12,22 +12,19 @@ enum class GemmOutput : uint8_t { store, add };
 /// y = x Wᵀ, or y += x Wᵀ (the product is completed first, then added).   A row's bits depend on that row alone.
 /// x: [rows, k], dtype the operand of w; w: [n, k]; y: [rows, n] f32
 /// On a CUDA device x and y have room for whole buckets of kRowBucket rows: rows of x beyond the last are read, those
-/// of y written. The first product of a shape takes gemm_workspace() bytes of the stream's workspace and waits for the
-/// stream: it is checked that rows keep their bits.
+/// of y written. The first product of a shape works in the stream's workspace and waits for the stream: it is checked
+/// that rows keep their bits.
 using GemmFn = void(const Stream&, ConstView x, const PackedMatrix& w, GemmOutput output, View y);
 namespace cpu {
 GemmFn gemm;
-}
+WorkingBytes<GemmFn> gemm_bytes;
+}  // namespace cpu
 namespace cuda {
 GemmFn gemm;
+WorkingBytes<GemmFn> gemm_bytes;
 std::string cublas_version();  ///< "13.0.2", part of the numerics id; empty in a build without CUDA
 }  // namespace cuda
-inline constexpr Op<GemmFn> gemm{"gemm", cpu::gemm, SWITCHYARD_CUDA_IMPL(cuda::gemm)};
-
-inline constexpr int64_t kGemmCheckRows = 1024;
-constexpr size_t gemm_workspace(int64_t n, int64_t k, DType operand) {
-  return static_cast<size_t>(kGemmCheckRows) *
-         (static_cast<size_t>(n) * sizeof(float) + static_cast<size_t>(k) * size_of(operand));
-}
+inline constexpr Op<GemmFn> gemm{"gemm", cpu::gemm, SWITCHYARD_CUDA_IMPL(cuda::gemm), cpu::gemm_bytes,
+                                 cuda::gemm_bytes};
 
 }  // namespace switchyard

@@ -6,7 +6,6 @@
 #include "kernels/cpu/scratch_layouts.h"
 #include "kernels/products/cpu/packed_matrix_impl.h"
 #include "kernels/products/cpu/swiglu.h"
-#include "kernels/products/cuda/grouped_ffn.h"
 #include "kernels/row_blocks.h"
 
 namespace switchyard {
@@ -111,11 +110,15 @@ void run_task(const Task& task, const GroupedRows& rows, ConstView x, GemmOutput
 
 }  // namespace
 
-size_t grouped_ffn_workspace(int64_t entries, int64_t f, DType operand, int64_t groups) {
-  return cuda::FfnWorkspace(entries, f, operand, groups, cuda::kSmallestTile).bytes;
-}
-
 namespace cpu {
+
+size_t grouped_ffn_bytes(ConstView, const GroupedRows&, std::span<const FfnWeights> weights, GemmOutput, View) {
+  size_t most = 0;
+  for (const FfnWeights& w : weights)
+    if (w.down.bytes() > 0)
+      most = std::max(most, FfnScratch(w.gate_up.impl().panels, w.down.impl().panels).layout.bytes());
+  return most;
+}
 
 void grouped_ffn(const Stream& stream, ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights,
                  GemmOutput output, View y) {

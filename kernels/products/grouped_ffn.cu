@@ -31,12 +31,6 @@ GroupWeights collect(std::span<const FfnWeights> weights, PackedMatrix FfnWeight
   return result;
 }
 
-/// How many entries there are, at most: the host does not know the last offset.
-int64_t num_entries(const GroupedRows& rows, ConstView x) {
-  if (rows.input_row.empty()) return rows.output_row.empty() ? x.rows() : std::ssize(rows.output_row);
-  return std::ssize(rows.input_row);
-}
-
 }  // namespace
 
 void grouped_ffn_in_tiles(const Stream& stream, ConstView x, const GroupedRows& rows,

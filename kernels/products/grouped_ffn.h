@@ -32,14 +32,13 @@ using GroupedFfnFn = void(const Stream&, ConstView x, const GroupedRows& rows, s
                           GemmOutput output, View y);
 namespace cpu {
 GroupedFfnFn grouped_ffn;
-}
+WorkingBytes<GroupedFfnFn> grouped_ffn_bytes;
+}  // namespace cpu
 namespace cuda {
 GroupedFfnFn grouped_ffn;
-}
-inline constexpr Op<GroupedFfnFn> grouped_ffn{"grouped_ffn", cpu::grouped_ffn, SWITCHYARD_CUDA_IMPL(cuda::grouped_ffn)};
-
-/// Bytes of the stream's workspace that it takes on a CUDA device, at most. The number of entries is there that of the
-/// lists of rows, or where both are empty, of x's rows.
-size_t grouped_ffn_workspace(int64_t entries, int64_t f, DType operand, int64_t groups);
+WorkingBytes<GroupedFfnFn> grouped_ffn_bytes;
+}  // namespace cuda
+inline constexpr Op<GroupedFfnFn> grouped_ffn{"grouped_ffn", cpu::grouped_ffn, SWITCHYARD_CUDA_IMPL(cuda::grouped_ffn),
+                                              cpu::grouped_ffn_bytes, cuda::grouped_ffn_bytes};
 
 }  // namespace switchyard

@@ -13,9 +13,6 @@ namespace {
 constexpr std::align_val_t kAlignment{64};
 constexpr size_t kLargeBytes = size_t{1} << 20;  // from here on whole pages cost little, and may be huge pages
 
-std::byte* allocate(size_t bytes) {
-  return static_cast<std::byte*>(::operator new(bytes, kAlignment));
-}
 void deallocate(std::byte* p) {
   ::operator delete(p, kAlignment);
 }
@@ -33,10 +30,12 @@ size_t MatrixPanels::workspace_bytes() const {
 }
 
 PackedMatrix::Impl::Impl(const MatrixPanels& shape, RowOrder row_order)
-    : panels(shape), order(row_order), small(nullptr, deallocate) {
+    : panels(shape), order(row_order), small(nullptr, deallocate) {}
+
+void PackedMatrix::Impl::allocate() {
   const size_t bytes = panels.bytes();
   if (bytes < kLargeBytes)
-    small.reset(allocate(bytes));
+    small.reset(static_cast<std::byte*>(::operator new(bytes, kAlignment)));
   else
     large = Memory(bytes);
   data = small ? small.get() : large.data();
@@ -54,6 +53,7 @@ PackedMatrix PackedMatrix::pack(ConstView source, DType operand, RowOrder order)
   SWITCHYARD_CHECK(order == RowOrder::plain || n % 2 == 0, "gate and up of {} rows together", n);
   const auto* w = source.as<float>();
   auto impl = std::make_unique<Impl>(MatrixPanels(n, k, operand), order);
+  impl->allocate();
   const MatrixPanels& panels = impl->panels;
   std::vector<float> paired;
   for (int64_t p = 0; p < panels.count(); ++p) {
@@ -79,8 +79,11 @@ PackedMatrix PackedMatrix::pack(const Stream& stream, ConstView source, DType op
 #endif
 }
 
-size_t PackedMatrix::packed_bytes(int64_t n, int64_t k, DType operand, Device device) {
-  return device == Device::cpu ? MatrixPanels(n, k, operand).bytes() : cuda::matrix_bytes(n, k, operand);
+PackedMatrix PackedMatrix::of_shape(int64_t n, int64_t k, DType operand, RowOrder order, Device device) {
+  if (device == Device::cpu) return PackedMatrix(std::make_unique<Impl>(MatrixPanels(n, k, operand), order));
+  auto matrix = std::make_shared<cuda::Matrix>();
+  *matrix = {n, k, operand, order, {}};
+  return PackedMatrix(std::move(matrix));
 }
 
 int64_t PackedMatrix::n() const {
@@ -96,7 +99,7 @@ DType PackedMatrix::operand() const {
   return impl_ ? impl_->panels.operand() : DType::f32;
 }
 size_t PackedMatrix::bytes() const {
-  if (cuda_) return cuda_->memory.size();
+  if (cuda_) return cuda_->bytes();
   return impl_ ? impl_->panels.bytes() : 0;
 }
 

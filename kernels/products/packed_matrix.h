@@ -37,13 +37,13 @@ class PackedMatrix {
   /// The same on the stream's device, where the source may lie too. One on the host may be changed once this returns;
   /// on a CUDA device the matrix is there when the stream has come so far.
   static PackedMatrix pack(const Stream& stream, ConstView source, DType operand, RowOrder order = RowOrder::plain);
-  /// Bytes that pack() will allocate for this shape, exactly (after CpuIsa is set).
-  static size_t packed_bytes(int64_t n, int64_t k, DType operand, Device device = Device::cpu);
+  /// One without memory, which has the bytes that pack() would allocate (after CpuIsa is set).
+  static PackedMatrix of_shape(int64_t n, int64_t k, DType operand, RowOrder order, Device device);
 
   int64_t n() const;
   int64_t k() const;
   DType operand() const;
-  size_t bytes() const;
+  size_t bytes() const;  ///< 0 of one that is nothing
   /// True of one that holds nothing.
   bool lies_on(Device device) const { return device == Device::cpu ? cuda_ == nullptr : impl_ == nullptr; }
 

@@ -6,16 +6,6 @@
 
 namespace switchyard {
 
-int64_t group_by_expert_blocks(int64_t assignments) {
-  // Up to about a block for each multiprocessor of a big GPU: what is kept for every block and expert stays small.
-  constexpr int64_t kMaxBlocks = 128, kAssignmentsPerBlock = 512;
-  return std::min(kMaxBlocks, (assignments + kAssignmentsPerBlock - 1) / kAssignmentsPerBlock);
-}
-
-size_t group_by_expert_workspace(int64_t tokens, int64_t k, int64_t experts) {
-  return static_cast<size_t>(group_by_expert_blocks(tokens * k) * experts) * sizeof(int32_t);
-}
-
 void check_group_by_expert(ConstView expert_of, ConstView offsets, ConstView input_row, ConstView output_row,
                            ConstView total) {
   const int64_t assignments = expert_of.elements();

@@ -5,6 +5,7 @@
 // Integers only, each written by one thread: there is one result. Atomics would lose the order.
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/warp.h"
+#include "kernels/routing/cuda/group_by_expert.h"
 #include "kernels/routing/group_by_expert.h"
 
 namespace switchyard::cuda {
@@ -133,7 +134,7 @@ void group_by_expert(const Stream& stream, ConstView expert_of, View offsets, Vi
   check_group_by_expert(expert_of, offsets, input_row, output_row, total);
   const int64_t tokens = expert_of.shape[0], k = expert_of.shape[1], experts = total.elements();
   const int64_t num_blocks = group_by_expert_blocks(tokens * k);
-  const size_t needed = group_by_expert_workspace(tokens, k, experts);
+  const size_t needed = group_by_expert_bytes(expert_of, offsets, input_row, output_row, total);
   SWITCHYARD_CHECK(experts <= kMaxExperts, "group_by_expert: {} experts, at most {}", experts, kMaxExperts);
   SWITCHYARD_CHECK(needed <= stream.workspace.size(), "group_by_expert: a workspace of {} bytes, {} needed",
                    stream.workspace.size(), needed);

@@ -15,16 +15,14 @@ namespace cpu {
 GroupByExpertFn group_by_expert;
 }
 namespace cuda {
-GroupByExpertFn group_by_expert;  ///< at most 1024 experts; needs group_by_expert_workspace()
-}
+GroupByExpertFn group_by_expert;  ///< at most 1024 experts
+WorkingBytes<GroupByExpertFn> group_by_expert_bytes;
+}  // namespace cuda
 inline constexpr Op<GroupByExpertFn> group_by_expert{"group_by_expert", cpu::group_by_expert,
-                                                     SWITCHYARD_CUDA_IMPL(cuda::group_by_expert)};
+                                                     SWITCHYARD_CUDA_IMPL(cuda::group_by_expert), nullptr,
+                                                     cuda::group_by_expert_bytes};
 
-/// Bytes of Stream::workspace that a device needs; never fewer for more tokens.
-size_t group_by_expert_workspace(int64_t tokens, int64_t k, int64_t experts);
-
-// For the implementations: how many blocks of a device share the assignments, and the check of the shapes.
-int64_t group_by_expert_blocks(int64_t assignments);
+// For the implementations.
 void check_group_by_expert(ConstView expert_of, ConstView offsets, ConstView input_row, ConstView output_row,
                            ConstView total);
 

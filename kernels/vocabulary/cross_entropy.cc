@@ -6,7 +6,6 @@
 #include "kernels/cpu/vector_math.h"
 #include "kernels/products/cpu/packed_matrix_impl.h"
 #include "kernels/row_blocks.h"
-#include "kernels/vocabulary/cuda/cross_entropy.h"
 
 namespace switchyard {
 namespace {
@@ -77,11 +76,11 @@ int64_t cross_entropy_scratch(int64_t rows, int64_t vocab) {
   return rows * num_tiles(vocab) * static_cast<int64_t>(sizeof(Partial) / sizeof(float));
 }
 
-size_t cross_entropy_workspace(int64_t rows, int64_t vocab) {
-  return cuda::CrossEntropyPlan(rows, vocab).layout.bytes();
-}
-
 namespace cpu {
+
+size_t cross_entropy_bytes(ConstView, const PackedMatrix& head, ConstView, View, View, View) {
+  return PanelScratch(head.impl().panels).layout.bytes();
+}
 
 // A task is a tile of the vocabulary and a block of rows: its panels are multiplied and reduced one by one.
 void cross_entropy(const Stream& stream, ConstView x, const PackedMatrix& head, ConstView target, View scratch,

@@ -51,7 +51,10 @@ void moe_layer_8192_tokens(benchmark::State& state, DType operand) {
                                                .top_k = 4,
                                                .dtype = operand,
                                                .exchange_bytes = 1 << 20});
-  Arena arena(moe_layer_bytes(kLayer, kDim, operand, kTokens, exchange->scratch_bytes(kTokens).arena_bytes));
+  Measurement measured;
+  Arena need = Arena::measuring(Device::cpu);
+  moe_layer(Stream::measuring(Device::cpu, measured), need, kLayer, w, 0, *exchange->measuring(), u.view(), x.view());
+  Arena arena(need.high_water());
 
   const auto run = [&] { moe_layer(stream, arena, kLayer, w, 0, *exchange, u.view(), x.view()); };
   run();

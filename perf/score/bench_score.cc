@@ -68,8 +68,11 @@ Json measure(const std::filesystem::path& work, const ModelConfig& config, const
   std::ifstream file(work / (name + ".json"));
   const Json result = parse_json(std::string(std::istreambuf_iterator<char>(file), {}), name);
 
-  const MemoryPlan plan =
-      plan_memory(config, {operand, layout.ranks, layout.threads, {8192, kLength}, int64_t{256} << 20});
+  const MemoryPlan plan = plan_memory(config, {operand,
+                                               ExpertPlacement::blocks(config.num_experts(), layout.ranks),
+                                               layout.threads,
+                                               {8192, kLength},
+                                               int64_t{256} << 20});
   const double gflops = result["tokens_per_second"].get<double>() * flops_per_token(config) * 1e-9;
   Json line;
   line["benchmark"] = "score";

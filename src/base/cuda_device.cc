@@ -163,13 +163,7 @@ ConstView HostMirror::view() {
   return view_;
 }
 
-void copy(const Stream& stream, ConstView from, View to) {
-  SWITCHYARD_CHECK(from.bytes() == to.bytes(), "{} bytes copied to {}", from.bytes(), to.bytes());
-  if (from.bytes() == 0) return;
-  if (from.device == Device::cpu && to.device == Device::cpu) {
-    std::memcpy(to.data, from.data, from.bytes());
-    return;
-  }
+void copy_between_devices(const Stream& stream, ConstView from, View to) {
   SWITCHYARD_CHECK(stream.cuda != nullptr, "a copy between devices outside a device's stream");
   use_device(stream.device_index);
   if (from.device == Device::cpu && from.bytes() <= Staging::kBytes && !is_pinned(from.data)) {
@@ -182,7 +176,8 @@ void copy(const Stream& stream, ConstView from, View to) {
 }
 
 void synchronize(const Stream& stream) {
-  if (stream.device == Device::cuda) SWITCHYARD_CUDA_CALL(cudaStreamSynchronize(stream.cuda));
+  if (stream.device == Device::cuda && stream.measured == nullptr)
+    SWITCHYARD_CUDA_CALL(cudaStreamSynchronize(stream.cuda));
 }
 
 }  // namespace switchyard

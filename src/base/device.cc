@@ -1,6 +1,25 @@
 #include "base/device.h"
 
+#include <cstring>
+
+#include "base/device_memory.h"
+
 namespace switchyard {
+
+void copy(const Stream& stream, ConstView from, View to) {
+  SWITCHYARD_CHECK(from.bytes() == to.bytes(), "{} bytes copied to {}", from.bytes(), to.bytes());
+  if (from.bytes() == 0 || stream.measured != nullptr) return;
+  if (from.device == Device::cpu && to.device == Device::cpu)
+    std::memcpy(to.data, from.data, from.bytes());
+  else
+    copy_between_devices(stream, from, to);
+}
+
+OwnedTensor hold(const Stream& stream, const Shape& shape, DType dtype) {
+  if (stream.measured == nullptr) return {shape, dtype, stream.device};
+  stream.measured->held += allocation_bytes(shape, dtype, stream.device);
+  return OwnedTensor::of_shape(shape, dtype, stream.device);
+}
 
 ConstView on_device(const Stream& stream, Arena& arena, ConstView host) {
   if (stream.device == host.device) return host;

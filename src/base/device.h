@@ -47,11 +47,15 @@ class DeviceStream {
 };
 
 /// to = from, in the stream's order, to and from any device. Host memory that is not pinned may be changed, or read,
-/// once this returns; pinned memory only after synchronize(). Copies between host tensors happen at once.
+/// once this returns; pinned memory only after synchronize(). Copies between host tensors happen at once. Nothing where
+/// the stream only measures.
 void copy(const Stream& stream, ConstView from, View to);
 
 /// Waits for all work given to the stream; a failure there throws here (environment).
 void synchronize(const Stream& stream);
+
+/// A tensor of the stream's device for good; one without memory where the stream only measures.
+OwnedTensor hold(const Stream& stream, const Shape& shape, DType dtype);
 
 /// `host` where the stream's ops can read it: itself on the CPU, otherwise a copy in the arena.
 ConstView on_device(const Stream& stream, Arena& arena, ConstView host);

@@ -1,7 +1,9 @@
-// Internal to base/: allocation by the CUDA runtime, or by nobody in a build without it.
+// Internal to base/: allocation and copies by the CUDA runtime, or by nobody in a build without it.
 #pragma once
 
 #include <cstddef>
+
+#include "base/stream.h"
 
 namespace switchyard {
 
@@ -12,5 +14,8 @@ void free_device_memory(std::byte* data, size_t bytes) noexcept;
 /// Null in a build without CUDA.
 std::byte* allocate_pinned_memory(size_t bytes);
 void free_pinned_memory(std::byte* data, size_t bytes) noexcept;
+
+/// copy() of some bytes, of which one end at least is a device's.
+void copy_between_devices(const Stream& stream, ConstView from, View to);
 
 }  // namespace switchyard

@@ -1,6 +1,7 @@
 #include "base/tensor.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace switchyard {
 namespace {
@@ -94,11 +95,15 @@ Arena::Arena(Arena& whole, size_t capacity)
       data_(static_cast<std::byte*>(whole.alloc({static_cast<int64_t>(capacity)}, DType::u8).data)),
       capacity_(capacity) {}
 
+Arena Arena::measuring(Device device) {
+  return {device, nullptr, std::numeric_limits<size_t>::max()};
+}
+
 View Arena::alloc(const Shape& shape, DType dtype) {
   const size_t bytes = allocation_bytes(shape, dtype, device_);
   SWITCHYARD_CHECK(bytes <= capacity() - used_, "arena of {} bytes, {} used: {} {} does not fit", capacity(), used_,
                    name_of(dtype), shape.str());
-  View view{data_ + used_, shape, dtype, device_};
+  View view{data_ == nullptr ? nullptr : data_ + used_, shape, dtype, device_};
   used_ += bytes;
   high_water_ = std::max(high_water_, used_);
   return view;

@@ -87,13 +87,15 @@ size_t allocation_bytes(const Shape& shape, DType dtype, Device device);
 inline constexpr int64_t kRowBucket = 128;
 
 /// A stack of scratch memory of fixed capacity, reserved at once and touched only as used. Allocation is a pointer
-/// bump, 64-byte aligned; release() returns to a mark. Exceeding the capacity is an internal error: whoever sizes an
-/// arena predicts its use exactly.
+/// bump, 64-byte aligned; release() returns to a mark. Exceeding the capacity is an internal error: what an arena must
+/// hold is measured beforehand, by the same code with an arena that has no memory and no bound.
 class Arena {
  public:
   explicit Arena(size_t capacity, Device device = Device::cpu);
   /// A part of another arena, for as long as that keeps it.
   Arena(Arena& whole, size_t capacity);
+  /// Its tensors have no memory; high_water() is what they would have taken.
+  static Arena measuring(Device device);
   Device device() const { return device_; }
   View alloc(const Shape& shape, DType dtype);
   size_t mark() const { return used_; }
@@ -102,9 +104,11 @@ class Arena {
   size_t high_water() const { return high_water_; }
 
  private:
+  Arena(Device device, std::byte* data, size_t capacity) : device_(device), data_(data), capacity_(capacity) {}
+
   Device device_;
-  Memory memory_;  ///< none of a part's own
-  std::byte* data_;
+  Memory memory_;    ///< none of a part's own
+  std::byte* data_;  ///< null: measures
   size_t capacity_;
   size_t used_ = 0, high_water_ = 0;
 };
@@ -115,6 +119,12 @@ class OwnedTensor {
   OwnedTensor() = default;
   OwnedTensor(const Shape& shape, DType dtype, Device device = Device::cpu)
       : memory_(allocation_bytes(shape, dtype, device), device), view_{memory_.data(), shape, dtype, device} {}
+  /// One without memory.
+  static OwnedTensor of_shape(const Shape& shape, DType dtype, Device device) {
+    OwnedTensor tensor;
+    tensor.view_ = {nullptr, shape, dtype, device};
+    return tensor;
+  }
   View view() { return view_; }
   ConstView view() const { return view_; }
 

@@ -2,6 +2,7 @@
 
 #include "exchange/flat_exchange.h"
 #include "exchange/local_exchange.h"
+#include "exchange/measuring_exchange.h"
 
 namespace switchyard {
 
@@ -21,7 +22,7 @@ ExchangeTimes ExchangeCounters::total_times() const {
   return total;
 }
 
-Exchange::Exchange(const ExchangeShape& shape) : shape_(shape) {
+Exchange::Exchange(const ExchangeShape& shape, int num_local) : shape_(shape), num_local_(num_local) {
   const int num_experts = shape.placement.num_experts();
   SWITCHYARD_CHECK(shape.dim >= 1 && shape.top_k >= 1 && shape.top_k <= num_experts, "rows of {}, {} of {} experts",
                    shape.dim, shape.top_k, num_experts);
@@ -46,6 +47,10 @@ void Exchange::check_flight(ConstView expert_of, ConstView x, View y) const {
                    tokens * shape_.top_k, shape_.dim);
 }
 
+std::unique_ptr<Exchange> Exchange::measuring() const {
+  return measuring_exchange(shape_, num_local_);
+}
+
 void Exchange::run(const Stream& stream, Arena& arena, ConstView x, ConstView expert_of, int layer,
                    const Experts& experts, View y) {
   const ArenaScope scope(arena);
@@ -65,6 +70,11 @@ std::unique_ptr<Exchange> make_exchange(Communicator& group, const ExchangeShape
                    shape.placement.num_ranks(), group.size());
   if (group.size() == 1) return std::make_unique<LocalExchange>(shape);
   return std::make_unique<FlatExchange>(group, shape);
+}
+
+std::unique_ptr<Exchange> measuring_exchange(const ExchangeShape& shape, int num_local) {
+  if (shape.placement.num_ranks() == 1) return std::make_unique<LocalExchange>(shape);
+  return std::make_unique<MeasuringExchange>(shape, num_local);
 }
 
 }  // namespace switchyard

@@ -52,9 +52,9 @@ struct ExchangeShape {
   int64_t exchange_bytes = 0;   ///< budget of the buffers, for sending and receiving, rows and results
 };
 
-/// Bytes that a routing and a flight can take when no rank of the group has more than `max_tokens` tokens: of the arena
-/// exactly (as soon as one rank sends that many to another), of the host's bookkeeping at most. max_entries: of the
-/// GroupedRows that experts are given at once.
+/// Bytes that a routing and a flight take at most when no rank of the group has more than `max_tokens` tokens: of the
+/// arena exactly (as soon as one rank sends that many to another), of the host's bookkeeping at most. max_entries: of
+/// the GroupedRows that experts are given at once.
 struct ExchangeScratch {
   size_t arena_bytes = 0, host_bytes = 0;
   int64_t max_entries = 0;
@@ -106,7 +106,9 @@ class Exchange {
            View y);
 
   /// Of this rank; flights of one exchange take it one after the other.
-  virtual ExchangeScratch scratch_bytes(int64_t max_tokens) const = 0;
+  ExchangeScratch scratch_bytes(int64_t max_tokens) const { return exchange_scratch(shape_, num_local_, max_tokens); }
+  /// See measuring_exchange().
+  std::unique_ptr<Exchange> measuring() const;
   /// One row per pair of ranks is the least that can travel; its buffers may exceed the budget.
   virtual int64_t least_exchange_bytes() const = 0;
   bool budget_too_small() const { return shape_.exchange_bytes < least_exchange_bytes(); }
@@ -114,18 +116,25 @@ class Exchange {
   const ExchangeCounters& counters() const { return counters_; }
   /// Brings counters() up to date where a device counts; waits for the stream then.
   virtual void fetch_counters(const Stream& stream) = 0;
+  const ExchangeShape& shape() const { return shape_; }
   const ExpertPlacement& placement() const { return shape_.placement; }
+  int num_local_experts() const { return num_local_; }
 
  protected:
-  explicit Exchange(const ExchangeShape& shape);
+  Exchange(const ExchangeShape& shape, int num_local);
   void check_routing(ConstView expert_of, int layer) const;
   void check_flight(ConstView expert_of, ConstView x, View y) const;
 
   const ExchangeShape shape_;
+  const int num_local_;  ///< experts of this rank
   ExchangeCounters counters_;
 };
 
 /// Among the ranks of `group`, which outlives it and which the experts are placed on: the same shape on all of them.
 std::unique_ptr<Exchange> make_exchange(Communicator& group, const ExchangeShape& shape);
+
+/// For streams that only measure: takes what an exchange of a rank with `num_local` experts takes at most when no rank
+/// of the group has more tokens than are given to it, and asks no other rank.
+std::unique_ptr<Exchange> measuring_exchange(const ExchangeShape& shape, int num_local);
 
 }  // namespace switchyard

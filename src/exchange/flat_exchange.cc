@@ -152,7 +152,7 @@ std::unique_ptr<Flight> FlatExchange::FlatRouting::flight(const Stream& stream, 
 }
 
 FlatExchange::FlatExchange(Communicator& group, const ExchangeShape& shape)
-    : Exchange(shape), group_(group), rows_per_round_(rows_within_budget(shape)) {}
+    : Exchange(shape, shape.placement.count(group.rank())), group_(group), rows_per_round_(rows_within_budget(shape)) {}
 
 ExchangeScratch FlatExchange::scratch(const ExchangeShape& shape, int num_local, int64_t max_tokens) {
   const int64_t rows_per_round = rows_within_budget(shape);
@@ -172,10 +172,6 @@ ExchangeScratch FlatExchange::scratch(const ExchangeShape& shape, int num_local,
 
 std::unique_ptr<Routing> FlatExchange::route(const Stream& stream, Arena&, ConstView expert_of, int layer) {
   return std::make_unique<FlatRouting>(*this, stream, expert_of, layer);
-}
-
-ExchangeScratch FlatExchange::scratch_bytes(int64_t max_tokens) const {
-  return scratch(shape_, shape_.placement.count(group_.rank()), max_tokens);
 }
 
 int64_t FlatExchange::least_exchange_bytes() const {

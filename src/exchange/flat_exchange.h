@@ -16,7 +16,6 @@ class FlatExchange final : public Exchange {
   static ExchangeScratch scratch(const ExchangeShape& shape, int num_local, int64_t max_tokens);
 
   std::unique_ptr<Routing> route(const Stream& stream, Arena& arena, ConstView expert_of, int layer) override;
-  ExchangeScratch scratch_bytes(int64_t max_tokens) const override;
   int64_t least_exchange_bytes() const override;
   void fetch_counters(const Stream&) override {}
 

@@ -63,14 +63,16 @@ class LocalExchange::LocalRouting final : public Routing {
   GroupedRows rows_;
 };
 
-LocalExchange::LocalExchange(const ExchangeShape& shape) : Exchange(shape) {}
+LocalExchange::LocalExchange(const ExchangeShape& shape) : Exchange(shape, shape.placement.num_experts()) {}
 
 ExchangeScratch LocalExchange::scratch(const ExchangeShape& shape, int64_t max_tokens) {
-  const int64_t num_experts = shape.placement.num_experts(), num_entries = max_tokens * shape.top_k;
-  const size_t lists = allocation_bytes({num_experts + 1}, DType::i64, shape.device) +
-                       2 * allocation_bytes({num_entries}, DType::i32, shape.device);
-  const size_t grouping = static_cast<size_t>(num_experts) * sizeof(int64_t);
-  return {lists, sizeof(LocalRouting) + std::max(grouping, sizeof(LocalFlight)), num_entries};
+  Measurement measured;
+  Arena arena = Arena::measuring(shape.device);
+  LocalExchange exchange(shape);
+  const View expert_of{nullptr, {max_tokens, shape.top_k}, DType::i32, shape.device};
+  exchange.route(Stream::measuring(shape.device, measured), arena, expert_of, 0);
+  const size_t grouping = static_cast<size_t>(shape.placement.num_experts()) * sizeof(int64_t);
+  return {arena.high_water(), sizeof(LocalRouting) + std::max(grouping, sizeof(LocalFlight)), expert_of.elements()};
 }
 
 std::unique_ptr<Routing> LocalExchange::route(const Stream& stream, Arena& arena, ConstView expert_of, int layer) {
@@ -82,8 +84,8 @@ View LocalExchange::tokens_per_expert(const Stream& stream, int layer) {
   std::vector<int64_t>& here = counters_.tokens_per_expert;
   View counts{here.data(), {std::ssize(here)}, DType::i64, Device::cpu};
   if (shape_.device != Device::cpu) {
-    if (device_counts_.view().data == nullptr) {
-      device_counts_ = OwnedTensor(counts.shape, DType::i64, shape_.device);
+    if (device_counts_.view().shape != counts.shape) {
+      device_counts_ = hold(stream, counts.shape, DType::i64);
       copy(stream, counts, device_counts_.view());
     }
     counts = device_counts_.view();

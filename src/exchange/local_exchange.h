@@ -12,7 +12,6 @@ class LocalExchange final : public Exchange {
   static ExchangeScratch scratch(const ExchangeShape& shape, int64_t max_tokens);
 
   std::unique_ptr<Routing> route(const Stream& stream, Arena& arena, ConstView expert_of, int layer) override;
-  ExchangeScratch scratch_bytes(int64_t max_tokens) const override { return scratch(shape_, max_tokens); }
   int64_t least_exchange_bytes() const override { return 0; }
   void fetch_counters(const Stream& stream) override;
 

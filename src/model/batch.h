@@ -14,6 +14,8 @@ struct Batch {
   std::vector<int64_t> record_offsets;  ///< [records + 1]
 
   Batch() : record_offsets{0} {}
+  /// Records of one token each: no other batch of so many tokens takes more memory.
+  static Batch of_single_tokens(int64_t tokens);
   void add(std::span<const int32_t> record);
   void clear();
   int64_t tokens() const { return static_cast<int64_t>(ids.size()); }

@@ -1,7 +1,6 @@
 #include "model/decoder.h"
 
 #include <algorithm>
-#include <deque>
 #include <utility>
 
 #include "base/device.h"
@@ -10,7 +9,6 @@
 #include "kernels/rows/cast.h"
 #include "kernels/rows/rms_norm.h"
 #include "kernels/vocabulary/cross_entropy.h"
-#include "model/micro_batch.h"
 
 namespace switchyard {
 
@@ -28,10 +26,8 @@ size_t first_turned_alike(const ModelConfig& c, size_t i) {
 }
 
 OwnedTensor rotary_table(const Stream& stream, const AttentionConfig& c, int64_t max_record) {
-  OwnedTensor made({max_record, c.head_dim}, DType::f32), table(made.view().shape, DType::f32, stream.device);
-  fill_rope_table(c.rotary.theta, made.view());
-  copy(stream, made.view(), table.view());
-  synchronize(stream);
+  OwnedTensor table = hold(stream, {max_record, c.head_dim}, DType::f32);
+  fill_rope_table(stream, c.rotary.theta, table.view());
   return table;
 }
 
@@ -45,14 +41,22 @@ Decoder::Decoder(const Stream& stream, const ModelWeights& weights, Exchange& ex
     if (first == i) rotary_tables_.push_back(rotary_table(stream, c.layers[i].attention, limits.max_record));
     cos_sin_.push_back(first == i ? std::as_const(rotary_tables_.back()).view() : cos_sin_[first]);
   }
+  if (limits.micro_batches > 1) part_bytes_ = measure_part(stream);
 }
 
-/// Of one of several micro-batches.
-size_t Decoder::part_bytes(int64_t tokens, Device device) const {
-  const ModelConfig& c = weights_.config;
-  return allocation_bytes({tokens, c.hidden_size}, DType::f32, device) +
-         MicroBatch::arena_bytes(c, weights_.operand, tokens,
-                                 exchange_.scratch_bytes(limits_.part_tokens()).arena_bytes, device);
+/// The arena of the largest micro-batch: its way through the layers, measured.
+size_t Decoder::measure_part(const Stream& stream) const {
+  Measurement own;
+  const Stream measuring = Stream::measuring(stream.device, stream.measured != nullptr ? *stream.measured : own);
+  Arena arena = Arena::measuring(stream.device);
+  const std::unique_ptr<Exchange> exchange = exchange_.measuring();
+  const Batch batch = Batch::of_single_tokens(limits_.part_tokens());
+  const View x = arena.alloc({batch.tokens(), weights_.config.hidden_size}, DType::f32);
+  std::deque<MicroBatch> parts;
+  parts.emplace_back(measuring, arena, weights_, *exchange, batch, 0, batch.records(), x);
+  through_layers(measuring, parts);
+  parts.front().finish();
+  return arena.high_water();
 }
 
 /// Where the micro-batches end: at records, near equal shares of the tokens.
@@ -76,20 +80,32 @@ View Decoder::forward(const Stream& stream, Arena& arena, const Batch& batch) co
   int64_t first = 0;
   for (const int64_t end : cut_records(batch)) {
     const int64_t tokens = batch.tokens_of(first, end);
-    Arena& own = whole ? arena : arenas.emplace_back(arena, part_bytes(tokens, stream.device));
+    Arena& own = whole ? arena : arenas.emplace_back(arena, part_bytes_);
     const View x = whole ? states : own.alloc({tokens, c.hidden_size}, DType::f32);
     parts.emplace_back(stream, own, weights_, exchange_, batch, first, end - first, x);
     first = end;
   }
+  through_layers(stream, parts);
+  int64_t row = 0;
+  for (MicroBatch& part : parts) {
+    part.finish();
+    rms_norm(stream, part.x(), weights_.norm.view(), static_cast<float>(c.rms_norm_eps),
+             states.slice(row, part.x().rows()));
+    row += part.x().rows();
+  }
+  return states;
+}
+
+/// With two parts, the rows of one travel while the other computes; the exchange serves one at a time. The last ones
+/// are still under way when this returns.
+void Decoder::through_layers(const Stream& stream, std::deque<MicroBatch>& parts) const {
   Stream polling = stream;
   polling.poll = [&] {
     for (MicroBatch& part : parts) part.poll();
     if (stream.poll) stream.poll();
   };
-
-  // With two parts, the rows of one travel while the other computes; the exchange serves one at a time.
   for (size_t i = 0; i < weights_.layers.size(); ++i) {
-    const LayerConfig& config = c.layers[i];
+    const LayerConfig& config = weights_.config.layers[i];
     const LayerWeights& layer = weights_.layers[i];
     stream.at_layer(i);
     for (MicroBatch& part : parts) {
@@ -101,14 +117,6 @@ View Decoder::forward(const Stream& stream, Arena& arena, const Batch& batch) co
       part.begin();
     }
   }
-  int64_t row = 0;
-  for (MicroBatch& part : parts) {
-    part.finish();
-    rms_norm(stream, part.x(), weights_.norm.view(), static_cast<float>(c.rms_norm_eps),
-             states.slice(row, part.x().rows()));
-    row += part.x().rows();
-  }
-  return states;
 }
 
 TokenScores Decoder::score(const Stream& stream, Arena& arena, ConstView states, std::span<const int32_t> row,
@@ -134,29 +142,6 @@ TokenScores Decoder::score(const Stream& stream, Arena& arena, ConstView states,
   copy(stream, argmax, {scores.argmax.data(), {rows}, DType::i32, Device::cpu});
   synchronize(stream);
   return scores;
-}
-
-size_t Decoder::arena_bytes(const ModelConfig& c, DType operand, const DecoderLimits& limits, size_t exchange_bytes,
-                            Device device) {
-  const int64_t t = limits.max_tokens, d = c.hidden_size;
-  const auto list = [&](int64_t length, DType dtype) { return allocation_bytes({length}, dtype, device); };
-  const auto bytes = [&](DType dtype) { return allocation_bytes({t, d}, dtype, device); };
-
-  const int64_t part = limits.part_tokens();
-  size_t layers = MicroBatch::arena_bytes(c, operand, part, exchange_bytes, device);
-  if (limits.micro_batches > 1)
-    layers = static_cast<size_t>(limits.micro_batches) * (layers + allocation_bytes({part, d}, DType::f32, device));
-  const size_t score = bytes(DType::f32) + (operand == DType::f32 ? 0 : bytes(operand)) +
-                       list(cross_entropy_scratch(t, c.vocab_size), DType::f32) +
-                       (device == Device::cpu ? 2 : 4) * list(t, DType::i32);
-  return bytes(DType::f32) + std::max(layers, score);
-}
-
-size_t Decoder::table_bytes(const ModelConfig& c, const DecoderLimits& limits) {
-  int64_t columns = 0;
-  for (size_t i = 0; i < c.layers.size(); ++i)
-    if (first_turned_alike(c, i) == i) columns += c.layers[i].attention.head_dim;
-  return static_cast<size_t>(limits.max_record * columns) * sizeof(float);
 }
 
 }  // namespace switchyard

@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <vector>
 
 #include "base/stream.h"
 #include "exchange/exchange.h"
 #include "model/batch.h"
+#include "model/micro_batch.h"
 #include "model/weights.h"
 
 namespace switchyard {
@@ -35,29 +37,25 @@ class Decoder {
   /// stream: of the weights' device, which all later streams must be of.
   Decoder(const Stream& stream, const ModelWeights& weights, Exchange& exchange, const DecoderLimits& limits);
 
-  /// Final-norm states [tokens, d] f32, in the arena until its release.
+  /// Final-norm states [tokens, d] f32, in the arena until its release. memory_plan.h tells how large an arena it and
+  /// score() need.
   View forward(const Stream& stream, Arena& arena, const Batch& batch) const;
 
   /// log p(target[i] | the record up to row[i]) for rows of `states`. row, target: [rows]
   TokenScores score(const Stream& stream, Arena& arena, ConstView states, std::span<const int32_t> row,
                     std::span<const int32_t> target) const;
 
-  /// Bytes of arena that forward() and score() of such batches use at most, given those of the exchange of one
-  /// micro-batch's tokens.
-  static size_t arena_bytes(const ModelConfig& config, DType operand, const DecoderLimits& limits,
-                            size_t exchange_bytes, Device device = Device::cpu);
-  /// Bytes the decoder holds besides (rotary tables).
-  static size_t table_bytes(const ModelConfig& config, const DecoderLimits& limits);
-
  private:
   std::vector<int64_t> cut_records(const Batch& batch) const;
-  size_t part_bytes(int64_t tokens, Device device) const;
+  void through_layers(const Stream& stream, std::deque<MicroBatch>& parts) const;
+  size_t measure_part(const Stream& stream) const;
 
   const ModelWeights& weights_;
   Exchange& exchange_;
   const DecoderLimits limits_;
   std::vector<OwnedTensor> rotary_tables_;  ///< [max_record, head_dim], one for all layers that turn alike
   std::vector<ConstView> cos_sin_;          ///< [layers] each one's table
+  size_t part_bytes_ = 0;                   ///< arena of each of several micro-batches
 };
 
 }  // namespace switchyard

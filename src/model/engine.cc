@@ -55,10 +55,9 @@ Engine::Engine(const ModelConfig& config, const WeightSource& weights, const Eng
       options.placement.value_or(ExpertPlacement::blocks(config.num_experts(), group.size()));
   exchange_ =
       make_exchange(group, exchange_shape(config, placement, options.operand, options.exchange_bytes, options.device));
-  const ExchangeScratch exchange = exchange_->scratch_bytes(options.limits.part_tokens());
+  const DecoderMemory memory = measure_decoder(config, options.operand, options.limits, *exchange_->measuring());
   if (options.device == Device::cuda) {
-    device_.emplace(options.device_index,
-                    device_workspace_bytes(config, options.operand, options.limits, exchange.max_entries));
+    device_.emplace(options.device_index, memory.working);
     stream_ = device_->over(stream_);
   }
   loaded_ = weights(stream_, config, options.operand, placement, group.rank());
@@ -67,9 +66,7 @@ Engine::Engine(const ModelConfig& config, const WeightSource& weights, const Eng
     log::info("--exchange-bytes {} is below the least of {}: rounds of one row per pair of ranks",
               options.exchange_bytes, exchange_->least_exchange_bytes());
   decoder_ = std::make_unique<Decoder>(stream_, loaded_.weights, *exchange_, options.limits);
-  arena_ = std::make_unique<Arena>(
-      Decoder::arena_bytes(config, options.operand, options.limits, exchange.arena_bytes, options.device),
-      options.device);
+  arena_ = std::make_unique<Arena>(memory.arena, options.device);
 }
 
 Hash128 Engine::model_hash() const {

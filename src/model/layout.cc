@@ -90,8 +90,12 @@ class Chooser {
   }
 
   MemoryPlan memory_with(DType operand, int ep) const {
-    return plan_memory(config_,
-                       {operand, ep, layout_.threads, limits_with(ep), layout_.exchange_bytes, layout_.device.device});
+    return plan_memory(config_, {.operand = operand,
+                                 .placement = ExpertPlacement::blocks(config_.num_experts(), ep),
+                                 .threads = layout_.threads,
+                                 .limits = limits_with(ep),
+                                 .exchange_bytes = layout_.exchange_bytes,
+                                 .device = layout_.device.device});
   }
 
   bool fits(const MemoryPlan& memory) const {

@@ -12,7 +12,7 @@ namespace switchyard {
 
 struct MemoryRequest {
   DType operand = DType::f32;
-  int num_ranks = 1;  ///< that share the experts
+  ExpertPlacement placement;  ///< on the ranks that share the experts
   int threads = 1;
   DecoderLimits limits;
   int64_t exchange_bytes = 0;  ///< budget
@@ -25,7 +25,7 @@ struct MemoryPlan {
   size_t loading = 0;      ///< of the host, on top of them while they are read
   size_t activations = 0;  ///< the arena without the exchange
   size_t exchange = 0;     ///< buffers and, on the CPU, bookkeeping
-  size_t scratch = 0;      ///< of the kernels; rotary table
+  size_t scratch = 0;      ///< of the kernels; rotary tables
   size_t bookkeeping = 0;  ///< of the host, where another device computes
   Device device = Device::cpu;
 
@@ -33,9 +33,16 @@ struct MemoryPlan {
   size_t host_peak() const;  ///< of the host; on the CPU the same
 };
 
-/// Workspace of a CUDA stream that a decoder of these limits runs on; max_entries: of the exchange (ExchangeScratch).
-size_t device_workspace_bytes(const ModelConfig& config, DType operand, const DecoderLimits& limits,
-                              int64_t max_entries);
+/// What a decoder takes of the device that computes, at most.
+struct DecoderMemory {
+  size_t arena = 0;    ///< of forward() and score()
+  size_t held = 0;     ///< rotary tables, and an exchange's counters
+  size_t working = 0;  ///< of ops: of each thread on the CPU, of the stream on a CUDA device
+};
+
+/// Runs a decoder of such a model on shapes alone. exchange: a measuring one.
+DecoderMemory measure_decoder(const ModelConfig& config, DType operand, const DecoderLimits& limits,
+                              Exchange& exchange);
 
 MemoryPlan plan_memory(const ModelConfig& config, const MemoryRequest& request);
 

@@ -91,25 +91,4 @@ void MicroBatch::poll() {
   if (feed_forward_ && feed_forward_->moe) feed_forward_->moe->poll();
 }
 
-size_t MicroBatch::arena_bytes(const ModelConfig& c, DType operand, int64_t t, size_t exchange_bytes, Device device) {
-  const int64_t d = c.hidden_size;
-  const auto list = [&](int64_t length, DType dtype) { return allocation_bytes({length}, dtype, device); };
-  const auto bytes = [&](int64_t columns, DType dtype) { return allocation_bytes({t, columns}, dtype, device); };
-  const auto attend = [&](const AttentionConfig& a) {
-    return bytes(d, operand) + bytes(a.query_size(), DType::f32) + 2 * bytes(a.kv_size(), DType::f32) +
-           bytes(a.query_size(), operand);
-  };
-  const auto feed_forward = [&](const LayerConfig& layer) {
-    const MoeConfig* moe = layer.moe();
-    return moe == nullptr ? bytes(d, operand) + add_ffn_bytes(device)
-                          : bytes(d, DType::f32) + moe_layer_bytes(*moe, d, operand, t, exchange_bytes, device);
-  };
-
-  size_t most = 0;
-  for (const LayerConfig& layer : c.layers) most = std::max({most, attend(layer.attention), feed_forward(layer)});
-  // What the host makes is copied to another device. Records have a token at least: there are at most t + 1 offsets.
-  const size_t tokens = device == Device::cpu ? 0 : list(t + 1, DType::i64) + 2 * list(t, DType::i32);
-  return tokens + most;
-}
-
 }  // namespace switchyard

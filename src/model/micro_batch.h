@@ -31,10 +31,6 @@ class MicroBatch {
 
   View x() const { return x_; }
 
-  /// Bytes of arena that `tokens` tokens take beside x, given those of the exchange.
-  static size_t arena_bytes(const ModelConfig& config, DType operand, int64_t tokens, size_t exchange_bytes,
-                            Device device);
-
  private:
   /// What a layer's feed-forward block holds until finish().
   struct FeedForward {

@@ -74,22 +74,4 @@ void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, 
   grouped_ffn(stream, u, rows, w, GemmOutput::add, x);
 }
 
-size_t add_ffn_bytes(Device device) {
-  return device == Device::cpu ? 0 : allocation_bytes({2}, DType::i64, device);
-}
-
-size_t moe_layer_bytes(const MoeConfig& c, int64_t hidden_size, DType operand, int64_t tokens, size_t exchange_bytes,
-                       Device device) {
-  const int64_t k = c.router.experts_per_token;
-  const auto bytes = [&](int64_t rows, int64_t columns, DType dtype) {
-    return allocation_bytes({rows, columns}, dtype, device);
-  };
-  const size_t routed =
-      bytes(tokens, c.router.num_experts, DType::f32) + bytes(tokens, k, DType::i32) + bytes(tokens, k, DType::f32);
-  const size_t rounded = operand == DType::f32 ? 0 : bytes(tokens, hidden_size, operand);
-  const size_t results = bytes(tokens * k, hidden_size, operand);
-  const size_t shared = c.shared_size > 0 ? add_ffn_bytes(device) : 0;
-  return routed + rounded + results + exchange_bytes + shared;
-}
-
 }  // namespace switchyard

@@ -44,9 +44,4 @@ void moe_layer(const Stream& stream, Arena& arena, const MoeConfig& config, cons
 /// x += ffn(u) for one SwiGLU that every token takes.   u: [tokens, d] operand; x: [tokens, d] f32; w: one element
 void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, ConstView u, View x);
 
-/// Bytes of arena that they use for up to `tokens` tokens, given those of the exchange.
-size_t moe_layer_bytes(const MoeConfig& config, int64_t hidden_size, DType operand, int64_t tokens,
-                       size_t exchange_bytes, Device device = Device::cpu);
-size_t add_ffn_bytes(Device device);
-
 }  // namespace switchyard

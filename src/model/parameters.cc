@@ -118,10 +118,13 @@ Shape StoredTensor::shape() const {
   return {rows, parts[0].shape[1]};
 }
 
-size_t StoredTensor::bytes(DType operand, Device device) const {
+PackedMatrix StoredTensor::matrix_of_shape(DType operand, Device device) const {
   const Shape all = shape();
-  return packed ? PackedMatrix::packed_bytes(all[0], all[1], dtype(operand), device)
-                : allocation_bytes(all, dtype(operand), device);
+  return PackedMatrix::of_shape(all[0], all[1], dtype(operand), order, device);
+}
+
+size_t StoredTensor::bytes(DType operand, Device device) const {
+  return packed ? matrix_of_shape(operand, device).bytes() : allocation_bytes(shape(), dtype(operand), device);
 }
 
 void for_each_tensor(const ModelConfig& config, std::span<const int> experts, ModelWeights* weights,

@@ -46,7 +46,8 @@ struct StoredTensor {
   bool of_expert() const { return parts[0].expert >= 0; }
   Shape shape() const;  ///< of all its parameters
   DType dtype(DType operand) const { return f32 ? DType::f32 : operand; }
-  size_t bytes(DType operand, Device device) const;  ///< of memory
+  PackedMatrix matrix_of_shape(DType operand, Device device) const;  ///< of a packed one
+  size_t bytes(DType operand, Device device) const;                  ///< of memory
 };
 
 /// Visits every tensor. Those of experts only for `experts`, in this order, in each layer that has any. weights: as

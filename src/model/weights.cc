@@ -1,5 +1,9 @@
 #include "model/weights.h"
 
+#include <numeric>
+
+#include "model/parameters.h"
+
 namespace switchyard {
 
 ModelWeights empty_weights(const ModelConfig& config, DType operand, int num_experts) {
@@ -15,6 +19,19 @@ ModelWeights empty_weights(const ModelConfig& config, DType operand, int num_exp
       layer.dense.resize(1);
     }
   }
+  return weights;
+}
+
+ModelWeights shape_only_weights(const ModelConfig& config, DType operand, int num_experts, Device device) {
+  ModelWeights weights = empty_weights(config, operand, num_experts);
+  std::vector<int> experts(static_cast<size_t>(num_experts));
+  std::iota(experts.begin(), experts.end(), 0);
+  for_each_tensor(config, experts, &weights, [&](const StoredTensor& t) {
+    if (t.packed)
+      *t.matrix = t.matrix_of_shape(operand, device);
+    else
+      *t.tensor = OwnedTensor::of_shape(t.shape(), t.dtype(operand), device);
+  });
   return weights;
 }
 

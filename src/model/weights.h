@@ -36,4 +36,7 @@ struct ModelWeights {
 /// All layers, with places for `num_experts` experts each, and no tensor yet.
 ModelWeights empty_weights(const ModelConfig& config, DType operand, int num_experts);
 
+/// The same with every tensor's shape and no memory, to measure with.
+ModelWeights shape_only_weights(const ModelConfig& config, DType operand, int num_experts, Device device);
+
 }  // namespace switchyard

@@ -206,6 +206,36 @@ TEST(Exchange, WrongShapesAreInternalErrors) {
   EXPECT_THROW(run({3, 2}, {3, 2}, {6, 2}, 1), Error);
 }
 
+/// On shapes alone: no rank is asked, the most is taken, and experts see as many entries as there may be.
+TEST(Exchange, AMeasuringOneTakesTheMost) {
+  for (const Device device : {Device::cpu, Device::cuda})
+    for (const int ranks : {1, 4}) {
+      const ExchangeShape shape{.placement = ExpertPlacement::blocks(16, ranks),
+                                .dim = 64,
+                                .top_k = 4,
+                                .dtype = DType::bf16,
+                                .device = device,
+                                .exchange_bytes = 100'000};
+      const int num_local = 16 / ranks;
+      const auto exchange = measuring_exchange(shape, num_local);
+      Measurement measurement;
+      Arena arena = Arena::measuring(device);
+      size_t entries = 0, groups = 0;
+      exchange->run(Stream::measuring(device, measurement), arena, {nullptr, {50, 64}, DType::bf16, device},
+                    {nullptr, {50, 4}, DType::i32, device}, 0,
+                    [&](const Stream&, ConstView, const GroupedRows& rows, View) {
+                      entries = rows.input_row.size();
+                      groups = rows.offsets.size() - 1;
+                    },
+                    {nullptr, {200, 64}, DType::bf16, device});
+      const ExchangeScratch scratch = exchange_scratch(shape, num_local, 50);
+      EXPECT_EQ(arena.high_water(), scratch.arena_bytes) << ranks << " ranks";
+      EXPECT_EQ(entries, static_cast<size_t>(scratch.max_entries));
+      EXPECT_EQ(groups, static_cast<size_t>(num_local));
+      EXPECT_GT(entries, 0u);
+    }
+}
+
 TEST(Exchange, BudgetsOfRealSizesAreUsed) {
   // 128 experts on 8 ranks, rows of 2048 bf16: nearly all of the budget, never more.
   run_thread_ranks(8, [](Communicator& world) {

@@ -37,7 +37,8 @@ ModelConfig wide_model() {
 }
 
 size_t need(int ep, int threads, DType operand = DType::f32) {
-  return plan_memory(wide_model(), {operand, ep, threads, kBatch, 1 << 20, Device::cpu}).peak();
+  return plan_memory(wide_model(), {operand, ExpertPlacement::blocks(128, ep), threads, kBatch, 1 << 20, Device::cpu})
+      .peak();
 }
 
 Layout choose(const LayoutWishes& wishes, const MachineShare& machine) {

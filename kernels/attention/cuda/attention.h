@@ -1,5 +1,5 @@
 // Attention on a CUDA device, internally: how the work is divided into blocks, and the kernels of both precisions.
-// Plain C++: the memory plan counts with AttentionPlan in every build.
+// AttentionPlan is plain C++: memory is planned in every build.
 #pragma once
 
 #include "kernels/attention/attention.h"
@@ -12,7 +12,7 @@ namespace switchyard::cuda {
 /// share the keys and values that the block reads, and even a short record fills a block. Positions are counted from
 /// the record's start, so that a row's place in its block depends on the record alone.
 struct AttentionPlan {
-  explicit AttentionPlan(const AttentionShape& shape);
+  AttentionPlan(ConstView q, ConstView k, ConstView record_offsets, DType output);
 
   int padded_dim;      ///< head_dim, filled up with zeros to a size that the kernels are made for
   int group;           ///< query heads of a key-value head

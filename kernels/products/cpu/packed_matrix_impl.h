@@ -43,9 +43,10 @@ struct PackedMatrix::Impl {
   RowOrder order;
   std::unique_ptr<std::byte, void (*)(std::byte*)> small;  // below a page-rounding's worth: from the heap
   Memory large;
-  std::byte* data;
+  std::byte* data = nullptr;
 
   Impl(const MatrixPanels& shape, RowOrder order);
+  void allocate();
   std::byte* panel(int64_t index) const { return data + panels.offset(index); }
   /// Ready for PanelProduct::run.
   const std::byte* prepared(int64_t index, std::byte* widened) const {

@@ -28,8 +28,15 @@ class CublasProduct {
                    float* y) const = 0;
 };
 
-/// Whether random rows get the same bits at several places among several numbers of rows. Uses the stream's workspace
-/// (gemm_workspace) and waits for the stream.
+/// Of the check below, in the stream's workspace: y [kRows, n] f32, then x [kRows, k].
+struct RowBitsWorkspace {
+  static constexpr int64_t kRows = 1024;
+  size_t x, bytes;
+  RowBitsWorkspace(int64_t n, int64_t k, DType operand)
+      : x(static_cast<size_t>(kRows * n) * sizeof(float)),
+        bytes(x + static_cast<size_t>(kRows * k) * size_of(operand)) {}
+};
+/// Whether random rows get the same bits at several places among several numbers of rows. Waits for the stream.
 bool keeps_row_bits(const Stream& stream, const CublasProduct& product, const Matrix& w);
 
 }  // namespace switchyard::cuda

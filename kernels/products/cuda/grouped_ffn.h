@@ -16,7 +16,12 @@ struct FfnWorkspace {
         activations((num_tiles * sizeof(Tile) + 255) / 256 * 256),
         bytes(activations + static_cast<size_t>(entries * rounded_up(f, Matrix::kColumnMultiple)) * size_of(operand)) {}
 };
-inline constexpr int32_t kSmallestTile = 16;
+
+/// How many entries there are, at most: the host does not know the last offset.
+inline int64_t num_entries(const GroupedRows& rows, ConstView x) {
+  if (rows.input_row.empty()) return rows.output_row.empty() ? x.rows() : std::ssize(rows.output_row);
+  return std::ssize(rows.input_row);
+}
 
 /// tile_rows: one of tile_shapes(x.dtype, d). The bits are the same for all.
 void grouped_ffn_in_tiles(const Stream& stream, ConstView x, const GroupedRows& rows,

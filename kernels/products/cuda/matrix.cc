@@ -30,7 +30,8 @@ std::shared_ptr<Matrix> new_matrix(const Stream& stream, int64_t n, int64_t k, D
                    "a matrix of {} outputs, {} inputs, {}", n, k, name_of(operand));
   use_device(stream.device_index);
   auto matrix = std::make_shared<Matrix>();
-  *matrix = {n, k, operand, order, Memory(matrix_bytes(n, k, operand), Device::cuda)};
+  *matrix = {n, k, operand, order, {}};
+  matrix->memory = Memory(matrix->bytes(), Device::cuda);
   return matrix;
 }
 

@@ -30,6 +30,7 @@ struct Matrix {
   static constexpr int64_t kRowMultiple = 128, kColumnMultiple = 64;
   int64_t padded_n() const { return rounded_up(n, kRowMultiple); }
   int64_t padded_k() const { return rounded_up(k, kColumnMultiple); }
+  size_t bytes() const { return static_cast<size_t>(padded_n() * padded_k()) * size_of(operand); }  ///< of its memory
   View storage() const { return {memory.data(), {padded_n(), padded_k()}, operand, Device::cuda}; }
 };
 
@@ -40,11 +41,6 @@ constexpr int64_t source_row(RowOrder order, int64_t n, int64_t r) {
   const int64_t column = r / (2 * kGateUpBlock) * kGateUpBlock + in_block % kGateUpBlock;
   if (column >= f) return -1;
   return in_block < kGateUpBlock ? column : f + column;
-}
-
-constexpr size_t matrix_bytes(int64_t n, int64_t k, DType operand) {
-  return static_cast<size_t>(rounded_up(n, Matrix::kRowMultiple) * rounded_up(k, Matrix::kColumnMultiple)) *
-         size_of(operand);
 }
 
 /// A matrix of zeros. Its memory may be filled where source_row has a row, and nowhere else.

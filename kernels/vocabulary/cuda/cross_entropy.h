@@ -1,4 +1,4 @@
-// How cross_entropy divides its work on a CUDA device. Plain C++: the memory plan counts with it in every build.
+// How cross_entropy divides its work on a CUDA device. Plain C++: memory is planned in every build.
 #pragma once
 
 #include <algorithm>

@@ -20,7 +20,7 @@ class RopeTest : public testing::TestWithParam<std::tuple<Device, Case>> {
  protected:
   void SetUp() override {
     if (const std::string why = why_skipped(std::get<Device>(GetParam())); !why.empty()) GTEST_SKIP() << why;
-    fill_rope_table(10000, table_);
+    fill_rope_table(CpuStream(), 10000, table_);
   }
   Tensor before() const { return random_tensor({5, case_.heads, case_.head_dim}, DType::f32, 1); }
 

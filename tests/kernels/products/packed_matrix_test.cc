@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "kernels/products/cuda/matrix.h"
 #include "kernels/products/gemm.h"
 #include "support/compare.h"
 #include "support/device.h"
@@ -26,7 +27,15 @@ TEST_P(PackedMatrixTest, BytesArePredictedExactly) {
   const TestStream stream(device());
   for (const auto& [n, k] : {std::pair{1, 1}, {17, 33}, {512, 64}, {513, 64}, {1030, 100}}) {
     const PackedMatrix w = PackedMatrix::pack(stream, random_tensor({n, k}, DType::f32, 1), operand());
-    EXPECT_EQ(w.bytes(), PackedMatrix::packed_bytes(n, k, operand(), device()));
+    const PackedMatrix shape = PackedMatrix::of_shape(n, k, operand(), RowOrder::plain, device());
+    EXPECT_EQ(shape.bytes(), w.bytes());
+    EXPECT_EQ(shape.n(), n);
+    EXPECT_EQ(shape.k(), k);
+    EXPECT_EQ(shape.operand(), operand());
+    EXPECT_TRUE(shape.lies_on(device()));
+    if (device() == Device::cuda) {
+      EXPECT_EQ(w.bytes(), w.on_cuda().memory.size());
+    }
     EXPECT_GE(w.bytes(), static_cast<size_t>(n * k) * size_of(operand()));
     EXPECT_EQ(w.n(), n);
     EXPECT_EQ(w.k(), k);
@@ -36,7 +45,8 @@ TEST_P(PackedMatrixTest, BytesArePredictedExactly) {
 
 TEST_P(PackedMatrixTest, LargeMatricesTakeLittleMoreThanTheirElements) {
   const double plain = 1024.0 * 1024 * static_cast<double>(size_of(operand()));
-  EXPECT_LE(static_cast<double>(PackedMatrix::packed_bytes(1024, 1024, operand(), device())), 1.05 * plain);
+  EXPECT_LE(static_cast<double>(PackedMatrix::of_shape(1024, 1024, operand(), RowOrder::plain, device()).bytes()),
+            1.05 * plain);
 }
 
 // Packing from many threads, as a loader does, gives the matrices of packing one after the other; the sources go at

@@ -23,6 +23,12 @@ struct Grouped {
   Tensor offsets, input_row, output_row, total;
 };
 
+size_t workspace_for(int64_t tokens, int64_t k, int64_t experts) {
+  const ConstView expert_of{nullptr, {tokens, k}, DType::i32, Device::cuda};
+  return group_by_expert.working_bytes(Device::cuda, expert_of, {}, {}, {},
+                                       {nullptr, {experts}, DType::i64, Device::cuda});
+}
+
 Tensor chosen_by(int64_t tokens, int64_t k, const std::function<int32_t(int64_t)>& expert) {
   Tensor t({tokens, k}, DType::i32);
   for (int64_t i = 0; i < tokens * k; ++i) t.data<int32_t>()[i] = expert(i);
@@ -65,7 +71,7 @@ class GroupByExpertTest : public testing::TestWithParam<std::tuple<Device, Case>
   }
   void sort_and_check(const Tensor& expert_of) const {
     const auto [tokens, k, experts] = std::get<Case>(GetParam());
-    const TestStream stream(std::get<Device>(GetParam()), 2, group_by_expert_workspace(tokens, k, experts));
+    const TestStream stream(std::get<Device>(GetParam()), 2, workspace_for(tokens, k, experts));
     Grouped got(tokens * k, experts);
     for (int64_t e = 0; e < experts; ++e) got.total.data<int64_t>()[e] = 1000 * e;
     for (int64_t times = 1; times <= 2; ++times) {
@@ -105,7 +111,7 @@ TEST(GroupByExpert, ExpertsBeyondTheLastAreRefused) {
 
 TEST(GroupByExpert, ATooSmallWorkspaceIsRefused) {
   if (const std::string why = why_skipped(Device::cuda); !why.empty()) GTEST_SKIP() << why;
-  const TestStream stream(Device::cuda, 1, group_by_expert_workspace(100, 8, 16) - 1);
+  const TestStream stream(Device::cuda, 1, workspace_for(100, 8, 16) - 1);
   Grouped got(800, 16);
   EXPECT_THROW(
       stream.run(group_by_expert, Tensor({100, 8}, DType::i32), got.offsets, got.input_row, got.output_row, got.total),
@@ -114,7 +120,7 @@ TEST(GroupByExpert, ATooSmallWorkspaceIsRefused) {
 
 TEST(GroupByExpert, TheWorkspaceNeverShrinksWithMoreTokens) {
   for (int64_t tokens = 1; tokens < 20000; ++tokens)
-    ASSERT_LE(group_by_expert_workspace(tokens - 1, 8, 128), group_by_expert_workspace(tokens, 8, 128));
+    ASSERT_LE(workspace_for(tokens - 1, 8, 128), workspace_for(tokens, 8, 128));
 }
 
 }  // namespace
