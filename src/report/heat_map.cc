@@ -143,7 +143,7 @@ std::string legend(const Colours& colours, Unit unit) {
 }
 
 void add_remarks(Figure& figure, const HeatMap& map, const Cells& cells, const Facts& facts) {
-  if (facts.zeros > 0)
+  if (facts.zeros > 0 && facts.largest > 0)
     figure.remarks.push_back(fmt::format("Zero: {} of {}.", fixed(static_cast<double>(facts.zeros), 0),
                                          fixed(static_cast<double>(facts.num), 0)));
   if (cells.row_step > 1 || cells.column_step > 1)
@@ -181,7 +181,8 @@ std::string render(const HeatMap& map) {
                           place_text(map, facts.largest_at / map.columns, 1, facts.largest_at % map.columns, 1),
                           text(facts.largest / facts.mean, kNumber), text(facts.mean, map.unit));
     plot.description = fmt::format("{}, {} × {}. {}", map.title, map.rows, map.columns, largest);
-    figure.drawing = render(plot) + legend(colours, map.unit);
+    figure.drawing = render(plot);
+    if (facts.largest > 0) figure.drawing += legend(colours, map.unit);
     figure.remarks.push_back(largest + ".");
     add_remarks(figure, map, cells, facts);
   }

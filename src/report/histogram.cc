@@ -18,14 +18,17 @@ struct Bar {
   int64_t count;
 };
 
-/// Neighbouring bins as one where there are more than can be told apart.
+/// From the first bin that is not empty to the last. Neighbours as one where there are more than can be told apart.
 std::vector<Bar> bars_of(const Bins& bins) {
-  const int64_t merged = (bins.size() + kMostBars - 1) / kMostBars;
+  int64_t begin = 0, end = bins.size();
+  while (begin < end && bins.count(begin) == 0) ++begin;
+  while (begin < end && bins.count(end - 1) == 0) --end;
+  const int64_t merged = (end - begin + kMostBars - 1) / kMostBars;
   std::vector<Bar> bars;
-  for (int64_t first = 0; first < bins.size(); first += merged) {
-    const int64_t end = std::min(first + merged, bins.size());
-    Bar bar{bins.edge(first), bins.edge(end), 0};
-    for (int64_t bin = first; bin < end; ++bin) bar.count += bins.count(bin);
+  for (int64_t first = begin; first < end; first += merged) {
+    const int64_t next = std::min(first + merged, end);
+    Bar bar{bins.edge(first), bins.edge(next), 0};
+    for (int64_t bin = first; bin < next; ++bin) bar.count += bins.count(bin);
     bars.push_back(bar);
   }
   return bars;
@@ -63,9 +66,8 @@ void add_remarks(Figure& figure, const Histogram& h) {
 std::string render(const Histogram& h) {
   Figure figure{.title = h.title};
   const std::vector<Bar> bars = bars_of(h.bins);
-  const int64_t most =
-      std::max_element(bars.begin(), bars.end(), [](const Bar& a, const Bar& b) { return a.count < b.count; })->count;
-  if (most > 0) {
+  if (!bars.empty()) {
+    const int64_t most = std::ranges::max_element(bars, {}, &Bar::count)->count;
     const double low = bars.front().from, high = bars.back().to;
     Plot plot;
     plot.x = h.bins.spacing() == Spacing::linear ? linear_axis(low, high, h.value_unit, 5)

@@ -7,7 +7,7 @@
 
 namespace switchyard::report {
 
-/// How often values of each size come.
+/// How often values of each size come, from the least to the largest that comes.
 struct Histogram {
   std::string title = {};
   std::string value_name = {};  ///< under the axis: "tokens per record"

@@ -212,6 +212,8 @@ TEST(HeatMap, TheLastCellMayStandForOne) {
 TEST(HeatMap, AllZero) {
   const std::string html = render(HeatMap{.title = "t", .rows = 1, .columns = 2, .values = {0, 0}});
   EXPECT_THAT(html, HasSubstr("All are zero."));
+  EXPECT_THAT(html, Not(HasSubstr("Zero: ")));
+  EXPECT_THAT(html, Not(HasSubstr("ramp"))) << "no colour is there to be read";
   EXPECT_THAT(html, Not(HasSubstr("nan")));
 }
 
@@ -235,10 +237,21 @@ TEST(Histogram, BarsOverTheirBins) {
 
 TEST(Histogram, LogarithmicBins) {
   Histogram histogram{"Lengths", "tokens", kCount, kRecords, Bins::logarithmic(1, 10000, 4)};
-  histogram.bins.add(50);
+  for (const double value : {2, 50, 5000}) histogram.bins.add(value);
   EXPECT_THAT(render(histogram),
               HasSubstr("<rect class=\"bar\" x=\"25%\" y=\"0\" width=\"25%\" height=\"200\"><title>10 to 100: "));
   EXPECT_THAT(render(histogram), HasSubstr("<text x=\"50%\" y=\"218\" text-anchor=\"middle\">100</text>"));
+}
+
+TEST(Histogram, FromTheLeastToTheLargestThatComes) {
+  Histogram histogram{"Lengths", "tokens", kCount, kRecords, Bins::linear(0, 1000, 1000)};
+  histogram.bins.add(400);
+  histogram.bins.add(409);
+  const std::string html = render(histogram);
+  EXPECT_EQ(count(html, "class=\"bar\""), 2);
+  EXPECT_THAT(html, HasSubstr("x=\"0%\" y=\"0\" width=\"10%\" height=\"200\"><title>400 to 401: "));
+  EXPECT_THAT(html, HasSubstr("x=\"90%\" y=\"0\" width=\"10%\" height=\"200\"><title>409 to 410: "));
+  EXPECT_THAT(render(Histogram{.title = "t", .bins = Bins::linear(0, 1, 1)}), HasSubstr("No data."));
 }
 
 TEST(Histogram, ManyBinsAreMerged) {
