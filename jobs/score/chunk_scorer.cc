@@ -30,15 +30,9 @@ std::vector<float> pool_states(ConstView states, std::string_view embed) {
 
 }  // namespace
 
-ChunkScorer::ChunkScorer(const Decoder& decoder, const ScoringInput& input, Communicator& world, Communicator& group,
-                         const Stream& stream, Arena& arena, Options options)
-    : decoder_(decoder),
-      input_(input),
-      world_(world),
-      group_(group),
-      stream_(stream),
-      arena_(arena),
-      options_(std::move(options)) {}
+ChunkScorer::ChunkScorer(Engine& engine, const ScoringInput& input, Communicator& world, Communicator& group,
+                         Options options)
+    : engine_(engine), input_(input), world_(world), group_(group), options_(std::move(options)) {}
 
 std::optional<ChunkResult> ChunkScorer::score(int64_t chunk, int64_t first_record, int64_t num_records,
                                               SignalWatch& watch) {
@@ -49,6 +43,7 @@ std::optional<ChunkResult> ChunkScorer::score(int64_t chunk, int64_t first_recor
   ChunkProgress progress{.chunk = chunk, .records = num_records - std::ssize(records)};
   progress.tokens_left = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
 
+  const ExpertCounts before = counted();
   pace_.begin_chunk(progress.tokens_left);
   for (const auto& step : plan_batches(lengths, group_.size(), capacity())) {
     if (!may_go_on(watch, progress.tokens_left)) return std::nullopt;
@@ -62,10 +57,25 @@ std::optional<ChunkResult> ChunkScorer::score(int64_t chunk, int64_t first_recor
     parts.push_back(unpack_rows(bytes, options_.results));
   ChunkResult result;
   if (group_.rank() == 0) result = assemble_chunk(parts, options_.results);
+  result.expert_tokens = counted_by_group_since(before);
   result.chunk = chunk;
   result.first_record = first_record;
   result.num_records = num_records;
   return result;
+}
+
+/// By this rank since it began.
+ExpertCounts ChunkScorer::counted() const {
+  const ExchangeCounters& counters = engine_.exchange_counters();
+  return {std::ssize(counters.times), engine_.exchange().placement().num_experts(), counters.tokens_per_expert};
+}
+
+/// Collective over the group.
+ExpertCounts ChunkScorer::counted_by_group_since(const ExpertCounts& before) const {
+  ExpertCounts counts = counted();
+  counts.subtract(before);
+  group_.all_reduce(counts.view().reshaped({counts.layers * counts.experts}), ReduceOp::sum);
+  return counts;
 }
 
 ChunkScorer::Records ChunkScorer::accepted(int64_t first_record, int64_t num_records, ScoredRows& rows) const {
@@ -129,19 +139,22 @@ bool ChunkScorer::may_go_on(SignalWatch& watch, int64_t tokens_left) {
 
 void ChunkScorer::score_batch(std::span<const ScoringInput::Record> records, ScoredRows& rows) {
   const Prepared prepared = prepare(records, rows);
-  const ArenaScope scope(arena_);
+  const Stream& stream = engine_.stream();
+  Arena& arena = engine_.arena();
+  const ArenaScope scope(arena);
   View states;
   {
     const Stopwatch stopwatch(counters_.decode);
-    states = decoder_.forward(stream_, arena_, prepared.batch);  // also with no records: the exchange is collective
-    synchronize(stream_);                                        // so that the time is told by phase
+    // Also with no records: the exchange is collective. Waited for, so that the time is told by phase.
+    states = engine_.decoder().forward(stream, arena, prepared.batch);
+    synchronize(stream);
   }
   const Stopwatch stopwatch(counters_.head);
-  const TokenScores scores = decoder_.score(stream_, arena_, states, prepared.row, prepared.target);
+  const TokenScores scores = engine_.decoder().score(stream, arena, states, prepared.row, prepared.target);
   if (options_.results.embed == "none") {
     collect(prepared, {}, scores, rows);
   } else {
-    collect(prepared, HostCopy(stream_, states).view(), scores, rows);
+    collect(prepared, HostCopy(stream, states).view(), scores, rows);
   }
   counters_.tokens += prepared.batch.tokens();
   counters_.scored_tokens += static_cast<int64_t>(prepared.row.size());
@@ -154,7 +167,7 @@ ChunkScorer::Prepared ChunkScorer::prepare(std::span<const ScoringInput::Record>
   std::vector<int32_t> ids;
   for (const ScoringInput::Record& record : records) {
     if (!read_tokens(record, ids, rows)) continue;
-    if (record.context == record.length && options_.results.embed == "none") {
+    if (!needs_model(record, options_.results)) {
       rows.accepted.append({.record = record.index});
       continue;
     }
@@ -202,7 +215,7 @@ void ChunkScorer::collect(const Prepared& prepared, ConstView states, const Toke
     if (all_finite(scored.logprob) && all_finite(scored.pooled)) {
       rows.accepted.append(scored);
     } else {
-      rows.rejects.push_back({record.index, "the model's output is not finite"});
+      rows.rejects.push_back({record.index, std::string(kNotFinite)});
     }
   }
 }

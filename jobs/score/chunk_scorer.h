@@ -6,13 +6,12 @@
 #include <optional>
 #include <vector>
 
-#include "base/stream.h"
 #include "comm/communicator.h"
 #include "io/input.h"
 #include "jobs/score/pace.h"
 #include "jobs/score/scored_rows.h"
 #include "jobs/score/shard.h"
-#include "model/decoder.h"
+#include "model/engine.h"
 #include "run/stop.h"
 
 namespace switchyard {
@@ -42,8 +41,8 @@ class ChunkScorer {
     double step_seconds = 5;                                 ///< a step is bounded to this, by what the last ones took
     std::function<void(const ChunkProgress&)> on_step = {};  ///< after each; may fail
   };
-  ChunkScorer(const Decoder& decoder, const ScoringInput& input, Communicator& world, Communicator& group,
-              const Stream& stream, Arena& arena, Options options);
+  /// group: the engine's.
+  ChunkScorer(Engine& engine, const ScoringInput& input, Communicator& world, Communicator& group, Options options);
 
   /// Collective over the group. Empty on all ranks if there is no time to finish it; otherwise the result on the
   /// group's rank 0, and a default one elsewhere.
@@ -71,18 +70,18 @@ class ChunkScorer {
   void score_step(const Records& records, const std::vector<std::vector<int>>& step, ScoredRows& rows,
                   ChunkProgress& progress);
   bool may_go_on(SignalWatch& watch, int64_t tokens_left);
+  ExpertCounts counted() const;
+  ExpertCounts counted_by_group_since(const ExpertCounts& before) const;
   int64_t capacity() const;
   Prepared prepare(std::span<const ScoringInput::Record> records, ScoredRows& rows);
   bool read_tokens(const ScoringInput::Record& record, std::vector<int32_t>& ids, ScoredRows& rows);
   /// states: on the host; only looked at for embeddings
   void collect(const Prepared& prepared, ConstView states, const TokenScores& scores, ScoredRows& rows) const;
 
-  const Decoder& decoder_;
+  Engine& engine_;
   const ScoringInput& input_;
   Communicator& world_;
   Communicator& group_;
-  const Stream& stream_;
-  Arena& arena_;
   Options options_;
   ScoreCounters counters_;
   Pace pace_;

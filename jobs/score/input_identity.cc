@@ -95,6 +95,10 @@ std::string reject_reason(const ScoringInput::Record& r, int64_t max_positions) 
   return {};
 }
 
+bool needs_model(const ScoringInput::Record& r, const ResultOptions& options) {
+  return r.context < r.length || options.embed != "none";
+}
+
 std::vector<ChunkIdentity> identify_input(Communicator& world, const ScoringInput& input, int64_t chunk_records,
                                           int64_t max_positions, const std::function<void()>& poll) {
   constexpr int64_t kWords = sizeof(ChunkIdentity) / sizeof(int64_t);

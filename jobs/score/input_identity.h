@@ -10,6 +10,7 @@
 #include "comm/communicator.h"
 #include "io/input.h"
 #include "io/json.h"
+#include "jobs/score/result_columns.h"
 
 namespace switchyard {
 
@@ -18,6 +19,9 @@ Hash128 hash_record(const ScoringInput::Record& record, std::span<const int64_t>
 
 /// Why a record cannot be scored, judged without its tokens; empty if it can.
 std::string reject_reason(const ScoringInput::Record& record, int64_t max_positions);
+
+/// Whether a record that is scored goes through the model: it has tokens to score, or its states are wanted.
+bool needs_model(const ScoringInput::Record& record, const ResultOptions& options);
 
 struct ChunkIdentity {
   Hash128 content;  ///< of every record of the chunk

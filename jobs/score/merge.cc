@@ -68,7 +68,8 @@ class ResultsWriter {
     has_written(bytes);
   }
 
-  void close(const std::map<std::string, std::string>& provenance) {
+  void close(const std::map<std::string, std::string>& provenance, const ExpertCounts& expert_tokens) {
+    writer_.write(kExpertTokens, expert_tokens.view());
     for (const auto& [name, value] : provenance) writer_.attribute(name, value);
     columns_.clear();
     ids_ = {};
@@ -124,7 +125,8 @@ class Merge {
         shards_(merge.shards),
         pulse_(pulse),
         results_(shards_.run.results_path()),
-        rejects_(shards_.run.rejects_path()) {}
+        rejects_(shards_.run.rejects_path()),
+        expert_tokens_(merge.expert_tokens) {}
 
   MergeOutcome run() {
     int64_t rows = 0, token_values = 0;
@@ -140,6 +142,7 @@ class Merge {
       if (stopped()) return MergeOutcome::interrupted;
       const ChunkResult result = or_set_aside(chunk, [&] { return shards_.read(chunk, [&] { pulse_.beat(); }); });
       writer.append(result.accepted);
+      expert_tokens_.add(result.expert_tokens);
       append_ids_and_rejects(writer, result);
     }
     publish(writer);
@@ -203,7 +206,7 @@ class Merge {
     if (!reject_file_) fail_errno(ExitCode::output, "cannot write", rejects_.path().native());
     auto provenance = merge_.provenance;
     provenance[std::string(kRejectsHash)] = hash_of_file(rejects_.path(), [&] { pulse_.beat(); }).hex();
-    writer.close(provenance);
+    writer.close(provenance, expert_tokens_);
     seal_file(results_.path(), [&] { pulse_.beat(); });
     for (const TemporaryFile* file : {&rejects_, &results_}) {  // a run whose results are there is complete
       pulse_.beat();
@@ -217,6 +220,7 @@ class Merge {
   Pulse& pulse_;
   const TemporaryFile results_, rejects_;
   std::ofstream reject_file_;
+  ExpertCounts expert_tokens_;
 };
 
 }  // namespace

@@ -64,8 +64,10 @@ ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, con
 
   static_cast<Layout&>(plan) = choose_layout(config, wishes_for(options, run), batch, machine);
   plan.numerics = numerics_id(plan.operand, plan.device.device, plan.device.index);
-  plan.disk_bytes = predicted_results_bytes(plan.units.items_total, plan.num_tokens, plan.results) +
-                    predicted_shard_bytes(plan.units.items_total, plan.num_tokens, plan.units.total, plan.results);
+  const int64_t counts = config.num_layers() * config.num_experts();
+  plan.disk_bytes =
+      predicted_results_bytes(plan.units.items_total, plan.num_tokens, counts, plan.results) +
+      predicted_shard_bytes(plan.units.items_total, plan.num_tokens, plan.units.total, counts, plan.results);
   return plan;
 }
 

@@ -96,10 +96,23 @@ ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& p
   return totals;
 }
 
-uint64_t predicted_results_bytes(int64_t num_records, int64_t num_tokens, const ResultOptions& options) {
+ExpertCounts read_expert_tokens(const RunDirectory& run) {
+  const h5::Reader reader(run.results_path(), h5::Trust::verified);
+  const h5::Dataset dataset = reader.open(kExpertTokens);
+  const std::vector<int64_t> shape = dataset.shape();
+  if (shape.size() != 2)
+    fail(ExitCode::input, "{}: {}: expected two dimensions, found {}", run.results_path().native(), kExpertTokens,
+         shape.size());
+  ExpertCounts counts = ExpertCounts::zeros(shape[0], shape[1]);
+  dataset.read(0, counts.view());
+  return counts;
+}
+
+uint64_t predicted_results_bytes(int64_t num_records, int64_t num_tokens, int64_t num_counts,
+                                 const ResultOptions& options) {
   constexpr int64_t kId = 48, kHeader = 1 << 16, kOffset = sizeof(int64_t);
   // In a wider type: an input may say that it has 2^58 records.
-  Bytes bytes = kHeader + Bytes(num_records) * kId;
+  Bytes bytes = kHeader + Bytes(num_records) * kId + Bytes(num_counts) * sizeof(int64_t);
   for (const ColumnValues& values : ResultRows(options).columns) {
     const Bytes row = Bytes(values.width) * size_of(values.column->dtype);
     bytes += values.ragged() ? Bytes(num_tokens) * row + Bytes(num_records) * kOffset : Bytes(num_records) * row;
@@ -107,10 +120,11 @@ uint64_t predicted_results_bytes(int64_t num_records, int64_t num_tokens, const 
   return saturated(bytes);
 }
 
-uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t num_chunks,
+uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t num_chunks, int64_t num_counts,
                                const ResultOptions& options) {
   constexpr int64_t kShardHeader = 1 << 14;
-  return saturated(Bytes(predicted_results_bytes(num_records, num_tokens, options)) + Bytes(num_chunks) * kShardHeader);
+  const Bytes of_each_shard = kShardHeader + Bytes(num_counts) * sizeof(int64_t);
+  return saturated(Bytes(predicted_results_bytes(num_records, num_tokens, 0, options)) + num_chunks * of_each_shard);
 }
 
 }  // namespace switchyard

@@ -25,6 +25,7 @@ struct ShardSet {
   WorkUnits units;  ///< chunk_units()
   ResultOptions options;
   std::string fingerprint;
+  int64_t experts_per_token = 1;
   std::vector<Hash128> input_hashes = {};  ///< by chunk, what shards must have been made from; empty: whatever
 
   std::filesystem::path path(int64_t chunk) const { return units.file(run.root(), chunk); }
@@ -40,6 +41,7 @@ std::vector<int64_t> scan_shards(const ShardSet& shards, const std::function<voi
 struct MergeInput {
   const ShardSet& shards;
   const ScoringInput& input;                           ///< for ids
+  ExpertCounts expert_tokens;                          ///< zeros of the model's shape, which the shards' are added to
   std::vector<Hash128> id_hashes = {};                 ///< by chunk, what they must be (IdHasher); empty: whatever
   std::map<std::string, std::string> provenance = {};  ///< attributes of the root group
   std::string lease_nonce = {};                        ///< checked before anything is published
@@ -70,14 +72,18 @@ struct ResultTotals {
 };
 ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& poll = {});
 
-/// Bytes that all shards, and the results, take at most.
-uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t num_chunks,
+/// Of results.h5. Fails (input) unless they have two dimensions.
+ExpertCounts read_expert_tokens(const RunDirectory& run);
+
+/// Bytes that all shards, and the results, take at most. num_counts: experts of all layers together.
+uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t num_chunks, int64_t num_counts,
                                const ResultOptions& options);
-uint64_t predicted_results_bytes(int64_t num_records, int64_t num_tokens, const ResultOptions& options);
+uint64_t predicted_results_bytes(int64_t num_records, int64_t num_tokens, int64_t num_counts,
+                                 const ResultOptions& options);
 
 /// What is wrong with a finished run; empty when nothing is. With its shards: each valid, and results.h5 their rows bit
-/// for bit. Without (dropped): every record once in results.h5 or rejects.jsonl, columns of equal length. Ids are
-/// compared with the input's; without one (null) they are not looked at.
+/// for bit. Without (dropped): every record once in results.h5 or rejects.jsonl, columns of equal length. The input has
+/// the ids, and how many tokens each layer's experts must have had; without one (null) these are not looked at.
 std::vector<std::string> verify_results(const ShardSet& shards, const ScoringInput* input);
 
 }  // namespace switchyard

@@ -103,13 +103,17 @@ void ScoreRun::load() {
                                      plan_.config.max_positions,
                                      static_cast<double>(options_.term_grace) / 4,
                                      [this](const ChunkProgress& chunk) { on_step(chunk); }};
-  scorer_ = std::make_unique<ChunkScorer>(engine_->decoder(), *input_, world_, *group_, engine_->stream(),
-                                          engine_->arena(), scoring);
+  scorer_ = std::make_unique<ChunkScorer>(*engine_, *input_, world_, *group_, scoring);
   attempt_->identify(fingerprint(), manifest_info());
 }
 
 ShardSet ScoreRun::shard_set() const {
-  return {attempt_->directory(), plan_.units, plan_.results, fingerprint_hash(fingerprint()), chunk_hashes_};
+  return {attempt_->directory(),
+          plan_.units,
+          plan_.results,
+          fingerprint_hash(fingerprint()),
+          plan_.config.experts_per_token(),
+          chunk_hashes_};
 }
 
 std::vector<int64_t> ScoreRun::find_done() {

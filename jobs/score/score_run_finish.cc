@@ -20,6 +20,7 @@ ExitCode ScoreRun::merge() {
     const ShardSet shards = shard_set();
     MergeInput merge{.shards = shards,
                      .input = *input_,
+                     .expert_tokens = ExpertCounts::zeros(plan_.config.num_layers(), plan_.config.num_experts()),
                      .id_hashes = id_hashes_,
                      .lease_nonce = attempt_->lease_nonce(),
                      .pulse = &pulse_};

@@ -36,6 +36,7 @@ Json ScoreRun::manifest_info() const {
   info["input"] = path_to_json(absolute_path(options_.input, ExitCode::input));
   info["allow_config_field"] = options_.allow_config_field;
   info["max_positions"] = plan_.config.max_positions;
+  info["experts_per_token"] = plan_.config.experts_per_token();
   info["embedding_dim"] = plan_.results.embedding_dim;
   info["num_records"] = plan_.units.items_total;
   return info;

@@ -9,7 +9,7 @@
 namespace switchyard {
 namespace {
 
-constexpr std::string_view kFormat = "switchyard-shard-2";
+constexpr std::string_view kFormat = "switchyard-shard-3";
 constexpr int64_t kPieceBytes = 8 << 20;  // of one read
 
 template <class T>
@@ -76,6 +76,15 @@ class ShardReader {
       first += count;
       if (poll_) poll_();
     } while (first < rows);
+  }
+
+  ExpertCounts expert_tokens() const {
+    if (!reader_.has(kExpertTokens)) refuse(kExpertTokens, "a dataset", "missing");
+    const std::vector<int64_t> shape = reader_.open(kExpertTokens).shape();
+    if (shape.size() != 2) refuse(kExpertTokens, "of two dimensions", std::to_string(shape.size()));
+    ExpertCounts counts{shape[0], shape[1], {}};
+    column(kExpertTokens, DType::i64, counts.tokens);
+    return counts;
   }
 
   std::vector<std::string> strings(std::string_view name) const {
@@ -151,6 +160,7 @@ void write_shard(const std::filesystem::path& path, const ChunkResult& r, const 
   }
   writer.write("rejects/record", column_view(reject_records));
   writer.write_strings("rejects/reason", reject_reasons);
+  writer.write(kExpertTokens, r.expert_tokens.view());
   writer.close();
   seal_file(path);
 }
@@ -179,6 +189,7 @@ ChunkResult read_shard(const std::filesystem::path& path, int64_t chunk, int64_t
   const auto reasons = reader.strings("rejects/reason");
   check_length(reader, "rejects/reason", std::ssize(reasons), std::ssize(reject_records));
   for (size_t i = 0; i < reasons.size(); ++i) r.rejects.push_back({reject_records[i], reasons[i]});
+  r.expert_tokens = reader.expert_tokens();
 
   for (const ColumnValues& values : r.accepted.columns) check_length(reader, values, std::ssize(r.accepted.records()));
   check_records(reader, r);

@@ -5,9 +5,11 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/hash.h"
+#include "jobs/score/expert_counts.h"
 #include "jobs/score/result_rows.h"
 
 namespace switchyard {
@@ -18,17 +20,25 @@ struct Reject {
   bool operator==(const Reject&) const = default;
 };
 
+/// The reason of a reject that went through the model; the others are seen before.
+inline constexpr std::string_view kNotFinite = "the model's output is not finite";
+
+/// The dataset of ExpertCounts, in shards and results.
+inline constexpr std::string_view kExpertTokens = "expert_tokens";
+
 /// The accepted records of a chunk and its rejects, each in input order.
 struct ChunkResult {
   int64_t chunk = 0, first_record = 0, num_records = 0;  ///< accepted + rejected = num_records
   Hash128 input_hash;                                    ///< of the chunk's tokens, contexts and lengths
   ResultRows accepted;
   std::vector<Reject> rejects;
+  ExpertCounts expert_tokens;  ///< of all tokens that went through the model
   bool operator==(const ChunkResult&) const = default;
 };
 
-/// Writes a shard at `path` (a temporary name; the caller publishes it): the columns, rejects/{record, reason} and, as
-/// attributes, what chunk it is; sealed. The bytes depend on `result` and `fingerprint` alone. Fails (output).
+/// Writes a shard at `path` (a temporary name; the caller publishes it): the columns, rejects/{record, reason},
+/// expert_tokens and, as attributes, what chunk it is; sealed. The bytes depend on `result` and `fingerprint` alone.
+/// Fails (output).
 void write_shard(const std::filesystem::path& path, const ChunkResult& result, const std::string& fingerprint);
 
 /// Reads a shard and checks it: its seal, fingerprint and chunk as expected, every record of the chunk exactly once

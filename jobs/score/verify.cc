@@ -31,10 +31,12 @@ struct RecordedRun {
   std::string input_path;  ///< where it is now
   std::set<std::string> allowed_fields;
   ResultOptions results;
+  int64_t experts_per_token = 0;
 
   ShardSet shards(std::vector<Hash128> input_hashes) const {
-    return {directory, chunk_units(input.num_records, input.chunk_records), results, fingerprint,
-            std::move(input_hashes)};
+    return {directory,         chunk_units(input.num_records, input.chunk_records),
+            results,           fingerprint,
+            experts_per_token, std::move(input_hashes)};
   }
 };
 
@@ -53,6 +55,7 @@ RecordedRun read_run(const VerifyOptions& options) {
   run.results.per_token = require_string(fields, "per_token", subject) == "true";
   run.results.embed = require_string(fields, "embed", subject);
   run.results.embedding_dim = require_int(info, "embedding_dim", subject, 0, 1 << 20);
+  run.experts_per_token = require_int(info, "experts_per_token", subject, 1, 1 << 16);
   run.numerics = require_string(fields, "numerics", subject);
   run.model_hash = require_string(fields, "model", subject);
   run.dtype = require_string(info, "dtype", subject);
@@ -102,7 +105,7 @@ class Rescoring {
                   {operand, threads, limits, 1 << 20, device.device, device.index}, self_);
     if (engine.model_hash().hex() != run_.model_hash)
       fail(ExitCode::mismatch, "{} is not the run's model: its tensors differ", run_.model);
-    ChunkScorer scorer(engine.decoder(), input_, self_, self_, engine.stream(), engine.arena(),
+    ChunkScorer scorer(engine, input_, self_, self_,
                        {run_.results, limits.max_tokens, config.vocab_size, config.max_positions, 1e9});
     rescore(scorer, records);
     return findings_;

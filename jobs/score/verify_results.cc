@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
+#include <functional>
 #include <optional>
 #include <utility>
 
 #include "io/file.h"
 #include "io/record_ids.h"
 #include "io/seal.h"
+#include "jobs/score/input_identity.h"
 #include "jobs/score/results.h"
 #include "jobs/score/results_reader.h"
 
@@ -72,14 +74,17 @@ class Verification {
  public:
   Verification(const ShardSet& shards, const ScoringInput* input)
       : shards_(shards),
-        input_(input != nullptr && input->has_ids() ? input : nullptr),
+        input_(input),
         have_shards_(!shards.units.present(shards.run.root()).empty()),
         results_(shards.run.results_path(), shards.options),
-        rejects_(shards.run.rejects_path()) {
+        rejects_(shards.run.rejects_path()),
+        expert_tokens_(read_expert_tokens(shards.run)),
+        shards_expert_tokens_(ExpertCounts::zeros(expert_tokens_.layers, expert_tokens_.experts)) {
+    if (input == nullptr) return;
     const bool ids = results_.ids().has_value();
-    if (input != nullptr && input->has_ids() != ids)
+    if (input->has_ids() != ids)
       find("results.h5 has {}ids, the input {}", ids ? "" : "no ", ids ? "none" : "some");
-    if (input_ != nullptr && ids && (results_.ids()->kind() == h5::Kind::string) != input_->ids_are_strings())
+    else if (ids && (results_.ids()->kind() == h5::Kind::string) != input->ids_are_strings())
       find("the ids of results.h5 are of another type than the input's");
   }
 
@@ -95,6 +100,7 @@ class Verification {
  private:
   void verify_chunks() {
     for (int64_t chunk = 0; chunk < shards_.units.total && findings_.empty(); ++chunk) verify(chunk);
+    if (findings_.empty()) check_expert_tokens();
     if (findings_.empty() && (rows_left() > 0 || !rejects_.at_end()))
       find("results.h5 and rejects.jsonl hold more than the {} records of the input", shards_.units.items_total);
   }
@@ -115,7 +121,10 @@ class Verification {
     const int64_t first_row = std::exchange(next_row_, next_row_ + count);
     const ResultRows rows = results_.read(first_row, count);
     if (!check_every_record_once(first, end, rows.records(), rejects)) return;
-    if (input_ != nullptr) compare_ids(first, end, first_row, rows.records(), rejects);
+    if (input_ != nullptr) {
+      count_tokens(first, end, rejects);
+      if (input_->has_ids()) compare_ids(first, end, first_row, rows.records(), rejects);
+    }
     if (have_shards_) compare_with_shard(chunk, rows, rejects);
   }
 
@@ -133,6 +142,31 @@ class Verification {
       }
     }
     return true;
+  }
+
+  /// Those of the records [first, end) that went through the model.
+  void count_tokens(int64_t first, int64_t end, std::span<const RejectsCursor::Line> rejects) {
+    auto reject = rejects.begin();
+    for (const ScoringInput::Record& record : input_->records(first, end - first)) {
+      const bool rejected = reject != rejects.end() && reject->record == record.index;
+      const bool computed = rejected ? reject->reason == kNotFinite : needs_model(record, shards_.options);
+      if (rejected) ++reject;
+      if (computed) tokens_ += record.length;
+    }
+  }
+
+  /// A layer gives each token to as many experts as the model has per token, or is dense and has none.
+  void check_expert_tokens() {
+    if (have_shards_ && expert_tokens_ != shards_expert_tokens_)
+      return find("{} of results.h5 differs from the sum over the shards", kExpertTokens);
+    if (input_ == nullptr) return;
+    const int64_t expected = tokens_ * shards_.experts_per_token;
+    if (expected > 0 && std::ranges::none_of(expert_tokens_.tokens, std::identity()))
+      return find("{} of results.h5 are all zero, but {} tokens were computed", kExpertTokens, tokens_);
+    for (int64_t layer = 0; layer < expert_tokens_.layers; ++layer)
+      if (const int64_t found = expert_tokens_.of_layer(layer); found != 0 && found != expected)
+        return find("{} of results.h5, layer {}: {} tokens went through {} experts each, but the sum is {}",
+                    kExpertTokens, layer, tokens_, shards_.experts_per_token, found);
   }
 
   void compare_ids(int64_t first, int64_t end, int64_t first_row, std::span<const int64_t> rows,
@@ -161,6 +195,7 @@ class Verification {
   void compare_with_shard(int64_t chunk, const ResultRows& rows, std::span<const RejectsCursor::Line> rejects) {
     try {
       const ChunkResult shard = shards_.read(chunk);
+      shards_expert_tokens_.add(shard.expert_tokens);
       compare_columns(chunk, shard.accepted, rows, findings_);
       const bool same = std::ranges::equal(shard.rejects, rejects, [](const Reject& a, const auto& b) {
         return a.record == b.record && a.reason == b.reason;
@@ -172,11 +207,14 @@ class Verification {
   }
 
   const ShardSet& shards_;
-  const ScoringInput* input_;  ///< null: there are no ids to compare
+  const ScoringInput* input_;  ///< null: it is not there to compare with
   const bool have_shards_;
   ResultsReader results_;
   int64_t next_row_ = 0;
   RejectsCursor rejects_;
+  const ExpertCounts expert_tokens_;   ///< of results.h5
+  ExpertCounts shards_expert_tokens_;  ///< their sum
+  int64_t tokens_ = 0;                 ///< that went through the model, by the input
   std::vector<std::string> findings_;
 };
 

@@ -15,7 +15,7 @@
 namespace switchyard {
 namespace {
 
-constexpr int64_t kFormat = 3;
+constexpr int64_t kFormat = 4;
 constexpr uint64_t kMaxManifestBytes = 1 << 20;
 constexpr std::array kStatuses = {RunStatus::running, RunStatus::merging, RunStatus::interrupted, RunStatus::complete,
                                   RunStatus::failed};

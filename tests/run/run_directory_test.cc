@@ -77,8 +77,8 @@ TEST_F(RunDirectoryTest, UnitsAreAsTheManifestSays) {
 
 TEST_F(RunDirectoryTest, AManifestOfAnEarlierFormatIsRefused) {
   run_.create();
-  directory_.write("run/manifest.json", R"({"format":2,"fingerprint":{},"info":{}})");
-  EXPECT_TRUE(fails(ExitCode::mismatch, {"manifest.json", "format 3", "found 2"}, [&] { run_.read_manifest(); }));
+  directory_.write("run/manifest.json", R"({"format":3,"fingerprint":{},"info":{}})");
+  EXPECT_TRUE(fails(ExitCode::mismatch, {"manifest.json", "format 4", "found 3"}, [&] { run_.read_manifest(); }));
 }
 
 TEST_F(RunDirectoryTest, AttemptsNeverShareAFolder) {

@@ -10,7 +10,8 @@
 
 namespace switchyard::test {
 
-/// Seven records in chunks of three; record 4 is a reject.
+/// Seven records of two tokens in chunks of three; record 4 is a reject. A model of one layer with two experts, of
+/// which a token goes through one.
 class SmallRuns {
  protected:
   static constexpr int64_t kRecords = 7, kChunk = 3;
@@ -30,7 +31,7 @@ class SmallRuns {
     std::filesystem::create_directory(units.folder(run.root()));
     return {run, units, options, "fingerprint"};
   }
-  static void write(const ShardSet& shards, int64_t chunk) {
+  static void write(const ShardSet& shards, int64_t chunk, std::optional<ExpertCounts> expert_tokens = {}) {
     ChunkResult r;
     r.chunk = chunk;
     r.first_record = shards.units.first_item(chunk);
@@ -46,10 +47,16 @@ class SmallRuns {
       const std::vector<float> pooled(static_cast<size_t>(shards.options.embedding_dim), logprob[0]);
       r.accepted.append({record, logprob, argmax, target, pooled});
     }
+    const int64_t tokens = 2 * std::ssize(r.accepted.records());
+    r.expert_tokens = expert_tokens.value_or(ExpertCounts{1, 2, {chunk, tokens - chunk}});
     write_shard(shards.path(chunk), r, shards.fingerprint);
   }
   MergeInput merge_of(const ShardSet& shards) const {
-    return {.shards = shards, .input = *input_, .provenance = {{"model", "m"}}, .lease_nonce = lease_nonce_};
+    return {.shards = shards,
+            .input = *input_,
+            .expert_tokens = ExpertCounts::zeros(1, 2),
+            .provenance = {{"model", "m"}},
+            .lease_nonce = lease_nonce_};
   }
   void hold_lease(const ShardSet& shards) {
     lease_ = Lease::acquire(shards.run.lease_path(), std::chrono::seconds(1));

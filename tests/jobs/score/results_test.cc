@@ -54,10 +54,12 @@ TEST_F(MergeTest, DatasetsInTheOrderOfTheColumnsTheIdsBeforeThoseAskedFor) {
 }
 
 TEST_F(MergeTest, PredictsTheBytesOfTheColumnsAskedFor) {
-  const auto bytes = [](const ResultOptions& options) { return predicted_results_bytes(1, 5, options); };
+  const auto bytes = [](const ResultOptions& options) { return predicted_results_bytes(1, 5, 0, options); };
   EXPECT_GE(bytes({}), 8 + 8 + 4 + 1);
   EXPECT_EQ(bytes({true, "none", 0}) - bytes({}), 5 * 4 + 8);
   EXPECT_EQ(bytes({false, "mean", 3}) - bytes({}), 3 * 4);
+  EXPECT_EQ(predicted_results_bytes(1, 5, 94 * 128, {}) - bytes({}), 94u * 128 * 8);
+  EXPECT_EQ(predicted_shard_bytes(1, 5, 10, 94 * 128, {}) - predicted_shard_bytes(1, 5, 10, 0, {}), 10u * 94 * 128 * 8);
 }
 
 TEST_F(MergeTest, VerifyComparesIdsWithTheInputs) {
@@ -133,6 +135,30 @@ TEST_F(MergeTest, VerifyFindsADifferenceInAnyColumn) {
     expect_found(values.column->values_dataset());
     if (values.ragged()) expect_found(values.column->offsets_dataset());
   }
+  expect_found(std::string(kExpertTokens));
+}
+
+TEST_F(MergeTest, VerifyCountsTheTokensOfEveryLayersExperts) {
+  ShardSet shards = make_run("run");
+  hold_lease(shards);
+  for (const int64_t chunk : {0, 1, 2}) write(shards, chunk);
+  ASSERT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
+  for (const int64_t chunk : {0, 1, 2}) std::filesystem::remove(shards.path(chunk));
+  EXPECT_TRUE(verify_results(shards, &*input_).empty());
+  shards.experts_per_token = 2;
+  EXPECT_EQ(verify_results(shards, &*input_),
+            std::vector<std::string>{"expert_tokens of results.h5, layer 0: 12 tokens went through 2 experts each, but "
+                                     "the sum is 12"});
+  EXPECT_TRUE(verify_results(shards, nullptr).empty()) << "nobody knows how many they were";
+}
+
+TEST_F(MergeTest, VerifyMissesTheTokensOfAllExperts) {
+  const ShardSet shards = make_run("run");
+  hold_lease(shards);
+  for (const int64_t chunk : {0, 1, 2}) write(shards, chunk, ExpertCounts::zeros(1, 2));
+  ASSERT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
+  EXPECT_EQ(verify_results(shards, &*input_),
+            std::vector<std::string>{"expert_tokens of results.h5 are all zero, but 12 tokens were computed"});
 }
 
 TEST_F(MergeTest, VerifySaysWhatAnotherProgramHasChanged) {

@@ -10,6 +10,7 @@
 
 #include "io/input.h"
 #include "io/seal.h"
+#include "jobs/score/results.h"
 #include "tests/support/score_case.h"
 #include "tests/support/temporary_directory.h"
 
@@ -37,6 +38,11 @@ class ScoreRefusals : public ::testing::Test {
     EXPECT_EQ(result.exit_code, code) << result.err;
     for (const char* part : named)
       EXPECT_NE(result.err.find(part), std::string::npos) << part << " is not in: " << result.err;
+  }
+
+  void expect_verified() const {
+    const ProcessResult result = test::run({SWITCHYARD_PROGRAM, "verify", (directory_ / "run").string()});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
   }
 
   static ProcessResult in_shell(std::string line, const std::vector<std::string>& command,
@@ -99,6 +105,9 @@ TEST_F(ScoreRefusals, NoRecordsAtAllIsACompleteRun) {
   c.input = directory_ / "empty.h5";
   expect(c, 0, {});
   EXPECT_EQ(datasets(directory_ / "run/results.h5").at("logprob"), "");
+  const ExpertCounts counts = read_expert_tokens(RunDirectory(directory_ / "run"));
+  EXPECT_EQ(counts, ExpertCounts::zeros(counts.layers, 128));
+  EXPECT_GT(counts.layers, 0);
 }
 
 TEST_F(ScoreRefusals, BadRecordsAreRejectsWithReasons) {
@@ -124,6 +133,7 @@ TEST_F(ScoreRefusals, BadRecordsAreRejectsWithReasons) {
   EXPECT_EQ(datasets(directory_ / "run/results.h5").at("id"), "good\nnothing to score\n");
   c.options.insert(c.options.end(), {"--max-rejects", "6"});
   expect(c, 0, {});
+  expect_verified();
 }
 
 TEST_F(ScoreRefusals, Options) {
@@ -343,6 +353,7 @@ TEST_F(ScoreRefusals, RecordsWhoseOutputOverflows) {
   });
   expect(c, 65, {"the model's output is not finite"});
   EXPECT_EQ(h5::Reader(directory_ / "run/results.h5").open("token_logprob/values").rows(), 0);
+  expect_verified();  // these went through the model's experts all the same
 }
 
 TEST_F(ScoreRefusals, VerifyProvesAndFindsFault) {

@@ -31,6 +31,7 @@ ChunkResult example() {
         {record, std::span(logprob, tokens), std::span(argmax, tokens), std::span(target, tokens), pooled});
   }
   r.rejects = {{12, "token 1 is 300, but the vocabulary has 257"}};
+  r.expert_tokens = {2, 3, {1, 2, 3, 4, 5, int64_t{1} << 40}};
   return r;
 }
 
@@ -66,6 +67,7 @@ TEST_F(ShardTest, OnlyRejects) {
   r.num_records = 6;
   r.accepted = ResultRows(kAll);
   for (int64_t i = 10; i < 16; ++i) r.rejects.push_back({i, "empty record"});
+  r.expert_tokens = {1, 2, {0, 0}};
   write("a.h5", r);
   EXPECT_EQ(read("a.h5"), r);
 }
