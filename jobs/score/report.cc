@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 
 #include "report/document.h"
 
@@ -26,23 +28,30 @@ report::Definitions definitions(std::string title, const std::vector<std::string
 }
 
 void add_results(Section& section, const RunSummary& s) {
-  const KeyFigures figures = key_figures(s);
   section.add(report::Tiles{{
       {"Records", static_cast<double>(s.records), report::kCount,
        fmt::format("{} rejected", report::text(static_cast<double>(s.rejects), report::kCount))},
       {"Scored tokens", static_cast<double>(s.scored_tokens), report::kCount},
-      {"Bits per token", figures.bits_per_token, report::kNumber},
-      {"Speed", figures.tokens_per_second, report::kTokensPerSecond},
-      {"Time", figures.elapsed_seconds, report::kSeconds,
-       fmt::format("{} waiting for other ranks", report::text(figures.waiting_seconds, report::kSeconds))},
-      {"Node-hours", figures.node_hours, report::kNumber,
-       fmt::format("on {} node{}", s.usage.nodes, s.usage.nodes == 1 ? "" : "s")},
-      {"Memory", static_cast<double>(s.usage.peak_memory), report::kBytes, "of the rank with most"},
-      {"Exchange", figures.exchange_share, report::kShare, "of computing time"},
+      {"Bits per token", key_figures(s).bits_per_token, report::kNumber},
   }});
   if (s.rejects > 0)
     section.add(report::Note{report::Note::Kind::warning, "Records were rejected; rejects.jsonl says which, and why."});
   for (const std::string& note : advice(s)) section.add(report::Note{.text = note});
+}
+
+report::Tiles figures_of_attempt(const RunSummary& s) {
+  const KeyFigures figures = key_figures(s);
+  report::Tiles tiles{{
+      {"Time", figures.elapsed_seconds, report::kSeconds,
+       fmt::format("{} waiting for other ranks", report::text(figures.waiting_seconds, report::kSeconds))},
+      {"Node-hours", std::round(1e4 * figures.node_hours) / 1e4, report::kCount,
+       fmt::format("on {} node{}", s.usage.nodes, s.usage.nodes == 1 ? "" : "s")},
+      {"Memory", static_cast<double>(s.usage.peak_memory), report::kBytes, "of the rank with most"},
+  }};
+  if (figures.computed_tokens == 0) return tiles;  // an earlier one had scored all
+  tiles.tiles.push_back({"Speed", figures.tokens_per_second, report::kTokensPerSecond});
+  tiles.tiles.push_back({"Exchange", figures.exchange_share, report::kShare, "of computing time"});
+  return tiles;
 }
 
 /// Every rank's phases without overlap: the decoder's without its exchange, and what no phase covers as "between
@@ -82,23 +91,73 @@ report::Table phase_spreads(const RunSummary& s) {
   return table;
 }
 
-report::HeatMap tokens_of_experts(const RunSummary& s) {
-  return {.title = "Tokens through each expert, all layers",
+report::HeatMap tokens_of_experts(const ExpertCounts& counts) {
+  return {.title = "Tokens through each expert",
+          .row_name = "layer",
           .column_name = "expert",
           .unit = report::kTokens,
-          .rows = 1,
-          .columns = std::ssize(s.expert_rows),
-          .values = {s.expert_rows.begin(), s.expert_rows.end()}};
+          .rows = counts.layers,
+          .columns = counts.experts,
+          .values = {counts.tokens.begin(), counts.tokens.end()}};
+}
+
+/// Ranks of a group follow each other in the world. Of very many ranks neighbours are taken together.
+report::HeatMap traffic(const RunSummary& s) {
+  constexpr int64_t kMostCells = 64;  // a side
+  const int64_t ranks = std::ssize(s.rank_tokens), group = std::ssize(s.bytes_sent) / ranks;
+  const int64_t together = (ranks + kMostCells - 1) / kMostCells, cells = (ranks + together - 1) / together;
+  report::HeatMap map{.title = together == 1 ? std::string("Sent from rank to rank")
+                                             : fmt::format("Sent between blocks of {} ranks", together),
+                      .row_name = together == 1 ? "sender" : "sending block",
+                      .column_name = together == 1 ? "receiver" : "receiving block",
+                      .unit = report::kBytes,
+                      .rows = cells,
+                      .columns = cells,
+                      .values = std::vector<double>(static_cast<size_t>(cells * cells))};
+  for (int64_t from = 0; from < ranks; ++from)
+    for (int64_t member = 0; member < group; ++member) {
+      const int64_t to = from / group * group + member;
+      map.values[static_cast<size_t>(from / together * cells + to / together)] +=
+          static_cast<double>(s.bytes_sent[static_cast<size_t>(from * group + member)]);
+    }
+  return map;
+}
+
+report::BarList reasons(const ResultTotals& totals) {
+  report::BarList list{.title = "Rejects by reason (N: a number)", .unit = report::kRecords};
+  for (const auto& [reason, count] : totals.rejects_by_reason)
+    list.rows.push_back({reason, static_cast<double>(count)});
+  std::ranges::stable_sort(list.rows, std::greater(), &report::BarList::Row::value);
+  return list;
+}
+
+void add_records(Section& section, const ResultTotals& totals) {
+  section.add(report::Histogram{.title = "Length",
+                                .value_name = "scored tokens of a record",
+                                .value_unit = report::kCount,
+                                .counted = report::kRecords,
+                                .bins = totals.record_lengths});
+  section.add(report::Histogram{.title = "Log-probability",
+                                .value_name = "mean per token of a record, nats",
+                                .counted = report::kRecords,
+                                .bins = totals.mean_logprobs});
+  if (totals.rejects > 0) section.add(reasons(totals));
 }
 
 }  // namespace
 
-std::string report_html(const std::string& title, const std::vector<std::string>& plan, const RunSummary& s) {
+std::string report_html(const std::string& title, const std::vector<std::string>& plan, const RunSummary& s,
+                        const ResultTotals& totals, const std::vector<report::TimeSeries::Attempt>& speed) {
   const report::Definitions decided = definitions("Plan", plan);
   report::Document page(title, decided.entries.empty() ? "" : decided.entries.front().second);
   add_results(page.section("Results"), s);
-  page.section("Time of the last attempt").add(times_of_ranks(s)).add(phase_spreads(s));
-  page.section("Experts").add(tokens_of_experts(s));
+  page.section("Speed").add(
+      report::TimeSeries{.title = "Tokens per second", .unit = report::kTokensPerSecond, .attempts = speed});
+  Section& attempt = page.section("Last attempt");
+  attempt.add(figures_of_attempt(s)).add(times_of_ranks(s)).add(phase_spreads(s));
+  if (std::ranges::any_of(s.bytes_sent, std::identity())) attempt.add(traffic(s));
+  page.section("Experts").add(tokens_of_experts(totals.expert_tokens));
+  add_records(page.section("Records"), totals);
   page.section("Plan and usage").add(definitions("What it took", usage_lines(s))).add(decided);
   return page.html();
 }

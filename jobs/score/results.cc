@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <limits>
+#include <utility>
 
 #include "base/log.h"
 #include "io/file.h"
@@ -12,12 +13,28 @@ namespace switchyard {
 namespace {
 
 constexpr int64_t kBlock = 1 << 16;  // records of one read
+constexpr size_t kMostReasons = 256;
 
 __extension__ using Bytes = __int128;
 
 /// At most a quarter of what fits, so that such numbers can be added.
 uint64_t saturated(Bytes bytes) {
   return static_cast<uint64_t>(std::min<Bytes>(bytes, std::numeric_limits<uint64_t>::max() / 4));
+}
+
+/// The reason of a line of rejects.jsonl, the same for all that differ in numbers alone.
+std::string kind_of_reject(const std::string& line) {
+  const Json json = parse_json_if_whole(line).value_or(Json());
+  const Json* reason = json.is_object() ? find_field(json, "reason") : nullptr;
+  if (reason == nullptr || !reason->is_string()) return "unknown";
+  std::string kind;
+  bool in_number = false;
+  for (const char ch : reason->get<std::string>()) {
+    const bool before = std::exchange(in_number, (ch >= '0' && ch <= '9') || ch == '-');
+    if (!in_number) kind += ch;
+    if (in_number && !before) kind += 'N';
+  }
+  return kind;
 }
 
 }  // namespace
@@ -84,13 +101,21 @@ ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& p
     std::vector<int32_t> counts(count);
     logprob.read(first, std::span(sums));
     tokens.read(first, std::span(counts));
-    for (const double sum : sums) totals.logprob += sum;
-    for (const int32_t n : counts) totals.tokens += n;
+    for (size_t i = 0; i < count; ++i) {
+      totals.logprob += sums[i];
+      totals.tokens += counts[i];
+      totals.record_lengths.add(counts[i]);
+      if (counts[i] > 0) totals.mean_logprobs.add(sums[i] / counts[i]);
+    }
     if (poll) poll();
   }
+  totals.expert_tokens = read_expert_tokens(run);
   std::ifstream rejects = open_lines(run.rejects_path());
   for (std::string line; std::getline(rejects, line); ++totals.rejects) {
     if (totals.rejects == 0) totals.first_reject = line;
+    const std::string kind = kind_of_reject(line);
+    const bool counted = totals.rejects_by_reason.contains(kind) || totals.rejects_by_reason.size() < kMostReasons;
+    ++totals.rejects_by_reason[counted ? kind : "others"];
     if (poll) poll();
   }
   return totals;

@@ -12,6 +12,7 @@
 #include "io/input.h"
 #include "io/seal.h"
 #include "jobs/score/shard.h"
+#include "report/bins.h"
 #include "run/run_directory.h"
 
 namespace switchyard {
@@ -64,11 +65,15 @@ inline constexpr std::string_view kRejectsHash = "rejects_hash";
 void check_results(const ShardSet& shards, const std::map<std::string, std::string>& provenance,
                    const std::function<void()>& poll = {});
 
-/// Sums over a finished run's results.
+/// What a finished run's results come to.
 struct ResultTotals {
   int64_t records = 0, tokens = 0, rejects = 0;
   double logprob = 0;
-  std::string first_reject;  ///< the first line of rejects.jsonl
+  std::string first_reject;                          ///< the first line of rejects.jsonl
+  std::map<std::string, int64_t> rejects_by_reason;  ///< with "N" for numbers; of very many the rest as "others"
+  ExpertCounts expert_tokens;
+  report::Bins record_lengths = report::Bins::logarithmic(1, 1 << 20, 40);  ///< scored tokens of a record
+  report::Bins mean_logprobs = report::Bins::linear(-20, 0.1, 201);         ///< of a record's tokens, in nats, up to 0
 };
 ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& poll = {});
 

@@ -14,6 +14,7 @@
 #include "jobs/score/plan.h"
 #include "jobs/score/results.h"
 #include "jobs/score/summary.h"
+#include "report/time_series.h"
 #include "run/attempt.h"
 #include "run/metrics.h"
 
@@ -36,7 +37,7 @@ class ScoreRun {
   void drop_shards() const;
   void report(RunSummary& summary) const;
   RunSummary summarise();
-  void add_history(RunUsage& usage) const;
+  void add_history(RunUsage& usage, std::vector<report::TimeSeries::Attempt>& speed) const;
 
   bool on_root() const { return world_.rank() == 0; }
   int group_index() const { return world_.rank() / plan_.ep; }

@@ -8,6 +8,7 @@
 #include "io/file.h"
 #include "jobs/score/report.h"
 #include "jobs/score/score_run.h"
+#include "jobs/score/throughput.h"
 #include "run/attempts.h"
 
 namespace switchyard {
@@ -59,7 +60,8 @@ void ScoreRun::drop_shards() const {
 /// Collective.
 RunSummary ScoreRun::summarise() {
   RunSummary summary =
-      gather_summary(world_, phases(), scorer_->counters().tokens, engine_->exchange_counters().total_per_expert());
+      gather_summary(world_, phases(), scorer_->counters().tokens, engine_->exchange_counters().total_per_expert(),
+                     engine_->exchange_counters().bytes_to);
   summary.scoring_seconds = attempt_->seconds_worked();
   summary.resumed_chunks = attempt_->num_resumed();
   summary.chunks = plan_.units.total;
@@ -69,7 +71,7 @@ RunSummary ScoreRun::summarise() {
 }
 
 /// What the run directory knows. It is told for a person: that it cannot be read does not undo what is complete.
-void ScoreRun::add_history(RunUsage& usage) const try {
+void ScoreRun::add_history(RunUsage& usage, std::vector<report::TimeSeries::Attempt>& speed) const try {
   const RunDirectory& run = attempt_->directory();
   const std::vector<AttemptRecord> attempts = list_attempts(run);
   usage.attempts = std::ssize(attempts);
@@ -81,20 +83,23 @@ void ScoreRun::add_history(RunUsage& usage) const try {
     const bool is_kept = chunk >= 0 && chunk < plan_.units.total && kept[static_cast<size_t>(chunk)] != 0;
     return is_kept ? plan_.units.items_in(chunk) : 0;
   });
+  if (totals_) speed = throughput(run);
 } catch (const std::exception& error) {
-  log::warning("the run's attempts cannot be counted: {}", error.what());
+  log::warning("the run's attempts cannot be told: {}", error.what());
 }
 
 /// For a person the phase table and advice; once complete, report.html and a line for machines.
 void ScoreRun::report(RunSummary& summary) const {
-  add_history(summary.usage);
+  std::vector<report::TimeSeries::Attempt> speed;
+  add_history(summary.usage, speed);
   if (totals_) {
     const RunDirectory& run = attempt_->directory();
     summary.records = totals_->records;
     summary.scored_tokens = totals_->tokens;
     summary.rejects = totals_->rejects;
     summary.logprob = totals_->logprob;
-    write_file_atomically(run.report_path(), report_html("switchyard score", describe_plan(plan_), summary));
+    write_file_atomically(run.report_path(),
+                          report_html("switchyard score", describe_plan(plan_), summary, *totals_, speed));
     if (totals_->rejects > 0)
       log::warning("{} records were rejected, the first: {} (all in {})", totals_->rejects, totals_->first_reject,
                    run.rejects_path().string());

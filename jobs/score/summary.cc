@@ -82,7 +82,7 @@ int count_nodes(Communicator& world) {
 }  // namespace
 
 RunSummary gather_summary(Communicator& world, const PhaseSeconds& mine, int64_t tokens,
-                          const std::vector<int64_t>& expert_rows) {
+                          const std::vector<int64_t>& expert_rows, const std::vector<int64_t>& bytes_to) {
   RunSummary summary;
   const auto ranks = static_cast<size_t>(world.size());
   constexpr auto kFields = static_cast<int64_t>(kPhases.size());
@@ -92,6 +92,10 @@ RunSummary gather_summary(Communicator& world, const PhaseSeconds& mine, int64_t
   world.all_gather({&tokens, {1}, DType::i64}, {summary.rank_tokens.data(), {world.size()}, DType::i64});
   summary.expert_rows = expert_rows;
   world.all_reduce({summary.expert_rows.data(), {static_cast<int64_t>(expert_rows.size())}, DType::i64}, ReduceOp::sum);
+  const auto group = static_cast<int64_t>(bytes_to.size());
+  summary.bytes_sent.resize(ranks * bytes_to.size());
+  world.all_gather({bytes_to.data(), {1, group}, DType::i64},
+                   {summary.bytes_sent.data(), {world.size(), group}, DType::i64});
   summary.usage.nodes = count_nodes(world);
   summary.usage.peak_memory =
       static_cast<uint64_t>(world.all_reduce_one(static_cast<int64_t>(peak_resident_bytes()), ReduceOp::max));

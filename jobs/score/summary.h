@@ -40,6 +40,7 @@ struct RunSummary {
   std::vector<PhaseSeconds> phases;  ///< [ranks]
   std::vector<int64_t> rank_tokens;  ///< [ranks] through the decoder in this attempt
   std::vector<int64_t> expert_rows;  ///< [experts] (token, slot) assignments in this attempt, all layers
+  std::vector<int64_t> bytes_sent;   ///< [ranks, ranks of a group] in this attempt, by receiver's rank in its group
   int64_t records = 0, scored_tokens = 0, rejects = 0;  ///< of the whole run, once complete
   double logprob = 0;
   double scoring_seconds = 0;  ///< of this attempt, first chunk to last
@@ -51,7 +52,7 @@ struct RunSummary {
 
 /// Every rank's phases and counters at rank 0. Collective.
 RunSummary gather_summary(Communicator& world, const PhaseSeconds& mine, int64_t tokens,
-                          const std::vector<int64_t>& expert_rows);
+                          const std::vector<int64_t>& expert_rows, const std::vector<int64_t>& bytes_to);
 
 /// Seconds of a phase over the ranks.
 struct PhaseSpread {

@@ -161,6 +161,11 @@ const Json* find_field(const Json& object, std::string_view field) {
   return nullptr;
 }
 
+double number_or_zero(const Json& object, std::string_view field) {
+  const Json* value = find_field(object, field);
+  return value != nullptr && value->is_number() ? value->get<double>() : 0.0;
+}
+
 int64_t require_int(const Json& object, std::string_view field, std::string_view subject, int64_t min, int64_t max) {
   const std::string expected = fmt::format("an integer in {} … {}", min, max);
   const Json& value = require(object, field, subject, expected);

@@ -23,6 +23,7 @@ std::optional<Json> parse_json_if_whole(std::string_view text);
 
 // Typed access. `subject` is the file's name; the message gives field, expected type, found value.
 const Json* find_field(const Json& object, std::string_view field);  ///< null when absent or JSON null
+double number_or_zero(const Json& object, std::string_view field);   ///< 0 when it is no number, or absent
 int64_t require_int(const Json& object, std::string_view field, std::string_view subject, int64_t min, int64_t max);
 bool require_bool(const Json& object, std::string_view field, std::string_view subject);
 std::string require_string(const Json& object, std::string_view field, std::string_view subject);

@@ -1,6 +1,6 @@
 #include "run/metrics.h"
 
-#include <ctime>
+#include <chrono>
 #include <deque>
 #include <set>
 #include <string>
@@ -13,9 +13,10 @@
 namespace switchyard {
 namespace {
 
-double number_of(const Json& line, std::string_view field) {
-  const Json* value = line.is_object() ? find_field(line, field) : nullptr;
-  return value != nullptr && value->is_number() ? value->get<double>() : 0.0;
+/// Since 1970, to the millisecond.
+double seconds_since_1970() {
+  const auto now = std::chrono::round<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+  return std::chrono::duration<double>(now).count();
 }
 
 int64_t count_of(const Json& line, std::string_view field) {
@@ -37,7 +38,7 @@ double MetricsWriter::seconds_untold() const {
 
 void MetricsWriter::tell(int64_t items, const Json& more) {
   const double now = seconds_now();
-  Json line = {{"time", static_cast<int64_t>(std::time(nullptr))},
+  Json line = {{"time", seconds_since_1970()},
                {"group", group_},
                {"unit", unit_},
                {"items", items - items_told_},
@@ -60,10 +61,10 @@ double items_per_second(const RunDirectory& run, double since) {
   std::set<double> groups;
   for (const std::string& text : lines) {
     const Json line = parse_json_if_whole(text).value_or(Json());  // the last may be half written
-    if (number_of(line, "time") < since) continue;
-    items += number_of(line, "items");
-    seconds += number_of(line, "seconds");
-    groups.insert(number_of(line, "group"));
+    if (number_or_zero(line, "time") < since) continue;
+    items += number_or_zero(line, "items");
+    seconds += number_or_zero(line, "seconds");
+    groups.insert(number_or_zero(line, "group"));
   }
   return seconds > 0 ? items / seconds * static_cast<double>(groups.size()) : 0;
 }

@@ -95,6 +95,10 @@ TEST(JsonFields, FindTreatsNullAsAbsent) {
   EXPECT_EQ(find_field(json, "c"), nullptr);
   ASSERT_NE(find_field(json, "b"), nullptr);
   EXPECT_EQ(find_field(Json(3), "b"), nullptr);
+  EXPECT_EQ(number_or_zero({{"a", 1.5}, {"b", 2}, {"c", "3"}}, "a"), 1.5);
+  EXPECT_EQ(number_or_zero({{"a", 1.5}, {"b", 2}, {"c", "3"}}, "b"), 2);
+  EXPECT_EQ(number_or_zero({{"a", 1.5}, {"b", 2}, {"c", "3"}}, "c"), 0);
+  EXPECT_EQ(number_or_zero(Json(3), "a"), 0);
 }
 
 TEST(JsonFields, Integers) {

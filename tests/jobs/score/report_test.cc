@@ -25,8 +25,22 @@ RunSummary two_ranks() {
   return summary;
 }
 
+ResultTotals totals() {
+  ResultTotals totals;
+  totals.rejects = 3;
+  totals.rejects_by_reason = {{"empty record", 1}, {"token N is N", 2}};
+  totals.expert_tokens = {2, 4, {0, 700, 100, 0, 5, 5, 5, 5}};
+  totals.record_lengths.add(20, 7);
+  totals.mean_logprobs.add(-2.5, 7);
+  return totals;
+}
+
+std::string page_of(const RunSummary& summary, const std::vector<std::string>& plan = {}) {
+  return report_html("score", plan, summary, totals(), {{"17.0", 0, 100, {{50, 1234}}}});
+}
+
 TEST(ScoreReport, TellsTheFiguresOfTheSummary) {
-  const std::string page = report_html("score", {"model: tiny, 2 layers", "input: 7 records: all"}, two_ranks());
+  const std::string page = page_of(two_ranks(), {"model: tiny, 2 layers", "input: 7 records: all"});
   EXPECT_THAT(page, HasSubstr("<p class=\"subtitle\">tiny, 2 layers</p>"));
   EXPECT_THAT(page, HasSubstr("<dt>input</dt><dd>7 records: all</dd>"));
   EXPECT_THAT(page, HasSubstr("<dd title=\"1,234,567\">1.235 M</dd><dd class=\"remark\">3 rejected</dd>"));
@@ -34,13 +48,13 @@ TEST(ScoreReport, TellsTheFiguresOfTheSummary) {
   EXPECT_THAT(page, HasSubstr("<dt>Speed</dt><dd title=\"500 tok/s\">500 <small>tok/s</small></dd>"));
   EXPECT_THAT(page, HasSubstr("<dt>Memory</dt><dd title=\"3.00 GiB\">"));
   EXPECT_THAT(page, HasSubstr("<dt>memory</dt><dd>at most 3.00 GiB in a rank</dd>"));
-  EXPECT_THAT(page, HasSubstr("Largest: 700 tokens at expert 1 (3.5 times the mean of 200 tokens)."));
+  EXPECT_THAT(page, HasSubstr("Largest: 700 tokens at layer 0, expert 1"));
   EXPECT_THAT(page, HasSubstr("<strong>Warning</strong> Records were rejected"));
   for (const std::string& note : advice(two_ranks())) EXPECT_THAT(page, HasSubstr(note));
 }
 
 TEST(ScoreReport, ARanksPhasesDoNotOverlap) {
-  const std::string page = report_html("score", {}, two_ranks());
+  const std::string page = page_of(two_ranks());
   EXPECT_THAT(page,
               HasSubstr("aria-label=\"rank 0: load 10.0 s, decoder 40.0 s, exchange wait 12.0 s, exchange transfer "
                         "8.00 s, vocabulary 20.0 s, between phases 10.0 s\""));
@@ -52,10 +66,54 @@ TEST(ScoreReport, ARanksPhasesDoNotOverlap) {
   EXPECT_THAT(page, HasSubstr("<td>of it exchange wait</td><td class=\"number\">0.0</td>"));
 }
 
+TEST(ScoreReport, NodeHoursOfASecondAreReadable) {
+  RunSummary summary = two_ranks();
+  for (PhaseSeconds& phases : summary.phases) phases.total = 0.3034;
+  summary.usage.nodes = 1;
+  EXPECT_THAT(page_of(summary), HasSubstr("<dt>Node-hours</dt><dd title=\"0.0001\">0.0001</dd>"));
+}
+
+TEST(ScoreReport, TellsOfTheWholeRun) {
+  RunSummary summary = two_ranks();
+  summary.bytes_sent = {0, 4096, 1024, 0};
+  const std::string page = page_of(summary);
+  EXPECT_THAT(page, HasSubstr("Tokens per second"));
+  EXPECT_THAT(page, HasSubstr("17.0"));
+  EXPECT_THAT(page, HasSubstr("Largest: 4.00 KiB at sender 0, receiver 1"));
+  EXPECT_THAT(page, HasSubstr("scored tokens of a record"));
+  EXPECT_THAT(page, HasSubstr("mean per token of a record, nats"));
+  EXPECT_LT(page.find("token N is N"), page.find("empty record")) << "the most frequent first";
+}
+
+/// Two groups of 64 ranks, two ranks a cell.
+TEST(ScoreReport, TrafficOfManyRanksIsTakenTogether) {
+  RunSummary summary = two_ranks();
+  summary.phases.resize(128);
+  summary.rank_tokens.assign(128, 1);
+  summary.bytes_sent.assign(size_t{128} * 64, 0);
+  summary.bytes_sent[127 * 64 + 1] = 2048;  // from the last rank to rank 65
+  const std::string page = page_of(summary);
+  EXPECT_THAT(page, HasSubstr("Sent between blocks of 2 ranks"));
+  EXPECT_THAT(page, HasSubstr("Largest: 2.00 KiB at sending block 63, receiving block 32"));
+}
+
+TEST(ScoreReport, AnAttemptThatOnlyMergedHasNoSpeed) {
+  RunSummary summary = two_ranks();
+  EXPECT_THAT(page_of(summary), HasSubstr("<dt>Speed</dt>"));
+  summary.rank_tokens = {0, 0};
+  EXPECT_THAT(page_of(summary), Not(HasSubstr("<dt>Speed</dt>")));
+}
+
+TEST(ScoreReport, WhereNothingWasSentIsNoTraffic) {
+  RunSummary summary = two_ranks();
+  summary.bytes_sent = {0, 0};
+  EXPECT_THAT(page_of(summary), Not(HasSubstr("sender")));
+}
+
 TEST(ScoreReport, NothingRejectedIsNoWarning) {
   RunSummary summary = two_ranks();
   summary.rejects = 0;
-  EXPECT_THAT(report_html("score", {}, summary), Not(HasSubstr("Warning")));
+  EXPECT_THAT(page_of(summary), Not(HasSubstr("Warning")));
 }
 
 }  // namespace

@@ -31,6 +31,10 @@ TEST_F(MergeTest, EveryRecordOnceInInputOrder) {
   EXPECT_EQ(totals.records, 6);
   EXPECT_EQ(totals.rejects, 1);
   EXPECT_DOUBLE_EQ(totals.logprob, -1.5 * (0 + 1 + 2 + 3 + 5 + 6));
+  EXPECT_EQ(totals.rejects_by_reason, (std::map<std::string, int64_t>{{"empty record", 1}}));
+  EXPECT_EQ(totals.expert_tokens, (ExpertCounts{1, 2, {3, 9}}));
+  EXPECT_EQ(totals.record_lengths.total(), 6);
+  EXPECT_EQ(totals.mean_logprobs.total(), 6);
 }
 
 TEST_F(MergeTest, DatasetsInTheOrderOfTheColumnsTheIdsBeforeThoseAskedFor) {
@@ -159,6 +163,21 @@ TEST_F(MergeTest, VerifyMissesTheTokensOfAllExperts) {
   ASSERT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
   EXPECT_EQ(verify_results(shards, &*input_),
             std::vector<std::string>{"expert_tokens of results.h5 are all zero, but 12 tokens were computed"});
+}
+
+TEST_F(MergeTest, RejectsOfVeryManyKindsAreTakenTogether) {
+  const ShardSet shards = make_run("run");
+  hold_lease(shards);
+  for (const int64_t chunk : {0, 1, 2}) write(shards, chunk);
+  ASSERT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
+  std::string lines = "{\"reason\":\"token 1 is -1\"}\n{\"reason\":\"token 20 is 300\"}\n7\n";
+  for (int i = 0; i < 300; ++i) lines += "{\"reason\":\"" + std::string(static_cast<size_t>(i + 1), 'x') + "\"}\n";
+  directory_.write("run/rejects.jsonl", lines);
+  const auto reasons = read_totals(shards.run).rejects_by_reason;
+  EXPECT_EQ(reasons.at("token N is N"), 2);
+  EXPECT_EQ(reasons.at("unknown"), 1);
+  EXPECT_EQ(reasons.at("others"), 2 + 300 - 256);
+  EXPECT_EQ(reasons.size(), 257u);
 }
 
 TEST_F(MergeTest, VerifySaysWhatAnotherProgramHasChanged) {

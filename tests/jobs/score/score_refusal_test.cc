@@ -108,6 +108,9 @@ TEST_F(ScoreRefusals, NoRecordsAtAllIsACompleteRun) {
   const ExpertCounts counts = read_expert_tokens(RunDirectory(directory_ / "run"));
   EXPECT_EQ(counts, ExpertCounts::zeros(counts.layers, 128));
   EXPECT_GT(counts.layers, 0);
+  const std::string report = bytes_of_file(directory_ / "run/report.html");
+  EXPECT_NE(report.find("All are zero."), std::string::npos);
+  EXPECT_EQ(report.find("nan"), std::string::npos);
 }
 
 TEST_F(ScoreRefusals, BadRecordsAreRejectsWithReasons) {

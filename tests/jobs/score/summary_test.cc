@@ -45,7 +45,8 @@ TEST(Summary, NodesAreTheJobsOrThoseWithRanks) {
   const auto nodes = [] {
     int found = 0;
     run_thread_ranks(3, [&](Communicator& world) {
-      const RunSummary summary = gather_summary(world, {}, 0, {0});
+      const RunSummary summary = gather_summary(world, {}, 0, {0}, {0, 10, 20 + world.rank()});
+      EXPECT_EQ(summary.bytes_sent, (std::vector<int64_t>{0, 10, 20, 0, 10, 21, 0, 10, 22}));
       if (world.rank() == 0) found = summary.usage.nodes;
       EXPECT_GT(summary.usage.peak_memory, uint64_t{1} << 20);
     });
