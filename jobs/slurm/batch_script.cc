@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kIndex = "%a";
 
-std::string quoted(std::string_view text) {
+std::string single_quoted(std::string_view text) {
   std::string word = "'";
   for (const char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
   return word + "'";
@@ -221,7 +221,7 @@ fi
 
 std::string shell_word(const std::string& text) {
   constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,+@%-";
-  return !text.empty() && text.find_first_not_of(kPlain) == std::string::npos ? text : quoted(text);
+  return !text.empty() && text.find_first_not_of(kPlain) == std::string::npos ? text : single_quoted(text);
 }
 
 bool are_shell_words(std::string_view text) {
