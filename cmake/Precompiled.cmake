@@ -2,8 +2,8 @@
 # tests need; the release build is without, and so proves that every file includes what it uses. With a compiler cache
 # (CMAKE_CXX_COMPILER_LAUNCHER) it is off: what is precompiled defeats the cache.
 #
-# switchyard_precompile(TARGET HEADERS): the target's C++ sources find HEADERS precompiled. g++ takes them only with the options they were compiled with:
-# headers (of libraries), optimized_headers (of OPTIMIZED libraries), test_headers (of tests; with GoogleTest).
+# switchyard_precompile(TARGET HEADERS): the target's C++ sources find HEADERS precompiled, headers (for libraries) or test_headers (with GoogleTest). g++
+# needs the options they were compiled with: OPTIMIZED libraries, whose headers cost little, do without.
 option(SWITCHYARD_PRECOMPILE "Precompile the headers of the standard library and of other projects" OFF)
 if(CMAKE_CXX_COMPILER_LAUNCHER)
   set(SWITCHYARD_PRECOMPILE OFF)
@@ -17,7 +17,7 @@ endfunction()
 
 if(SWITCHYARD_PRECOMPILE)
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/headers.cc CONTENT "")
-  foreach(headers headers optimized_headers test_headers)
+  foreach(headers headers test_headers)
     add_library(switchyard_${headers} OBJECT EXCLUDE_FROM_ALL ${CMAKE_BINARY_DIR}/generated/headers.cc)
     target_link_libraries(switchyard_${headers} PRIVATE switchyard_options fmt::fmt nlohmann_json::nlohmann_json)
     target_precompile_headers(
@@ -26,7 +26,6 @@ if(SWITCHYARD_PRECOMPILE)
               <memory> <mutex> <numeric> <optional> <set> <span> <string> <string_view> <thread> <tuple> <variant> <vector>
               <fmt/chrono.h> <fmt/format.h> <fmt/ranges.h> <nlohmann/json.hpp>)
   endforeach()
-  target_compile_options(switchyard_optimized_headers PRIVATE ${SWITCHYARD_OPTIMIZED})
   if(SWITCHYARD_TESTS)
     target_link_libraries(switchyard_test_headers PRIVATE GTest::gtest)
     target_precompile_headers(switchyard_test_headers PRIVATE <gtest/gtest.h>)
