@@ -33,11 +33,10 @@ endif()
 
 # What OPTIMIZED libraries are compiled with whatever the build type, but for debugging: those whose loops are what a run or a test takes its time for. With
 # sanitizers more than -O1 would take too long to compile.
-set(level -O3)
+set(SWITCHYARD_OPTIMIZED -O3)
 if(SWITCHYARD_SANITIZE)
-  set(level -O1)
+  set(SWITCHYARD_OPTIMIZED -O1)
 endif()
-set(SWITCHYARD_OPTIMIZED $<$<AND:$<NOT:$<CONFIG:Debug>>,$<COMPILE_LANGUAGE:CXX>>:${level}>)
 
 # switchyard_library(NAME [OPTIMIZED] SOURCES … [DEPENDS …] [PRIVATE_DEPENDS …])
 function(switchyard_library name)
@@ -45,7 +44,7 @@ function(switchyard_library name)
   add_library(${name} STATIC ${arg_SOURCES})
   target_link_libraries(${name} PUBLIC switchyard_options ${arg_DEPENDS} PRIVATE ${arg_PRIVATE_DEPENDS})
   if(arg_OPTIMIZED)
-    target_compile_options(${name} PRIVATE ${SWITCHYARD_OPTIMIZED})
+    target_compile_options(${name} PRIVATE $<$<AND:$<NOT:$<CONFIG:Debug>>,$<COMPILE_LANGUAGE:CXX>>:${SWITCHYARD_OPTIMIZED}>)
   else()
     switchyard_precompile(${name} headers)
   endif()
