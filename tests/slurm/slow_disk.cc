@@ -3,7 +3,10 @@
 //   SLOW_READ_RANK          of this rank only
 //   SLOW_READ_FILES         of files only whose path has this in it, or with a $ behind it ends so
 //   SLOW_SYNC_…             the same of fsync() and fdatasync()
+// Ranks that wait for a slow one sleep: Open MPI's would take all the time that they can get of cores that others
+// compute on.
 #include <dlfcn.h>
+#include <sched.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -65,6 +68,12 @@ int fdatasync(int fd) {
   static auto* const next = real<int(int)>("fdatasync");
   delay("SLOW_SYNC", fd);
   return next(fd);
+}
+
+// What Open MPI does again and again while it waits (mpi_yield_when_idle).
+int sched_yield() {
+  constexpr timespec kPause{0, 200'000};
+  return ::nanosleep(&kPause, nullptr);
 }
 
 }  // extern "C"

@@ -114,9 +114,9 @@ TEST_F(SlurmTest, AJobToWhichNothingIsExportedCompletes) {
   // Its name arrives as well, whatever sbatch makes of quotes and backslashes.
   const ClusterRun run = new_run();
   const std::string job =
-      run.submit(options({"--name", "it's #1\\", "--setup", "export SWITCHYARD_EMBED=mean"}), {"--export=NONE"});
+      run.submit(options({"--name", "it's #1\\", "--setup", "export SWITCHYARD_PER_TOKEN=true"}), {"--export=NONE"});
   expect_complete(run);
-  EXPECT_TRUE(datasets(run.path() / "results.h5").contains("embedding")) << "the ranks did not get what the script has";
+  EXPECT_TRUE(datasets(run.path() / "results.h5").contains("token_logprob/values")) << "the ranks did not get what the script has";
   EXPECT_NE(cluster_->exec({"scontrol", "show", "job", job}).out.find("JobName=it's #1\\\n"), std::string::npos);
 }
 
