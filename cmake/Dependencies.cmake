@@ -10,6 +10,7 @@ find_package(OpenMP REQUIRED COMPONENTS CXX)  # oneDNN chooses its blocking by t
 find_package(PkgConfig REQUIRED)
 find_package(ZLIB REQUIRED)
 pkg_check_modules(hdf5 REQUIRED IMPORTED_TARGET hdf5)
+pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 
 if(SWITCHYARD_TESTS)

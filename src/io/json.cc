@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include "io/json_builder.h"
+
 namespace switchyard {
 namespace {
 
@@ -32,89 +34,74 @@ std::string place_in(std::string_view text, size_t position) {
   return fmt::format("line {}, {}", std::count(before.begin(), before.end(), '\n') + 1, column);
 }
 
-/// Builds the document. nlohmann's own builder looks every key up in its object, quadratic in the number of keys, and
-/// keeps the last of two equal keys; here keys are appended and compared once, when their object ends.
-class Builder : public nlohmann::json_sax<Json> {
- public:
-  explicit Builder(std::string_view text) : text_(text) {}
+const std::string* duplicate_key(const Json::object_t& members) {
+  std::vector<const std::string*> keys;
+  keys.reserve(members.size());
+  for (const auto& [key, value] : members) keys.push_back(&key);
+  std::sort(keys.begin(), keys.end(), [](const auto* a, const auto* b) { return *a < *b; });
+  const auto at = std::adjacent_find(keys.begin(), keys.end(), [](const auto* a, const auto* b) { return *a == *b; });
+  return at == keys.end() ? nullptr : *at;
+}
 
-  Json& root() { return root_; }
-  const std::string& error() const { return error_; }
+}  // namespace
 
-  bool null() override { return add(nullptr); }
-  bool boolean(bool value) override { return add(value); }
-  bool number_integer(number_integer_t value) override { return add(value); }
-  bool number_unsigned(number_unsigned_t value) override { return add(value); }
-  bool number_float(number_float_t value, const string_t&) override { return add(value); }
-  bool string(string_t& value) override { return add(std::move(value)); }
-  bool binary(binary_t&) override { return refuse("binary values are not JSON"); }
-  bool start_object(size_t) override { return open(Json::object()); }
-  bool start_array(size_t) override { return open(Json::array()); }
-  bool key(string_t& value) override {
-    key_ = std::move(value);
-    return true;
-  }
-  bool end_object() override {
-    const std::string* duplicate = duplicate_key(open_.back()->get_ref<const Json::object_t&>());
-    if (duplicate != nullptr) return refuse(fmt::format("duplicate key {}", brief(*duplicate)));
-    return close();
-  }
-  bool end_array() override { return close(); }
-  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& e) override {
-    for (const std::string_view word : kPythonNumbers)
-      if (position > 0 && text_.substr(position - 1).starts_with(word))
-        return refuse(fmt::format("{}: {}, which Python's json writes, is no JSON: expected a finite number",
-                                  place_in(text_, position), word));
-    std::string_view what = e.what();  // "[json.exception.parse_error.101] parse error at line 1, column 2: …"
-    for (const std::string_view prefix : {"] ", ": "})
-      if (const size_t at = what.find(prefix); at != what.npos) what.remove_prefix(at + prefix.size());
-    return refuse(fmt::format("{}: {}", place_in(text_, position), printable(what, kMaxMessageBytes)));
-  }
+bool JsonBuilder::start_object(size_t) {
+  return open(Json::object());
+}
+bool JsonBuilder::start_array(size_t) {
+  return open(Json::array());
+}
 
- private:
-  Json* put(Json&& value) {
-    if (open_.empty()) return &(root_ = std::move(value));
-    if (open_.back()->is_array()) return &open_.back()->get_ref<Json::array_t&>().emplace_back(std::move(value));
-    auto& members = open_.back()->get_ref<Json::object_t&>();
-    return &members.emplace_back(std::move(key_), std::move(value)).second;
-  }
+bool JsonBuilder::end_object() {
+  const std::string* duplicate = duplicate_key(open_.back()->get_ref<const Json::object_t&>());
+  if (duplicate != nullptr) return refuse(fmt::format("duplicate key {}", brief(*duplicate)));
+  return close();
+}
 
-  bool add(Json&& value) {
-    put(std::move(value));
-    return true;
-  }
+bool JsonBuilder::end_array() {
+  return close();
+}
 
-  bool open(Json&& container) {
-    if (open_.size() == kMaxDepth) return refuse(fmt::format("nesting deeper than {}", kMaxDepth));
-    open_.push_back(put(std::move(container)));
-    return true;
-  }
+bool JsonBuilder::parse_error(size_t position, const std::string&, const nlohmann::detail::exception& e) {
+  for (const std::string_view word : kPythonNumbers)
+    if (position > 0 && text_.substr(position - 1).starts_with(word))
+      return refuse(fmt::format("{}: {}, which Python's json writes, is no JSON: expected a finite number",
+                                place_in(text_, position), word));
+  std::string_view what = e.what();  // "[json.exception.parse_error.101] parse error at line 1, column 2: …"
+  for (const std::string_view prefix : {"] ", ": "})
+    if (const size_t at = what.find(prefix); at != what.npos) what.remove_prefix(at + prefix.size());
+  return refuse(fmt::format("{}: {}", place_in(text_, position), printable(what, kMaxMessageBytes)));
+}
 
-  bool close() {
-    open_.pop_back();
-    return true;
-  }
+Json* JsonBuilder::put(Json&& value) {
+  if (open_.empty()) return &(root_ = std::move(value));
+  if (open_.back()->is_array()) return &open_.back()->get_ref<Json::array_t&>().emplace_back(std::move(value));
+  auto& members = open_.back()->get_ref<Json::object_t&>();
+  return &members.emplace_back(std::move(key_), std::move(value)).second;
+}
 
-  bool refuse(std::string why) {
-    error_ = std::move(why);
-    return false;
-  }
+bool JsonBuilder::add(Json&& value) {
+  put(std::move(value));
+  return true;
+}
 
-  static const std::string* duplicate_key(const Json::object_t& members) {
-    std::vector<const std::string*> keys;
-    keys.reserve(members.size());
-    for (const auto& [key, value] : members) keys.push_back(&key);
-    std::sort(keys.begin(), keys.end(), [](const auto* a, const auto* b) { return *a < *b; });
-    const auto at = std::adjacent_find(keys.begin(), keys.end(), [](const auto* a, const auto* b) { return *a == *b; });
-    return at == keys.end() ? nullptr : *at;
-  }
+bool JsonBuilder::open(Json&& container) {
+  if (open_.size() == kMaxDepth) return refuse(fmt::format("nesting deeper than {}", kMaxDepth));
+  open_.push_back(put(std::move(container)));
+  return true;
+}
 
-  std::string_view text_;
-  Json root_;
-  std::vector<Json*>
-      open_;  ///< containers not yet ended; a container's address is stable while only its last child grows
-  std::string key_, error_;
-};
+bool JsonBuilder::close() {
+  open_.pop_back();
+  return true;
+}
+
+bool JsonBuilder::refuse(std::string why) {
+  error_ = std::move(why);
+  return false;
+}
+
+namespace {
 
 const Json& require(const Json& object, std::string_view field, std::string_view subject, std::string_view expected) {
   if (!object.is_object())
@@ -138,10 +125,14 @@ bool is_int64(const Json& value) {
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view subject) {
+  JsonBuilder builder(text);
+  return parse_json(text, subject, builder);
+}
+
+Json parse_json(std::string_view text, std::string_view subject, JsonBuilder& builder) {
   // For nlohmann's lexer a NUL is the end of the text, and what follows would be lost.
   if (const size_t nul = text.find('\0'); nul != text.npos)
     fail(ExitCode::input, "{}: {}: a NUL byte is no JSON", subject, place_in(text, nul + 1));
-  Builder builder(text);
   if (!Json::sax_parse(text.begin(), text.end(), &builder)) fail(ExitCode::input, "{}: {}", subject, builder.error());
   return std::move(builder.root());
 }

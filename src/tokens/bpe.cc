@@ -1,0 +1,208 @@
+#include "tokens/bpe.h"
+
+#include <atomic>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "io/json.h"
+#include "tokens/unicode.h"
+
+namespace switchyard {
+namespace {
+
+constexpr std::string_view kSpaceMark = "\u2581";  // SentencePiece's sign for a space
+
+std::atomic<uint64_t> last_serial{0};
+
+struct ByteCharacters {
+  std::array<uint32_t, 256> of_byte;
+  std::array<int16_t, 512> byte_of;  ///< by code point; -1: none
+  ByteCharacters() {
+    byte_of.fill(-1);
+    uint32_t next = 256;
+    for (uint32_t byte = 0; byte < 256; ++byte) {
+      const bool itself = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+      of_byte[byte] = itself ? byte : next++;
+      byte_of[of_byte[byte]] = static_cast<int16_t>(byte);
+    }
+  }
+  static const ByteCharacters& get() {
+    static const ByteCharacters characters;
+    return characters;
+  }
+};
+
+/// Up to the first space's sign that follows something else.
+size_t end_of_part(std::string_view word) {
+  for (size_t at = word.find(kSpaceMark, 1); at != word.npos; at = word.find(kSpaceMark, at + kSpaceMark.size()))
+    if (!word.substr(0, at).ends_with(kSpaceMark)) return at;
+  return word.size();
+}
+
+}  // namespace
+
+std::string byte_to_character(unsigned char byte) {
+  return unicode::to_utf8(ByteCharacters::get().of_byte[byte]);
+}
+
+std::optional<std::string> characters_to_bytes(std::string_view text) {
+  const ByteCharacters& characters = ByteCharacters::get();
+  std::string bytes;
+  for (size_t at = 0; at < text.size();) {
+    const unicode::Decoded c = unicode::decode(text.data() + at);
+    if (c.code_point >= characters.byte_of.size() || characters.byte_of[c.code_point] < 0) return std::nullopt;
+    bytes += static_cast<char>(characters.byte_of[c.code_point]);
+    at += c.bytes;
+  }
+  return bytes;
+}
+
+BpeScratch::BpeScratch() : cache_(kCachedWords) {}
+
+Bpe::Bpe(BpeModel model) : model_(std::move(model)), serial_(++last_serial) {
+  byte_tokens_.fill(TokenTable::kNone);
+  for (uint32_t byte = 0; byte < 256; ++byte) {
+    fallback_[byte] = model_.tokens.find(fmt::format("<0x{:02X}>", byte));
+    if (model_.byte_level)
+      byte_tokens_[byte] = model_.tokens.find(byte_to_character(static_cast<unsigned char>(byte)));
+    else if (byte < 0x80)
+      byte_tokens_[byte] = model_.tokens.find(std::string(1, static_cast<char>(byte)));
+  }
+  if (model_.unk_token) unk_id_ = model_.tokens.find(*model_.unk_token);
+  index_words();
+  cut_before_spaces_ = !model_.byte_level && spaces_begin_words();
+}
+
+void Bpe::index_words() {
+  const TokenTable& tokens = model_.tokens;
+  short_words_ = std::make_unique<WordTable>(tokens.size());
+  for (int32_t id = 0; id < tokens.end_id(); ++id) {
+    if (!tokens.has(id)) continue;
+    const auto bytes = model_.byte_level ? characters_to_bytes(tokens.text(id)) : std::string(tokens.text(id));
+    if (!bytes || bytes->empty()) continue;
+    if (model_.byte_level) words_.add(*bytes, id);
+    if (bytes->size() > WordKey::kMostBytes) continue;
+    const size_t size = bytes->size();
+    std::string padded = *bytes + std::string(WordKey::kReadable, '\0');
+    short_words_->add(WordKey::of(std::string_view(padded).substr(0, size)), id);
+  }
+}
+
+/// Whether no merge makes a token in which a space's sign follows something else. Then a word may be cut there: nothing
+/// is ever merged across. (It matters where there is no pre-tokenizer, and a whole text is one word.) The sign must be
+/// a token, or it would not end a run of unknown characters.
+bool Bpe::spaces_begin_words() const {
+  if (model_.tokens.find(kSpaceMark) == TokenTable::kNone) return false;
+  bool begins = true;
+  model_.merges.for_each([&](int32_t, int32_t, const Merge& merge) {
+    const std::string_view text = model_.tokens.text(merge.token);
+    for (size_t at = text.find(kSpaceMark, 1); at != text.npos; at = text.find(kSpaceMark, at + 1))
+      begins = begins && text.substr(0, at).ends_with(kSpaceMark);
+  });
+  return begins;
+}
+
+void Bpe::encode(std::string_view word, std::vector<int32_t>& ids, BpeScratch& scratch) const {
+  if (scratch.owner_ != serial_) {
+    scratch.cache_.assign(BpeScratch::kCachedWords, {});
+    scratch.owner_ = serial_;
+  }
+  if (!cut_before_spaces_) return encode_part(word, ids, scratch);
+  if (model_.ignore_merges) {
+    const int32_t id = word.size() > model_.tokens.longest() ? TokenTable::kNone : model_.tokens.find(word);
+    if (id != TokenTable::kNone) return ids.push_back(id);
+  }
+  while (!word.empty()) {
+    const size_t end = end_of_part(word);
+    encode_part(word.substr(0, end), ids, scratch);
+    word.remove_prefix(end);
+  }
+}
+
+/// A word, or what lies between places that nothing is merged across.
+void Bpe::encode_part(std::string_view word, std::vector<int32_t>& ids, BpeScratch& scratch) const {
+  const bool whole_counts = model_.ignore_merges && !cut_before_spaces_;
+  if (word.size() <= WordKey::kMostBytes) {
+    WordTable::Slot& slot = short_words_->find(WordKey::of(word));
+    if (slot.id >= 0) {
+      if (whole_counts || slot.whole.load(std::memory_order_relaxed) == WordTable::Whole::yes)
+        return ids.push_back(slot.id);
+      if (slot.whole.load(std::memory_order_relaxed) == WordTable::Whole::unknown) {
+        const size_t begin = ids.size();
+        encode_by_merges(word, ids, scratch);
+        const bool whole = ids.size() == begin + 1 && ids.back() == slot.id;
+        slot.whole.store(whole ? WordTable::Whole::yes : WordTable::Whole::no, std::memory_order_relaxed);
+        return;
+      }
+    }
+  } else if (whole_counts) {
+    const TokenTable& words = model_.byte_level ? words_ : model_.tokens;
+    const int32_t id = word.size() <= words.longest() ? words.find(word) : TokenTable::kNone;
+    if (id != TokenTable::kNone) return ids.push_back(id);
+  }
+  if (word.size() > BpeScratch::kMostCachedBytes) return encode_by_merges(word, ids, scratch);
+  const uint64_t hash = XXH3_64bits(word.data(), word.size());
+  BpeScratch::Cached& cached = scratch.cache_[hash & (BpeScratch::kCachedWords - 1)];
+  if (cached.word != word) {
+    const size_t begin = ids.size();
+    encode_by_merges(word, ids, scratch);
+    cached.word = word;
+    cached.ids.assign(ids.begin() + static_cast<ptrdiff_t>(begin), ids.end());
+    return;
+  }
+  ids.insert(ids.end(), cached.ids.begin(), cached.ids.end());
+}
+
+void Bpe::encode_by_merges(std::string_view word, std::vector<int32_t>& ids, BpeScratch& scratch) const {
+  first_tokens(word, scratch.tokens_);
+  merge_all(model_.merges, scratch.tokens_, scratch.merging_);
+  ids.insert(ids.end(), scratch.tokens_.begin(), scratch.tokens_.end());
+}
+
+int32_t Bpe::token_of_character(std::string_view character) const {
+  if (character.size() == 1) return byte_tokens_[static_cast<unsigned char>(character[0])];
+  return model_.tokens.find(character);
+}
+
+/// What merging begins with: each character's token; of an unknown one its bytes' if all have one, otherwise the
+/// unknown token, or nothing where the model has none. The unknown token is held back until a known character follows,
+/// or the end, to be fused with further ones: so bytes' tokens come out before it (as Hugging Face's do).
+void Bpe::first_tokens(std::string_view word, std::vector<int32_t>& tokens) const {
+  tokens.clear();
+  bool unknown = false;
+  for (size_t at = 0, bytes = 1; at < word.size(); at += bytes) {
+    bytes = model_.byte_level ? 1 : unicode::decode(word.data() + at).bytes;
+    std::string_view character = word.substr(at, bytes);
+    const int32_t token = token_of_character(character);
+    if (token != TokenTable::kNone) {
+      if (std::exchange(unknown, false)) tokens.push_back(unk_id_);
+      tokens.push_back(token);
+      continue;
+    }
+    const std::string spelt = model_.byte_level ? byte_to_character(static_cast<unsigned char>(character[0])) : "";
+    if (model_.byte_level) character = spelt;
+    const auto fallback = [&](char c) { return fallback_[static_cast<unsigned char>(c)]; };
+    bool all_bytes = model_.byte_fallback;
+    for (const char c : character) all_bytes = all_bytes && fallback(c) != TokenTable::kNone;
+    if (all_bytes) {
+      for (const char c : character) tokens.push_back(fallback(c));
+      continue;
+    }
+    if (!model_.unk_token) continue;
+    if (unk_id_ == TokenTable::kNone)
+      fail(ExitCode::input, "the unknown token {} is not in the vocabulary, and {} needs it",
+           brief(Json(*model_.unk_token)), brief(Json(std::string(character))));
+    if (unknown && !model_.fuse_unk) tokens.push_back(unk_id_);
+    unknown = true;
+  }
+  if (unknown) tokens.push_back(unk_id_);
+}
+
+std::string Bpe::bytes_of(int32_t id) const {
+  const std::string_view text = model_.tokens.text(id);
+  if (!model_.byte_level) return std::string(text);
+  const auto bytes = characters_to_bytes(text);
+  return bytes ? *bytes : std::string(text);
+}
+
+}  // namespace switchyard

@@ -1,0 +1,91 @@
+#include "tokens/pattern.h"
+
+#include "tokens/pcre_pattern.h"
+#include "tokens/regex_syntax.h"
+#include "tokens/split_patterns.h"
+
+namespace switchyard {
+namespace {
+
+class Literal : public Pattern {
+ public:
+  explicit Literal(std::string text) : text_(std::move(text)) {}
+
+  void find(std::string_view text, std::vector<Span>& spans) const override {
+    size_t covered = 0;
+    for (size_t at; (at = text.find(text_, covered)) != text.npos; covered = at + text_.size()) {
+      if (at > covered) spans.push_back({at, false});
+      spans.push_back({at + text_.size(), true});
+    }
+    if (covered < text.size()) spans.push_back({text.size(), false});
+  }
+
+ private:
+  std::string text_;
+};
+
+class ClassRun : public Pattern {
+ public:
+  explicit ClassRun(ClassRunRegex regex) : regex_(std::move(regex)) {}
+
+  void find(std::string_view text, std::vector<Span>& spans) const override {
+    const char *const begin = text.data(), *const end = begin + text.size();
+    const auto add = [&](const char* to, bool matches) { spans.push_back({static_cast<size_t>(to - begin), matches}); };
+    const char* covered = begin;
+    for (const char* at = begin; at != end;) {
+      const char* const match_end = match(at, end);
+      if (match_end == at) {
+        at += unicode::decode(at).bytes;
+        continue;
+      }
+      if (at != covered) add(at, false);
+      add(match_end, true);
+      at = covered = match_end;
+    }
+    if (covered != end) add(end, false);
+  }
+
+ private:
+  /// `at` itself: none.
+  const char* match(const char* at, const char* end) const {
+    if (regex_.space_before) {
+      const unicode::Decoded first = unicode::decode(at);
+      if (white_space_.contains(first.code_point)) {
+        const char* const after = at + first.bytes;
+        if (const char* to = run(after, end); to != after) return to;
+      }
+    }
+    return run(at, end);
+  }
+
+  const char* run(const char* at, const char* end) const {
+    while (at != end) {
+      const unicode::Decoded c = unicode::decode(at);
+      if (!regex_.set.contains(c.code_point)) break;
+      at += c.bytes;
+      if (!regex_.repeats) break;
+    }
+    return at;
+  }
+
+  ClassRunRegex regex_;
+  unicode::CodePointSet white_space_ = unicode::CodePointSet::white_space();
+};
+
+}  // namespace
+
+std::unique_ptr<Pattern> make_literal_pattern(std::string text) {
+  return std::make_unique<Literal>(std::move(text));
+}
+
+std::unique_ptr<Pattern> make_character_pattern(unicode::CodePointSet set) {
+  return std::make_unique<ClassRun>(ClassRunRegex{.set = std::move(set)});
+}
+
+std::unique_ptr<Pattern> make_regex_pattern(const std::string& regex, std::string_view subject) {
+  if (auto known = make_known_pattern(regex)) return known;
+  if (auto run = as_class_run(regex)) return std::make_unique<ClassRun>(std::move(*run));
+  return make_pcre_pattern(regex, subject);
+}
+
+}  // namespace switchyard
