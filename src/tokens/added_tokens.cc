@@ -186,7 +186,7 @@ void AddedTokens::cut(const Matcher& matcher, std::string_view text, bool specia
       end = spaces_end;
     }
     if (covered < begin) parts.push_back({covered, begin, -1});
-    parts.push_back({begin, end, token.id});
+    if (begin < end) parts.push_back({begin, end, token.id});
     covered = end;
   }
   if (covered < text.size()) parts.push_back({covered, text.size(), -1});

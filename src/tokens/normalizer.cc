@@ -76,10 +76,11 @@ void Normalizer::add(const Json& component, const std::string& subject) {
       steps_.push_back(std::make_shared<Prepend>(fields.text("prepend")));
       break;
     case 2: {
-      const PatternField pattern = read_pattern(fields, "pattern");
-      steps_.push_back(std::make_shared<Replace>(
-          pattern.is_regex ? make_regex_pattern(pattern.text, subject) : make_literal_pattern(pattern.text),
-          fields.text("content")));
+      const PatternField field = read_pattern(fields, "pattern");
+      auto pattern = field.is_regex ? make_regex_pattern(field.text, subject) : make_literal_pattern(field.text);
+      // Hugging Face keeps places of the original text, and where something is put between two characters loses count.
+      if (pattern->may_match_nothing()) fields.refuse("pattern", "a regular expression that matches no empty text");
+      steps_.push_back(std::make_shared<Replace>(std::move(pattern), fields.text("content")));
       break;
     }
     default:

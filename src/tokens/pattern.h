@@ -22,6 +22,8 @@ class Pattern {
   virtual ~Pattern() = default;
   /// Appends spans that cover `text`, UTF-8 and not empty. Safe to use from several threads.
   virtual void find(std::string_view text, std::vector<Span>& spans) const = 0;
+  /// Whether a match may be of no bytes.
+  virtual bool may_match_nothing() const { return false; }
 };
 
 /// Every occurrence of `text` (not empty), from the left, apart from each other.

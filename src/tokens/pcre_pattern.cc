@@ -88,6 +88,12 @@ class PcrePattern : public Pattern {
     if (covered < text.size()) spans.push_back({text.size(), false});
   }
 
+  bool may_match_nothing() const override {
+    uint32_t may = 0;
+    pcre2_pattern_info(code_.get(), PCRE2_INFO_MATCHEMPTY, &may);
+    return may != 0;
+  }
+
  private:
   std::string name_;
   Code code_;

@@ -1,0 +1,92 @@
+#include "tokens/bpe.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <random>
+
+#include "base/error.h"
+#include "tests/tokens/slow_bpe.h"
+
+namespace switchyard {
+namespace {
+
+using tests::SlowBpe;
+
+std::vector<int32_t> encode(const Bpe& bpe, const std::string& word, BpeScratch& scratch) {
+  std::string padded = word + std::string(WordKey::kReadable, '\0');
+  std::vector<int32_t> ids;
+  bpe.encode(std::string_view(padded).substr(0, word.size()), ids, scratch);
+  return ids;
+}
+
+TEST(Bpe, EncodesAsItsDefinitionReads) {
+  std::mt19937_64 random(3);
+  const auto below = [&](size_t n) { return static_cast<size_t>(random() % n); };
+  BpeScratch scratch;  // of one vocabulary after another
+  for (int round = 0; round < 400; ++round) {
+    const SlowBpe slow = tests::random_bpe(below);
+    const Bpe bpe(slow.model());
+    for (int i = 0; i < 25; ++i) {
+      const std::string word = tests::random_word(slow, below, i % 8 == 0 ? 120 : 10);
+      const std::vector<int32_t> expected = slow.encode(word);
+      ASSERT_EQ(encode(bpe, word, scratch), expected) << round << ": " << testing::PrintToString(word);
+      ASSERT_EQ(encode(bpe, word, scratch), expected) << "from memory";
+    }
+  }
+}
+
+SlowBpe letters() {
+  SlowBpe bpe;
+  bpe.byte_level = true;
+  for (char c = 'a'; c <= 'z'; ++c) bpe.vocabulary.emplace(std::string(1, c), c - 'a');
+  return bpe;
+}
+
+TEST(Bpe, AWordThatIsATokenBecomesItByMergesOrBecauseMergesAreIgnored) {
+  SlowBpe slow = letters();
+  slow.vocabulary["abc"] = 30;
+  BpeScratch scratch;
+  EXPECT_EQ(encode(Bpe(slow.model()), "abc", scratch), (std::vector<int32_t>{0, 1, 2}));
+  slow.ignore_merges = true;
+  EXPECT_EQ(encode(Bpe(slow.model()), "abc", scratch), (std::vector<int32_t>{30}));
+  slow.vocabulary["abcdefghijklmnopqrstuvwxyz"] = 31;
+  EXPECT_EQ(encode(Bpe(slow.model()), "abcdefghijklmnopqrstuvwxyz", scratch), (std::vector<int32_t>{31}));
+}
+
+TEST(Bpe, AnUnknownTokenThatIsNotThereIsAnError) {
+  SlowBpe slow = letters();
+  slow.unk_token = "<unk>";
+  BpeScratch scratch;
+  const Bpe bpe(slow.model());
+  EXPECT_EQ(encode(bpe, "ab", scratch).size(), 2u);
+  EXPECT_THROW(encode(bpe, "a1", scratch), Error);
+}
+
+TEST(Bpe, LongWordsTakeNoQuadraticTime) {
+  SlowBpe slow = letters();
+  for (const std::string token : {"aa", "aaaa", "ab", "cd", "abcd"}) {
+    slow.merges.emplace_back(token.substr(0, token.size() / 2), token.substr(token.size() / 2));
+    slow.vocabulary.emplace(token, static_cast<int32_t>(slow.vocabulary.size()));
+  }
+  const Bpe bpe(slow.model());
+  BpeScratch scratch;
+  EXPECT_EQ(encode(bpe, std::string(1000000, 'a'), scratch).size(), 250000u);
+  std::string word;
+  for (int i = 0; i < 250000; ++i) word += "abcd";
+  EXPECT_EQ(encode(bpe, word, scratch).size(), 250000u);
+}
+
+TEST(ByteCharacters, StandForBytesBothWays) {
+  EXPECT_EQ(byte_to_character('a'), "a");
+  EXPECT_EQ(byte_to_character(' '), "\u0120");
+  for (int byte = 0; byte < 256; ++byte) {
+    const auto c = static_cast<unsigned char>(byte);
+    EXPECT_EQ(characters_to_bytes(byte_to_character(c)), std::string(1, static_cast<char>(c)));
+  }
+  EXPECT_EQ(characters_to_bytes("a "), std::nullopt);
+  EXPECT_EQ(characters_to_bytes("\u2581"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace switchyard
