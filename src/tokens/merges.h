@@ -11,6 +11,7 @@ namespace switchyard {
 
 struct Merge {
   static constexpr uint32_t kNoRank = ~uint32_t{0};
+  static constexpr uint32_t kMostRanks = uint32_t{1} << 26;
   uint32_t rank = kNoRank;  ///< kNoRank: these two are not merged
   int32_t token = -1;       ///< what they become
 };
@@ -55,18 +56,22 @@ class MergeTable {
 
 /// Memory that merge_all works in; kept from call to call.
 struct MergeScratch {
+  struct Merged {
+    int32_t token;
+    int32_t begin;  ///< the first of the word's tokens that it was made of
+  };
   struct Symbol {
     int32_t token;
     int32_t previous, next;  ///< -1: none
     Merge merge;             ///< with the next
   };
-  std::vector<Merge> merges;
+  std::vector<Merged> merged, window;
   std::vector<Symbol> symbols;
   std::vector<uint64_t> heap;
 };
 
-/// Merges the tokens of a word until no pair is left: `tokens` becomes shorter. n log n for n tokens, of fewer than
-/// 2^31.
+/// Merges the tokens of a word until no pair is left: `tokens` becomes shorter. n log n at worst for n tokens, of fewer
+/// than 2^31; for long words of most texts n.
 void merge_all(const MergeTable& table, std::vector<int32_t>& tokens, MergeScratch& scratch);
 
 }  // namespace switchyard

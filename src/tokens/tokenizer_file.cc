@@ -146,6 +146,9 @@ class Reader final : public JsonBuilder {
 };
 
 void resolve_merges(const MergeTexts& merges, BpeModel& model, const std::string& subject) {
+  if (merges.ends.size() > Merge::kMostRanks)
+    fail(ExitCode::input, "{}: model.merges: {}, but at most {} are supported", subject, merges.ends.size(),
+         Merge::kMostRanks);
   size_t begin = 0;
   for (size_t rank = 0; rank < merges.ends.size(); ++rank) {
     const auto [middle, end] = merges.ends[rank];

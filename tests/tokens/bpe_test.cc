@@ -28,7 +28,7 @@ TEST(Bpe, EncodesAsItsDefinitionReads) {
     const SlowBpe slow = tests::random_bpe(below);
     const Bpe bpe(slow.model());
     for (int i = 0; i < 25; ++i) {
-      const std::string word = tests::random_word(slow, below, i % 8 == 0 ? 120 : 10);
+      const std::string word = tests::random_word(slow, below, i % 8 == 0 ? 400 : 10);
       const std::vector<int32_t> expected = slow.encode(word);
       ASSERT_EQ(encode(bpe, word, scratch), expected) << round << ": " << testing::PrintToString(word);
       ASSERT_EQ(encode(bpe, word, scratch), expected) << "from memory";
@@ -65,16 +65,24 @@ TEST(Bpe, AnUnknownTokenThatIsNotThereIsAnError) {
 
 TEST(Bpe, LongWordsTakeNoQuadraticTime) {
   SlowBpe slow = letters();
-  for (const std::string token : {"aa", "aaaa", "ab", "cd", "abcd"}) {
-    slow.merges.emplace_back(token.substr(0, token.size() / 2), token.substr(token.size() / 2));
-    slow.vocabulary.emplace(token, static_cast<int32_t>(slow.vocabulary.size()));
-  }
+  const auto add = [&](const std::string& left, const std::string& right) {
+    slow.merges.emplace_back(left, right);
+    slow.vocabulary.emplace(left + right, static_cast<int32_t>(slow.vocabulary.size()));
+  };
+  for (size_t size = 1; size <= 64; size *= 2)
+    add(std::string(size, 'a'), std::string(size, 'a'));  // tokens as long as a window
+  for (const auto& [left, right] :
+       {std::pair("b", "c"), std::pair("c", "b"), std::pair("bc", "bc"), std::pair("d", "e")})
+    add(left, right);
   const Bpe bpe(slow.model());
   BpeScratch scratch;
-  EXPECT_EQ(encode(bpe, std::string(1000000, 'a'), scratch).size(), 250000u);
-  std::string word;
-  for (int i = 0; i < 250000; ++i) word += "abcd";
-  EXPECT_EQ(encode(bpe, word, scratch).size(), 250000u);
+  EXPECT_EQ(encode(bpe, std::string(1280000, 'a'), scratch).size(), 10000u);
+  std::string pairs, mixed;
+  for (int i = 0; i < 250000; ++i) pairs += "bcde";
+  EXPECT_EQ(encode(bpe, pairs, scratch).size(), 500000u);
+  for (int i = 0; i < 1000; ++i) mixed += std::string(static_cast<size_t>(i % 300), 'a') + "bcbc";
+  const std::string begin = mixed.substr(0, 3000);
+  EXPECT_EQ(encode(bpe, begin, scratch), slow.encode(begin));
 }
 
 TEST(ByteCharacters, StandForBytesBothWays) {
