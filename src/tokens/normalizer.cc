@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "tokens/component_fields.h"
 #include "tokens/nfc.h"
+#include "tokens/unicode.h"
 
 namespace switchyard {
 
@@ -39,8 +40,8 @@ class Prepend : public Normalizer::Step {
 
 class Replace : public Normalizer::Step {
  public:
-  Replace(std::unique_ptr<Pattern> pattern, std::string content)
-      : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  Replace(std::unique_ptr<Pattern> pattern, std::string content, bool of_one_character)
+      : pattern_(std::move(pattern)), content_(std::move(content)), of_one_character_(of_one_character) {}
   std::string_view apply(std::string_view text, std::string& out, std::vector<Span>& spans) const override {
     spans.clear();
     pattern_->find(text, spans);
@@ -53,11 +54,13 @@ class Replace : public Normalizer::Step {
     }
     return out;
   }
-  bool moves_start() const override { return content_.empty(); }
+  /// What takes the place of several characters counts as where the last of them was.
+  bool moves_start() const override { return content_.empty() || !of_one_character_; }
 
  private:
   std::unique_ptr<Pattern> pattern_;
   std::string content_;
+  bool of_one_character_;
 };
 
 }  // namespace
@@ -80,7 +83,8 @@ void Normalizer::add(const Json& component, const std::string& subject) {
       auto pattern = field.is_regex ? make_regex_pattern(field.text, subject) : make_literal_pattern(field.text);
       // Hugging Face keeps places of the original text, and where something is put between two characters loses count.
       if (pattern->may_match_nothing()) fields.refuse("pattern", "a regular expression that matches no empty text");
-      steps_.push_back(std::make_shared<Replace>(std::move(pattern), fields.text("content")));
+      const bool of_one_character = !field.is_regex && unicode::decode(field.text.data()).bytes == field.text.size();
+      steps_.push_back(std::make_shared<Replace>(std::move(pattern), fields.text("content"), of_one_character));
       break;
     }
     default:

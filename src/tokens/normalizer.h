@@ -25,7 +25,8 @@ class Normalizer {
   /// Of a text that is UTF-8; the result is the text itself or in `scratch`.
   std::string_view normalize(std::string_view text, NormalizerScratch& scratch) const;
   bool is_empty() const { return steps_.empty(); }
-  /// Whether the result's first character may come of nothing, or of another than the text's first.
+  /// Whether the result's first character may count as another place than the text's first, as Hugging Face keeps
+  /// places.
   bool moves_start() const;
 
   class Step;

@@ -199,7 +199,7 @@ void PreTokenizer::add(const Json& component, const std::string& subject) {
       const MetaspaceFields metaspace = read_metaspace(fields);
       if (metaspace.prepend == Prepend::first && (normalizer_moves_start_ || !steps_.empty()))
         fields.refuse("prepend_scheme",
-                      "\"always\" or \"never\" after another pre-tokenizer, or a normalizer that prepends or removes");
+                      "\"always\" or \"never\" after another pre-tokenizer, or a normalizer that moves the start");
       steps_.push_back(std::make_shared<Metaspace>(metaspace.sign, metaspace.prepend));
       if (metaspace.split)
         steps_.push_back(

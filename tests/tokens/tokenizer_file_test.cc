@@ -97,6 +97,10 @@ INSTANTIATE_TEST_SUITE_P(
             kNoPre,
             R"("pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true}, {"type": "Digits", "individual_digits": true}]})",
             "nothing is supported after ByteLevel"},
+        Case{
+            R"("normalizer": null, "pre_tokenizer": null)",
+            R"("normalizer": {"type": "Prepend", "prepend": "_"}, "pre_tokenizer": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "first"})",
+            R"("prepend_scheme": expected "always" or "never")"},
         Case{kNoPost, R"("post_processor": {"type": "BertProcessing"})", R"(found "BertProcessing")"},
         Case{
             kNoPost,
