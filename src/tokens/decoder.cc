@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
+#include <numeric>
 #include <optional>
 
 #include "base/error.h"
@@ -57,18 +59,9 @@ class Replace : public Decoder::Step {
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void apply(std::vector<std::string>& tokens) const override {
     std::vector<Span> spans;
-    for (std::string& token : tokens) {
-      if (token.empty()) continue;
-      spans.clear();
-      pattern_->find(token, spans);
-      std::string out;
-      size_t begin = 0;
-      for (const Span& span : spans) {
-        out += span.matches ? content_ : token.substr(begin, span.end - begin);
-        begin = span.end;
-      }
-      token = std::move(out);
-    }
+    std::string out;
+    for (std::string& token : tokens)
+      if (!token.empty() && replace_matches(*pattern_, token, content_, spans, out)) token = out;
   }
 
  private:
@@ -193,7 +186,15 @@ void Decoder::add(const Json& component, const std::string& subject) {
 }
 
 std::string Decoder::decode(std::vector<std::string> tokens) const {
-  for (const auto& step : steps_) step->apply(tokens);
+  const auto bytes = [&] {
+    return std::transform_reduce(tokens.begin(), tokens.end(), size_t{0}, std::plus<>(),
+                                 [](const auto& t) { return t.size(); });
+  };
+  const size_t original = bytes();
+  for (const auto& step : steps_) {
+    step->apply(tokens);
+    check_growth(bytes(), original);
+  }
   return fmt::format("{}", fmt::join(tokens, joins_by_spaces_ ? " " : ""));
 }
 

@@ -43,16 +43,7 @@ class Replace : public Normalizer::Step {
   Replace(std::unique_ptr<Pattern> pattern, std::string content, bool of_one_character)
       : pattern_(std::move(pattern)), content_(std::move(content)), of_one_character_(of_one_character) {}
   std::string_view apply(std::string_view text, std::string& out, std::vector<Span>& spans) const override {
-    spans.clear();
-    pattern_->find(text, spans);
-    if (std::none_of(spans.begin(), spans.end(), [](const Span& span) { return span.matches; })) return text;
-    out.clear();
-    size_t begin = 0;
-    for (const Span& span : spans) {
-      out += span.matches ? std::string_view(content_) : text.substr(begin, span.end - begin);
-      begin = span.end;
-    }
-    return out;
+    return replace_matches(*pattern_, text, content_, spans, out) ? std::string_view(out) : text;
   }
   /// What takes the place of several characters counts as where the last of them was.
   bool moves_start() const override { return content_.empty() || !of_one_character_; }
@@ -95,12 +86,14 @@ void Normalizer::add(const Json& component, const std::string& subject) {
 }
 
 std::string_view Normalizer::normalize(std::string_view text, NormalizerScratch& scratch) const {
+  const size_t original = text.size();
   for (const auto& step : steps_) {
     if (text.empty()) break;  // nothing is made of nothing: Prepend does not either
     const std::string_view result = step->apply(text, scratch.next, scratch.spans);
     if (result.data() != scratch.next.data()) continue;
     scratch.now.swap(scratch.next);
     text = scratch.now;
+    check_growth(text.size(), original);
   }
   return text;
 }

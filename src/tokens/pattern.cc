@@ -1,11 +1,16 @@
 #include "tokens/pattern.h"
 
+#include <algorithm>
+
+#include "base/error.h"
 #include "tokens/pcre_pattern.h"
 #include "tokens/regex_syntax.h"
 #include "tokens/split_patterns.h"
 
 namespace switchyard {
 namespace {
+
+constexpr size_t kMostGrowth = 64, kAlwaysAllowed = 64 << 10;
 
 class Literal : public Pattern {
  public:
@@ -73,6 +78,28 @@ class ClassRun : public Pattern {
 };
 
 }  // namespace
+
+void check_growth(size_t bytes, size_t original) {
+  if (bytes <= kMostGrowth * original + kAlwaysAllowed) return;
+  fail(ExitCode::input, "replacing makes {} bytes of a text of {}: at most {} times as many are supported", bytes,
+       original, kMostGrowth);
+}
+
+bool replace_matches(const Pattern& pattern, std::string_view text, std::string_view content, std::vector<Span>& spans,
+                     std::string& out) {
+  spans.clear();
+  pattern.find(text, spans);
+  const auto matches = static_cast<size_t>(std::ranges::count_if(spans, &Span::matches));
+  if (matches == 0) return false;
+  check_growth(matches * content.size(), text.size());
+  out.clear();
+  size_t begin = 0;
+  for (const Span& span : spans) {
+    out += span.matches ? content : text.substr(begin, span.end - begin);
+    begin = span.end;
+  }
+  return true;
+}
 
 std::unique_ptr<Pattern> make_literal_pattern(std::string text) {
   return std::make_unique<Literal>(std::move(text));

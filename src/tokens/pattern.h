@@ -26,6 +26,15 @@ class Pattern {
   virtual bool may_match_nothing() const { return false; }
 };
 
+/// Replacements after each other could fill any memory: fails (input) where `bytes` are far more than the `original`
+/// ones.
+void check_growth(size_t bytes, size_t original);
+
+/// Puts `content` in place of each match in `text` (not empty), into `out`; false, and nothing done, if there is none.
+/// Fails (input) as check_growth does.
+bool replace_matches(const Pattern& pattern, std::string_view text, std::string_view content, std::vector<Span>& spans,
+                     std::string& out);
+
 /// Every occurrence of `text` (not empty), from the left, apart from each other.
 std::unique_ptr<Pattern> make_literal_pattern(std::string text);
 

@@ -132,6 +132,21 @@ TEST(TokenizerFile, OrdersAndSpellingsOfFieldsDoNotMatter) {
       << "an added token is numbered on from the vocabulary, whatever the file says";
 }
 
+TEST(TokenizerFile, ReplacementsThatWouldFillAnyMemoryAreRefused) {
+  std::string steps;
+  for (int i = 0; i < 60; ++i)
+    steps +=
+        std::string(i == 0 ? "" : ", ") + R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aaaaaaaa"})";
+  const std::string text = replaced(std::string(kSmall), kNoNormalizer,
+                                    R"("normalizer": {"type": "Sequence", "normalizers": [)" + steps + "]}");
+  const HfTokenizer tokenizer(text, "FILE");
+  std::vector<int32_t> ids;
+  tokenizer.encode("b", ids);
+  EXPECT_EQ(ids, std::vector<int32_t>{1});
+  const std::string error = tests::error_of([&] { tokenizer.encode("a", ids); });
+  EXPECT_NE(error.find("replacing makes"), std::string::npos) << error;
+}
+
 TEST(TokenizerFile, AFileThatIsNotThereIsNamed) {
   const std::string error = tests::error_of([] { HfTokenizer::load("/nowhere/tokenizer.json"); });
   EXPECT_NE(error.find("/nowhere/tokenizer.json"), std::string::npos) << error;
