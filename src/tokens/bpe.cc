@@ -1,6 +1,7 @@
 #include "tokens/bpe.h"
 
 #include <atomic>
+#include <limits>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -10,6 +11,7 @@
 namespace switchyard {
 namespace {
 
+constexpr size_t kMostWordBytes = std::numeric_limits<int32_t>::max();
 constexpr std::string_view kSpaceMark = "\u2581";  // SentencePiece's sign for a space
 
 std::atomic<uint64_t> last_serial{0};
@@ -76,15 +78,21 @@ Bpe::Bpe(BpeModel model) : model_(std::move(model)), serial_(++last_serial) {
 void Bpe::index_words() {
   const TokenTable& tokens = model_.tokens;
   short_words_ = std::make_unique<WordTable>(tokens.size());
+  const bool long_ones =
+      model_.byte_level && model_.ignore_merges;  // otherwise they are not asked for, or are in `tokens`
+  const size_t most = long_ones ? tokens.longest() : 2 * WordKey::kMostBytes;  // a byte's character has at most two
   for (int32_t id = 0; id < tokens.end_id(); ++id) {
-    if (!tokens.has(id)) continue;
-    const auto bytes = model_.byte_level ? characters_to_bytes(tokens.text(id)) : std::string(tokens.text(id));
-    if (!bytes || bytes->empty()) continue;
-    if (model_.byte_level) words_.add(*bytes, id);
-    if (bytes->size() > WordKey::kMostBytes) continue;
-    const size_t size = bytes->size();
-    std::string padded = *bytes + std::string(WordKey::kReadable, '\0');
-    short_words_->add(WordKey::of(std::string_view(padded).substr(0, size)), id);
+    if (!tokens.has(id) || tokens.text(id).size() > most) continue;
+    std::optional<std::string> word(tokens.text(id));
+    if (model_.byte_level) word = characters_to_bytes(*word);
+    if (!word || word->empty()) continue;
+    const size_t size = word->size();
+    if (size > WordKey::kMostBytes) {
+      if (long_ones) long_words_.add(*word, id);
+      continue;
+    }
+    word->append(WordKey::kReadable, '\0');
+    short_words_->add(WordKey::of(std::string_view(*word).substr(0, size)), id);
   }
 }
 
@@ -136,7 +144,7 @@ void Bpe::encode_part(std::string_view word, std::vector<int32_t>& ids, BpeScrat
       }
     }
   } else if (whole_counts) {
-    const TokenTable& words = model_.byte_level ? words_ : model_.tokens;
+    const TokenTable& words = model_.byte_level ? long_words_ : model_.tokens;
     const int32_t id = word.size() <= words.longest() ? words.find(word) : TokenTable::kNone;
     if (id != TokenTable::kNone) return ids.push_back(id);
   }
@@ -154,6 +162,8 @@ void Bpe::encode_part(std::string_view word, std::vector<int32_t>& ids, BpeScrat
 }
 
 void Bpe::encode_by_merges(std::string_view word, std::vector<int32_t>& ids, BpeScratch& scratch) const {
+  if (word.size() > kMostWordBytes)
+    fail(ExitCode::input, "a word of {} bytes: at most {} are supported", word.size(), kMostWordBytes);
   first_tokens(word, scratch.tokens_);
   merge_all(model_.merges, scratch.tokens_, scratch.merging_);
   ids.insert(ids.end(), scratch.tokens_.begin(), scratch.tokens_.end());

@@ -67,7 +67,7 @@ class Bpe {
 
   BpeModel model_;
   uint64_t serial_;
-  TokenTable words_;  ///< of a byte-level vocabulary: tokens as bytes
+  TokenTable long_words_;  ///< byte level, merges ignored: tokens longer than WordKey::kMostBytes, as bytes
   std::unique_ptr<WordTable> short_words_;
   std::array<int32_t, 256>
       byte_tokens_;                    ///< byte level: of a byte; otherwise of an ASCII character. kNone: there is none
