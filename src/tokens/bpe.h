@@ -32,7 +32,7 @@ class BpeScratch {
 
  private:
   friend class Bpe;
-  static constexpr size_t kCachedWords = 4096;  ///< a power of 2
+  static constexpr size_t kCachedWords = 16384;  ///< a power of 2
   static constexpr size_t kMostCachedBytes = 64;
   struct Cached {
     std::string word;
