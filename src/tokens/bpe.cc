@@ -1,5 +1,6 @@
 #include "tokens/bpe.h"
 
+#include <algorithm>
 #include <atomic>
 #include <limits>
 
@@ -78,8 +79,8 @@ Bpe::Bpe(BpeModel model) : model_(std::move(model)), serial_(++last_serial) {
 void Bpe::index_words() {
   const TokenTable& tokens = model_.tokens;
   short_words_ = std::make_unique<WordTable>(tokens.size());
-  const bool long_ones =
-      model_.byte_level && model_.ignore_merges;  // otherwise they are not asked for, or are in `tokens`
+  // Otherwise long words are not asked for, or found among the tokens themselves.
+  const bool long_ones = model_.byte_level && model_.ignore_merges;
   const size_t most = long_ones ? tokens.longest() : 2 * WordKey::kMostBytes;  // a byte's character has at most two
   for (int32_t id = 0; id < tokens.end_id(); ++id) {
     if (!tokens.has(id) || tokens.text(id).size() > most) continue;
@@ -129,44 +130,48 @@ void Bpe::encode(std::string_view word, std::vector<int32_t>& ids, BpeScratch& s
 
 /// A word, or what lies between places that nothing is merged across.
 void Bpe::encode_part(std::string_view word, std::vector<int32_t>& ids, BpeScratch& scratch) const {
-  const bool whole_counts = model_.ignore_merges && !cut_before_spaces_;
+  const bool any_token_is_whole = model_.ignore_merges && !cut_before_spaces_;
   if (word.size() <= WordKey::kMostBytes) {
     WordTable::Slot& slot = short_words_->find(WordKey::of(word));
-    if (slot.id >= 0) {
-      if (whole_counts || slot.whole.load(std::memory_order_relaxed) == WordTable::Whole::yes)
-        return ids.push_back(slot.id);
-      if (slot.whole.load(std::memory_order_relaxed) == WordTable::Whole::unknown) {
-        const size_t begin = ids.size();
-        encode_by_merges(word, ids, scratch);
-        const bool whole = ids.size() == begin + 1 && ids.back() == slot.id;
-        slot.whole.store(whole ? WordTable::Whole::yes : WordTable::Whole::no, std::memory_order_relaxed);
-        return;
-      }
-    }
-  } else if (whole_counts) {
+    if (slot.id >= 0 && (any_token_is_whole || is_whole(slot, word, scratch))) return ids.push_back(slot.id);
+  } else if (any_token_is_whole) {
     const TokenTable& words = model_.byte_level ? long_words_ : model_.tokens;
     const int32_t id = word.size() <= words.longest() ? words.find(word) : TokenTable::kNone;
     if (id != TokenTable::kNone) return ids.push_back(id);
   }
-  if (word.size() > BpeScratch::kMostCachedBytes) return encode_by_merges(word, ids, scratch);
+  const std::vector<int32_t>& tokens =
+      word.size() <= BpeScratch::kMostCachedBytes ? remembered(word, scratch) : merged(word, scratch);
+  ids.insert(ids.end(), tokens.begin(), tokens.end());
+}
+
+/// Whether a word that is a token also becomes this token by merges.
+bool Bpe::is_whole(WordTable::Slot& slot, std::string_view word, BpeScratch& scratch) const {
+  WordTable::Whole whole = slot.whole.load(std::memory_order_relaxed);
+  if (whole == WordTable::Whole::unknown) {
+    const std::vector<int32_t>& tokens = merged(word, scratch);
+    whole = tokens.size() == 1 && tokens[0] == slot.id ? WordTable::Whole::yes : WordTable::Whole::no;
+    slot.whole.store(whole, std::memory_order_relaxed);
+  }
+  return whole == WordTable::Whole::yes;
+}
+
+const std::vector<int32_t>& Bpe::remembered(std::string_view word, BpeScratch& scratch) const {
   const uint64_t hash = XXH3_64bits(word.data(), word.size());
   BpeScratch::Cached& cached = scratch.cache_[hash & (BpeScratch::kCachedWords - 1)];
   if (cached.word != word) {
-    const size_t begin = ids.size();
-    encode_by_merges(word, ids, scratch);
+    cached.word.clear();  // nobody's, if merging fails
+    cached.ids = merged(word, scratch);
     cached.word = word;
-    cached.ids.assign(ids.begin() + static_cast<ptrdiff_t>(begin), ids.end());
-    return;
   }
-  ids.insert(ids.end(), cached.ids.begin(), cached.ids.end());
+  return cached.ids;
 }
 
-void Bpe::encode_by_merges(std::string_view word, std::vector<int32_t>& ids, BpeScratch& scratch) const {
+const std::vector<int32_t>& Bpe::merged(std::string_view word, BpeScratch& scratch) const {
   if (word.size() > kMostWordBytes)
     fail(ExitCode::input, "a word of {} bytes: at most {} are supported", word.size(), kMostWordBytes);
   first_tokens(word, scratch.tokens_);
   merge_all(model_.merges, scratch.tokens_, scratch.merging_);
-  ids.insert(ids.end(), scratch.tokens_.begin(), scratch.tokens_.end());
+  return scratch.tokens_;
 }
 
 int32_t Bpe::token_of_character(std::string_view character) const {
@@ -182,30 +187,33 @@ void Bpe::first_tokens(std::string_view word, std::vector<int32_t>& tokens) cons
   bool unknown = false;
   for (size_t at = 0, bytes = 1; at < word.size(); at += bytes) {
     bytes = model_.byte_level ? 1 : unicode::decode(word.data() + at).bytes;
-    std::string_view character = word.substr(at, bytes);
+    const std::string_view character = word.substr(at, bytes);
     const int32_t token = token_of_character(character);
     if (token != TokenTable::kNone) {
       if (std::exchange(unknown, false)) tokens.push_back(unk_id_);
       tokens.push_back(token);
       continue;
     }
-    const std::string spelt = model_.byte_level ? byte_to_character(static_cast<unsigned char>(character[0])) : "";
-    if (model_.byte_level) character = spelt;
-    const auto fallback = [&](char c) { return fallback_[static_cast<unsigned char>(c)]; };
-    bool all_bytes = model_.byte_fallback;
-    for (const char c : character) all_bytes = all_bytes && fallback(c) != TokenTable::kNone;
-    if (all_bytes) {
-      for (const char c : character) tokens.push_back(fallback(c));
-      continue;
-    }
+    const std::string spelling =
+        model_.byte_level ? byte_to_character(static_cast<unsigned char>(word[at])) : std::string(character);
+    if (append_bytes(spelling, tokens)) continue;
     if (!model_.unk_token) continue;
     if (unk_id_ == TokenTable::kNone)
       fail(ExitCode::input, "the unknown token {} is not in the vocabulary, and {} needs it",
-           brief(Json(*model_.unk_token)), brief(Json(std::string(character))));
+           brief(Json(*model_.unk_token)), brief(Json(spelling)));
     if (unknown && !model_.fuse_unk) tokens.push_back(unk_id_);
     unknown = true;
   }
   if (unknown) tokens.push_back(unk_id_);
+}
+
+/// The tokens of a character's bytes; false, and nothing done, unless the model has one for each.
+bool Bpe::append_bytes(std::string_view character, std::vector<int32_t>& tokens) const {
+  const auto token_of = [&](char c) { return fallback_[static_cast<unsigned char>(c)]; };
+  if (!model_.byte_fallback || std::ranges::any_of(character, [&](char c) { return token_of(c) == TokenTable::kNone; }))
+    return false;
+  for (const char c : character) tokens.push_back(token_of(c));
+  return true;
 }
 
 std::string Bpe::bytes_of(int32_t id) const {

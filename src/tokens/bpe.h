@@ -61,8 +61,11 @@ class Bpe {
   void index_words();
   bool spaces_begin_words() const;
   void encode_part(std::string_view word, std::vector<int32_t>& ids, BpeScratch& scratch) const;
-  void encode_by_merges(std::string_view word, std::vector<int32_t>& ids, BpeScratch& scratch) const;
+  bool is_whole(WordTable::Slot& slot, std::string_view word, BpeScratch& scratch) const;
+  const std::vector<int32_t>& remembered(std::string_view word, BpeScratch& scratch) const;
+  const std::vector<int32_t>& merged(std::string_view word, BpeScratch& scratch) const;
   void first_tokens(std::string_view word, std::vector<int32_t>& tokens) const;
+  bool append_bytes(std::string_view character, std::vector<int32_t>& tokens) const;
   int32_t token_of_character(std::string_view character) const;
 
   BpeModel model_;

@@ -156,7 +156,7 @@ namespace {
 /// only if that of each two neighbours' text is these two. (Merges are chosen by rank and place; restricted to the text
 /// of two neighbours they are chosen alike, up to the first that crosses a border, which then would cross it there as
 /// well.) So where a window's first token comes out as it was, what is before stays, and all of the window is as in the
-/// whole. False where that does not happen within many tokens; nothing is changed then.
+/// whole. run() is false where that does not happen within a window.
 class WindowMerger {
  public:
   WindowMerger(const MergeTable& table, std::span<const int32_t> tokens, MergeScratch& scratch)
@@ -191,7 +191,7 @@ class WindowMerger {
     return kept;
   }
 
-  /// Whether the window that begins with merged token `kept` has that token as its first.
+  /// Whether the window that begins with merged token `kept` is not too large, and has that token as its first.
   bool merge_window(size_t kept, size_t at) {
     const size_t begin = begin_of(kept, at);
     if (at - begin > kMostOverlap) return false;
