@@ -99,9 +99,11 @@ void Bpe::index_words() {
 
 /// Whether no merge makes a token in which a space's sign follows something else. Then a word may be cut there: nothing
 /// is ever merged across. (It matters where there is no pre-tokenizer, and a whole text is one word.) The sign must be
-/// a token, or it would not end a run of unknown characters.
+/// a token, or it would not end a run of unknown characters; and these must not vanish, or signs become neighbours.
 bool Bpe::spaces_begin_words() const {
   if (model_.tokens.find(kSpaceMark) == TokenTable::kNone) return false;
+  const bool all_bytes = model_.byte_fallback && std::ranges::find(fallback_, TokenTable::kNone) == fallback_.end();
+  if (!all_bytes && (!model_.unk_token || model_.unk_token->ends_with(kSpaceMark))) return false;
   bool begins = true;
   model_.merges.for_each([&](int32_t, int32_t, const Merge& merge) {
     const std::string_view text = model_.tokens.text(merge.token);

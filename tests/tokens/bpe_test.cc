@@ -54,6 +54,17 @@ TEST(Bpe, AWordThatIsATokenBecomesItByMergesOrBecauseMergesAreIgnored) {
   EXPECT_EQ(encode(Bpe(slow.model()), "abcdefghijklmnopqrstuvwxyz", scratch), (std::vector<int32_t>{31}));
 }
 
+TEST(Bpe, SpacesAreNeighboursWhereAnUnknownCharacterVanishes) {
+  SlowBpe slow;
+  slow.vocabulary = {{"\u2581", 0}, {"a", 1}, {"\u2581\u2581", 2}, {"<unk>", 3}};
+  slow.merges = {{"\u2581", "\u2581"}};
+  const std::string word = "a\u2581?\u2581a";
+  BpeScratch scratch;
+  EXPECT_EQ(encode(Bpe(slow.model()), word, scratch), (std::vector<int32_t>{1, 2, 1}));
+  slow.unk_token = "<unk>";
+  EXPECT_EQ(encode(Bpe(slow.model()), word, scratch), (std::vector<int32_t>{1, 0, 3, 0, 1}));
+}
+
 TEST(Bpe, AnUnknownTokenThatIsNotThereIsAnError) {
   SlowBpe slow = letters();
   slow.unk_token = "<unk>";
