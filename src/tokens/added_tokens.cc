@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "tokens/component_fields.h"
 
 namespace switchyard {
@@ -21,7 +22,7 @@ AddedToken read_token(const Json& entry, const std::string& subject) {
   token.left_strip = fields.flag("lstrip");
   token.right_strip = fields.flag("rstrip");
   token.single_word = fields.flag("single_word");
-  fields.count("id");
+  token.id = static_cast<int32_t>(fields.count("id"));
   fields.done();
   return token;
 }
@@ -89,14 +90,20 @@ AddedTokens::AddedTokens(const Json& list, const TokenTable& vocabulary, const N
                          const std::string& subject)
     : word_(word_characters()) {
   auto next_id = static_cast<int32_t>(vocabulary.size());
-  for (size_t i = 0; i < list.size(); ++i)
-    add(read_token(list[i], fmt::format("{}[{}]", subject, i)), vocabulary, normalizer, next_id);
+  for (size_t i = 0; i < list.size(); ++i) {
+    const AddedToken token = read_token(list[i], fmt::format("{}[{}]", subject, i));
+    const int32_t id = add(token, vocabulary, normalizer, next_id);
+    if (id != token.id)
+      log::warning("{}[{}]: {} has id {} in the file, and gets {} as in Hugging Face's library", subject, i,
+                   brief(Json(token.content)), token.id, id);
+  }
   raw_ = make_matcher(false, subject);
   normalized_ = make_matcher(true, subject);
 }
 
-void AddedTokens::add(AddedToken token, const TokenTable& vocabulary, const Normalizer& normalizer, int32_t& next_id) {
-  if (token.content.empty()) return;
+int32_t AddedTokens::add(AddedToken token, const TokenTable& vocabulary, const Normalizer& normalizer,
+                         int32_t& next_id) {
+  if (token.content.empty()) return token.id;  // is none
   const auto [entry, is_new] = by_content_.emplace(token.content, tokens_.size());
   if (is_new) {
     token.id = vocabulary.find(token.content);
@@ -109,10 +116,12 @@ void AddedTokens::add(AddedToken token, const TokenTable& vocabulary, const Norm
     tokens_[entry->second] = token;
   }
   if (token.special) special_.insert(token.content);
-  if (!token.normalized) return;
-  NormalizerScratch scratch;
-  const std::string_view form = normalizer.normalize(token.content, scratch);
-  if (form != token.content) normalized_forms_[token.id] = form;
+  if (token.normalized) {
+    NormalizerScratch scratch;
+    const std::string_view form = normalizer.normalize(token.content, scratch);
+    if (form != token.content) normalized_forms_[token.id] = form;
+  }
+  return token.id;
 }
 
 AddedTokens::Matcher AddedTokens::make_matcher(bool normalized, const std::string& subject) const {

@@ -56,8 +56,8 @@ class AddedTokens {
 
   AddedTokens() = default;
   /// `list`: the file's. Hugging Face does not look at their "id": a content that the vocabulary has is that token; the
-  /// others are numbered on, from the vocabulary's size. Of two with one content or one number the later holds. Fails
-  /// (input).
+  /// others are numbered on, from the vocabulary's size; where the file says otherwise, the log does. Of two with one
+  /// content or one number the later holds. Fails (input).
   AddedTokens(const Json& list, const TokenTable& vocabulary, const Normalizer& normalizer, const std::string& subject);
 
   /// Appends the parts of a text before it is normalized (of tokens that are not), and of a normalized one. Not
@@ -86,7 +86,8 @@ class AddedTokens {
   void cut(const Matcher& matcher, std::string_view text, bool special_in_text, std::vector<Part>& parts,
            int64_t& left_as_text) const;
   Matcher make_matcher(bool normalized, const std::string& subject) const;
-  void add(AddedToken token, const TokenTable& vocabulary, const Normalizer& normalizer, int32_t& next_id);
+  /// Returns its id.
+  int32_t add(AddedToken token, const TokenTable& vocabulary, const Normalizer& normalizer, int32_t& next_id);
   bool stands_alone(std::string_view text, size_t begin, size_t end) const;
 
   std::vector<AddedToken> tokens_;
