@@ -35,10 +35,6 @@ struct Family {
   std::span<const TensorLayout> layouts;  ///< tried in order: the first whose expert tensors are in the checkpoint
 };
 
-namespace families {
-extern const Family qwen3_moe, mixtral, switchyard;
-}  // namespace families
-
 const Family* find_family(std::string_view model_type);  ///< null when there is none
 std::string family_names();                              ///< "qwen3_moe, mixtral, …"
 

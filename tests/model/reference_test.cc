@@ -12,22 +12,13 @@
 #include "model/config.h"
 #include "tests/model/scoring.h"
 #include "tests/support/device.h"
+#include "tests/support/fixture_models.h"
 
 namespace switchyard::test {
 namespace {
 
-namespace fs = std::filesystem;
-
-const fs::path kData = SWITCHYARD_TEST_DATA;
-constexpr const char* kSmallModels[] = {"qwen3moe-dense",  "qwen3moe-fused",    "qwen3moe-transposed",
-                                        "mixtral-sharded", "switchyard-shared", "switchyard-tied"};
-
-fs::path model_path(const std::string& name) {
-  return name == "tiny-bytes" ? kData / "../../demo" / name : kData / "models" / name;
-}
-
 std::vector<Record> input_of(const std::string& name) {
-  return read_records(kData / "references" / name / "input.h5");
+  return read_records(reference_path(name) / "input.h5");
 }
 
 bool is_greedy(const RecordScores& scores, const Record& record) {
@@ -75,18 +66,16 @@ void check_embeddings(const Expected& expected, const std::vector<RecordScores>&
 }
 
 std::string name_of_case(const std::string& model, DType operand) {
-  std::string name = model + "_" + std::string(switchyard::name_of(operand));
-  std::ranges::replace(name, '-', '_');
-  return name;
+  return test_name(model + "_" + std::string(switchyard::name_of(operand)));
 }
 
-class Reference : public ::testing::TestWithParam<std::tuple<const char*, DType, int, Device>> {};
+class Reference : public ::testing::TestWithParam<std::tuple<std::string, DType, int, Device>> {};
 
 TEST_P(Reference, IsMet) {
   const auto& [name, operand, ranks, device] = GetParam();
   if (const std::string why = why_skipped(device); !why.empty()) GTEST_SKIP() << why;
   const std::vector<Record> input = input_of(name);
-  const Expected expected(kData / "references" / name / "expected.h5", input);
+  const Expected expected(reference_path(name) / "expected.h5", input);
   const int micro_batches = ranks > 1 ? 2 : 1;
   const auto scores =
       score_records(model_path(name), input,
@@ -106,16 +95,14 @@ TEST_P(Reference, IsMet) {
     EXPECT_LE(d.mean, 1e-4);
   }
   const int followed = check_greedy(expected, input, scores, limit);
-  if (std::string_view(name) != "tiny-bytes") {
+  if (name != kBundledModel) {
     EXPECT_GE(followed, 1) << "no record that is greedy";
   }
   check_embeddings(expected, scores);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Reference,
-                         ::testing::Combine(::testing::Values("qwen3moe-dense", "qwen3moe-fused", "qwen3moe-transposed",
-                                                              "mixtral-sharded", "switchyard-shared", "switchyard-tied",
-                                                              "tiny-bytes"),
+                         ::testing::Combine(::testing::ValuesIn(all_models()),
                                             ::testing::Values(DType::f32, DType::bf16), ::testing::Values(1, 3),
                                             ::testing::ValuesIn(kDevices)),
                          [](const auto& each) {
@@ -123,7 +110,7 @@ INSTANTIATE_TEST_SUITE_P(Models, Reference,
                                   std::to_string(std::get<2>(each.param)) + "_" + name_of(std::get<3>(each.param));
                          });
 
-class SameBits : public ::testing::TestWithParam<std::tuple<const char*, DType, Device>> {
+class SameBits : public ::testing::TestWithParam<std::tuple<std::string, DType, Device>> {
  protected:
   void SetUp() override {
     if (const std::string why = why_skipped(device_); !why.empty()) GTEST_SKIP() << why;
@@ -202,7 +189,7 @@ TEST_P(SameBits, InMicroBatches) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, SameBits,
-                         ::testing::Combine(::testing::ValuesIn(kSmallModels),
+                         ::testing::Combine(::testing::ValuesIn(small_models()),
                                             ::testing::Values(DType::f32, DType::bf16), ::testing::ValuesIn(kDevices)),
                          [](const auto& each) {
                            return name_of_case(std::get<0>(each.param), std::get<1>(each.param)) + "_" +

@@ -3,6 +3,11 @@
 #include "model/family.h"
 
 namespace switchyard {
+
+namespace families {
+extern const Family qwen3_moe, mixtral, switchyard;
+}
+
 namespace {
 
 constexpr std::array<const Family*, 3> kFamilies = {

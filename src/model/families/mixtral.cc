@@ -27,6 +27,6 @@ constexpr TensorLayout kLayouts[] = {
 
 }  // namespace
 
-const Family mixtral{"mixtral", read, kLayouts};
+extern const Family mixtral{"mixtral", read, kLayouts};
 
 }  // namespace switchyard::families

@@ -46,6 +46,6 @@ constexpr TensorLayout kLayouts[] = {
 
 }  // namespace
 
-const Family qwen3_moe{"qwen3_moe", read, kLayouts};
+extern const Family qwen3_moe{"qwen3_moe", read, kLayouts};
 
 }  // namespace switchyard::families

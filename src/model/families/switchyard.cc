@@ -22,6 +22,6 @@ constexpr TensorLayout kLayouts[] = {{}, {.experts = ExpertLayout::fused}};
 
 }  // namespace
 
-const Family switchyard{"switchyard", read, kLayouts};
+extern const Family switchyard{"switchyard", read, kLayouts};
 
 }  // namespace switchyard::families

@@ -3,7 +3,6 @@
 // SWITCHYARD_WRITE_DIGESTS=1, adds the digests of the new id.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -13,13 +12,14 @@
 #include "base/hash.h"
 #include "io/json.h"
 #include "jobs/score/shard.h"
+#include "tests/support/fixture_models.h"
 #include "tests/support/score_case.h"
 #include "tests/support/temporary_directory.h"
 
 namespace switchyard::test {
 namespace {
 
-const std::filesystem::path kData = SWITCHYARD_TEST_DATA;
+const std::filesystem::path kDigests = SWITCHYARD_TEST_DATA "/digests.json";
 
 Json read_json(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -38,18 +38,19 @@ std::string digest_of(const std::filesystem::path& results) {
 }
 
 /// A model, the dtype of its products, and where it is scored.
-class Digests : public ::testing::TestWithParam<std::tuple<const char*, const char*, const char*>> {};
+class Digests : public ::testing::TestWithParam<std::tuple<std::string, const char*, const char*>> {};
 
 TEST_P(Digests, AreThoseOfTheNumericsId) {
-  const std::string model = std::get<0>(GetParam()), dtype = std::get<1>(GetParam()), where = std::get<2>(GetParam());
+  const auto& [model, dtype, place] = GetParam();
+  const std::string_view where = place;
   if (where == "cuda" && num_devices() == 0) GTEST_SKIP() << why_no_devices();
   const TemporaryDirectory directory;
-  ScoreCase c{kData / "references" / model / "input.h5",
+  ScoreCase c{reference_path(model) / "input.h5",
               directory / "run",
               0,
               {"--dtype", dtype, "--per-token", "--embed", "mean", "--device", where == "cuda" ? "cuda" : "cpu"}};
-  if (where != "cuda") c.options.insert(c.options.end(), {"--cpu-isa", where});
-  c.model = model == "tiny-bytes" ? std::filesystem::path(SWITCHYARD_DEMO_MODEL) : kData / "models" / model;
+  if (where != "cuda") c.options.insert(c.options.end(), {"--cpu-isa", place});
+  c.model = model_path(model);
   const ProcessResult result = score(c);
   ASSERT_EQ(result.exit_code, 0) << result.err;
   auto numerics = read_json(directory / "run" / "manifest.json")["fingerprint"]["numerics"].get<std::string>();
@@ -58,10 +59,10 @@ TEST_P(Digests, AreThoseOfTheNumericsId) {
 #endif
   const std::string digest = digest_of(directory / "run" / "results.h5");
 
-  Json known = read_json(kData / "digests.json");
+  Json known = read_json(kDigests);
   if (std::getenv("SWITCHYARD_WRITE_DIGESTS") != nullptr) {
     known[numerics][model] = digest;
-    std::ofstream(kData / "digests.json") << known.dump(2) << '\n';
+    std::ofstream(kDigests) << known.dump(2) << '\n';
   } else if (!known.contains(numerics) || !known[numerics].contains(model)) {
     GTEST_SKIP() << "tests/data/digests.json has no digest of " << model << " for " << numerics
                  << "; SWITCHYARD_WRITE_DIGESTS=1 adds this machine's";
@@ -70,16 +71,11 @@ TEST_P(Digests, AreThoseOfTheNumericsId) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Digests,
-                         ::testing::Combine(::testing::Values("qwen3moe-fused", "qwen3moe-dense", "qwen3moe-transposed",
-                                                              "mixtral-sharded", "switchyard-shared", "switchyard-tied",
-                                                              "tiny-bytes"),
-                                            ::testing::Values("f32", "bf16"),
+                         ::testing::Combine(::testing::ValuesIn(all_models()), ::testing::Values("f32", "bf16"),
                                             ::testing::Values("auto", "avx2", "cuda")),
                          [](const auto& each) {
-                           std::string name = std::string(std::get<0>(each.param)) + "_" + std::get<1>(each.param) +
-                                              "_" + std::get<2>(each.param);
-                           std::ranges::replace(name, '-', '_');
-                           return name;
+                           return test_name(std::get<0>(each.param) + "_" + std::get<1>(each.param) + "_" +
+                                            std::get<2>(each.param));
                          });
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "base/device.h"
 #include "io/hdf5.h"
 #include "tests/support/expected_scores.h"
+#include "tests/support/fixture_models.h"
 #include "tests/support/score_case.h"
 #include "tests/support/temporary_directory.h"
 
@@ -16,10 +17,8 @@ namespace {
 
 using Options = std::vector<std::string>;
 
-const std::filesystem::path kData = SWITCHYARD_TEST_DATA;
-
 /// A model, scored on the GPU with its fixture's input.
-class ScoreGpu : public ::testing::TestWithParam<std::tuple<const char*, const char*>> {
+class ScoreGpu : public ::testing::TestWithParam<std::tuple<std::string, const char*>> {
  protected:
   void SetUp() override {
     if (num_devices() == 0) GTEST_SKIP() << why_no_devices();
@@ -27,11 +26,11 @@ class ScoreGpu : public ::testing::TestWithParam<std::tuple<const char*, const c
 
   /// ranks 0: without MPI.
   std::filesystem::path score(const std::string& run, int ranks = 0, const Options& options = {}) {
-    ScoreCase c{kData / "references" / model_ / "input.h5",
+    ScoreCase c{reference_path(model_) / "input.h5",
                 directory_ / run,
                 ranks,
                 {"--device", "cuda", "--dtype", dtype_, "--per-token", "--embed", "mean"}};
-    c.model = model_ == "tiny-bytes" ? std::filesystem::path(SWITCHYARD_DEMO_MODEL) : kData / "models" / model_;
+    c.model = model_path(model_);
     c.options.insert(c.options.end(), options.begin(), options.end());
     const ProcessResult result = test::score(c);
     if (result.exit_code != 0) throw std::runtime_error(result.err);
@@ -50,8 +49,8 @@ class ScoreGpu : public ::testing::TestWithParam<std::tuple<const char*, const c
 using ScoreGpuReference = ScoreGpu;
 
 TEST_P(ScoreGpuReference, IsMet) {
-  const auto input = read_records(kData / "references" / model_ / "input.h5");
-  const Expected expected(kData / "references" / model_ / "expected.h5", input);
+  const auto input = read_records(reference_path(model_) / "input.h5");
+  const Expected expected(reference_path(model_) / "expected.h5", input);
   const h5::Reader results(score("run"));
   std::vector<float> logprob(static_cast<size_t>(results.open("token_logprob/values").rows()));
   std::vector<int64_t> offsets(input.size() + 1);
@@ -83,17 +82,12 @@ TEST_P(ScoreGpuBits, AreTheSameInAnyBatchAndOnRanksThatShareAGpu) {
   expect_same(score("pairs", 4, {"--share-gpu", "--ep", "2"}));
 }
 
-std::string name_of(const ::testing::TestParamInfo<std::tuple<const char*, const char*>>& info) {
-  std::string name = std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param);
-  std::ranges::replace(name, '-', '_');
-  return name;
+std::string name_of(const ::testing::TestParamInfo<std::tuple<std::string, const char*>>& info) {
+  return test_name(std::get<0>(info.param) + "_" + std::get<1>(info.param));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, ScoreGpuReference,
-                         ::testing::Combine(::testing::Values("qwen3moe-dense", "qwen3moe-fused", "qwen3moe-transposed",
-                                                              "mixtral-sharded", "switchyard-shared", "switchyard-tied",
-                                                              "tiny-bytes"),
-                                            ::testing::Values("f32", "bf16")),
+                         ::testing::Combine(::testing::ValuesIn(all_models()), ::testing::Values("f32", "bf16")),
                          name_of);
 INSTANTIATE_TEST_SUITE_P(Models, ScoreGpuBits,
                          ::testing::Combine(::testing::Values("qwen3moe-dense", "mixtral-sharded", "switchyard-shared"),
