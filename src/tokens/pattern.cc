@@ -17,12 +17,9 @@ class Literal : public Pattern {
   explicit Literal(std::string text) : text_(std::move(text)) {}
 
   void find(std::string_view text, std::vector<Span>& spans) const override {
-    size_t covered = 0;
-    for (size_t at; (at = text.find(text_, covered)) != text.npos; covered = at + text_.size()) {
-      if (at > covered) spans.push_back({at, false});
-      spans.push_back({at + text_.size(), true});
-    }
-    if (covered < text.size()) spans.push_back({text.size(), false});
+    SpanWriter writer(text, spans);
+    for (size_t at; (at = text.find(text_, writer.covered())) != text.npos;) writer.match(at, at + text_.size());
+    writer.finish();
   }
 
  private:
@@ -35,19 +32,17 @@ class ClassRun : public Pattern {
 
   void find(std::string_view text, std::vector<Span>& spans) const override {
     const char *const begin = text.data(), *const end = begin + text.size();
-    const auto add = [&](const char* to, bool matches) { spans.push_back({static_cast<size_t>(to - begin), matches}); };
-    const char* covered = begin;
+    SpanWriter writer(text, spans);
     for (const char* at = begin; at != end;) {
       const char* const match_end = match(at, end);
       if (match_end == at) {
         at += unicode::decode(at).bytes;
         continue;
       }
-      if (at != covered) add(at, false);
-      add(match_end, true);
-      at = covered = match_end;
+      writer.match(at, match_end);
+      at = match_end;
     }
-    if (covered != end) add(end, false);
+    writer.finish();
   }
 
  private:

@@ -17,6 +17,30 @@ struct Span {
   bool matches;  ///< false: what lies between matches
 };
 
+/// Makes of matches, told from the left, the spans that cover a text.
+class SpanWriter {
+ public:
+  SpanWriter(std::string_view text, std::vector<Span>& spans) : text_(text), spans_(spans) {}
+
+  void match(size_t begin, size_t end) {
+    if (begin > covered_) spans_.push_back({begin, false});
+    spans_.push_back({end, true});
+    covered_ = end;
+  }
+  void match(const char* begin, const char* end) { match(place_of(begin), place_of(end)); }
+  void finish() {
+    if (covered_ < text_.size()) spans_.push_back({text_.size(), false});
+  }
+  size_t covered() const { return covered_; }  ///< where the last match ended
+
+ private:
+  size_t place_of(const char* at) const { return static_cast<size_t>(at - text_.data()); }
+
+  std::string_view text_;
+  std::vector<Span>& spans_;
+  size_t covered_ = 0;
+};
+
 class Pattern {
  public:
   virtual ~Pattern() = default;

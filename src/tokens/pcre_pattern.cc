@@ -68,7 +68,7 @@ class PcrePattern : public Pattern {
   /// character further.
   void find(std::string_view text, std::vector<Span>& spans) const override {
     static thread_local Matching matching;
-    size_t covered = 0;
+    SpanWriter writer(text, spans);
     bool matched = false;
     for (size_t from = 0; from <= text.size();) {
       const int result = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
@@ -76,16 +76,15 @@ class PcrePattern : public Pattern {
       if (result == PCRE2_ERROR_NOMATCH) break;
       if (result < 0) fail(ExitCode::input, "{}: matching gave up: {}", name_, message_of(result));
       const PCRE2_SIZE* const ends = pcre2_get_ovector_pointer(matching.data.get());
-      if (ends[0] == ends[1] && matched && ends[0] == covered) {
+      if (ends[0] == ends[1] && matched && ends[0] == writer.covered()) {
         from += from < text.size() ? unicode::decode(text.data() + from).bytes : 1;
         continue;
       }
-      if (ends[0] > covered) spans.push_back({ends[0], false});
-      spans.push_back({ends[1], true});
-      from = covered = ends[1];
+      writer.match(ends[0], ends[1]);
+      from = ends[1];
       matched = true;
     }
-    if (covered < text.size()) spans.push_back({text.size(), false});
+    writer.finish();
   }
 
   bool may_match_nothing() const override {

@@ -257,22 +257,17 @@ class LineEndSpaces : public Pattern {
   void find(std::string_view text, std::vector<Span>& spans) const override {
     const Scanner scanner(text);
     const char *const begin = text.data(), *const end = begin + text.size();
-    const auto add = [&](const char* to, bool matches) { spans.push_back({static_cast<size_t>(to - begin), matches}); };
-    const char* covered = begin;
+    SpanWriter writer(text, spans);
     for (const char* at = begin; at != end;) {
       at = scanner.run_without(at, kSpace);
       const char* const run_end = scanner.run(at, kSpace);
       const char* match_end = run_end;
       if (run_end != end)
         while (match_end != at && *match_end != '\n') --match_end;
-      if (match_end != at) {
-        if (at != covered) add(at, false);
-        add(match_end, true);
-        covered = match_end;
-      }
+      if (match_end != at) writer.match(at, match_end);
       at = run_end;
     }
-    if (covered != end) add(end, false);
+    writer.finish();
   }
 };
 
@@ -282,19 +277,17 @@ class Known : public Pattern {
   void find(std::string_view text, std::vector<Span>& spans) const override {
     const Scanner scanner(text);
     const char *const begin = text.data(), *const end = begin + text.size();
-    const auto add = [&](const char* to, bool matches) { spans.push_back({static_cast<size_t>(to - begin), matches}); };
-    const char* covered = begin;
+    SpanWriter writer(text, spans);
     for (const char* at = begin; at != end;) {
       const char* const match_end = Matcher::match(scanner, at);
       if (match_end == nullptr) {
         at += scanner.peek(at).bytes;
         continue;
       }
-      if (at != covered) add(at, false);
-      add(match_end, true);
-      at = covered = match_end;
+      writer.match(at, match_end);
+      at = match_end;
     }
-    if (covered != end) add(end, false);
+    writer.finish();
   }
 };
 

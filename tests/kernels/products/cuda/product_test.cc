@@ -1,10 +1,11 @@
 // What only the CUDA half has: the layout of weights, tiles of several sizes, and the guard of cuBLASLt.
+#include "kernels/products/cuda/product.h"
+
 #include <gtest/gtest.h>
 
 #include "kernels/products/cuda/cublas_library.h"
 #include "kernels/products/cuda/dense.h"
 #include "kernels/products/cuda/grouped_ffn.h"
-#include "kernels/products/cuda/product.h"
 #include "support/compare.h"
 #include "support/device.h"
 
