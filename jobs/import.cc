@@ -2,7 +2,6 @@
 #include <iostream>
 
 #include "base/log.h"
-#include "io/document_source.h"
 #include "io/json.h"
 #include "jobs/import_options.h"
 #include "jobs/job.h"
@@ -11,25 +10,22 @@
 namespace switchyard {
 
 void ImportCommand::describe(OptionSet& o) {
-  o.group("From (one of)");
+  o.group("From (one of; gzip's files as well)");
   o.add("text", &text, "FILE ...", "each file is a document");
   o.add("jsonl", &jsonl, "FILE ...",
         "each line is a document: text, context + continuation, tokens, or context_tokens + continuation_tokens; "
         "optional id, label");
+  o.add("csv", &csv, "FILE ...", "each row is a document, with columns of these names, text or text pairs");
+  o.add("tsv", &tsv, "FILE ...", "the same, tabs between the cells");
   o.add("npy", &npy, "VALUES OFFSETS", "token ids and record offsets as NumPy arrays");
   o.group("To");
   o.add("output", &output, "FILE", "scoring input (HDF5); rejects go to FILE.rejects.jsonl");
   o.require("output");
   o.add("max-rejects", within(&max_rejects, 0, INT64_MAX), "N",
         "more rejected documents than this end with exit code 65");
-  o.group("Tokens");
-  o.add("tokenizer", &tokenizer, "NAME", "bytes: a byte is its own token id");
-  o.add("bos", within(&bos, -1, kMaxTokenId), "ID", "token put before every record (-1: none)");
-  o.add("max-tokens", within(&max_tokens, 2, INT32_MAX), "N", "longer documents are split");
-  o.add("overlap", within(&overlap, 0, INT32_MAX), "N", "tokens of a piece that the next one repeats as context");
-  o.add("max-line-bytes", within(&max_line_bytes, 1, kMaxLineBytes), "N", "longer lines of JSON are rejects");
-  o.add("max-document-bytes", within(&max_document_bytes, 1, INT64_MAX), "N",
-        "longer texts are rejects, unless the tokenizer takes them piece by piece (bytes does)");
+  TextOptions::describe(o, "default: bytes", "0: 1024");
+  o.group("Machine");
+  o.add("threads", within(&threads, 0, kMaxThreads), "N", "threads (0: all cores)");
   o.add("dry-run", &dry_run, "", "check the options and touch nothing");
 }
 

@@ -34,11 +34,12 @@ enum class Ranks : uint8_t {
 
 /// A job's options as its command line will have them, and where it will start.
 struct JobArguments {
-  std::map<std::string, std::string> values;  ///< by option, those that were given
+  std::map<std::string, std::vector<std::string>> values;  ///< by option, those that were given
   std::filesystem::path directory;
 
-  /// Empty: not given.
+  /// Empty: not given. Of a list the first.
   std::optional<std::string> value_of(const std::string& option) const;
+  std::vector<std::string> values_of(const std::string& option) const;
   /// What an option names, wherever this process is.
   std::filesystem::path path_of(const std::string& option) const { return directory / value_of(option).value_or(""); }
 };
@@ -80,6 +81,7 @@ bool parse_job_options(const Runtime& runtime, OptionSet& set, std::string_view 
 
 int run_inspect(Runtime&, std::span<const std::string> args);
 int run_import(Runtime&, std::span<const std::string> args);
+int run_tokenize(Runtime&, std::span<const std::string> args);
 int run_score(Runtime&, std::span<const std::string> args);
 int run_verify(Runtime&, std::span<const std::string> args);
 int run_submit(Runtime&, std::span<const std::string> args);

@@ -356,6 +356,11 @@ std::string option_text(const OptionSet::Option& option) {
   return text_of(option.target);
 }
 
+std::vector<std::string> option_values(const OptionSet::Option& option) {
+  const std::vector<std::string>* list = list_of(option.target);
+  return list == nullptr ? std::vector{option_text(option)} : *list;
+}
+
 std::vector<std::string> option_words(const OptionSet::Option& option) {
   const std::string name = "--" + option.name;
   if (std::holds_alternative<std::vector<std::string>*>(option.target)) {

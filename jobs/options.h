@@ -89,6 +89,9 @@ bool parse_options(OptionSet& set, std::string_view job, std::span<const std::st
 /// The value of an option that is no list, as text.
 std::string option_text(const OptionSet::Option& option);
 
+/// Of a list all of it, else the one value.
+std::vector<std::string> option_values(const OptionSet::Option& option);
+
 /// The option as words of a command line that sets it so.
 std::vector<std::string> option_words(const OptionSet::Option& option);
 

@@ -10,6 +10,7 @@
 #include "jobs/slurm/settle.h"
 #include "jobs/slurm/status.h"
 #include "jobs/slurm/submit.h"
+#include "jobs/tokenize.h"
 
 namespace switchyard {
 namespace {
@@ -19,6 +20,8 @@ constexpr JobEntry kJobs[] = {
      describe_options<InspectOptions>},
     {"import", "text, JSON Lines or token arrays to a scoring input", Ranks::one, run_import,
      describe_options<ImportCommand>},
+    {"tokenize", "a text's token ids and pieces, and back; counts a corpus", Ranks::one, run_tokenize,
+     describe_options<TokenizeOptions>},
     {"score", "log-probabilities of every record of an input", Ranks::any, run_score, describe_options<ScoreOptions>,
      &kScoreBatchJob},
     {"verify", "prove a finished run: every record once, the same bits again", Ranks::any, run_verify,
@@ -51,8 +54,13 @@ bool parse_job_options(const Runtime& runtime, OptionSet& set, std::string_view 
 }
 
 std::optional<std::string> JobArguments::value_of(const std::string& option) const {
+  const std::vector<std::string> all = values_of(option);
+  return all.empty() ? std::nullopt : std::optional(all.front());
+}
+
+std::vector<std::string> JobArguments::values_of(const std::string& option) const {
   const auto found = values.find(option);
-  return found == values.end() ? std::nullopt : std::optional(found->second);
+  return found == values.end() ? std::vector<std::string>() : found->second;
 }
 
 }  // namespace switchyard

@@ -1,18 +1,38 @@
 #include "jobs/score/batch_job.h"
 
+#include <algorithm>
+#include <iterator>
 #include <set>
-#include <sstream>
 
 #include "base/log.h"
+#include "import/import_file.h"
+#include "io/file.h"
 #include "jobs/numerics.h"
 #include "jobs/score/input_identity.h"
 #include "jobs/score/plan.h"
+#include "jobs/score/text_input.h"
 #include "model/config.h"
 
 namespace switchyard {
 namespace {
 
 constexpr int64_t kMostTokensRead = int64_t{1} << 29;  // a login host's disk should not be busy for minutes
+
+constexpr uint64_t kMostBytesRead = uint64_t{4} << 30;
+
+std::vector<std::filesystem::path> input_paths(const JobArguments& arguments) {
+  std::vector<std::filesystem::path> paths;
+  for (const std::string& path : arguments.values_of("input")) paths.push_back(arguments.directory / path);
+  return paths;
+}
+
+/// Whether --input names text, which the job will import.
+bool is_text(const JobArguments& arguments) {
+  ScoreOptions options;
+  options.input = arguments.values_of("input");
+  options.input_format = arguments.value_of("input-format").value_or("");
+  return !text_sources(options).empty();
+}
 
 /// A run that has a manifest, and what is submitted for it.
 class EarlierRun {
@@ -28,7 +48,10 @@ class EarlierRun {
   void check() const {
     run_.check_manifest(fields());
     check_numerics();
-    if (has_inputs_) check_input(ScoringInput(arguments_.path_of("input")));
+    if (has_inputs_ && is_text(arguments_))
+      check_sources();
+    else if (has_inputs_)
+      check_input(ScoringInput(arguments_.path_of("input")));
     const std::optional<RunState> state = run_.find_state();
     if (state && state->status == RunStatus::complete)
       log::info("{} is complete already: the job will find nothing left to do", run_.root().native());
@@ -42,9 +65,8 @@ class EarlierRun {
     if (const auto chunk_records = arguments_.value_of("chunk-records"); chunk_records && *chunk_records != "0")
       f["chunk_records"] = *chunk_records;
     if (!has_inputs_) return f;
-    std::istringstream words(arguments_.value_of("allow-config-field").value_or(""));
-    std::set<std::string> allowed;
-    for (std::string name; std::getline(words, name, ',');) allowed.insert(name);
+    const std::vector<std::string> names = arguments_.values_of("allow-config-field");
+    const std::set<std::string> allowed(names.begin(), names.end());
     f["config"] = config_hash(read_model_config(arguments_.path_of("model"), allowed)).hex();
     return f;
   }
@@ -77,7 +99,25 @@ class EarlierRun {
     }
     // Of another input it would differ as well, and hide why.
     if (arguments_.value_of("chunk-records").value_or("0") == "0")
-      run_.check_manifest({{"chunk_records", std::to_string(default_chunk_records(input))}});
+      run_.check_manifest(
+          {{"chunk_records", std::to_string(default_chunk_records(input.num_records(), input.num_tokens()))}});
+  }
+
+  /// Of text that was imported: by its bytes alone, how they are read is left to the job.
+  void check_sources() const {
+    if (!file_exists(run_.input_path())) return;
+    const auto imported = imported_from(ScoringInput(run_.input_path()));
+    uint64_t bytes = 0;
+    std::vector<SourceFile> sources;
+    for (const std::filesystem::path& path : input_paths(arguments_)) {
+      sources.push_back({path.native()});
+      bytes += InputFile(path).size();
+    }
+    if (!imported || bytes > kMostBytesRead) return;
+    ImportIdentity now = imported->identity;
+    now.sources = identify_sources(sources, {});
+    if (const std::string what = difference(imported->identity, now); !what.empty())
+      fail(ExitCode::mismatch, "{}: the run's input was imported otherwise: {}", run_.input_path().native(), what);
   }
 
   [[noreturn]] void differs(const std::string& what, const std::string& there, const std::string& here) const {
@@ -94,7 +134,13 @@ class EarlierRun {
 };
 
 std::vector<std::filesystem::path> files(const JobArguments& arguments) {
-  return {arguments.path_of("model") / "config.json", arguments.path_of("input")};
+  std::vector<std::filesystem::path> files = {arguments.path_of("model") / "config.json"};
+  for (const std::string& path : arguments.values_of("input"))
+    if (is_read_once(path))
+      fail(ExitCode::usage,
+           "submit: --input {}: expected a file: what can be read only once is lost when the job starts again", path);
+  std::ranges::copy(input_paths(arguments), std::back_inserter(files));
+  return files;
 }
 
 void check_ranks(const JobArguments& arguments, int64_t ranks) {

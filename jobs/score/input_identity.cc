@@ -129,7 +129,8 @@ Hash128 content_hash(std::span<const ChunkIdentity> chunks) {
 RecordedInput recorded_input(const Json& manifest, const std::string& subject) {
   const Json &fields = manifest["fingerprint"], &info = manifest["info"];
   const std::string chunk_records = require_string(fields, "chunk_records", subject);
-  return {.path = require_path(info, "input", subject),
+  const std::filesystem::path run = std::filesystem::path(subject).parent_path();
+  return {.path = (run / require_path(info, "input", subject)).native(),
           .hash = require_string(fields, "input", subject),
           .num_records = require_int(info, "num_records", subject, 0, int64_t{1} << 58),
           .chunk_records = std::clamp<int64_t>(std::atoll(chunk_records.c_str()), 1, kMaxChunkRecords),

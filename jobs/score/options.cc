@@ -8,12 +8,17 @@ void ScoreOptions::describe(OptionSet& o) {
   o.group("What");
   ModelOptions::describe(o);
   o.before("allow-config-field");
-  o.add("input", &input, "FILE", "scoring input (HDF5, see `switchyard import`)");
+  o.add("input", &input, "FILE ...",
+        "text (.jsonl, .txt, .csv, .tsv, also .gz; -: standard input), imported into the run first; or a scoring input "
+        "(HDF5, see `switchyard import`)");
   o.require("input");
   RunOptions::describe_directory(o);
   o.group("What");
+  o.add("input-format", &input_format, "jsonl|text|csv|tsv", "of files whose names do not say it");
   o.add("allow-other-tokenizer", &allow_other_tokenizer, "",
         "score tokens that another tokenizer than the model's made");
+
+  TextOptions::describe(o, "default: the model's", "0: what the model and --batch-tokens allow");
 
   o.group("Results");
   o.add("per-token", &per_token, "", "store every scored token's log-probability");

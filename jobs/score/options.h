@@ -2,18 +2,22 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "jobs/option_groups.h"
+#include "jobs/text_options.h"
 
 namespace switchyard {
 
-struct ScoreOptions : ModelOptions, LayoutOptions, BatchOptions, RunOptions {
-  std::string input;
+struct ScoreOptions : ModelOptions, TextOptions, LayoutOptions, BatchOptions, RunOptions {
+  std::vector<std::string> input;
+  std::string input_format;
   bool allow_other_tokenizer = false;
   bool per_token = false, drop_shards = false;
   std::string embed = "none";
   int64_t max_rejects = 0, chunk_records = 0;
 
+  ScoreOptions() { max_tokens = 0; }
   void describe(OptionSet& o);
 };
 

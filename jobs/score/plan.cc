@@ -32,31 +32,32 @@ DeviceWish requested_device(const ScoreOptions& options, const RunDirectory& run
   return {device_request(run.read_manifest()["info"].value("device", "cpu")), kAsBegun};
 }
 
-int64_t longest_record(Communicator& world, const ScoringInput& input, int64_t max_positions) {
+InputSize size_of(Communicator& world, const ScoringInput& input, int64_t max_positions) {
   constexpr int64_t kBlock = int64_t{1} << 18;
-  int64_t longest = 1;
+  InputSize size{input.path().native(), input.num_records(), input.num_tokens()};
   collectively(world, [&] {
-    for (int64_t first = world.rank() * kBlock; first < input.num_records(); first += world.size() * kBlock)
-      for (const auto& record : input.records(first, std::min(kBlock, input.num_records() - first)))
-        if (record.length <= max_positions) longest = std::max(longest, record.length);
+    for (int64_t first = world.rank() * kBlock; first < size.records; first += world.size() * kBlock)
+      for (const auto& record : input.records(first, std::min(kBlock, size.records - first)))
+        if (record.length <= max_positions) size.longest = std::max(size.longest, record.length);
   });
-  return world.all_reduce_one(longest, ReduceOp::max);
+  size.longest = world.all_reduce_one(size.longest, ReduceOp::max);
+  return size;
 }
 
-int64_t default_chunk_records(const ScoringInput& input) {
-  const int64_t mean_length = std::max<int64_t>(1, input.num_tokens() / std::max<int64_t>(1, input.num_records()));
+int64_t default_chunk_records(int64_t records, int64_t tokens) {
+  const int64_t mean_length = std::max<int64_t>(1, tokens / std::max<int64_t>(1, records));
   return std::max<int64_t>(1, kChunkTokens / mean_length);
 }
 
-ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, const ScoringInput& input,
-                     int64_t longest_record, const MachineShare& machine, const RunDirectory& run) {
-  const DecoderLimits batch{std::max(std::min(options.batch_tokens, input.num_tokens()), longest_record),
-                            longest_record};
+ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, const InputSize& input,
+                     const MachineShare& machine, const RunDirectory& run) {
+  const DecoderLimits batch{std::max(std::min(options.batch_tokens, input.tokens), input.longest), input.longest};
   ScorePlan plan;
   plan.config = config;
-  plan.num_tokens = input.num_tokens();
-  plan.units = chunk_units(input.num_records(),
-                           options.chunk_records > 0 ? options.chunk_records : default_chunk_records(input));
+  plan.num_tokens = input.tokens;
+  plan.units =
+      chunk_units(input.records, options.chunk_records > 0 ? options.chunk_records
+                                                           : default_chunk_records(input.records, input.tokens));
   if (plan.units.total > kMaxChunks)
     fail(ExitCode::usage, "--chunk-records {} makes {} chunks of the {} records, at most {}", plan.units.items_per_unit,
          plan.units.total, plan.units.items_total, kMaxChunks);

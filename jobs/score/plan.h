@@ -26,17 +26,23 @@ struct ScorePlan : Layout {
 /// What --device asks for; "auto" is what a run there began with.
 DeviceWish requested_device(const ScoreOptions& options, const RunDirectory& run);
 
-/// Tokens of the longest record that the model can take, at least 1. Each rank reads its part of the offsets.
-/// Collective; fails (input) on all ranks alike.
-int64_t longest_record(Communicator& world, const ScoringInput& input, int64_t max_positions);
+/// What a plan has to know of an input.
+struct InputSize {
+  std::string path;
+  int64_t records = 0, tokens = 0;
+  int64_t longest = 1;  ///< record that the model can take
+};
+
+/// Each rank reads its part of the offsets. Collective; fails (input) on all ranks alike.
+InputSize size_of(Communicator& world, const ScoringInput& input, int64_t max_positions);
 
 /// What --chunk-records is unless given.
-int64_t default_chunk_records(const ScoringInput& input);
+int64_t default_chunk_records(int64_t records, int64_t tokens);
 
 /// Fails (usage, environment). All ranks decide alike, without asking each other. `run`: a manifest there decides what
 /// "auto" means.
-ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, const ScoringInput& input,
-                     int64_t longest_record, const MachineShare& machine, const RunDirectory& run);
+ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, const InputSize& input,
+                     const MachineShare& machine, const RunDirectory& run);
 
 /// The plan for a person: --dry-run and the start of the log.
 std::vector<std::string> describe_plan(const ScorePlan& plan);

@@ -24,15 +24,16 @@ ScoreRun::ScoreRun(Runtime& runtime, ScoreOptions options, std::string resolved_
 int ScoreRun::run() {
   log::set_quiet(options_.quiet);
   prepare();
+  if (!reads_text_) plan(open_input(options_.input.front()));
   if (options_.dry_run) {
+    if (reads_text_) plan(measure_text());
     if (on_root())
       for (const std::string& line : describe_plan(plan_)) std::cout << line << '\n';
     return static_cast<int>(ExitCode::complete);
   }
-  if (on_root())
-    for (const std::string& line : describe_plan(plan_)) log::info("{}", line);
   attempt_.emplace(world_, pulse_, options_.attempt(), resolved_config_);
   return static_cast<int>(attempt_->run([&] {
+    if (reads_text_) plan(import_text());
     attempt_->take(plan_.units, fingerprint());  // the input's and the model's own hashes are not known yet
     read_input();
     attempt_->begin(plan_.disk_bytes);
@@ -49,19 +50,50 @@ int ScoreRun::run() {
 }
 
 void ScoreRun::prepare() {
-  ModelConfig config;
   const RunDirectory run(options_.run);
   collectively(world_, [&] {
     file_exists(run.manifest_path(), ExitCode::output);  // or it can never be written
     set_cpu_isa(options_.cpu_isa);
-    config = read_model_config(options_.model, options_.allowed_fields());
-    input_.emplace(options_.input);
-    check_tokenizer(*input_, options_.model, options_.allow_other_tokenizer);
+    config_ = read_model_config(options_.model, options_.allowed_fields());
+    const std::vector<SourceFile> sources = text_sources(options_);
+    reads_text_ = !sources.empty();
+    if (reads_text_ && on_root()) text_.emplace(sources, options_, config_);
   });
-  const int64_t longest = longest_record(world_, *input_, config.max_positions);
-  MachineShare machine;
-  collectively(world_, [&] { machine = share_machine(world_, requested_device(options_, run), options_.share_gpu); });
-  collectively(world_, [&] { plan_ = plan_score(options_, config, *input_, longest, machine, run); });
+  collectively(world_, [&] { machine_ = share_machine(world_, requested_device(options_, run), options_.share_gpu); });
+}
+
+InputSize ScoreRun::open_input(const std::filesystem::path& path) {
+  collectively(world_, [&] {
+    input_.emplace(path);
+    if (!reads_text_)
+      check_tokenizer(input_->tokenizer(), "input " + path.native(), options_.model, options_.allow_other_tokenizer);
+  });
+  return size_of(world_, *input_, config_.max_positions);
+}
+
+/// What a dry run can tell of text.
+InputSize ScoreRun::measure_text() {
+  InputSize size{options_.input.front()};
+  collectively(world_, [&] {
+    if (on_root()) size = text_->measure();
+  });
+  for (int64_t* count : {&size.records, &size.tokens, &size.longest}) world_.broadcast({count, {1}, DType::i64}, 0);
+  return size;
+}
+
+InputSize ScoreRun::import_text() {
+  pulse_.phase("importing");
+  attempt_->enter(chunk_units(0, 1));
+  collectively(world_, [&] {
+    if (on_root()) text_->provide(attempt_->directory(), [&] { attempt_->get_on_or_give_up(); });
+  });
+  return open_input(attempt_->directory().input_path());
+}
+
+void ScoreRun::plan(const InputSize& input) {
+  collectively(world_, [&] { plan_ = plan_score(options_, config_, input, machine_, RunDirectory(options_.run)); });
+  if (on_root() && !options_.dry_run)
+    for (const std::string& line : describe_plan(plan_)) log::info("{}", line);
 }
 
 /// The input's identity, before anything is loaded or computed. An attempt that is refused leaves no trace.
@@ -73,11 +105,12 @@ void ScoreRun::read_input() {
   input_hash_ = content_hash(chunks).hex();
   chunk_hashes_ = hashes_of(chunks, &ChunkIdentity::scored);
   id_hashes_ = hashes_of(chunks, &ChunkIdentity::ids);
-  log::info("input: {} read in {:.1f} s, hash {}", options_.input, seconds_now() - start, input_hash_);
+  log::info("input: {} read in {:.1f} s, hash {}", input_->path().native(), seconds_now() - start, input_hash_);
   collectively(world_, [&] {
     const RunDirectory& run = attempt_->directory();
     if (!on_root() || !run.has_manifest()) return;
-    require_same_input(recorded_input(run.read_manifest(), run.manifest_path().native()), chunks, options_.input);
+    require_same_input(recorded_input(run.read_manifest(), run.manifest_path().native()), chunks,
+                       input_->path().native());
   });
 }
 
@@ -181,7 +214,7 @@ bool ScoreRun::score_chunk(int64_t chunk) {
 /// Of a group's first rank.
 void ScoreRun::publish(const ChunkResult& result) {
   if (result.input_hash != chunk_hashes_[static_cast<size_t>(result.chunk)])
-    fail(ExitCode::input, "{}: the tokens of records {} to {} changed while they were scored", options_.input,
+    fail(ExitCode::input, "{}: the tokens of records {} to {} changed while they were scored", input_->path().native(),
          result.first_record, result.first_record + result.num_records - 1);
   {
     const Stopwatch stopwatch(write_seconds_);

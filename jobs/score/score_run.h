@@ -14,6 +14,7 @@
 #include "jobs/score/plan.h"
 #include "jobs/score/results.h"
 #include "jobs/score/summary.h"
+#include "jobs/score/text_input.h"
 #include "report/time_series.h"
 #include "run/attempt.h"
 #include "run/metrics.h"
@@ -26,7 +27,11 @@ class ScoreRun {
   int run();
 
  private:
-  void prepare();                    ///< config, input, machine, plan: nothing is touched
+  void prepare();  ///< config, machine, the text to import: nothing is touched
+  InputSize open_input(const std::filesystem::path& path);
+  void plan(const InputSize& input);
+  InputSize measure_text();
+  InputSize import_text();           ///< the input is then the run's own
   void read_input();                 ///< all of it: is it the run's?
   void load();                       ///< model, then the manifest
   std::vector<int64_t> find_done();  ///< chunks whose shards are there; of rank 0
@@ -58,6 +63,10 @@ class ScoreRun {
   const std::string resolved_config_;
   const double start_;
 
+  ModelConfig config_;
+  MachineShare machine_;
+  bool reads_text_ = false;
+  std::optional<TextInput> text_;  ///< rank 0
   ScorePlan plan_;
   std::optional<ScoringInput> input_;
   std::string input_hash_, model_hash_;

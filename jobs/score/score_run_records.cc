@@ -33,7 +33,9 @@ Json ScoreRun::manifest_info() const {
   info["device"] = plan_.device.device == Device::cuda ? "cuda" : "cpu";
   info["exchange"] = std::string(group_->kind());
   info["model"] = path_to_json(absolute_path(options_.model, ExitCode::input));
-  info["input"] = path_to_json(absolute_path(options_.input, ExitCode::input));
+  // The run's own is found wherever the run is.
+  info["input"] = reads_text_ ? path_to_json(input_->path().filename())
+                              : path_to_json(absolute_path(input_->path(), ExitCode::input));
   info["allow_config_field"] = options_.allow_config_field;
   info["max_positions"] = plan_.config.max_positions;
   info["experts_per_token"] = plan_.config.experts_per_token();

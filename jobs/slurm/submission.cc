@@ -60,7 +60,8 @@ std::vector<size_t> Submission::runs_to_check() const {
 
 JobArguments Submission::arguments_of(size_t i) const {
   JobArguments of_run{values, start_directory()};
-  for (auto& [option, value] : of_run.values) value = path_of(value, i);
+  for (auto& [option, words] : of_run.values)
+    for (std::string& value : words) value = path_of(value, i);
   return of_run;
 }
 

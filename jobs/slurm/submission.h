@@ -18,10 +18,10 @@ struct Submission {
   SubmitOptions options;
   const JobEntry* entry = nullptr;
   std::string run;
-  std::vector<std::string> arguments;         ///< of the job, all values resolved
-  std::map<std::string, std::string> values;  ///< the same by option; of lists all words, one after the other
-  SbatchOptions sbatch_options;               ///< after "--"
-  std::vector<int64_t> indices;               ///< of an array; there may be millions
+  std::vector<std::string> arguments;                      ///< of the job, all values resolved
+  std::map<std::string, std::vector<std::string>> values;  ///< the same by option
+  SbatchOptions sbatch_options;                            ///< after "--"
+  std::vector<int64_t> indices;                            ///< of an array; there may be millions
 
   bool is_array() const { return !options.array.empty(); }
   size_t num_runs() const { return is_array() ? indices.size() : 1; }

@@ -69,7 +69,7 @@ bool parse(const Runtime& runtime, std::span<const std::string> args, Submission
 
   for (const auto& option : of_job.options()) {
     if (known.contains(option.name) || !set.is_given(option.name)) continue;
-    s.values[option.name] = option_text(option);
+    s.values[option.name] = option_values(option);
     if (option.name == "run") {
       s.run = absolute_path(option_text(option), ExitCode::output);  // as settle gets it, wherever the job starts
       s.arguments.insert(s.arguments.end(), {"--run", s.run});

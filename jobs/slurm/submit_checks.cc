@@ -85,20 +85,22 @@ void check_array(const Submission& s) {
 }
 
 void check_no_array(const Submission& s) {
-  for (const auto& [option, value] : s.values)
-    if (value.find(kIndex) != std::string::npos)
-      log::warning("--{} {}: without --array %a is no task's index, but stands for itself", option, value);
+  for (const auto& [option, words] : s.values)
+    for (const std::string& value : words)
+      if (value.find(kIndex) != std::string::npos)
+        log::warning("--{} {}: without --array %a is no task's index, but stands for itself", option, value);
 }
 
 /// A job that waits for another may find files that are not there yet.
 void check_files(const Submission& s) {
-  if (s.waits_for_others() || s.entry->batch->files == nullptr) return;
+  if (s.entry->batch->files == nullptr) return;
   std::set<std::filesystem::path> files;  // many runs may share a model
   for (const size_t i : s.runs_to_check())
     files.merge([&] {
       const auto of_run = s.entry->batch->files(s.arguments_of(i));
       return std::set(of_run.begin(), of_run.end());
     }());
+  if (s.waits_for_others()) return;
   for (const std::filesystem::path& file : files) InputFile{file};
 }
 

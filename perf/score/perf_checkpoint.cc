@@ -57,7 +57,7 @@ void write_perf_checkpoint(const std::filesystem::path& directory) {
 }
 
 void write_perf_input(const std::filesystem::path& path, int num_records) {
-  ScoringInputWriter writer(path, false);
+  ScoringInputWriter writer(path);
   std::vector<int32_t> tokens(1024);
   for (int r = 0; r < num_records; ++r) {
     for (size_t i = 0; i < tokens.size(); ++i)

@@ -6,7 +6,7 @@ namespace switchyard {
 namespace {
 
 constexpr std::string_view kWhitespace = " \t\r\n";
-constexpr size_t kQuotedBytes = 40, kHeadBytes = 512;
+constexpr size_t kQuotedBytes = 40;
 constexpr std::string_view kDownload = "download the file again", kDecompress = "decompress it";
 
 struct Kind {

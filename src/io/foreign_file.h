@@ -38,7 +38,9 @@ std::string_view name_of(Content content);
 /// "an HTML or XML page: …". Empty when that cannot be told.
 std::string describe_foreign(std::string_view head);
 
-/// The first bytes of a file, enough to tell its content; fewer if it is shorter.
+/// So many of its first bytes tell a file's content.
+inline constexpr size_t kHeadBytes = 512;
+/// These of a file; fewer if it is shorter.
 std::string head_of(const InputFile& file);
 
 /// A file that holds one JSON document. Fails (input) as read_text_file and parse_json do; of a file that is something

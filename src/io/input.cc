@@ -1,6 +1,7 @@
 #include "io/input.h"
 
 #include <algorithm>
+#include <numeric>
 #include <system_error>
 
 #include "io/foreign_file.h"
@@ -57,6 +58,18 @@ int64_t read_one(const h5::Dataset& column, int64_t row) {
   return value;
 }
 
+/// A column of offsets: a row more than it has parts, from 0 to `end`. Returns the number of parts.
+int64_t check_ends(const h5::Dataset& offsets, const std::string& file, std::string_view parts, int64_t end,
+                   std::string_view what_ends) {
+  if (offsets.rows() == 0)
+    fail(ExitCode::input, "{}: {}: expected a row more than {}, found none", file, offsets.name(), parts);
+  const int64_t num_parts = offsets.rows() - 1, first = read_one(offsets, 0), last = read_one(offsets, num_parts);
+  if (first != 0) fail(ExitCode::input, "{}: {}: expected 0 first, found {}", file, offsets.name(), first);
+  if (last != end)
+    fail(ExitCode::input, "{}: {}: expected {} last, the {}, found {}", file, offsets.name(), end, what_ends, last);
+  return num_parts;
+}
+
 }  // namespace
 
 ScoringInput::ScoringInput(const std::filesystem::path& path)
@@ -65,23 +78,28 @@ ScoringInput::ScoringInput(const std::filesystem::path& path)
       values_(open_column(reader_, "tokens/values", "integers", false)),
       offsets_(open_column(reader_, "tokens/offsets", "integers", false)),
       num_tokens_(values_.rows()) {
-  if (offsets_.rows() == 0)
-    fail(ExitCode::input, "{}: tokens/offsets: expected a row more than records, found none", path.string());
-  num_records_ = offsets_.rows() - 1;
-  const int64_t first = read_one(offsets_, 0), last = read_one(offsets_, num_records_);
-  if (first != 0) fail(ExitCode::input, "{}: tokens/offsets: expected 0 first, found {}", path.string(), first);
-  if (last != num_tokens_)
-    fail(ExitCode::input, "{}: tokens/offsets: expected {} last, the rows of tokens/values, found {}", path.string(),
-         num_tokens_, last);
+  num_records_ = num_documents_ = check_ends(offsets_, path.string(), "records", num_tokens_, "rows of tokens/values");
   context_ = open_optional(reader_, "context", num_records_, false);
   id_ = open_optional(reader_, "id", num_records_, true);
   label_ = open_optional(reader_, "label", num_records_, true);
+  if (reader_.has("documents/offsets")) {
+    documents_ = open_column(reader_, "documents/offsets", "integers", false);
+    num_documents_ = check_ends(*documents_, path.string(), "documents", num_records_, "number of records");
+  }
   if (const auto kind = reader_.attribute(TokenizerIdentity::kKind))
     tokenizer_ = {*kind, reader_.attribute(TokenizerIdentity::kHash).value_or("")};
 }
 
 bool ScoringInput::ids_are_strings() const {
   return id_ && id_->kind() == h5::Kind::string;
+}
+
+std::string ScoringInput::origin() const {
+  if (!reader_.has(kOrigin)) return {};
+  const h5::Dataset bytes = open_column(reader_, kOrigin, "bytes", false);
+  std::vector<uint8_t> text(static_cast<size_t>(bytes.rows()));
+  bytes.read(0, std::span(text));
+  return {text.begin(), text.end()};
 }
 
 std::vector<ScoringInput::Record> ScoringInput::records(int64_t first, int64_t count) const {
@@ -109,6 +127,22 @@ void ScoringInput::tokens(const Record& record, std::vector<int64_t>& out) const
 
 void ScoringInput::token_range(int64_t first, std::span<int64_t> out) const {
   values_.read(first, out);
+}
+
+std::vector<int64_t> ScoringInput::document_offsets(int64_t first, int64_t count) const {
+  SWITCHYARD_CHECK(first >= 0 && count >= 0 && count <= num_documents_ - first, "documents {} + {} of {}", first, count,
+                   num_documents_);
+  std::vector<int64_t> offsets(static_cast<size_t>(count) + 1);
+  if (!documents_) {
+    std::iota(offsets.begin(), offsets.end(), first);
+    return offsets;
+  }
+  documents_->read(first, std::span(offsets));
+  for (size_t i = 0; i + 1 < offsets.size(); ++i)
+    if (offsets[i] < 0 || offsets[i + 1] <= offsets[i] || offsets[i + 1] > num_records_)
+      fail(ExitCode::input, "{}: documents/offsets: document {}: expected 0 <= begin < end <= {}, found [{}, {}]",
+           path_.string(), first + static_cast<int64_t>(i), num_records_, offsets[i], offsets[i + 1]);
+  return offsets;
 }
 
 }  // namespace switchyard

@@ -1,6 +1,7 @@
 #include "io/line_reader.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace switchyard {
 namespace {
@@ -9,8 +10,9 @@ constexpr uint64_t kBlockBytes = uint64_t{1} << 20;
 
 }  // namespace
 
-LineReader::LineReader(const std::filesystem::path& path, uint64_t max_line_bytes)
-    : file_(path), max_line_bytes_(max_line_bytes) {}
+LineReader::LineReader(const std::filesystem::path& path, uint64_t max_line_bytes, std::function<void()> poll,
+                       Ends ends)
+    : file_(path, std::move(poll)), max_line_bytes_(max_line_bytes), ends_(ends) {}
 
 /// True if the block has unused bytes, after reading the next one if need be.
 bool LineReader::fill() {
@@ -40,10 +42,13 @@ bool LineReader::next() {
     const size_t end = block_.find('\n', used_);
     take((end == block_.npos ? block_.size() : end) - used_);
     if (end == block_.npos) continue;
-    ++used_;
+    if (ends_ == Ends::keep)
+      take(1);
+    else
+      ++used_;
     break;
   }
-  if (line_.ends_with('\r')) line_.pop_back();
+  if (ends_ == Ends::drop && line_.ends_with('\r')) line_.pop_back();
   return true;
 }
 

@@ -12,21 +12,27 @@ namespace switchyard {
 
 class LineReader {
  public:
-  LineReader(const std::filesystem::path& path, uint64_t max_line_bytes);
+  enum class Ends : uint8_t { drop, keep };
 
-  /// The next line without its end ("\n" or "\r\n"); false at the end of the file.
+  /// `poll`: as ByteStream.
+  LineReader(const std::filesystem::path& path, uint64_t max_line_bytes, std::function<void()> poll = {},
+             Ends ends = Ends::drop);
+
+  /// The next line, with or without its end ("\n" or "\r\n"); false at the end of the file.
   bool next();
   const std::string& line() const { return line_; }  ///< empty when the line is too long
   bool too_long() const { return line_bytes_ > max_line_bytes_; }
   uint64_t line_bytes() const { return line_bytes_; }
   int64_t number() const { return number_; }  ///< from 1
   const std::filesystem::path& path() const { return file_.path(); }
+  const ByteStream& bytes() const { return file_.bytes(); }
 
  private:
   bool fill();
   void take(size_t count);
   TextStream file_;
   uint64_t max_line_bytes_;
+  Ends ends_;
   std::string block_;
   size_t used_ = 0;  ///< of the block
   std::string line_;

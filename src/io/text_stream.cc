@@ -3,13 +3,14 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "io/foreign_file.h"
 
 namespace switchyard {
 namespace {
 
-constexpr uint64_t kInputBytes = uint64_t{1} << 18;
+constexpr size_t kInputBytes = uint64_t{1} << 18;
 constexpr unsigned char kGzipStart = 0x1f;
 
 }  // namespace
@@ -17,7 +18,7 @@ constexpr unsigned char kGzipStart = 0x1f;
 /// One gzip member after the other, as `cat a.gz b.gz` makes them.
 class TextStream::Inflater {
  public:
-  explicit Inflater(const InputFile& file) : file_(file) {
+  explicit Inflater(ByteStream& file) : file_(file) {
     // 16: gzip's header and checksum around the data
     if (::inflateInit2(&stream_, MAX_WBITS + 16) != Z_OK) fail(ExitCode::environment, "zlib cannot be started");
   }
@@ -38,9 +39,8 @@ class TextStream::Inflater {
 
  private:
   void fill() {
-    input_.resize(std::min(kInputBytes, file_.size() - position_));
-    file_.read(position_, std::as_writable_bytes(std::span(input_)));
-    position_ += input_.size();
+    input_.resize(kInputBytes);
+    input_.resize(file_.read(input_));
     stream_.next_in = reinterpret_cast<Bytef*>(input_.data());
     stream_.avail_in = static_cast<uInt>(input_.size());
   }
@@ -54,8 +54,8 @@ class TextStream::Inflater {
       if (stream_.avail_in == 0) return ended_ = true, false;
     }
     if (*stream_.next_in != kGzipStart)
-      fail(ExitCode::input, "{}: {} bytes before its end something else than gzip data begins", file_.path().native(),
-           stream_.avail_in + file_.size() - position_);
+      fail(ExitCode::input, "{}: at byte {}, behind gzip data, something else than gzip data begins",
+           file_.path().native(), consumed());
     between_members_ = false;
     return true;
   }
@@ -63,28 +63,29 @@ class TextStream::Inflater {
   void inflate_some() {
     const int code = ::inflate(&stream_, Z_NO_FLUSH);
     if (code == Z_BUF_ERROR)  // there was room, so there was nothing to read
-      fail(ExitCode::input, "{}: the gzip data is cut off after {} bytes", file_.path().native(), file_.size());
+      fail(ExitCode::input, "{}: the gzip data is cut off after {} bytes", file_.path().native(), file_.position());
     if (code == Z_STREAM_END) {
       between_members_ = true;
       ::inflateReset(&stream_);
     } else if (code != Z_OK) {
-      fail(ExitCode::input, "{}: damaged gzip data before byte {}: {}", file_.path().native(),
-           position_ - stream_.avail_in, stream_.msg == nullptr ? "unknown error" : stream_.msg);
+      fail(ExitCode::input, "{}: damaged gzip data before byte {}: {}", file_.path().native(), consumed(),
+           stream_.msg == nullptr ? "unknown error" : stream_.msg);
     }
   }
 
-  const InputFile& file_;
-  uint64_t position_ = 0;
+  uint64_t consumed() const { return file_.position() - stream_.avail_in; }
+
+  ByteStream& file_;
   std::string input_;
   z_stream stream_{};
   bool between_members_ = false, ended_ = false;
 };
 
-TextStream::TextStream(const std::filesystem::path& path) : file_(path) {
-  const Content content = content_of(head_of(file_));
+TextStream::TextStream(const std::filesystem::path& path, std::function<void()> poll) : bytes_(path, std::move(poll)) {
+  const Content content = content_of(bytes_.head());
   if (content == Content::empty && path.extension() == ".gz")
     fail(ExitCode::input, "{}: expected gzip data, found an empty file", path.native());
-  if (content == Content::gzip) inflater_ = std::make_unique<Inflater>(file_);
+  if (content == Content::gzip) inflater_ = std::make_unique<Inflater>(bytes_);
   for (const Content other : {Content::zstd, Content::xz, Content::bzip2, Content::zip})
     if (content == other)
       fail(ExitCode::input, "{}: expected text, or text that gzip compressed, found {}: decompress it first",
@@ -93,15 +94,8 @@ TextStream::TextStream(const std::filesystem::path& path) : file_(path) {
 
 TextStream::~TextStream() = default;
 
-size_t TextStream::read_plain(std::string& block) {
-  const size_t count = std::min<uint64_t>(block.size(), file_.size() - position_);
-  file_.read(position_, std::as_writable_bytes(std::span(block).first(count)));
-  position_ += count;
-  return count;
-}
-
 void TextStream::read(std::string& block) {
-  block.resize(inflater_ ? inflater_->read(block) : read_plain(block));
+  block.resize(inflater_ ? inflater_->read(block) : bytes_.read(block));
 }
 
 }  // namespace switchyard

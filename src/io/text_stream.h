@@ -6,14 +6,15 @@
 #include <memory>
 #include <string>
 
-#include "io/file.h"
+#include "io/byte_stream.h"
 
 namespace switchyard {
 
 class TextStream {
  public:
-  /// Fails (input) when the file cannot be read, or is compressed in another way than by gzip.
-  explicit TextStream(const std::filesystem::path& path);
+  /// Fails (input) when the file cannot be read, or is compressed in another way than by gzip. `poll`:
+  /// as ByteStream.
+  explicit TextStream(const std::filesystem::path& path, std::function<void()> poll = {});
   ~TextStream();
   TextStream(const TextStream&) = delete;
   TextStream& operator=(const TextStream&) = delete;
@@ -21,14 +22,13 @@ class TextStream {
   /// The next bytes, as many as `block` is long, fewer only at the end: then its length is less, at last 0. Fails
   /// (input) on damaged or cut off gzip data; whatever stands behind a gzip member must be another one, or zeros.
   void read(std::string& block);
-  const std::filesystem::path& path() const { return file_.path(); }
+  const std::filesystem::path& path() const { return bytes_.path(); }
+  const ByteStream& bytes() const { return bytes_; }  ///< as the file has them
 
  private:
   class Inflater;
-  size_t read_plain(std::string& block);
 
-  InputFile file_;
-  uint64_t position_ = 0;  ///< in the file, of what was not read yet
+  ByteStream bytes_;
   std::unique_ptr<Inflater> inflater_;
 };
 

@@ -37,7 +37,7 @@ ExitCode Attempt::run(const std::function<ExitCode()>& body) {
   }
 }
 
-void Attempt::take(const WorkUnits& units, const Fingerprint& known) {
+void Attempt::enter(const WorkUnits& units) {
   units_ = units;
   collectively(world_, [&] {
     if (!on_root()) return;
@@ -49,9 +49,16 @@ void Attempt::take(const WorkUnits& units, const Fingerprint& known) {
     nonce_ = lease_->nonce();
     remove_temporaries(directory_.root());
     remove_temporaries(unit_folder);
-    if (directory_.has_manifest()) directory_.check_manifest(known);
   });
   nonce_ = world_.broadcast_string(nonce_, 0);
+}
+
+void Attempt::take(const WorkUnits& units, const Fingerprint& known) {
+  if (nonce_.empty()) enter(units);
+  units_ = units;
+  collectively(world_, [&] {
+    if (on_root() && directory_.has_manifest()) directory_.check_manifest(known);
+  });
 }
 
 void Attempt::begin(uint64_t disk_bytes) {

@@ -51,7 +51,9 @@ class Attempt {
 
   // Entering. All of these are collective over the world, and fail on all ranks alike.
 
-  /// The directory and its lease. Compares what is known so far with a manifest that is there (mismatch).
+  /// The directory and its lease. units: for their names and folder; how many there are may not be known yet.
+  void enter(const WorkUnits& units);
+  /// Enters, unless that is done. Compares what is known so far with a manifest that is there (mismatch).
   void take(const WorkUnits& units, const Fingerprint& known);
   /// The attempt's folder, and the watchdog over all ranks. disk_bytes: what the run may need in all (output).
   void begin(uint64_t disk_bytes);

@@ -24,8 +24,8 @@ constexpr std::array kStatuses = {RunStatus::running, RunStatus::merging, RunSta
 bool is_ours(const std::string& name, std::string_view unit_folder) {
   if (name == unit_folder) return true;
   static const std::set<std::string, std::less<>> kNames = {
-      "attempts",      "batch.sh",      "config.resolved.cfg", "jobs.jsonl", "lease.json", "manifest.json",
-      "metrics.jsonl", "rejects.jsonl", "report.html",         "results.h5", "state.json"};
+      "attempts",      "batch.sh",      "config.resolved.cfg", "input.h5",    "jobs.jsonl", "lease.json",
+      "manifest.json", "metrics.jsonl", "rejects.jsonl",       "report.html", "results.h5", "state.json"};
   return std::any_of(kNames.begin(), kNames.end(), [&](const std::string& known) {
     return name == known || name.starts_with(known + ".");  // a temporary name
   });

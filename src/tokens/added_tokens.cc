@@ -155,8 +155,9 @@ const std::string& AddedTokens::spelling(const AddedToken& token) const {
   return found == normalized_forms_.end() ? token.content : found->second;
 }
 
-bool AddedTokens::is_special(std::string_view spelling) const {
-  return special_.contains(std::string(spelling));
+const AddedToken* AddedTokens::find(std::string_view content) const {
+  const auto found = by_content_.find(std::string(content));
+  return found == by_content_.end() ? nullptr : &tokens_[found->second];
 }
 
 /// What a match is refused for, or takes beside itself, changes nothing in what is matched next: that begins where the

@@ -73,9 +73,9 @@ class AddedTokens {
 
   const std::vector<AddedToken>& all() const { return tokens_; }
   const AddedToken* find(int32_t id) const;
+  const AddedToken* find(std::string_view content) const;
   /// As decoders see a token: in its normalized form, where it has one.
   const std::string& spelling(const AddedToken& token) const;
-  bool is_special(std::string_view spelling) const;
   int32_t end_id() const { return end_id_; }  ///< after the largest; 0: there are none
 
  private:

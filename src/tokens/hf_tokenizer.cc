@@ -90,14 +90,13 @@ void HfTokenizer::encode_words(std::string_view text, bool at_start, std::vector
   for (const Pieces::Piece piece : scratch.pieces.pieces()) bpe_->encode(scratch.pieces.text(piece), ids, scratch.bpe);
 }
 
-std::string HfTokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+std::string HfTokenizer::decode(std::span<const int32_t> ids) const {
   std::vector<std::string> tokens;
   tokens.reserve(ids.size());
   for (const int32_t id : ids) {
     const AddedToken* added = added_tokens_.find(id);
     if (added == nullptr && !bpe_->tokens().has(id)) continue;
-    std::string token = added != nullptr ? added_tokens_.spelling(*added) : std::string(bpe_->tokens().text(id));
-    if (!skip_special || !added_tokens_.is_special(token)) tokens.push_back(std::move(token));
+    tokens.push_back(added != nullptr ? added_tokens_.spelling(*added) : std::string(bpe_->tokens().text(id)));
   }
   return decoder_.decode(std::move(tokens));
 }
@@ -105,6 +104,12 @@ std::string HfTokenizer::decode(std::span<const int32_t> ids, bool skip_special)
 std::optional<std::string> HfTokenizer::piece(int32_t id) const {
   if (const AddedToken* added = added_tokens_.find(id)) return added->content;
   return bpe_->tokens().has(id) ? std::optional(bpe_->bytes_of(id)) : std::nullopt;
+}
+
+std::optional<int32_t> HfTokenizer::id_of(std::string_view token) const {
+  if (const AddedToken* added = added_tokens_.find(token)) return added->id;
+  const int32_t id = bpe_->tokens().find(token);
+  return id == TokenTable::kNone ? std::nullopt : std::optional(id);
 }
 
 int64_t HfTokenizer::vocabulary_size() const {

@@ -35,8 +35,8 @@ void PostProcessor::add(const Json& component, const std::string& subject) {
   } else {
     if (has_template_) fields.refuse("type", "no second template");
     has_template_ = true;
-    template_.clear();
     const Json* special = fields.value("special_tokens");
+    int num_texts = 0;
     for (const Json& piece : fields.list("single")) {
       const Json* token = find_field(piece, "SpecialToken");
       const Json* sequence = find_field(piece, "Sequence");
@@ -44,36 +44,18 @@ void PostProcessor::add(const Json& component, const std::string& subject) {
         fields.refuse("single", "pieces that are a SpecialToken or a Sequence");
       if (sequence != nullptr) {
         if (require_string(*sequence, "id", subject) != "A") fields.refuse("single", "the sequence A only");
-        template_.push_back(kText);
+        ++num_texts;
       } else {
         const auto ids =
             special_ids(special == nullptr ? Json::object() : *special, require_string(*token, "id", subject), subject);
-        template_.insert(template_.end(), ids.begin(), ids.end());
+        std::vector<int32_t>& side = num_texts == 0 ? frame_.before : frame_.behind;
+        side.insert(side.end(), ids.begin(), ids.end());
       }
     }
+    if (num_texts != 1) fields.refuse("single", "the sequence A once");
     fields.ignore("pair");
   }
   fields.done();
-}
-
-std::vector<int32_t> PostProcessor::process(const std::vector<int32_t>& ids) const {
-  std::vector<int32_t> out;
-  out.reserve(ids.size() + template_.size());
-  for (const int32_t piece : template_) {
-    if (piece == kText)
-      out.insert(out.end(), ids.begin(), ids.end());
-    else
-      out.push_back(piece);
-  }
-  return out;
-}
-
-std::optional<int32_t> PostProcessor::first() const {
-  return template_.empty() || template_.front() == kText ? std::nullopt : std::optional(template_.front());
-}
-
-std::optional<int32_t> PostProcessor::last() const {
-  return template_.empty() || template_.back() == kText ? std::nullopt : std::optional(template_.back());
 }
 
 }  // namespace switchyard

@@ -190,7 +190,7 @@ TEST_F(ScoringInputTest, RefusesRowsThatTheFileCannotHold) {
 TEST_F(ScoringInputTest, WriterAndReaderAgreeOverManyRecords) {
   constexpr int64_t kRecords = 40'000;  // several flushes
   {
-    ScoringInputWriter writer(path_, true);
+    ScoringInputWriter writer(path_, {.labels = true});
     for (int64_t i = 0; i < kRecords; ++i) {
       std::vector<int32_t> tokens(static_cast<size_t>(i % 50 + 1), static_cast<int32_t>(i));
       writer.add(tokens, static_cast<int32_t>(i % 7), fmt::format("récord {}", i), i % 3 == 0 ? "" : "label");
@@ -216,10 +216,18 @@ TEST_F(ScoringInputTest, WriterAndReaderAgreeOverManyRecords) {
   EXPECT_EQ(reader.open("label").read_strings(0, 3), (std::vector<std::string>{"", "label", "label"}));
 }
 
+TEST_F(ScoringInputTest, SaysWhatItCameFrom) {
+  const std::string origin(100'000, 'x');  // more than an attribute may hold
+  ScoringInputWriter(path_).finish({}, origin);
+  EXPECT_EQ(ScoringInput(path_).origin(), origin);
+  ScoringInputWriter(path_).finish();
+  EXPECT_EQ(ScoringInput(path_).origin(), "");
+}
+
 TEST_F(ScoringInputTest, AnUnfinishedWriterLeavesNothingBehind) {
   directory_.write("input.h5", "old");
   {
-    ScoringInputWriter writer(path_, false);
+    ScoringInputWriter writer(path_);
     writer.add(std::vector<int32_t>{1}, 1, "a", "");
   }
   EXPECT_EQ(test::bytes_of_file(path_), "old");
@@ -227,7 +235,7 @@ TEST_F(ScoringInputTest, AnUnfinishedWriterLeavesNothingBehind) {
 }
 
 TEST_F(ScoringInputTest, AnEmptyOutputCanBeRead) {
-  ScoringInputWriter(path_, true).finish();
+  ScoringInputWriter(path_, {.labels = true}).finish();
   EXPECT_EQ(ScoringInput(path_).num_records(), 0);
 }
 

@@ -88,7 +88,7 @@ TEST_F(ImportJob, TextFiles) {
 TEST_F(ImportJob, BosIsTheContextOfEveryPiece) {
   ImportOptions o = options();
   o.text = {write("a.txt", "abcdef")};
-  o.bos = 256;
+  o.bos = "256";
   o.max_tokens = 4;
   o.overlap = 2;
   run_import(o);
@@ -147,7 +147,7 @@ TEST_F(ImportJob, JsonLinesWithBos) {
                    "{\"context\":\"\",\"continuation\":\"cd\"}\n"
                    "{\"context\":\"ab\",\"continuation\":\"cd\"}\n"
                    "{\"context\":\"ab\",\"continuation\":\"cde\"}\n")};
-  o.bos = 0;
+  o.bos = "0";
   o.max_tokens = 5;
   const ImportSummary summary = run_import(o);
   EXPECT_EQ(rows(), (std::vector<Row>{{{0, 'c', 'd'}, 1, "d.jsonl:1"}, {{0, 'a', 'b', 'c', 'd'}, 3, "d.jsonl:2"}}));
@@ -205,7 +205,7 @@ TEST_F(ImportJob, ChecksItsOptions) {
     change(o);
     return fails(ExitCode::usage, {part}, [&] { run_import(o); });
   };
-  EXPECT_TRUE(refused([](auto& o) { o.text = {}; }, "exactly one of --text, --jsonl, --npy, found none"));
+  EXPECT_TRUE(refused([](auto& o) { o.text = {}; }, "exactly one of --text, --jsonl, --csv, --tsv, --npy, found none"));
   EXPECT_TRUE(refused([](auto& o) { o.jsonl = {"x"}; }, "found several"));
   EXPECT_TRUE(refused([](auto& o) { o.text = {}, o.npy = {"x"}; }, "--npy: expected two files"));
   EXPECT_TRUE(refused([](auto& o) { o.output = ""; }, "--output"));
@@ -213,10 +213,11 @@ TEST_F(ImportJob, ChecksItsOptions) {
   EXPECT_TRUE(refused([](auto& o) { o.max_tokens = 1; }, "--max-tokens 1"));
   EXPECT_TRUE(refused([](auto& o) { o.max_tokens = int64_t{1} << 31; }, "--max-tokens 2147483648"));
   EXPECT_TRUE(refused([](auto& o) { o.overlap = 1024; }, "--overlap 1024: expected an integer in 0 … 1023"));
-  EXPECT_TRUE(refused([](auto& o) { o.overlap = 1023, o.bos = 0; }, "0 … 1022"));
+  EXPECT_TRUE(refused([](auto& o) { o.overlap = 1023, o.bos = "0"; },
+                      "--max-tokens 1024: expected more than --overlap 1023 and the 1 tokens"));
   EXPECT_TRUE(refused([](auto& o) { o.overlap = -1; }, "--overlap -1"));
-  EXPECT_TRUE(refused([](auto& o) { o.bos = -2; }, "--bos -2"));
-  EXPECT_TRUE(refused([](auto& o) { o.bos = int64_t{1} << 31; }, "--bos 2147483648"));
+  EXPECT_TRUE(refused([](auto& o) { o.bos = "-2"; }, "--bos -2"));
+  EXPECT_TRUE(refused([](auto& o) { o.bos = "2147483648"; }, "--bos 2147483648"));
   EXPECT_TRUE(refused([](auto& o) { o.max_rejects = -1; }, "--max-rejects -1"));
   EXPECT_TRUE(refused([](auto& o) { o.max_line_bytes = 0; }, "--max-line-bytes 0"));
   EXPECT_TRUE(refused([](auto& o) { o.output = o.text[0]; }, "would be overwritten"));

@@ -13,7 +13,7 @@ void write_text_input(const std::filesystem::path& path, int num_records, int ma
   std::ifstream file(std::filesystem::path(SWITCHYARD_DEMO_MODEL).parent_path() / "texts" / "kjv.txt",
                      std::ios::binary);
   const std::string text(std::istreambuf_iterator<char>(file), {});
-  ScoringInputWriter writer(path, false);
+  ScoringInputWriter writer(path);
   std::vector<int32_t> tokens;
   for (int r = 0; r < num_records; ++r) {
     const auto i = static_cast<uint64_t>(r);

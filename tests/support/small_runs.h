@@ -17,7 +17,7 @@ class SmallRuns {
   static constexpr int64_t kRecords = 7, kChunk = 3;
 
   SmallRuns() {
-    ScoringInputWriter writer(directory_ / "input.h5", false);
+    ScoringInputWriter writer(directory_ / "input.h5");
     const int32_t tokens[] = {1, 2};
     for (int64_t r = 0; r < kRecords; ++r) writer.add(tokens, 1, "id-" + std::to_string(r), "");
     writer.finish();

@@ -16,7 +16,7 @@ class InputIdentity : public ::testing::Test {
   /// Records of 0 to 49 tokens, some longer than the model's positions; `change` sees them before they are written.
   ScoringInput write(const std::function<void(int64_t record, std::vector<int32_t>& tokens, int32_t& context,
                                               std::string& id)>& change = {}) const {
-    ScoringInputWriter writer(directory_ / "input.h5", false);
+    ScoringInputWriter writer(directory_ / "input.h5");
     for (int64_t r = 0; r < kRecords; ++r) {
       std::vector<int32_t> tokens(static_cast<size_t>(r * 13 % kRecords), static_cast<int32_t>(r));
       int32_t context = 1;
@@ -75,7 +75,7 @@ TEST_F(InputIdentity, EveryTokenContextLengthAndIdCounts) {
 }
 
 TEST_F(InputIdentity, ARecordLongerThanABlockIsReadInParts) {
-  ScoringInputWriter writer(directory_ / "long.h5", false);
+  ScoringInputWriter writer(directory_ / "long.h5");
   std::vector<int32_t> tokens(700'000);
   for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<int32_t>(i * 2654435761u >> 8);
   for (int r = 0; r < 3; ++r) writer.add(tokens, 1, "", "");
@@ -90,7 +90,7 @@ TEST_F(InputIdentity, ARecordLongerThanABlockIsReadInParts) {
 }
 
 TEST_F(InputIdentity, NoRecordsAreAnInputToo) {
-  ScoringInputWriter(directory_ / "none.h5", false).finish();
+  ScoringInputWriter(directory_ / "none.h5").finish();
   EXPECT_TRUE(identify(ScoringInput(directory_ / "none.h5")).empty());
 }
 

@@ -72,7 +72,7 @@ TEST_F(MergeTest, VerifyComparesIdsWithTheInputs) {
   for (const int64_t chunk : {0, 1, 2}) write(shards, chunk);
   ASSERT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
   const auto finding = [&](const std::function<std::string(int64_t)>& id_of) {
-    ScoringInputWriter writer(directory_ / "other.h5", false);
+    ScoringInputWriter writer(directory_ / "other.h5");
     const int32_t tokens[] = {1, 2};
     for (int64_t r = 0; r < kRecords; ++r) writer.add(tokens, 1, id_of(r), "");
     writer.finish();

@@ -34,7 +34,7 @@ class ScoreInput : public ::testing::Test {
   void SetUp() override { write("input.h5", {}); }
 
   std::filesystem::path write(const std::string& name, const Content& content) const {
-    ScoringInputWriter writer(directory_ / name, false);
+    ScoringInputWriter writer(directory_ / name);
     for (int r = 0; r < kRecords; ++r) {
       std::vector<int32_t> tokens(static_cast<size_t>(5 + r), 'b');
       tokens.back() = content.token;
@@ -250,7 +250,7 @@ TEST_F(ScoreInput, BytesAreNotTheTokensOfAModelWithATokenizer) {
   expect(c, 0, {"does not say which tokenizer"});
 
   const auto with_hash = [&](const std::string& hash) {
-    ScoringInputWriter writer(directory_ / "bpe.h5", false);
+    ScoringInputWriter writer(directory_ / "bpe.h5");
     writer.add(std::vector<int32_t>{1, 2}, 1, "a", "");
     writer.finish(TokenizerIdentity{"bpe", hash});
     c.input = directory_ / "bpe.h5";

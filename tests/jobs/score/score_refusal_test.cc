@@ -100,7 +100,7 @@ TEST_F(ScoreRefusals, Inputs) {
 }
 
 TEST_F(ScoreRefusals, NoRecordsAtAllIsACompleteRun) {
-  ScoringInputWriter(directory_ / "empty.h5", false).finish();
+  ScoringInputWriter(directory_ / "empty.h5").finish();
   ScoreCase c = at("run");
   c.input = directory_ / "empty.h5";
   expect(c, 0, {});
@@ -114,7 +114,7 @@ TEST_F(ScoreRefusals, NoRecordsAtAllIsACompleteRun) {
 }
 
 TEST_F(ScoreRefusals, BadRecordsAreRejectsWithReasons) {
-  ScoringInputWriter writer(directory_ / "mixed.h5", false);
+  ScoringInputWriter writer(directory_ / "mixed.h5");
   const std::vector<int32_t> good(20, 'a'), wide = {'a', 300, 'b'}, negative = {'a', -1}, huge(3000, 'a');
   writer.add(good, 1, "good", "");
   writer.add(good, 0, "context 0", "");

@@ -1,19 +1,18 @@
-#include "io/npy_source.h"
+#include "import/npy_source.h"
 
 #include <algorithm>
-#include <string>
+#include <utility>
 
 #include "base/error.h"
 
 namespace switchyard {
 namespace {
 
-constexpr int64_t kBlock = int64_t{1} << 14;
+constexpr int64_t kBlock = int64_t{1} << 16;
 
 }  // namespace
 
-NpySource::NpySource(const std::filesystem::path& values, const std::filesystem::path& offsets)
-    : values_(values), offsets_(offsets) {
+NpySource::NpySource(const std::string& values, const std::string& offsets) : values_(values), offsets_(offsets) {
   const std::string subject = offsets_.path().string();
   if (offsets_.size() == 0) fail(ExitCode::input, "{}: expected an offset more than records, found none", subject);
   int64_t first = 0, last = 0;
@@ -49,30 +48,56 @@ std::string NpySource::first_bad_token() {
   return {};
 }
 
-bool NpySource::next(Document& document) {
-  if (next_record_ == offsets_.size() - 1) return false;
-  const int64_t begin = end_;
+void NpySource::begin_record() {
+  begin_ = position_ = end_;
   end_ = next_offset();
-  if (end_ < begin || end_ > values_.size())
+  if (end_ < begin_ || end_ > values_.size())
     fail(ExitCode::input, "{}: record {}: expected an end in {} … {}, found {}", offsets_.path().string(), next_record_,
-         begin, values_.size(), end_);
-  position_ = begin;
-  document = {};
-  document.source = values_.path().string();
-  document.record = next_record_;
-  document.id = std::to_string(next_record_++);
-  document.reject = begin == end_ ? "empty: no tokens" : first_bad_token();
+         begin_, values_.size(), end_);
+  ++next_record_;
+}
+
+/// What follows of the record, or the next one.
+RawDocument NpySource::next_part() {
+  RawDocument raw;
+  if (position_ == end_) {
+    begin_record();
+    raw.reject = begin_ == end_ ? "empty: no tokens" : first_bad_token();
+  }
+  raw.number = next_record_ - 1;
+  raw.begins = position_ == begin_;
+  if (raw.reject.empty()) {
+    value_block_.resize(static_cast<size_t>(std::min(kBlock, end_ - position_)));
+    values_.read(position_, std::span(value_block_));
+    for (const int64_t id : value_block_) raw.tokens.push_back(static_cast<int32_t>(id));
+    position_ += std::ssize(value_block_);
+  } else {
+    position_ = end_;
+  }
+  bytes_read_ = static_cast<uint64_t>(position_) * sizeof(int64_t);
+  raw.ends = position_ == end_;
+  return raw;
+}
+
+bool NpySource::next(std::vector<RawDocument>& documents) {
+  for (size_t bytes = 0; bytes < kBatchBytes && documents.size() < kBatchDocuments;) {
+    if (position_ == end_ && next_record_ == offsets_.size() - 1) return !documents.empty();
+    documents.push_back(next_part());
+    bytes += documents.back().tokens.size() * sizeof(int32_t);
+  }
   return true;
 }
 
-size_t NpySource::read(std::span<int32_t> out) {
-  const int64_t count = std::min({kBlock, static_cast<int64_t>(out.size()), end_ - position_});
-  value_block_.resize(static_cast<size_t>(count));
-  values_.read(position_, std::span(value_block_));
-  std::transform(value_block_.begin(), value_block_.end(), out.begin(),
-                 [](int64_t id) { return static_cast<int32_t>(id); });
-  position_ += count;
-  return static_cast<size_t>(count);
+Document NpySource::encode(RawDocument raw) const {
+  Document document;
+  document.source = values_.path().string();
+  document.record = raw.number;
+  document.id = std::to_string(raw.number);
+  document.reject = std::move(raw.reject);
+  document.tokens = std::move(raw.tokens);
+  document.begins = raw.begins;
+  document.ends = raw.ends;
+  return document;
 }
 
 }  // namespace switchyard

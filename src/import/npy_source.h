@@ -1,10 +1,10 @@
 // Documents from two NumPy arrays: token ids, and where each record begins.
 #pragma once
 
-#include <filesystem>
+#include <string>
 #include <vector>
 
-#include "io/document_source.h"
+#include "import/document_source.h"
 #include "io/npy.h"
 
 namespace switchyard {
@@ -13,19 +13,23 @@ namespace switchyard {
 /// rejects; offsets that do not start at 0, decrease or do not end at the number of values fail (input).
 class NpySource : public DocumentSource {
  public:
-  NpySource(const std::filesystem::path& values, const std::filesystem::path& offsets);
-  bool next(Document& document) override;
-  size_t read(std::span<int32_t> out) override;
-  bool encoded_text() const override { return false; }
+  NpySource(const std::string& values, const std::string& offsets);
+  bool next(std::vector<RawDocument>& documents) override;
+  Document encode(RawDocument raw) const override;
+  std::optional<SourceIdentity> identity() const override { return std::nullopt; }
+  uint64_t bytes_read() const override { return bytes_read_; }
 
  private:
   int64_t next_offset();
+  void begin_record();
   std::string first_bad_token();
+  RawDocument next_part();
   NpyArray values_, offsets_;
   int64_t next_record_ = 0;
-  int64_t position_ = 0, end_ = 0;  ///< of the document, in values_
+  int64_t begin_ = 0, position_ = 0, end_ = 0;  ///< of the document, in values_
   std::vector<int64_t> offset_block_, value_block_;
   int64_t offset_block_first_ = 0;
+  uint64_t bytes_read_ = 0;
 };
 
 }  // namespace switchyard

@@ -1,4 +1,4 @@
-#include "io/npy_source.h"
+#include "import/npy_source.h"
 
 #include <gtest/gtest.h>
 
@@ -17,24 +17,25 @@ using test::read_documents;
 class NpySourceTest : public ::testing::Test {
  protected:
   NpySource source(const std::vector<int64_t>& values, const std::vector<uint64_t>& offsets) {
-    return {directory_.write("values.npy", npy_bytes(values)), directory_.write("offsets.npy", npy_bytes(offsets))};
+    return {directory_.write("values.npy", npy_bytes(values)).string(),
+            directory_.write("offsets.npy", npy_bytes(offsets)).string()};
   }
   test::TemporaryDirectory directory_;
 };
 
 TEST_F(NpySourceTest, YieldsRecordsByNumber) {
   NpySource records = source({5, 6, 7, -1, 8, 2147483648, 9, 2147483647}, {0, 2, 2, 3, 5, 6, 8});
-  const auto documents = read_documents(records, 1);
+  const auto documents = read_documents(records);
   ASSERT_EQ(documents.size(), 6u);
   for (size_t i = 0; i < 6; ++i) {
-    EXPECT_EQ(documents[i].document.id, std::to_string(i));
-    EXPECT_EQ(documents[i].document.record, static_cast<int64_t>(i));
+    EXPECT_EQ(documents[i].id, std::to_string(i));
+    EXPECT_EQ(documents[i].record, static_cast<int64_t>(i));
   }
   EXPECT_EQ(documents[0].tokens, (std::vector<int32_t>{5, 6}));
-  EXPECT_NE(documents[1].document.reject.find("empty"), std::string::npos);
+  EXPECT_NE(documents[1].reject.find("empty"), std::string::npos);
   EXPECT_EQ(documents[2].tokens, std::vector<int32_t>{7});
-  EXPECT_EQ(documents[3].document.reject, "token 0: expected an id in 0 … 2147483647, found -1");
-  EXPECT_EQ(documents[4].document.reject, "token 0: expected an id in 0 … 2147483647, found 2147483648");
+  EXPECT_EQ(documents[3].reject, "token 0: expected an id in 0 … 2147483647, found -1");
+  EXPECT_EQ(documents[4].reject, "token 0: expected an id in 0 … 2147483647, found 2147483648");
   EXPECT_EQ(documents[5].tokens, (std::vector<int32_t>{9, 2147483647}));
 }
 
@@ -45,7 +46,7 @@ TEST_F(NpySourceTest, ManyAndLongRecords) {
   for (uint64_t i = 1; i <= 40'000; ++i) offsets.push_back(i);
   offsets.push_back(values.size());
   NpySource records = source(values, offsets);
-  const auto documents = read_documents(records, 30'000);
+  const auto documents = read_documents(records);
   ASSERT_EQ(documents.size(), 40'001u);
   for (size_t i = 0; i < 40'000; ++i) ASSERT_EQ(documents[i].tokens, std::vector<int32_t>{static_cast<int32_t>(i)});
   ASSERT_EQ(documents.back().tokens.size(), 160'000u);

@@ -1,0 +1,131 @@
+#include "jobs/score/text_input.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "base/stopwatch.h"
+#include "base/text.h"
+#include "base/thread_pool.h"
+#include "import/import_file.h"
+#include "io/byte_stream.h"
+#include "io/file.h"
+#include "io/foreign_file.h"
+#include "jobs/score/tokenizer_check.h"
+
+namespace switchyard {
+namespace {
+
+std::unique_ptr<const Tokenizer> tokenizer_for(const ScoreOptions& options) {
+  if (!options.tokenizer.empty()) return open_tokenizer(options.tokenizer);
+  if (tokenizer_file_in(options.model).empty())
+    fail(ExitCode::usage,
+         "--input {} is text, but model {} has no tokenizer.json: --tokenizer bytes|DIR|FILE says how it is encoded",
+         options.input.front(), options.model);
+  return open_tokenizer(options.model);
+}
+
+/// Measures records, and keeps none.
+class MeasuringSink : public RecordSink {
+ public:
+  explicit MeasuringSink(int64_t max_positions) : max_positions_(max_positions) {}
+  void record(std::span<const int32_t> tokens, int64_t /*context*/, const std::string& /*id*/,
+              const std::string& /*label*/) override {
+    if (std::ssize(tokens) <= max_positions_) longest_ = std::max(longest_, std::ssize(tokens));
+  }
+  void end_document() override {}
+  void reject(const Document& /*document*/) override {}
+  int64_t longest() const { return longest_; }
+
+ private:
+  const int64_t max_positions_;
+  int64_t longest_ = 1;
+};
+
+}  // namespace
+
+std::vector<SourceFile> text_sources(const ScoreOptions& options) {
+  std::vector<SourceFile> sources;
+  for (const std::string& path : options.input) {
+    std::optional<Format> format = format_by_name(path);
+    if (!options.input_format.empty()) format = format_of(options.input_format);
+    if (!format && is_read_once(path)) format = Format::jsonl;
+    if (!format && options.input.size() == 1) return {};
+    if (!format)
+      fail(ExitCode::usage,
+           "--input {}: expected several files of text (.jsonl, .txt, .csv, .tsv, also .gz; else --input-format), or "
+           "one "
+           "scoring input",
+           path);
+    sources.push_back({path, *format});
+  }
+  return sources;
+}
+
+TextInput::TextInput(std::vector<SourceFile> sources, const ScoreOptions& options, const ModelConfig& config)
+    : sources_(std::move(sources)),
+      tokenizer_(tokenizer_for(options)),
+      rules_(options.resolved(std::min(config.max_positions, options.batch_tokens))),
+      threads_(options.threads > 0 ? static_cast<int>(options.threads) : available_cores()),
+      max_positions_(config.max_positions) {
+  check_tokenizer(TokenizerIdentity{tokenizer_->kind(), tokenizer_->hash()}, "--tokenizer " + tokenizer_->name(),
+                  options.model, options.allow_other_tokenizer);
+  check_tokenizer_size(config, options.allow_other_tokenizer);
+  if (rules_.max_tokens > config.max_positions)
+    fail(ExitCode::usage, "--max-tokens {}: expected at most the model's {} positions", rules_.max_tokens,
+         config.max_positions);
+  importer({});
+}
+
+void TextInput::check_tokenizer_size(const ModelConfig& config, bool allow_other) const {
+  const int64_t tokens = tokenizer_->vocabulary_size();
+  if (tokens <= config.vocab_size)
+    return log::info("tokenizer {}: {} ids, the model has {} embeddings", tokenizer_->name(), tokens,
+                     config.vocab_size);
+  const std::string difference = fmt::format("tokenizer {} has {} ids, but the model {} embeddings only",
+                                             tokenizer_->name(), tokens, config.vocab_size);
+  if (!allow_other)
+    fail(ExitCode::input, "{}; with --allow-other-tokenizer records that need more are rejects", difference);
+  log::warning("{}: records that need more are rejects", difference);
+}
+
+std::unique_ptr<Importer> TextInput::importer(const std::function<void()>& poll) const {
+  return std::make_unique<Importer>(sources_, rules_, *tokenizer_, threads_, poll);
+}
+
+InputSize TextInput::measure() const {
+  const auto measured = importer({});
+  MeasuringSink sink(max_positions_);
+  const ImportCounts& counts = measured->run(sink);
+  measured->log_notes();
+  return {sources_.front().path, counts.records, counts.tokens, sink.longest()};
+}
+
+void TextInput::provide(const RunDirectory& run, const std::function<void()>& poll) const {
+  if (file_exists(run.input_path())) return require_same(run, poll);
+  const double start = seconds_now();
+  if (sources_.front().path == kStandardInput)
+    log::info("reading {} from standard input", name_of(sources_.front().format));
+  const auto importing = importer(poll);
+  import_to_file(*importing, rules_, *tokenizer_, run.input_path(), true);
+  importing->log_notes();
+  const ImportCounts& counts = importing->counts();
+  log::info("import: {} documents, {} records, {} tokens, {} rejects in {}", counts.documents, counts.records,
+            counts.tokens, counts.rejects, duration_text(seconds_now() - start));
+  if (counts.rejects > 0)
+    log::warning("{} documents of the input were rejected, see {}", counts.rejects,
+                 import_rejects_path(run.input_path()).native());
+}
+
+void TextInput::require_same(const RunDirectory& run, const std::function<void()>& poll) const {
+  const std::string path = run.input_path().native();
+  const std::optional<ImportedFrom> imported = imported_from(ScoringInput(run.input_path()));
+  if (!imported) fail(ExitCode::mismatch, "{}: it does not say what it was imported from", path);
+  const ImportIdentity now =
+      identify_import(rules_, *tokenizer_, importer({})->framing(), identify_sources(sources_, poll));
+  if (const std::string what = difference(imported->identity, now); !what.empty())
+    fail(ExitCode::mismatch, "{}: the run's input was imported otherwise: {}", path, what);
+  log::info("import: {} is there, made of these sources", path);
+}
+
+}  // namespace switchyard

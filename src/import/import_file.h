@@ -1,0 +1,29 @@
+// An import into a file: the scoring input, and beside it what was rejected.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "import/import_identity.h"
+#include "import/importer.h"
+
+namespace switchyard {
+
+/// Where the rejects of an import into `output` go.
+std::filesystem::path import_rejects_path(const std::filesystem::path& output);
+
+/// Writes `output` and, if there are rejects, a line {"source", "line" or "record", "reason"} for each beside it; both
+/// appear complete or not at all, and replace older ones only on success. The input says what it was made from
+/// (ScoringInput::origin), unless of arrays. Fails (input, output).
+void import_to_file(Importer& importer, const ImportRules& rules, const Tokenizer& tokenizer,
+                    const std::filesystem::path& output, bool labels);
+
+/// What an input says that it was imported from; empty: nothing. Fails (input).
+struct ImportedFrom {
+  ImportIdentity identity;
+  int64_t documents = 0, rejects = 0;
+};
+std::optional<ImportedFrom> imported_from(const ScoringInput& input);
+
+}  // namespace switchyard

@@ -1,0 +1,203 @@
+#include "import/importer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/ordered_work.h"
+#include "import/jsonl_source.h"
+#include "import/npy_source.h"
+#include "import/table_source.h"
+#include "import/text_source.h"
+#include "io/json.h"
+
+namespace switchyard {
+namespace {
+
+constexpr size_t kMaxNamedFields = 32;
+
+std::vector<std::string> paths_of(const std::vector<SourceFile>& sources) {
+  std::vector<std::string> paths;
+  for (const SourceFile& source : sources) paths.push_back(source.path == kStandardInput ? "stdin" : source.path);
+  return paths;
+}
+
+/// "1 document was", "2 documents were"
+std::string documents_were(int64_t count) {
+  return fmt::format("{} document{}", count, count == 1 ? " was" : "s were");
+}
+
+}  // namespace
+
+std::string_view name_of(Format format) {
+  switch (format) {
+    case Format::jsonl:
+      return "jsonl";
+    case Format::text:
+      return "text";
+    case Format::csv:
+      return "csv";
+    case Format::tsv:
+      return "tsv";
+    case Format::npy:
+      return "npy";
+  }
+  return "?";
+}
+
+struct Importer::Batch {
+  std::shared_ptr<DocumentSource> source;
+  std::vector<RawDocument> raw;
+  std::vector<Document> documents;
+};
+
+Importer::Importer(std::vector<SourceFile> sources, ImportRules rules, const Tokenizer& tokenizer, int threads,
+                   std::function<void()> poll)
+    : sources_(std::move(sources)),
+      rules_(std::move(rules)),
+      tokenizer_(tokenizer),
+      threads_(threads),
+      poll_(std::move(poll)),
+      encode_rules_{&tokenizer, choose_framing(rules_.bos, tokenizer), rules_.special_in_text, rules_.fields},
+      names_(document_names(paths_of(sources_))),
+      splitter_({rules_.max_tokens, rules_.overlap, rules_.join}, [this](const Piece& piece) {
+        const bool split = piece.index > 0 || !piece.last;
+        const bool numbered = split && !rules_.join;
+        if (piece.index == 1) ++counts_.split;
+        add_record(piece.tokens, piece.context,
+                   numbered ? fmt::format("{}#{}", document_.id, piece.index) : document_.id);
+      }) {
+  const TokenFrame& frame = encode_rules_.framing.of_text;
+  const int64_t num_around = std::ssize(frame.before) + std::ssize(frame.behind);
+  if (rules_.overlap + num_around >= rules_.max_tokens)
+    fail(ExitCode::usage, "--max-tokens {}: expected more than --overlap {} and the {} tokens around a text",
+         rules_.max_tokens, rules_.overlap, num_around);
+}
+
+Importer::~Importer() = default;
+
+const ImportCounts& Importer::run(RecordSink& sink) {
+  sink_ = &sink;
+  in_order<Batch>(
+      threads_, "importing", [this](Batch& batch) { return read(batch); },
+      [](Batch& batch) {
+        for (RawDocument& raw : batch.raw) batch.documents.push_back(batch.source->encode(std::move(raw)));
+        batch.raw = {};
+      },
+      [this](Batch& batch) {
+        for (Document& document : batch.documents) take(document);
+      });
+  return counts_;
+}
+
+std::unique_ptr<DocumentSource> Importer::open(size_t i) const {
+  const SourceFile& source = sources_[i];
+  const auto line_bytes = static_cast<uint64_t>(rules_.max_line_bytes);
+  switch (source.format) {
+    case Format::jsonl:
+      return std::make_unique<JsonlSource>(source.path, names_[i], encode_rules_, line_bytes, poll_);
+    case Format::text:
+      return std::make_unique<TextSource>(source.path, names_[i], encode_rules_,
+                                          static_cast<uint64_t>(rules_.max_document_bytes), poll_);
+    case Format::csv:
+    case Format::tsv:
+      return std::make_unique<TableSource>(source.path, names_[i], source.format == Format::csv ? ',' : '\t',
+                                           encode_rules_, line_bytes, poll_);
+    case Format::npy:
+      return std::make_unique<NpySource>(source.path, source.offsets);
+  }
+  return nullptr;
+}
+
+bool Importer::read(Batch& batch) {
+  while (true) {
+    if (!current_) {
+      if (next_source_ == sources_.size()) return false;
+      current_ = open(next_source_++);
+    }
+    batch.source = current_;
+    if (current_->next(batch.raw)) return true;
+    if (const auto identity = current_->identity()) identities_.push_back(*identity);
+    current_.reset();
+  }
+}
+
+void Importer::take(Document& document) {
+  note_other_fields(document);
+  counts_.any_text = counts_.any_text || document.is_text;
+  counts_.spellings_left += document.spellings_left;
+  const TokenFrame& frame = document.is_text ? encode_rules_.framing.of_text : encode_rules_.framing.of_ids;
+  if (document.reject.empty() && document.context) document.reject = reason_against(document, frame);
+  if (!document.reject.empty()) {
+    ++counts_.rejects;
+    return sink_->reject(document);
+  }
+  const std::vector<int32_t> tokens = std::move(document.tokens);
+  const bool ends = document.ends;
+  if (document.begins) {
+    ++counts_.documents;
+    document_ = std::move(document);
+    splitter_.begin(frame);
+  }
+  if (document_.context) {
+    add_pair(tokens, frame);
+  } else {
+    splitter_.add(tokens);
+    if (ends) splitter_.end();
+  }
+  if (ends) sink_->end_document();
+}
+
+/// Why a record of context and continuation cannot be taken, or nothing.
+std::string Importer::reason_against(const Document& document, const TokenFrame& frame) const {
+  const int64_t length = std::ssize(document.tokens) + std::ssize(frame.before) + std::ssize(frame.behind);
+  if (*document.context + std::ssize(frame.before) == 0)
+    return "empty context: the first token has nothing to follow (give a context, or a start token with --bos)";
+  if (length > rules_.max_tokens)
+    return fmt::format("{} tokens: expected at most {}; a record with a context is not split (--max-tokens)", length,
+                       rules_.max_tokens);
+  return {};
+}
+
+void Importer::add_pair(std::span<const int32_t> tokens, const TokenFrame& frame) {
+  std::vector<int32_t> framed = frame.before;
+  framed.insert(framed.end(), tokens.begin(), tokens.end());
+  framed.insert(framed.end(), frame.behind.begin(), frame.behind.end());
+  if (document_.empty_context) ++counts_.empty_contexts;
+  add_record(framed, *document_.context + std::ssize(frame.before), document_.id);
+}
+
+void Importer::add_record(std::span<const int32_t> tokens, int64_t context, const std::string& id) {
+  ++counts_.records;
+  counts_.tokens += std::ssize(tokens);
+  counts_.longest = std::max(counts_.longest, std::ssize(tokens));
+  sink_->record(tokens, context, id, document_.label);
+}
+
+void Importer::note_other_fields(const Document& document) {
+  for (const std::string& field : document.other_fields) {
+    if (named_fields_.size() > kMaxNamedFields || !named_fields_.insert(field).second) continue;
+    if (named_fields_.size() > kMaxNamedFields)
+      log::info("{}: more than {} other fields, ignored: not named any more", document.source, kMaxNamedFields);
+    else
+      log::info("{}:{}: field {} has no meaning here and is ignored", document.source, document.line.value_or(0),
+                brief(field));
+  }
+}
+
+void Importer::log_notes() const {
+  const Framing& framing = encode_rules_.framing;
+  if (counts_.any_text) log::info("import: tokenizer {}; {}", tokenizer_.name(), framing.why);
+  if (counts_.empty_contexts > 0)
+    log::info("import: {} empty contexts are {}", counts_.empty_contexts, framing.why_empty_context);
+  if (counts_.spellings_left > 0)
+    log::info(
+        "import: {} spellings of special tokens were left as text (--special-tokens-in-text makes tokens of them)",
+        counts_.spellings_left);
+  if (framing.of_text.before.empty() && rules_.overlap == 0 && counts_.split > 0)
+    log::info("import: {} split without --overlap and --bos: the first token of each piece is given, not scored",
+              documents_were(counts_.split));
+}
+
+}  // namespace switchyard

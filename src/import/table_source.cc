@@ -1,0 +1,161 @@
+#include "import/table_source.h"
+
+#include <csv.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "io/json.h"
+
+namespace switchyard {
+namespace {
+
+/// Of UTF-8, which some programs put at the beginning of a file.
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
+}  // namespace
+
+/// libcsv, fed with a line at a time.
+class TableSource::Parser {
+ public:
+  explicit Parser(char separator) : separator_(separator) { begin(); }
+  ~Parser() { ::csv_free(&parser_); }
+  Parser(const Parser&) = delete;
+  Parser& operator=(const Parser&) = delete;
+
+  /// A line with its end. True: the row ends with it, or is bad, and the next line begins another.
+  bool add(std::string_view line, RawDocument& row) {
+    num_rows_ = 0;
+    const bool good = ::csv_parse(&parser_, line.data(), line.size(), on_cell, on_row, this) == line.size();
+    if (!good)
+      row.reject = "a quote in the middle of a cell, or something behind a quoted one";
+    else if (num_rows_ > 1)
+      row.reject = "a carriage return in the middle of a row";
+    else if (num_rows_ == 0)
+      return false;
+    take(row);
+    return true;
+  }
+  /// The file has ended within a row.
+  void end(RawDocument& row) {
+    if (::csv_fini(&parser_, on_cell, on_row, this) != 0) row.reject = "a quoted cell that does not end";
+    take(row);
+  }
+  void begin_again() {
+    ::csv_free(&parser_);
+    begin();
+  }
+
+ private:
+  void take(RawDocument& row) {
+    row.cells.swap(cells_);
+    begin_again();
+  }
+  void begin() {
+    cells_.clear();
+    if (::csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI) != 0)
+      fail(ExitCode::environment, "libcsv cannot be started");
+    ::csv_set_delim(&parser_, static_cast<unsigned char>(separator_));
+    ::csv_set_space_func(&parser_, [](unsigned char) { return 0; });  // blanks around a cell are its own
+  }
+  static void on_cell(void* cell, size_t bytes, void* self) {
+    static_cast<Parser*>(self)->cells_.emplace_back(static_cast<const char*>(cell), bytes);
+  }
+  static void on_row(int /*end*/, void* self) { ++static_cast<Parser*>(self)->num_rows_; }
+
+  const char separator_;
+  csv_parser parser_{};
+  std::vector<std::string> cells_;
+  int num_rows_ = 0;  ///< that the line has ended
+};
+
+TableSource::TableSource(const std::string& path, std::string name, char separator, const EncodeRules& rules,
+                         uint64_t max_row_bytes, std::function<void()> poll)
+    : path_(path),
+      name_(std::move(name)),
+      reader_(rules),
+      max_row_bytes_(max_row_bytes),
+      lines_(path, max_row_bytes, std::move(poll), LineReader::Ends::keep),
+      parser_(std::make_unique<Parser>(separator)) {
+  read_header();
+}
+
+TableSource::~TableSource() = default;
+
+void TableSource::read_header() {
+  RawDocument header;
+  if (!next_row(header)) fail(ExitCode::input, "{}: expected a first row with the columns' names, found none", path_);
+  if (!header.reject.empty())
+    fail(ExitCode::input, "{}:{}: the columns' names: {}", path_, header.number, header.reject);
+  columns_ = std::move(header.cells);
+  std::set<std::string> seen;
+  for (const std::string& column : columns_) {
+    if (!is_utf8(column)) fail(ExitCode::input, "{}:{}: a column's name is not UTF-8", path_, header.number);
+    if (!seen.insert(column).second)
+      fail(ExitCode::input, "{}:{}: expected the columns' names, each once, found {} twice", path_, header.number,
+           brief(column));
+  }
+}
+
+/// The next row, which may be a reject; false: there is none.
+bool TableSource::next_row(RawDocument& row) {
+  row = {};
+  uint64_t bytes = 0;
+  while (lines_.next()) {
+    std::string_view line = lines_.line();
+    if (lines_.number() == 1 && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
+    if (bytes == 0 && !lines_.too_long() && line.find_first_not_of("\r\n") == line.npos) continue;
+    if (bytes == 0) row.number = lines_.number();
+    bytes += lines_.line_bytes();
+    if (bytes > max_row_bytes_) {
+      parser_->begin_again();
+      row.reject = fmt::format("row of more than {} bytes", max_row_bytes_);
+      return true;
+    }
+    if (parser_->add(line, row)) return true;
+  }
+  if (bytes == 0) return false;
+  parser_->end(row);
+  return true;
+}
+
+bool TableSource::next(std::vector<RawDocument>& documents) {
+  for (size_t bytes = 0; bytes < kBatchBytes && documents.size() < kBatchDocuments;) {
+    RawDocument row;
+    if (!next_row(row)) return !documents.empty();
+    for (const std::string& cell : row.cells) bytes += cell.size();
+    documents.push_back(std::move(row));
+  }
+  return true;
+}
+
+Document TableSource::encode(RawDocument raw) const {
+  Document document;
+  document.source = path_;
+  document.line = raw.number;
+  document.id = fmt::format("{}:{}", name_, raw.number);
+  document.reject = std::move(raw.reject);
+  if (!document.reject.empty()) return document;
+  or_reject(document, [&] {
+    if (raw.cells.size() != columns_.size())
+      fail(ExitCode::input, "row of {} cells: expected {}, as many as columns", raw.cells.size(), columns_.size());
+    Json record = Json::object();
+    const FieldNames& fields = reader_.fields();
+    for (size_t i = 0; i < columns_.size(); ++i) {
+      const std::string& name = columns_[i];
+      if (!is_utf8(raw.cells[i])) fail(ExitCode::input, "column {}: the cell is not UTF-8", brief(name));
+      const bool may_be_empty = name == fields.text || name == fields.context || name == fields.continuation;
+      if (may_be_empty || !raw.cells[i].empty()) record[name] = std::move(raw.cells[i]);
+    }
+    reader_.read(record, document);
+  });
+  return document;
+}
+
+std::optional<SourceIdentity> TableSource::identity() const {
+  return identity_of(path_, lines_.bytes());
+}
+
+}  // namespace switchyard
