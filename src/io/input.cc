@@ -40,15 +40,13 @@ std::optional<h5::Dataset> open_optional(const h5::Reader& reader, std::string_v
 /// Fails where something else was given than an HDF5 file, saying what it is. (HDF5 may stand behind other data.)
 const std::filesystem::path& checked_path(const std::filesystem::path& path) {
   const Content content = content_of(head_of(InputFile(path)));
-  const auto refuse = [&](std::string_view import_options) {
-    fail(ExitCode::input,
-         "{}: expected a scoring input (HDF5), found {}; make one of it with switchyard import {} --output FILE",
-         path.native(), name_of(content), import_options);
+  const auto refuse = [&](std::string_view advice) {
+    fail(ExitCode::input, "{}: expected a scoring input (HDF5), found {}; {}", path.native(), name_of(content), advice);
   };
-  const bool json = content == Content::json || path.native().find(".json") != std::string::npos;
-  if (content == Content::json || content == Content::text || content == Content::gzip)
-    refuse(fmt::format("{} {}", json ? "--jsonl" : "--text", path.native()));
-  if (content == Content::numpy) refuse("--npy VALUES OFFSETS");
+  if (content == Content::json) refuse("score takes it with --input-format jsonl");
+  if (content == Content::text || content == Content::gzip)
+    refuse("score takes it with --input-format jsonl, text, csv or tsv");
+  if (content == Content::numpy) refuse("make one of it with switchyard import --npy VALUES OFFSETS --output FILE");
   return path;
 }
 

@@ -263,12 +263,14 @@ TEST_F(ScoreInput, BytesAreNotTheTokensOfAModelWithATokenizer) {
 }
 
 TEST_F(ScoreInput, WhatIsNoScoringInputIsNamed) {
+  directory_.write("records", "{\"text\": \"a\"}\n");
+  expect(at("run", "records"), 66, {"records", "JSON", "--input-format jsonl"});
+  directory_.write("book.old", "It was the best of times\n");
+  expect(at("run", "book.old"), 66, {"book.old", "--input-format jsonl, text"});
+  directory_.write("records.gz", "\x1f\x8b\x08");
+  expect(at("run", "records.gz"), 66, {"gzip", "--input-format"});
   directory_.write("records.jsonl", "{\"text\": \"a\"}\n");
-  expect(at("run", "records.jsonl"), 66, {"records.jsonl", "JSON", "import --jsonl"});
-  directory_.write("book.txt", "It was the best of times\n");
-  expect(at("run", "book.txt"), 66, {"book.txt", "import --text"});
-  directory_.write("records.jsonl.gz", "\x1f\x8b\x08");
-  expect(at("run", "records.jsonl.gz"), 66, {"gzip", "import --jsonl"});
+  expect(at("run", "records.jsonl"), 64, {"records.jsonl", "no tokenizer.json", "--tokenizer"});
   EXPECT_FALSE(std::filesystem::exists(directory_ / "run"));
 }
 
