@@ -23,7 +23,7 @@ void ImportCommand::describe(OptionSet& o) {
   o.require("output");
   o.add("max-rejects", within(&max_rejects, 0, INT64_MAX), "N",
         "more rejected documents than this end with exit code 65");
-  TextOptions::describe(o, "default: bytes", "0: 1024");
+  TextOptions::describe(o, "", "0: 1024");
   o.group("Machine");
   o.add("threads", within(&threads, 0, kMaxThreads), "N", "threads (0: all cores)");
   o.add("dry-run", &dry_run, "", "check the options and touch nothing");

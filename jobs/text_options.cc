@@ -20,7 +20,7 @@ void check_range(std::string_view option, int64_t value, int64_t min, int64_t ma
 void TextOptions::describe(OptionSet& o, std::string_view default_tokenizer, std::string_view default_length) {
   o.group("Text");
   o.add("tokenizer", &tokenizer, "TOKENIZER",
-        fmt::format("bytes (a byte is its own token id), or a tokenizer.json or the directory that has it; {}",
+        fmt::format("bytes (a byte is its own token id), or a tokenizer.json or the directory that has it{}",
                     default_tokenizer));
   o.add("bos", &bos, "TOKEN",
         "around every text: auto (what the tokenizer puts there), config (what its tokenizer_config.json says of "

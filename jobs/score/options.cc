@@ -18,7 +18,7 @@ void ScoreOptions::describe(OptionSet& o) {
   o.add("allow-other-tokenizer", &allow_other_tokenizer, "",
         "score tokens that another tokenizer than the model's made");
 
-  TextOptions::describe(o, "default: the model's", "0: what the model and --batch-tokens allow");
+  TextOptions::describe(o, " (default: the model's)", "0: what the model and --batch-tokens allow");
 
   o.group("Results");
   o.add("per-token", &per_token, "", "store every scored token's log-probability");

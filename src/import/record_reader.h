@@ -18,7 +18,7 @@ inline constexpr std::string_view kRecordSubject = "record";
 /// Fields that are called otherwise in this data; "a.b" is field b of the object that field a is (unless there is a
 /// field "a.b"). Empty: as in RecordReader. Where text, context or continuation is named, that alone is looked for.
 struct FieldNames {
-  std::string text, context, continuation, id;
+  std::string text = {}, context = {}, continuation = {}, id = {};
 };
 
 /// How text becomes tokens.

@@ -53,11 +53,11 @@ std::unique_ptr<const Tokenizer> open_tokenizer(const std::string& choice) {
   if (choice == kBytes) return std::make_unique<Bytes>();
   if (!file_exists(choice))
     fail(ExitCode::usage,
-         "--tokenizer {}: expected \"bytes\", a tokenizer.json or a directory that has one; there is no such file",
+         "tokenizer {}: expected \"bytes\", a tokenizer.json or a directory that has one; there is no such file",
          choice);
   if (!directory_exists(choice)) return HfTokenizer::load(choice);
   const std::string file = tokenizer_file_in(choice);
-  if (file.empty()) fail(ExitCode::usage, "--tokenizer {}: the directory has no {}", choice, kHuggingFace);
+  if (file.empty()) fail(ExitCode::usage, "tokenizer {}: the directory has no {}", choice, kHuggingFace);
   if (std::filesystem::path(file).filename() != kHuggingFace)
     fail(ExitCode::input, "{}: expected a {}, which is the only kind of tokenizer that is read", file, kHuggingFace);
   return HfTokenizer::load(file);
