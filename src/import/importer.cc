@@ -160,12 +160,18 @@ std::string Importer::reason_against(const Document& document, const TokenFrame&
   return {};
 }
 
+/// Text that begins with what comes before every text does not get it twice, as lm-evaluation-harness has it.
 void Importer::add_pair(std::span<const int32_t> tokens, const TokenFrame& frame) {
-  std::vector<int32_t> framed = frame.before;
+  const size_t num_before = frame.before.size();
+  const bool begun =
+      document_.is_text && tokens.size() >= num_before && std::ranges::equal(tokens.first(num_before), frame.before);
+  std::vector<int32_t> framed = begun ? std::vector<int32_t>() : frame.before;
+  const int64_t context =
+      begun ? std::max(*document_.context, std::ssize(frame.before)) : *document_.context + std::ssize(frame.before);
   framed.insert(framed.end(), tokens.begin(), tokens.end());
   framed.insert(framed.end(), frame.behind.begin(), frame.behind.end());
   if (document_.empty_context) ++counts_.empty_contexts;
-  add_record(framed, *document_.context + std::ssize(frame.before), document_.id);
+  add_record(framed, context, document_.id);
 }
 
 void Importer::add_record(std::span<const int32_t> tokens, int64_t context, const std::string& id) {

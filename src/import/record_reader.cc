@@ -128,13 +128,13 @@ void RecordReader::encode_pair(std::string context, std::string_view continuatio
   if (both.empty()) fail(ExitCode::input, "{}: empty: no tokens", kSubject);
   const Framing& framing = rules_.framing;
   if (context_bytes == 0) {
-    document.context = 0;
-    if (framing.of_text.before.empty() && framing.empty_context) {
-      document.tokens.push_back(*framing.empty_context);
-      document.context = 1;
-      document.empty_context = true;
-    }
-    return rules_.encode(both, document);
+    rules_.encode(both, document);
+    document.empty_context = framing.of_text.before.empty() && framing.empty_context;
+    document.context = document.empty_context ? 1 : 0;
+    std::vector<int32_t>& tokens = document.tokens;
+    if (document.empty_context && (tokens.empty() || tokens.front() != *framing.empty_context))
+      tokens.insert(tokens.begin(), *framing.empty_context);
+    return;
   }
   Document whole;
   rules_.encode(both, whole);

@@ -39,7 +39,7 @@ struct EncodeRules {
 ///
 /// A context and its continuation are encoded as lm-evaluation-harness does (HFLM._encode_pair): white space at the
 /// context's end goes to the continuation, whose tokens are encode(both)[len(encode(context)):]. An empty context is
-/// what comes before every text, or Framing::empty_context.
+/// what comes before every text, or Framing::empty_context, unless the continuation begins with it: then it is that.
 class RecordReader {
  public:
   explicit RecordReader(const EncodeRules& rules);
