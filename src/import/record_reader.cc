@@ -143,6 +143,8 @@ void RecordReader::encode_pair(std::string context, std::string_view continuatio
   document.context = std::ssize(document.tokens);
   if (whole.tokens.size() > document.tokens.size())
     document.tokens.insert(document.tokens.end(), whole.tokens.begin() + *document.context, whole.tokens.end());
+  else if (both.size() > context_bytes)  // it would be the likeliest of all, for nothing of it is scored
+    fail(ExitCode::input, "{}: the continuation has no tokens of its own: it ends within the context's last", kSubject);
 }
 
 void RecordReader::name_other_fields(const Json& record, Document& document) const {
