@@ -68,7 +68,7 @@ TextInput::TextInput(std::vector<SourceFile> sources, const ScoreOptions& option
       rules_(options.resolved(std::min(config.max_positions, options.batch_tokens))),
       threads_(options.threads > 0 ? static_cast<int>(options.threads) : available_cores()),
       max_positions_(config.max_positions) {
-  check_tokenizer(TokenizerIdentity{tokenizer_->kind(), tokenizer_->hash()}, "--tokenizer " + tokenizer_->name(),
+  check_tokenizer(TokenizerIdentity{tokenizer_->kind(), tokenizer_->hash()}, "tokenizer " + tokenizer_->name(),
                   options.model, options.allow_other_tokenizer);
   check_tokenizer_size(config, options.allow_other_tokenizer);
   if (rules_.max_tokens > config.max_positions)
