@@ -27,7 +27,8 @@ class InputReader {
   InputReader(const ScoringInput& input, int64_t max_positions, const std::function<void()>& poll)
       : input_(input), max_positions_(max_positions), poll_(poll) {}
 
-  ChunkIdentity identify(int64_t first, int64_t count) {
+  /// Of a chunk's records and, if the input is joined, of some documents.
+  ChunkIdentity identify(int64_t first, int64_t count, int64_t first_document, int64_t num_documents) {
     Hasher content, scored;
     IdHasher ids;
     for (int64_t begin = first; begin < first + count; begin += kBlockRecords) {
@@ -40,10 +41,20 @@ class InputReader {
       if (input_.has_ids()) ids.add(RecordIds(input_, begin, n));
       poll();
     }
+    if (input_.joined()) read_documents(first_document, num_documents, content);
     return {content.digest(), scored.digest(), ids.digest()};
   }
 
  private:
+  void read_documents(int64_t first, int64_t count, Hasher& content) {
+    content.update(std::string_view("documents"));
+    for (int64_t begin = first; begin < first + count; begin += kBlockRecords) {
+      const auto offsets = input_.document_offsets(begin, std::min(kBlockRecords, first + count - begin));
+      content.update(std::span<const int64_t>(offsets));
+      poll();
+    }
+  }
+
   Hash128 read_record(const ScoringInput::Record& record) {
     Hasher hasher = begin_record(record);
     const int64_t end = record.first + record.length;
@@ -108,10 +119,14 @@ std::vector<ChunkIdentity> identify_input(Communicator& world, const ScoringInpu
     // Neighbouring chunks to one rank: each reads one part of the file from front to back.
     const int64_t share = (num_chunks + world.size() - 1) / world.size();
     const int64_t begin = std::min(num_chunks, world.rank() * share), end = std::min(num_chunks, begin + share);
+    // Of the list of documents each chunk covers as much as any other, whatever its records are of.
+    const int64_t num_documents = input.num_documents();
+    const int64_t documents = num_chunks > 0 ? (num_documents + num_chunks - 1) / num_chunks : 0;
     InputReader reader(input, max_positions, poll);
     for (int64_t chunk = begin; chunk < end; ++chunk) {
-      const int64_t first = chunk * chunk_records;
-      chunks[static_cast<size_t>(chunk)] = reader.identify(first, std::min(chunk_records, num_records - first));
+      const int64_t first = chunk * chunk_records, document = std::min(num_documents, chunk * documents);
+      chunks[static_cast<size_t>(chunk)] = reader.identify(first, std::min(chunk_records, num_records - first),
+                                                           document, std::min(documents, num_documents - document));
     }
   });
   // Every hash is zero on all ranks but one.

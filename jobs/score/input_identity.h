@@ -24,14 +24,14 @@ std::string reject_reason(const ScoringInput::Record& record, int64_t max_positi
 bool needs_model(const ScoringInput::Record& record, const ResultOptions& options);
 
 struct ChunkIdentity {
-  Hash128 content;  ///< of every record of the chunk
+  Hash128 content;  ///< of every record of the chunk, and of the chunk's share of a joined input's list of documents
   Hash128 scored;   ///< of the records that reject_reason() lets through: as in the chunk's shard
   Hash128 ids;      ///< of the records' ids (IdHasher)
 };
 
 /// Reads the whole input, each rank its part of the chunks: by chunk, the same on all ranks. So whatever is wrong with
-/// tokens or ids shows before anything is computed from them. Collective; fails (input) on all ranks alike. `poll` is
-/// called between blocks.
+/// tokens, ids or documents shows before anything is computed from them. Collective; fails (input) on all ranks alike.
+/// `poll` is called between blocks.
 std::vector<ChunkIdentity> identify_input(Communicator& world, const ScoringInput& input, int64_t chunk_records,
                                           int64_t max_positions, const std::function<void()>& poll = {});
 

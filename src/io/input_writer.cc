@@ -59,6 +59,8 @@ void ScoringInputWriter::flush() {
 }
 
 void ScoringInputWriter::finish(const std::optional<TokenizerIdentity>& tokenizer, const std::string& origin) {
+  SWITCHYARD_CHECK(!extras_.documents || document_begin_ == num_records_, "{} records belong to no document",
+                   num_records_ - document_begin_);
   flush();
   if (tokenizer) {
     writer_.attribute(TokenizerIdentity::kKind, tokenizer->kind);

@@ -52,7 +52,7 @@ class ScoringInputTest : public ::testing::Test {
     std::vector<int32_t> values{10, 11, 12, 13, 14, 15};
     std::vector<int64_t> offsets{0, 1, 4, 6};
     std::optional<std::vector<int32_t>> context = std::nullopt;
-    std::optional<std::vector<int64_t>> ids = std::nullopt;
+    std::optional<std::vector<int64_t>> ids = std::nullopt, documents = std::nullopt;
   };
   ScoringInput open(const Columns& columns) {
     h5::Writer writer(path_);
@@ -60,6 +60,7 @@ class ScoringInputTest : public ::testing::Test {
     writer.write("tokens/offsets", view(columns.offsets));
     if (columns.context) writer.write("context", view(*columns.context));
     if (columns.ids) writer.write("id", view(*columns.ids));
+    if (columns.documents) writer.write("documents/offsets", view(*columns.documents));
     writer.close();
     return ScoringInput(path_);
   }
@@ -126,6 +127,45 @@ TEST_F(ScoringInputTest, RefusesBadStructure) {
   EXPECT_TRUE(refused({.offsets = {0, INT64_MIN, 4, 6}}, {"record 0", "-9223372036854775808"}));
   EXPECT_TRUE(refused({.context = std::vector<int32_t>{1, 1}}, {"context", "expected 3 rows", "found 2"}));
   EXPECT_TRUE(refused({.ids = std::vector<int64_t>{1, 2, 3, 4}}, {"id", "expected 3 rows", "found 4"}));
+}
+
+TEST_F(ScoringInputTest, ReadsWhichRecordsAreADocument) {
+  {
+    const ScoringInput input = open({.documents = std::vector<int64_t>{0, 2, 3}});
+    EXPECT_TRUE(input.joined());
+    EXPECT_EQ(input.num_documents(), 2);
+    EXPECT_EQ(input.document_offsets(0, 2), (std::vector<int64_t>{0, 2, 3}));
+    EXPECT_EQ(input.document_offsets(1, 1), (std::vector<int64_t>{2, 3}));
+    EXPECT_EQ(input.document_offsets(2, 0), (std::vector<int64_t>{3}));
+  }
+  const ScoringInput plain = open({});
+  EXPECT_FALSE(plain.joined());
+  EXPECT_EQ(plain.num_documents(), 3);
+  EXPECT_EQ(plain.document_offsets(1, 2), (std::vector<int64_t>{1, 2, 3})) << "every record is one";
+}
+
+TEST_F(ScoringInputTest, RefusesDocumentsThatAreNotAllRecordsOnce) {
+  const auto refused_documents = [&](const std::vector<int64_t>& documents,
+                                     std::initializer_list<std::string_view> parts) {
+    return fails_input(parts, [&] {
+      const ScoringInput input = open({.documents = documents});
+      input.document_offsets(0, input.num_documents());
+    });
+  };
+  EXPECT_TRUE(refused_documents({}, {"input.h5", "documents/offsets", "a row more than documents", "found none"}));
+  EXPECT_TRUE(refused_documents({1, 3}, {"documents/offsets", "expected 0 first, found 1"}));
+  EXPECT_TRUE(refused_documents({0, 2}, {"documents/offsets", "expected 3 last, the number of records, found 2"}));
+  EXPECT_TRUE(refused_documents({0}, {"documents/offsets", "expected 3 last", "found 0"}));
+  EXPECT_TRUE(refused_documents({0, 2, 1, 3}, {"documents/offsets", "document 1", "[2, 1]"}));
+  EXPECT_TRUE(refused_documents({0, 2, 2, 3}, {"documents/offsets", "document 1", "[2, 2]"}));  // an empty one
+  EXPECT_TRUE(refused_documents({0, 7, 3}, {"documents/offsets", "document 0", "[0, 7]"}));
+  EXPECT_TRUE(refused_documents({0, -1, 3}, {"documents/offsets", "document 0", "[0, -1]"}));
+  h5::Writer writer(path_);
+  writer.write("tokens/values", view(std::vector<int32_t>{1}));
+  writer.write("tokens/offsets", view(std::vector<int64_t>{0, 1}));
+  writer.write("documents/offsets", view(std::vector<double>{0, 1}));
+  writer.close();
+  EXPECT_TRUE(fails_input({"documents/offsets", "expected integers"}, [&] { ScoringInput input(path_); }));
 }
 
 TEST_F(ScoringInputTest, RefusesOffsetsOf2To63) {
@@ -222,6 +262,23 @@ TEST_F(ScoringInputTest, SaysWhatItCameFrom) {
   EXPECT_EQ(ScoringInput(path_).origin(), origin);
   ScoringInputWriter(path_).finish();
   EXPECT_EQ(ScoringInput(path_).origin(), "");
+}
+
+TEST_F(ScoringInputTest, WriterKeepsDocuments) {
+  {
+    ScoringInputWriter writer(path_, {.documents = true});
+    for (const int pieces : {2, 1, 3}) {
+      for (int i = 0; i < pieces; ++i) writer.add(std::vector<int32_t>{7}, 1, "a", "");
+      writer.end_document();
+    }
+    EXPECT_TRUE(test::fails(ExitCode::internal, {"0 records"}, [&] { writer.end_document(); }));
+    writer.finish();
+  }
+  const ScoringInput input(path_);
+  EXPECT_EQ(input.document_offsets(0, input.num_documents()), (std::vector<int64_t>{0, 2, 3, 6}));
+  ScoringInputWriter open_end(directory_ / "open.h5", {.documents = true});
+  open_end.add(std::vector<int32_t>{7}, 1, "a", "");
+  EXPECT_TRUE(test::fails(ExitCode::internal, {"1 records"}, [&] { open_end.finish(); }));
 }
 
 TEST_F(ScoringInputTest, AnUnfinishedWriterLeavesNothingBehind) {

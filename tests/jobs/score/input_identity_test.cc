@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "comm/communicator.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temporary_directory.h"
@@ -72,6 +74,34 @@ TEST_F(InputIdentity, EveryTokenContextLengthAndIdCounts) {
               content_hash(identify(write([](int64_t r, auto&, auto&, auto& id) {
                 id = r == 0 ? "a" : r == 1 ? "b" : "";
               }))));
+}
+
+TEST_F(InputIdentity, WhichRecordsAreADocumentCounts) {
+  const auto joined = [&](const std::vector<int64_t>& offsets) {
+    h5::Writer writer(directory_ / "joined.h5");
+    const std::vector<int32_t> values(20);
+    std::vector<int64_t> records(21);
+    std::iota(records.begin(), records.end(), 0);
+    writer.write("tokens/values", view_of(std::span(values)));
+    writer.write("tokens/offsets", view_of(std::span<const int64_t>(records)));
+    if (!offsets.empty()) writer.write("documents/offsets", view_of(std::span(offsets)));
+    writer.close();
+    return identify(ScoringInput(directory_ / "joined.h5"));
+  };
+  const auto plain = joined({}), base = joined({0, 3, 11, 20});
+  const std::vector<int64_t> others[] = {{0, 4, 11, 20}, {0, 3, 12, 20}, {0, 3, 20}, {0, 20}, {0, 3, 11, 19, 20}, {}};
+  for (const auto& other : others) EXPECT_NE(content_hash(joined(other)), content_hash(base));
+  EXPECT_EQ(content_hash(joined({0, 3, 11, 20})), content_hash(base));
+  EXPECT_EQ(hashes_of(plain, &ChunkIdentity::scored), hashes_of(base, &ChunkIdentity::scored)) << "shards know none";
+
+  // All of the list is looked at, wherever it is wrong.
+  std::vector<int64_t> offsets(21);
+  std::iota(offsets.begin(), offsets.end(), 0);
+  for (size_t i = 1; i < 20; ++i) {
+    std::vector<int64_t> wrong = offsets;
+    wrong[i] = wrong[i + 1];
+    EXPECT_TRUE(test::fails_input({"documents/offsets", fmt::format("document {}", i)}, [&] { joined(wrong); }));
+  }
 }
 
 TEST_F(InputIdentity, ARecordLongerThanABlockIsReadInParts) {
