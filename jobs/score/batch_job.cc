@@ -60,7 +60,8 @@ class EarlierRun {
  private:
   Fingerprint fields() const {
     Fingerprint f;
-    f["per_token"] = arguments_.value_of("per-token").value_or("false");
+    f["with_text"] = arguments_.value_of("with-text").value_or("false");
+    f["per_token"] = f["with_text"] == "true" ? "true" : arguments_.value_of("per-token").value_or("false");
     f["embed"] = arguments_.value_of("embed").value_or("none");
     if (const auto chunk_records = arguments_.value_of("chunk-records"); chunk_records && *chunk_records != "0")
       f["chunk_records"] = *chunk_records;

@@ -7,13 +7,15 @@
 #include "io/record_ids.h"
 #include "io/seal.h"
 #include "io/temporary_file.h"
+#include "jobs/score/document_ids.h"
+#include "jobs/score/document_joiner.h"
 #include "jobs/score/results.h"
 #include "run/lease.h"
 
 namespace switchyard {
 namespace {
 
-constexpr int64_t kPieceBytes = 8 << 20;  // of one write
+constexpr int64_t kWriteBytes = 8 << 20;  // of one write
 constexpr int64_t kSyncBytes = 64 << 20;  // written between two syncs
 
 template <class T>
@@ -51,21 +53,26 @@ class ResultsWriter {
     }
   }
 
-  /// The ids of the next rows: of those records of the block [first, …) that are in `records`.
-  void append_ids(const RecordIds& ids, int64_t first, std::span<const int64_t> records) {
-    if (!ids.are_strings()) {
-      std::vector<int64_t> picked;
-      for (const int64_t record : records) picked.push_back(ids.integers()[static_cast<size_t>(record - first)]);
-      return append(ids_, column_view(picked));
-    }
-    std::vector<std::string> picked;
+  /// Of the next rows.
+  void append(const RecordIds& ids) {
+    if (!ids.are_strings()) return append(ids_, column_view(ids.integers()));
     int64_t bytes = 0;
-    for (const int64_t record : records) {
-      picked.push_back(ids.strings()[static_cast<size_t>(record - first)]);
-      bytes += std::ssize(picked.back());
-    }
-    ids_.append_strings(picked);
+    for (const std::string& id : ids.strings()) bytes += std::ssize(id);
+    ids_.append_strings(ids.strings());
     has_written(bytes);
+  }
+
+  void write(const TokenPieces& pieces) {
+    std::vector<int64_t> offsets = {0};
+    std::vector<uint8_t> values;
+    for (int32_t id = 0; id < pieces.count; ++id) {
+      const std::string piece = pieces.of(id);
+      values.insert(values.end(), piece.begin(), piece.end());
+      offsets.push_back(std::ssize(values));
+    }
+    writer_.write(kPieceValues, column_view(values));
+    writer_.create(kPieceOffsets, DType::i64, std::ssize(offsets), 0, true).append(column_view(offsets));
+    has_written(std::ssize(values));
   }
 
   void close(const std::map<std::string, std::string>& provenance, const ExpertCounts& expert_tokens) {
@@ -93,7 +100,7 @@ class ResultsWriter {
 
   void append(h5::Writer::Stream& stream, const ConstView& rows) {
     const int64_t row_bytes = std::max<int64_t>(1, rows.row_elements() * static_cast<int64_t>(size_of(rows.dtype)));
-    const int64_t piece = std::max<int64_t>(1, kPieceBytes / row_bytes);
+    const int64_t piece = std::max<int64_t>(1, kWriteBytes / row_bytes);
     for (int64_t first = 0; first < rows.rows(); first += piece) {
       const ConstView part = rows.slice(first, std::min(piece, rows.rows() - first));
       stream.append(part);
@@ -126,30 +133,66 @@ class Merge {
         pulse_(pulse),
         results_(shards_.run.results_path()),
         rejects_(shards_.run.rejects_path()),
-        expert_tokens_(merge.expert_tokens) {}
+        expert_tokens_(merge.expert_tokens) {
+    if (merge.input.has_ids()) ids_.emplace(merge.input, shards_.units, merge.id_hashes, [this] { pulse_.beat(); });
+  }
 
   MergeOutcome run() {
-    int64_t rows = 0, token_values = 0;
-    for (int64_t chunk = 0; chunk < shards_.units.total; ++chunk) {
-      if (stopped()) return MergeOutcome::interrupted;
-      const ShardSummary summary = or_set_aside(chunk, [&] { return read_shard_summary(shards_.path(chunk)); });
-      rows += summary.accepted;
-      token_values += summary.token_values;
-    }
-    ResultsWriter writer(results_.path(), shards_.options, merge_.input, rows, token_values, pulse_);
+    const std::optional<Size> size = count();
+    if (!size) return MergeOutcome::interrupted;
+    ResultsWriter writer(results_.path(), shards_.options, merge_.input, size->rows, size->token_values, pulse_);
     reject_file_.open(rejects_.path(), std::ios::binary);
-    for (int64_t chunk = 0; chunk < shards_.units.total; ++chunk) {
-      if (stopped()) return MergeOutcome::interrupted;
-      const ChunkResult result = or_set_aside(chunk, [&] { return shards_.read(chunk, [&] { pulse_.beat(); }); });
-      writer.append(result.accepted);
-      expert_tokens_.add(result.expert_tokens);
-      append_ids_and_rejects(writer, result);
-    }
+    const bool all = for_each_chunk([&](const ChunkResult& documents) {
+      writer.append(documents.accepted);
+      expert_tokens_.add(documents.expert_tokens);
+      append_ids_and_rejects(writer, documents);
+    });
+    if (!all) return MergeOutcome::interrupted;
+    if (ids_) ids_->finish();
+    if (merge_.pieces.count > 0) writer.write(merge_.pieces);
     publish(writer);
     return MergeOutcome::complete;
   }
 
  private:
+  struct Size {
+    int64_t rows = 0, token_values = 0;
+  };
+
+  /// Of the results. The shards themselves say it, unless a document is rejected for one of its pieces: which of the
+  /// others are in the results then, only joining tells.
+  std::optional<Size> count() {
+    Size size;
+    int64_t rejects = 0;
+    for (int64_t chunk = 0; chunk < shards_.units.total; ++chunk) {
+      if (stopped()) return std::nullopt;
+      const ShardSummary summary = or_set_aside(chunk, [&] { return read_shard_summary(shards_.path(chunk)); });
+      size.rows += summary.accepted;
+      size.token_values += summary.token_values;
+      rejects += summary.rejects;
+    }
+    if (!merge_.input.joined()) return size;
+    size.rows = merge_.input.num_documents();
+    if (rejects == 0) return size;
+    size = {};
+    const bool all = for_each_chunk([&](const ChunkResult& documents) {
+      size.rows += std::ssize(documents.accepted.records());
+      size.token_values += documents.accepted.token_values();
+    });
+    return all ? std::optional(size) : std::nullopt;
+  }
+
+  /// The shards in order, joined. False: it is to stop.
+  template <class Take>
+  bool for_each_chunk(const Take& take) {
+    DocumentJoiner joiner(&merge_.input, shards_.options);
+    for (int64_t chunk = 0; chunk < shards_.units.total; ++chunk) {
+      if (stopped()) return false;
+      take(joiner.add(or_set_aside(chunk, [&] { return shards_.read(chunk, [&] { pulse_.beat(); }); })));
+    }
+    return true;
+  }
+
   bool stopped() const {
     pulse_.beat();
     return merge_.stop && merge_.stop();
@@ -167,28 +210,24 @@ class Merge {
 
   /// Block by block, so that a chunk's ids are never all in memory.
   void append_ids_and_rejects(ResultsWriter& writer, const ChunkResult& r) {
-    const bool has_ids = merge_.input.has_ids();
     const int64_t end = r.first_record + r.num_records;
-    const std::span<const int64_t> records = r.accepted.records();
-    auto row = records.begin();
+    const std::span<const int64_t> rows = r.accepted.records();
+    size_t row = 0;
     auto reject = r.rejects.begin();
-    IdHasher hasher;
     for (int64_t first = r.first_record; first < end; first += IdHasher::kBlock) {
       const int64_t count = std::min(IdHasher::kBlock, end - first);
       std::optional<RecordIds> ids;
-      if (has_ids) {
-        ids.emplace(merge_.input, first, count);
-        hasher.add(*ids);
-        const auto last = std::lower_bound(row, records.end(), first + count);
-        writer.append_ids(*ids, first, {row, last});
-        row = last;
+      if (ids_) {
+        std::vector<int64_t> begins = merge_.input.document_offsets(first, count);
+        begins.pop_back();
+        ids = ids_->of(begins);
+        RecordIds of_rows(merge_.input);
+        for (; row < rows.size() && rows[row] < first + count; ++row) of_rows.append(*ids, rows[row] - first);
+        writer.append(of_rows);
       }
       for (; reject != r.rejects.end() && reject->record < first + count; ++reject)
         append_reject(*reject, ids ? ids->json(reject->record - first) : Json());
     }
-    if (has_ids && !merge_.id_hashes.empty() && hasher.digest() != merge_.id_hashes[static_cast<size_t>(r.chunk)])
-      fail(ExitCode::input, "{}: the ids of records {} to {} changed while the run went on",
-           merge_.input.path().native(), r.first_record, end - 1);
   }
 
   void append_reject(const Reject& reject, const Json& id) {
@@ -221,6 +260,7 @@ class Merge {
   const TemporaryFile results_, rejects_;
   std::ofstream reject_file_;
   ExpertCounts expert_tokens_;
+  std::optional<DocumentIds> ids_;  ///< if the input has them
 };
 
 }  // namespace

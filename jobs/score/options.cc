@@ -22,9 +22,10 @@ void ScoreOptions::describe(OptionSet& o) {
 
   o.group("Results");
   o.add("per-token", &per_token, "", "store every scored token's log-probability");
+  o.add("with-text", &with_text, "", "--per-token, and its token and every token's text: results that can be read");
   o.add("embed", &embed, "none|mean|last", "store final-norm states, averaged or of the last token");
   o.add("max-rejects", within(&max_rejects, 0, INT64_MAX), "N",
-        "more rejected records than this end with exit code 65");
+        "more rejected records (documents, of an input made with --join) than this end with exit code 65");
   o.add("drop-shards", &drop_shards, "", "delete the shards once results.h5 is complete");
 
   LayoutOptions::describe(o);

@@ -13,7 +13,7 @@ struct ScoreOptions : ModelOptions, TextOptions, LayoutOptions, BatchOptions, Ru
   std::vector<std::string> input;
   std::string input_format;
   bool allow_other_tokenizer = false;
-  bool per_token = false, drop_shards = false;
+  bool per_token = false, with_text = false, drop_shards = false;
   std::string embed = "none";
   int64_t max_rejects = 0, chunk_records = 0;
 

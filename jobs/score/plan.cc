@@ -34,7 +34,8 @@ DeviceWish requested_device(const ScoreOptions& options, const RunDirectory& run
 
 InputSize size_of(Communicator& world, const ScoringInput& input, int64_t max_positions) {
   constexpr int64_t kBlock = int64_t{1} << 18;
-  InputSize size{input.path().native(), input.num_records(), input.num_tokens()};
+  InputSize size{.path = input.path().native(), .records = input.num_records(), .tokens = input.num_tokens()};
+  if (input.joined()) size.documents = input.num_documents();
   collectively(world, [&] {
     for (int64_t first = world.rank() * kBlock; first < size.records; first += world.size() * kBlock)
       for (const auto& record : input.records(first, std::min(kBlock, size.records - first)))
@@ -49,19 +50,32 @@ int64_t default_chunk_records(int64_t records, int64_t tokens) {
   return std::max<int64_t>(1, kChunkTokens / mean_length);
 }
 
+void require_joinable(const ScoreOptions& options, const std::string& input) {
+  if (options.embed == "mean")
+    fail(ExitCode::usage,
+         "--embed mean: the records of {} are windows over documents, which overlap: a mean over them would count "
+         "positions twice; --embed last takes the last window's",
+         input);
+}
+
 ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, const InputSize& input,
                      const MachineShare& machine, const RunDirectory& run) {
   const DecoderLimits batch{std::max(std::min(options.batch_tokens, input.tokens), input.longest), input.longest};
   ScorePlan plan;
   plan.config = config;
   plan.num_tokens = input.tokens;
+  plan.num_documents = input.documents;
   plan.units =
       chunk_units(input.records, options.chunk_records > 0 ? options.chunk_records
                                                            : default_chunk_records(input.records, input.tokens));
   if (plan.units.total > kMaxChunks)
     fail(ExitCode::usage, "--chunk-records {} makes {} chunks of the {} records, at most {}", plan.units.items_per_unit,
          plan.units.total, plan.units.items_total, kMaxChunks);
-  plan.results = {options.per_token, options.embed, options.embed == "none" ? 0 : config.hidden_size};
+  if (input.documents) require_joinable(options, input.path);
+  plan.results = {.per_token = options.per_token || options.with_text,
+                  .embed = options.embed,
+                  .embedding_dim = options.embed == "none" ? 0 : config.hidden_size,
+                  .with_text = options.with_text};
 
   static_cast<Layout&>(plan) = choose_layout(config, wishes_for(options, run), batch, machine);
   plan.numerics = numerics_id(plan.operand, plan.device.device, plan.device.index);
@@ -77,7 +91,8 @@ std::vector<std::string> describe_plan(const ScorePlan& p) {
       fmt::format("model: {}, {} layers, {} experts, {} per token; {} parameters, {} active", p.config.family,
                   p.config.num_layers(), p.config.num_experts(), p.config.experts_per_token(),
                   count_text(p.config.total_parameters()), count_text(p.config.active_parameters())),
-      fmt::format("input: {} records, {} tokens, longest {}; {} chunks of {} records", p.units.items_total,
+      fmt::format("input: {}{} records, {} tokens, longest {}; {} chunks of {} records",
+                  p.num_documents ? fmt::format("{} documents in ", *p.num_documents) : "", p.units.items_total,
                   p.num_tokens, p.limits.max_record, p.units.total, p.units.items_per_unit),
       fmt::format("device: {} ({})", p.device.device == Device::cuda ? "CUDA" : "CPU", p.device.why),
       fmt::format("numerics: {}{}", p.numerics, p.why_operand.empty() ? "" : " (" + p.why_operand + ")")};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct ScorePlan : Layout {
   std::string numerics;  ///< the numerics id
   WorkUnits units;       ///< chunks of records
   int64_t num_tokens = 0;
+  std::optional<int64_t> num_documents;  ///< of a joined input: the records are their pieces
   ResultOptions results;
   uint64_t disk_bytes = 0;  ///< shards and results
 };
@@ -30,7 +32,8 @@ DeviceWish requested_device(const ScoreOptions& options, const RunDirectory& run
 struct InputSize {
   std::string path;
   int64_t records = 0, tokens = 0;
-  int64_t longest = 1;  ///< record that the model can take
+  int64_t longest = 1;                    ///< record that the model can take
+  std::optional<int64_t> documents = {};  ///< of a joined input: its records are their pieces
 };
 
 /// Each rank reads its part of the offsets. Collective; fails (input) on all ranks alike.
@@ -38,6 +41,9 @@ InputSize size_of(Communicator& world, const ScoringInput& input, int64_t max_po
 
 /// What --chunk-records is unless given.
 int64_t default_chunk_records(int64_t records, int64_t tokens);
+
+/// Fails (usage) if the results that are asked for are none that a document has. input: for people.
+void require_joinable(const ScoreOptions& options, const std::string& input);
 
 /// Fails (usage, environment). All ranks decide alike, without asking each other. `run`: a manifest there decides what
 /// "auto" means.

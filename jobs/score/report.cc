@@ -27,15 +27,29 @@ report::Definitions definitions(std::string title, const std::vector<std::string
   return out;
 }
 
+/// What the results are of.
+struct Rows {
+  std::string_view one, all;
+  report::Unit unit;
+};
+constexpr Rows kRecordRows{"record", "Records", report::kRecords},
+    kDocumentRows{"document", "Documents", report::kDocuments};
+
+const Rows& rows_of(const RunSummary& s) {
+  return s.joined ? kDocumentRows : kRecordRows;
+}
+
 void add_results(Section& section, const RunSummary& s) {
+  const Rows& rows = rows_of(s);
   section.add(report::Tiles{{
-      {"Records", static_cast<double>(s.records), report::kCount,
+      {std::string(rows.all), static_cast<double>(s.records), report::kCount,
        fmt::format("{} rejected", report::text(static_cast<double>(s.rejects), report::kCount))},
       {"Scored tokens", static_cast<double>(s.scored_tokens), report::kCount},
       {"Bits per token", key_figures(s).bits_per_token, report::kNumber},
   }});
   if (s.rejects > 0)
-    section.add(report::Note{report::Note::Kind::warning, "Records were rejected; rejects.jsonl says which, and why."});
+    section.add(report::Note{report::Note::Kind::warning,
+                             fmt::format("{} were rejected; rejects.jsonl says which, and why.", rows.all)});
   for (const std::string& note : advice(s)) section.add(report::Note{.text = note});
 }
 
@@ -123,25 +137,25 @@ report::HeatMap traffic(const RunSummary& s) {
   return map;
 }
 
-report::BarList reasons(const ResultTotals& totals) {
-  report::BarList list{.title = "Rejects by reason (N: a number)", .unit = report::kRecords};
+report::BarList reasons(const ResultTotals& totals, const Rows& rows) {
+  report::BarList list{.title = "Rejects by reason (N: a number)", .unit = rows.unit};
   for (const auto& [reason, count] : totals.rejects_by_reason)
     list.rows.push_back({reason, static_cast<double>(count)});
   std::ranges::stable_sort(list.rows, std::greater(), &report::BarList::Row::value);
   return list;
 }
 
-void add_records(Section& section, const ResultTotals& totals) {
+void add_rows(Section& section, const ResultTotals& totals, const Rows& rows) {
   section.add(report::Histogram{.title = "Length",
-                                .value_name = "scored tokens of a record",
+                                .value_name = fmt::format("scored tokens of a {}", rows.one),
                                 .value_unit = report::kCount,
-                                .counted = report::kRecords,
+                                .counted = rows.unit,
                                 .bins = totals.record_lengths});
   section.add(report::Histogram{.title = "Log-probability",
-                                .value_name = "mean per token of a record, nats",
-                                .counted = report::kRecords,
+                                .value_name = fmt::format("mean per token of a {}, nats", rows.one),
+                                .counted = rows.unit,
                                 .bins = totals.mean_logprobs});
-  if (totals.rejects > 0) section.add(reasons(totals));
+  if (totals.rejects > 0) section.add(reasons(totals, rows));
 }
 
 }  // namespace
@@ -157,7 +171,7 @@ std::string report_html(const std::string& title, const std::vector<std::string>
   attempt.add(figures_of_attempt(s)).add(times_of_ranks(s)).add(phase_spreads(s));
   if (std::ranges::any_of(s.bytes_sent, std::identity())) attempt.add(traffic(s));
   page.section("Experts").add(tokens_of_experts(totals.expert_tokens));
-  add_records(page.section("Records"), totals);
+  add_rows(page.section(std::string(rows_of(s).all)), totals, rows_of(s));
   page.section("Plan and usage").add(definitions("What it took", usage_lines(s))).add(decided);
   return page.html();
 }

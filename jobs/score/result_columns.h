@@ -18,6 +18,7 @@ struct ResultOptions {
   bool per_token = false;
   std::string embed = "none";  ///< none, mean, last
   int64_t embedding_dim = 0;   ///< 0 unless embed
+  bool with_text = false;      ///< and per_token: which tokens they are, and what each is as text
   bool operator==(const ResultOptions&) const = default;
 };
 
@@ -45,11 +46,16 @@ struct ResultColumn {
   int64_t (*width)(const ResultOptions&);
   /// Appends a record's values.
   void (*append)(const ScoredRecord&, std::vector<std::byte>& values);
+  /// Makes of the last row of `values`, that of a document's pieces so far, and the next piece's the document's row.
+  void (*join)(std::vector<std::byte>& values, std::span<const std::byte> piece);
   std::string (*text)(const void* value);  ///< of one, for people
 
   std::string values_dataset() const;
   std::string offsets_dataset() const;
 };
+
+/// The column whose values are token ids, each below the number of the vocabulary's pieces.
+inline constexpr std::string_view kTokenId = "token_id";
 
 /// In the order of the datasets. The first is `record`; the input's ids stand before the first that options ask for.
 std::span<const ResultColumn> result_columns();

@@ -1,5 +1,7 @@
 #include "jobs/score/result_rows.h"
 
+#include <cstring>
+
 namespace switchyard {
 
 ConstView ColumnValues::view() const {
@@ -41,6 +43,20 @@ void ResultRows::append(const ResultRows& other, int64_t row) {
     values.bytes.insert(values.bytes.end(), bytes.begin(), bytes.end());
     if (values.ragged()) values.offsets.push_back(values.size());
   }
+}
+
+void ResultRows::join(const ResultRows& other, int64_t row) {
+  if (records().empty()) return append(other, row);
+  for (size_t i = 0; i < columns.size(); ++i) {
+    ColumnValues& values = columns[i];
+    values.column->join(values.bytes, other.columns[i].row(row));
+    if (values.ragged()) values.offsets.back() = values.size();
+  }
+}
+
+void ResultRows::renumber_last(int64_t record) {
+  std::vector<std::byte>& bytes = columns.front().bytes;
+  std::memcpy(bytes.data() + bytes.size() - sizeof record, &record, sizeof record);
 }
 
 std::span<const int64_t> ResultRows::records() const {

@@ -25,6 +25,9 @@ struct ResultRows {
 
   void append(const ScoredRecord& record);
   void append(const ResultRows& other, int64_t row);  ///< of the same columns
+  /// Makes the last row that of a document whose next piece has that row; without rows it is the first piece's.
+  void join(const ResultRows& other, int64_t row);
+  void renumber_last(int64_t record);  ///< the last row
 
   std::span<const int64_t> records() const;  ///< the first column
   int64_t token_values() const;              ///< of each ragged column; 0 without one

@@ -1,4 +1,5 @@
-// From shards to results.h5 and rejects.jsonl.
+// From shards to results.h5 and rejects.jsonl. Chunks and shards are of the input's records; a result is a document's,
+// which is a record unless the input is joined.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "io/input.h"
 #include "io/seal.h"
 #include "jobs/score/shard.h"
+#include "jobs/score/token_pieces.h"
 #include "report/bins.h"
 #include "run/run_directory.h"
 
@@ -41,8 +43,9 @@ std::vector<int64_t> scan_shards(const ShardSet& shards, const std::function<voi
 
 struct MergeInput {
   const ShardSet& shards;
-  const ScoringInput& input;                           ///< for ids
+  const ScoringInput& input;                           ///< for ids, and which records are a document
   ExpertCounts expert_tokens;                          ///< zeros of the model's shape, which the shards' are added to
+  TokenPieces pieces = {};                             ///< with_text: of the vocabulary
   std::vector<Hash128> id_hashes = {};                 ///< by chunk, what they must be (IdHasher); empty: whatever
   std::map<std::string, std::string> provenance = {};  ///< attributes of the root group
   std::string lease_nonce = {};                        ///< checked before anything is published
@@ -52,9 +55,10 @@ struct MergeInput {
 enum class MergeOutcome : uint8_t { complete, interrupted };
 
 /// Writes rejects.jsonl, then results.h5, each complete under another name before it is published. Datasets are sized
-/// beforehand; one shard at a time is in memory. All shards must be there; one that is found damaged is set aside, and
-/// the merge fails (interrupted): the next attempt scores it again. The datasets depend on the shards alone. What was
-/// written is synced in pieces, so that closing and publishing, which cannot beat, have little left to do.
+/// beforehand; one shard at a time is in memory, and the row so far of a document that goes on. All shards must be
+/// there; one that is found damaged is set aside, and the merge fails (interrupted): the next attempt scores it again.
+/// The datasets depend on the shards alone. What was written is synced in pieces, so that closing and publishing, which
+/// cannot beat, have little left to do.
 MergeOutcome merge_results(const MergeInput& merge);
 
 /// The attribute of results.h5 that holds the hash of rejects.jsonl.
@@ -65,30 +69,35 @@ inline constexpr std::string_view kRejectsHash = "rejects_hash";
 void check_results(const ShardSet& shards, const std::map<std::string, std::string>& provenance,
                    const std::function<void()>& poll = {});
 
+/// The datasets of a run with_text: token id i is values[offsets[i] : offsets[i+1]], its own bytes.
+inline constexpr std::string_view kPieceValues = "piece/values", kPieceOffsets = "piece/offsets";
+
 /// What a finished run's results come to.
 struct ResultTotals {
-  int64_t records = 0, tokens = 0, rejects = 0;
+  int64_t records = 0, tokens = 0, rejects = 0;  ///< records: rows; rejects: lines of rejects.jsonl
   double logprob = 0;
   std::string first_reject;                          ///< the first line of rejects.jsonl
   std::map<std::string, int64_t> rejects_by_reason;  ///< with "N" for numbers; of very many the rest as "others"
   ExpertCounts expert_tokens;
-  report::Bins record_lengths = report::Bins::logarithmic(1, 1 << 20, 40);  ///< scored tokens of a record
-  report::Bins mean_logprobs = report::Bins::linear(-20, 0.1, 201);         ///< of a record's tokens, in nats, up to 0
+  report::Bins record_lengths = report::Bins::logarithmic(1, 1 << 20, 40);  ///< scored tokens of a row
+  report::Bins mean_logprobs = report::Bins::linear(-20, 0.1, 201);         ///< of a row's tokens, in nats, up to 0
 };
 ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& poll = {});
 
 /// Of results.h5. Fails (input) unless they have two dimensions.
 ExpertCounts read_expert_tokens(const RunDirectory& run);
 
-/// Bytes that all shards, and the results, take at most. num_counts: experts of all layers together.
+/// Bytes that all shards, and the results, take at most, but for the vocabulary's pieces. num_counts: experts of all
+/// layers together.
 uint64_t predicted_shard_bytes(int64_t num_records, int64_t num_tokens, int64_t num_chunks, int64_t num_counts,
                                const ResultOptions& options);
 uint64_t predicted_results_bytes(int64_t num_records, int64_t num_tokens, int64_t num_counts,
                                  const ResultOptions& options);
 
 /// What is wrong with a finished run; empty when nothing is. With its shards: each valid, and results.h5 their rows bit
-/// for bit. Without (dropped): every record once in results.h5 or rejects.jsonl, columns of equal length. The input has
-/// the ids, and how many tokens each layer's experts must have had; without one (null) these are not looked at.
+/// for bit, or their documents' joined. Without (dropped): every document once in results.h5 or rejects.jsonl, columns
+/// of equal length. The input has the ids, and how many tokens each layer's experts must have had; without one (null)
+/// these are not looked at. A joined run needs it.
 std::vector<std::string> verify_results(const ShardSet& shards, const ScoringInput* input);
 
 }  // namespace switchyard

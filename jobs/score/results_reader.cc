@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "jobs/score/results.h"
+
 namespace switchyard {
 namespace {
 
@@ -40,6 +42,26 @@ ResultsReader::ResultsReader(const std::filesystem::path& path, const ResultOpti
     }
   }
   if (reader_.has("id")) expect_shape(ids_.emplace(reader_.open("id")), {rows()});
+  if (options.with_text) read_pieces();
+}
+
+void ResultsReader::read_pieces() {
+  const h5::Dataset values = reader_.open(kPieceValues), offsets = reader_.open(kPieceOffsets);
+  expect_shape(values, {values.rows()});
+  expect_shape(offsets, {offsets.rows()});
+  std::vector<int64_t> ends(static_cast<size_t>(offsets.rows()));
+  offsets.read(0, std::span(ends));
+  if (ends.empty() || ends.front() != 0 || !std::ranges::is_sorted(ends) || ends.back() != values.rows())
+    fail(ExitCode::input, "results.h5: {}: expected to rise from 0 to the {} rows of {}", kPieceOffsets, values.rows(),
+         kPieceValues);
+  num_pieces_ = std::ssize(ends) - 1;
+}
+
+void ResultsReader::check_token_ids(const ColumnValues& ids) const {
+  for (const int32_t id : ids.view().span<int32_t>())
+    if (id < 0 || id >= num_pieces_)
+      fail(ExitCode::input, "results.h5: {}: expected ids below {}, the number of pieces, found {}",
+           ids.column->values_dataset(), num_pieces_, id);
 }
 
 ResultRows ResultsReader::read(int64_t first, int64_t count) const {
@@ -58,6 +80,7 @@ ResultRows ResultsReader::read(int64_t first, int64_t count) const {
       fail(ExitCode::input, "results.h5: {}: rows {} to {} do not rise within {}", column.offsets->name(), first,
            first + count, column.values.name());
     read_values(column.values, begin, end - begin, out);
+    if (out.column->name == kTokenId) check_token_ids(out);
     for (int64_t& offset : out.offsets) offset -= begin;
   }
   return rows;

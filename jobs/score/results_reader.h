@@ -10,7 +10,8 @@ namespace switchyard {
 
 class ResultsReader {
  public:
-  /// Fails (input) unless the file has all columns that `options` ask for, in shapes that fit each other.
+  /// Fails (input) unless the file has all columns that `options` ask for, in shapes that fit each other, and with_text
+  /// the vocabulary's pieces.
   ResultsReader(const std::filesystem::path& path, const ResultOptions& options);
 
   int64_t rows() const { return columns_.front().values.rows(); }
@@ -19,6 +20,9 @@ class ResultsReader {
   ResultRows read(int64_t first, int64_t count) const;
 
  private:
+  void read_pieces();
+  void check_token_ids(const ColumnValues& ids) const;
+
   struct Column {
     h5::Dataset values;
     std::optional<h5::Dataset> offsets;
@@ -28,6 +32,7 @@ class ResultsReader {
   ResultOptions options_;
   std::vector<Column> columns_;
   std::optional<h5::Dataset> ids_;
+  int64_t num_pieces_ = 0;  ///< of the vocabulary
 };
 
 }  // namespace switchyard

@@ -73,11 +73,12 @@ InputSize ScoreRun::open_input(const std::filesystem::path& path) {
 
 /// What a dry run can tell of text.
 InputSize ScoreRun::measure_text() {
-  InputSize size{options_.input.front()};
+  InputSize size{.path = options_.input.front()};
   collectively(world_, [&] {
     if (on_root()) size = text_->measure();
   });
   for (int64_t* count : {&size.records, &size.tokens, &size.longest}) world_.broadcast({count, {1}, DType::i64}, 0);
+  if (options_.join) world_.broadcast({&size.documents.emplace(size.documents.value_or(0)), {1}, DType::i64}, 0);
   return size;
 }
 
@@ -91,7 +92,12 @@ InputSize ScoreRun::import_text() {
 }
 
 void ScoreRun::plan(const InputSize& input) {
-  collectively(world_, [&] { plan_ = plan_score(options_, config_, input, machine_, RunDirectory(options_.run)); });
+  collectively(world_, [&] {
+    plan_ = plan_score(options_, config_, input, machine_, RunDirectory(options_.run));
+    if (!plan_.results.with_text || !on_root() || !input_) return;  // a dry run on text has no input
+    pieces_ = find_token_pieces(*input_, options_.model, options_.tokenizer, config_.vocab_size);
+    plan_.disk_bytes += static_cast<uint64_t>(pieces_.bytes());
+  });
   if (on_root() && !options_.dry_run)
     for (const std::string& line : describe_plan(plan_)) log::info("{}", line);
 }

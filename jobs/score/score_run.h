@@ -68,6 +68,7 @@ class ScoreRun {
   bool reads_text_ = false;
   std::optional<TextInput> text_;  ///< rank 0
   ScorePlan plan_;
+  TokenPieces pieces_;  ///< rank 0: if the results are to have them
   std::optional<ScoringInput> input_;
   std::string input_hash_, model_hash_;
   std::vector<Hash128> chunk_hashes_, id_hashes_;  ///< of the input, by chunk: as shards have it, of the ids

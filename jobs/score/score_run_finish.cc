@@ -22,6 +22,7 @@ ExitCode ScoreRun::merge() {
     MergeInput merge{.shards = shards,
                      .input = *input_,
                      .expert_tokens = ExpertCounts::zeros(plan_.config.num_layers(), plan_.config.num_experts()),
+                     .pieces = pieces_,
                      .id_hashes = id_hashes_,
                      .lease_nonce = attempt_->lease_nonce(),
                      .pulse = &pulse_};
@@ -94,6 +95,7 @@ void ScoreRun::report(RunSummary& summary) const {
   add_history(summary.usage, speed);
   if (totals_) {
     const RunDirectory& run = attempt_->directory();
+    summary.joined = plan_.num_documents.has_value();
     summary.records = totals_->records;
     summary.scored_tokens = totals_->tokens;
     summary.rejects = totals_->rejects;
@@ -101,8 +103,8 @@ void ScoreRun::report(RunSummary& summary) const {
     write_file_atomically(run.report_path(),
                           report_html("switchyard score", describe_plan(plan_), summary, *totals_, speed));
     if (totals_->rejects > 0)
-      log::warning("{} records were rejected, the first: {} (all in {})", totals_->rejects, totals_->first_reject,
-                   run.rejects_path().string());
+      log::warning("{} {} were rejected, the first: {} (all in {})", totals_->rejects,
+                   summary.joined ? "documents" : "records", totals_->first_reject, run.rejects_path().string());
   }
   for (const std::string& line : phase_table(summary)) log::info("{}", line);
   for (const std::string& line : usage_lines(summary)) log::info("{}", line);

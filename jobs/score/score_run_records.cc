@@ -18,6 +18,7 @@ Fingerprint ScoreRun::fingerprint() const {
   f["numerics"] = plan_.numerics;
   f["chunk_records"] = std::to_string(plan_.units.items_per_unit);
   f["per_token"] = plan_.results.per_token ? "true" : "false";
+  f["with_text"] = plan_.results.with_text ? "true" : "false";
   f["embed"] = plan_.results.embed;
   if (!model_hash_.empty()) f["model"] = model_hash_;
   return f;
@@ -41,6 +42,7 @@ Json ScoreRun::manifest_info() const {
   info["experts_per_token"] = plan_.config.experts_per_token();
   info["embedding_dim"] = plan_.results.embedding_dim;
   info["num_records"] = plan_.units.items_total;
+  info["joined"] = plan_.num_documents.has_value();
   return info;
 }
 

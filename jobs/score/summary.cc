@@ -189,7 +189,7 @@ std::vector<std::string> advice(const RunSummary& s) {
 Json summary_json(const RunSummary& s) {
   const KeyFigures figures = key_figures(s);
   Json json;
-  json["records"] = s.records;
+  json[s.joined ? "documents" : "records"] = s.records;
   json["rejects"] = s.rejects;
   json["scored_tokens"] = s.scored_tokens;
   json["logprob"] = s.logprob;

@@ -42,6 +42,7 @@ struct RunSummary {
   std::vector<int64_t> expert_rows;  ///< [experts] (token, slot) assignments in this attempt, all layers
   std::vector<int64_t> bytes_sent;   ///< [ranks, ranks of a group] in this attempt, by receiver's rank in its group
   int64_t records = 0, scored_tokens = 0, rejects = 0;  ///< of the whole run, once complete
+  bool joined = false;                                  ///< these records and rejects are documents
   double logprob = 0;
   double scoring_seconds = 0;  ///< of this attempt, first chunk to last
   int threads_total = 1, cores = 1;

@@ -71,6 +71,7 @@ TextInput::TextInput(std::vector<SourceFile> sources, const ScoreOptions& option
   check_tokenizer(TokenizerIdentity{tokenizer_->kind(), tokenizer_->hash()}, "tokenizer " + tokenizer_->name(),
                   options.model, options.allow_other_tokenizer);
   check_tokenizer_size(config, options.allow_other_tokenizer);
+  if (rules_.join) require_joinable(options, sources_.front().path);
   if (rules_.max_tokens > config.max_positions)
     fail(ExitCode::usage, "--max-tokens {}: expected at most the model's {} positions", rules_.max_tokens,
          config.max_positions);
@@ -98,7 +99,11 @@ InputSize TextInput::measure() const {
   MeasuringSink sink(max_positions_);
   const ImportCounts& counts = measured->run(sink);
   measured->log_notes();
-  return {sources_.front().path, counts.records, counts.tokens, sink.longest()};
+  return {.path = sources_.front().path,
+          .records = counts.records,
+          .tokens = counts.tokens,
+          .longest = sink.longest(),
+          .documents = rules_.join ? std::optional(counts.documents) : std::nullopt};
 }
 
 void TextInput::provide(const RunDirectory& run, const std::function<void()>& poll) const {

@@ -16,6 +16,7 @@
 #include "jobs/numerics.h"
 #include "jobs/option_groups.h"
 #include "jobs/score/chunk_scorer.h"
+#include "jobs/score/document_joiner.h"
 #include "jobs/score/input_identity.h"
 #include "jobs/score/results.h"
 #include "jobs/score/results_reader.h"
@@ -32,6 +33,7 @@ struct RecordedRun {
   std::set<std::string> allowed_fields;
   ResultOptions results;
   int64_t experts_per_token = 0;
+  bool joined = false;
 
   ShardSet shards(std::vector<Hash128> input_hashes) const {
     return {directory,         chunk_units(input.num_records, input.chunk_records),
@@ -53,8 +55,10 @@ RecordedRun read_run(const VerifyOptions& options) {
   run.fingerprint = fingerprint_hash(fingerprint);
   run.input = recorded_input(manifest, subject);
   run.results.per_token = require_string(fields, "per_token", subject) == "true";
+  run.results.with_text = fields.value("with_text", "false") == "true";
   run.results.embed = require_string(fields, "embed", subject);
   run.results.embedding_dim = require_int(info, "embedding_dim", subject, 0, 1 << 20);
+  if (const Json* joined = find_field(info, "joined")) run.joined = *joined == true;
   run.experts_per_token = require_int(info, "experts_per_token", subject, 1, 1 << 16);
   run.numerics = require_string(fields, "numerics", subject);
   run.model_hash = require_string(fields, "model", subject);
@@ -68,13 +72,18 @@ RecordedRun read_run(const VerifyOptions& options) {
   return run;
 }
 
+template <class T>
+void shuffle(std::span<T> values, uint64_t seed) {
+  for (size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[random_bits(seed ^ 0x5eed, i) % i]);
+}
+
 /// `count` distinct rows, chosen by the seed.
 std::vector<int64_t> choose_rows(int64_t rows, int64_t count, uint64_t seed) {
   std::set<int64_t> chosen;
   for (uint64_t i = 0; static_cast<int64_t>(chosen.size()) < std::min(rows, count); ++i)
     chosen.insert(static_cast<int64_t>(random_bits(seed, i) % static_cast<uint64_t>(rows)));
   std::vector<int64_t> shuffled(chosen.begin(), chosen.end());
-  for (size_t i = shuffled.size(); i > 1; --i) std::swap(shuffled[i - 1], shuffled[random_bits(seed ^ 0x5eed, i) % i]);
+  shuffle(std::span(shuffled), seed);
   return shuffled;
 }
 
@@ -91,13 +100,10 @@ class Rescoring {
       fail(ExitCode::mismatch, "the run's numerics are {}, here they are {}: the bits cannot be compared",
            run_.numerics, now);
 
-    rows_ = choose_rows(results_.rows(), options_.rescore, static_cast<uint64_t>(options_.seed));
-    std::vector<ScoringInput::Record> records;
+    std::vector<int64_t> rows = choose_rows(results_.rows(), options_.rescore, static_cast<uint64_t>(options_.seed));
     int64_t longest = 1;
-    for (const int64_t row : rows_) {
-      records.push_back(input_.records(results_.read(row, 1).records()[0], 1).front());
-      longest = std::max(longest, records.back().length);
-    }
+    for (const int64_t row : rows)
+      for (const auto& record : document_of(row).records) longest = std::max(longest, record.length);
     const ModelConfig config = read_model_config(run_.model, run_.allowed_fields);
     const DecoderLimits limits{kMaxBatch * longest, longest};
     const int threads = options_.threads > 0 ? static_cast<int>(options_.threads) : available_cores();
@@ -107,34 +113,68 @@ class Rescoring {
       fail(ExitCode::mismatch, "{} is not the run's model: its tensors differ", run_.model);
     ChunkScorer scorer(engine, input_, self_, self_,
                        {run_.results, limits.max_tokens, config.vocab_size, config.max_positions, 1e9});
-    rescore(scorer, records);
+    for (size_t first = 0; first < rows.size(); first += kTogether)
+      rescore(scorer, std::span(rows).subspan(first, std::min(kTogether, rows.size() - first)));
     return findings_;
   }
 
  private:
   static constexpr int64_t kMaxBatch = 5;
+  static constexpr size_t kTogether = 256;  ///< rows
 
-  /// In batches of one to five records in random order: unlike any batch of the run.
-  void rescore(ChunkScorer& scorer, std::span<const ScoringInput::Record> records) {
-    for (size_t first = 0, batch = 0; first < records.size(); ++batch) {
-      const size_t wanted = 1 + random_bits(static_cast<uint64_t>(options_.seed) + 1, batch) % kMaxBatch;
-      const auto chosen = records.subspan(first, std::min(wanted, records.size() - first));
-      ScoredRows scored{ResultRows(run_.results)};
-      scorer.score_batch(chosen, scored);
-      for (const Reject& reject : scored.rejects)
-        findings_.push_back(fmt::format("record {} was scored, and is rejected now: {}", reject.record, reject.reason));
-      const std::span<const int64_t> scored_records = scored.accepted.records();
-      for (size_t i = 0; i < scored_records.size(); ++i) {
-        const int64_t record = scored_records[i];
-        const auto place = std::ranges::find(chosen, record, &ScoringInput::Record::index);
-        const int64_t row = rows_[first + static_cast<size_t>(place - chosen.begin())];
-        ResultRows now(run_.results);
-        now.append(scored.accepted, static_cast<int64_t>(i));
-        if (const std::string what = difference(results_.read(row, 1), now); !what.empty())
-          findings_.push_back(fmt::format("record {}: {}", record, what));
-      }
-      first += chosen.size();
+  struct Document {
+    int64_t index;
+    std::vector<ScoringInput::Record> records;
+  };
+  /// Whose row of the results it is.
+  Document document_of(int64_t row) const {
+    const int64_t index = results_.read(row, 1).records()[0];
+    const std::vector<int64_t> offsets = input_.document_offsets(index, 1);
+    return {index, input_.records(offsets[0], offsets[1] - offsets[0])};
+  }
+
+  /// Their records in batches of one to five in random order: unlike any batch of the run.
+  void rescore(ChunkScorer& scorer, std::span<int64_t> rows) {
+    std::ranges::sort(rows);  // then documents and their records rise
+    std::vector<Document> documents;
+    std::vector<ScoringInput::Record> records;
+    for (const int64_t row : rows) {
+      documents.push_back(document_of(row));
+      records.insert(records.end(), documents.back().records.begin(), documents.back().records.end());
     }
+    const auto seed = static_cast<uint64_t>(options_.seed);
+    shuffle(std::span(records), seed);
+    ScoredRows scored{ResultRows(run_.results)};
+    for (size_t first = 0; first < records.size(); ++num_batches_) {
+      const size_t wanted = 1 + random_bits(seed + 1, num_batches_) % kMaxBatch;
+      const auto batch = std::span(records).subspan(first, std::min(wanted, records.size() - first));
+      scorer.score_batch(batch, scored);
+      first += batch.size();
+    }
+    const ChunkResult in_order = assemble_chunk(std::span(&scored, 1), run_.results);
+    int64_t next = 0;
+    auto reject = in_order.rejects.begin();
+    for (size_t i = 0; i < rows.size(); ++i) {
+      ChunkResult pieces;
+      pieces.first_record = documents[i].records.front().index;
+      pieces.num_records = std::ssize(documents[i].records);
+      pieces.accepted = ResultRows(run_.results);
+      for (const auto& record : documents[i].records)
+        if (reject != in_order.rejects.end() && reject->record == record.index)
+          pieces.rejects.push_back(*reject++);
+        else
+          pieces.accepted.append(in_order.accepted, next++);
+      compare(rows[i], documents[i].index, std::move(pieces));
+    }
+  }
+
+  void compare(int64_t row, int64_t document, ChunkResult pieces) {
+    const ChunkResult now = DocumentJoiner(&input_, run_.results, document).add(std::move(pieces));
+    if (!now.rejects.empty())
+      findings_.push_back(
+          fmt::format("record {} was scored, and is rejected now: {}", document, now.rejects.front().reason));
+    else if (const std::string what = difference(results_.read(row, 1), now.accepted); !what.empty())
+      findings_.push_back(fmt::format("record {}: {}", document, what));
   }
 
   const VerifyOptions& options_;
@@ -142,18 +182,22 @@ class Rescoring {
   Communicator& self_;
   const ScoringInput& input_;
   ResultsReader results_;
-  std::vector<int64_t> rows_;
+  uint64_t num_batches_ = 0;
   std::vector<std::string> findings_;
 };
 
 /// The run's input; empty, with a warning, where nothing but its ids is wanted of it and it is gone.
 std::optional<ScoringInput> open_input(const VerifyOptions& options, const RecordedRun& run) {
-  if (options.input.empty() && options.rescore == 0 && !file_exists(run.input_path)) {
-    log::warning("input {} is gone: neither it nor the ids are compared (--input FILE says where it is now)",
-                 run.input_path);
-    return std::nullopt;
-  }
-  return std::optional<ScoringInput>(std::in_place, run.input_path);
+  const bool gone = options.input.empty() && options.rescore == 0 && !file_exists(run.input_path);
+  if (!gone) return std::optional<ScoringInput>(std::in_place, run.input_path);
+  if (run.joined)
+    fail(ExitCode::input,
+         "input {} is gone, which alone says what records the results' documents are of (--input FILE says where it is "
+         "now)",
+         run.input_path);
+  log::warning("input {} is gone: neither it nor the ids are compared (--input FILE says where it is now)",
+               run.input_path);
+  return std::nullopt;
 }
 
 }  // namespace
@@ -164,7 +208,7 @@ void VerifyOptions::describe(OptionSet& o) {
   o.positional("run");
   o.require("run");
   o.add("rescore", within(&rescore, 0, INT64_MAX), "N",
-        "score N random records again, in other batches, and compare bits");
+        "score N random records, or documents with all their pieces, again, in other batches, and compare bits");
   o.add("seed", within(&seed, INT64_MIN, INT64_MAX), "N", "chooses those records");
   o.add("model", &model, "DIR", "where the model is now (default: as recorded)");
   o.add("input", &input, "FILE", "where the input is now (default: as recorded)");
@@ -179,8 +223,9 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
   if (!parse_job_options(runtime, set, "verify", args)) return 0;
   const RecordedRun run = read_run(options);
   if (options.dry_run) {
-    std::cout << fmt::format("{}: {} records in chunks of {}, {} to be scored again\n", options.run,
-                             run.input.num_records, run.input.chunk_records, options.rescore);
+    std::cout << fmt::format("{}: {} records in chunks of {}, {} {}to be scored again\n", options.run,
+                             run.input.num_records, run.input.chunk_records, options.rescore,
+                             run.joined ? "documents " : "");
     return static_cast<int>(ExitCode::complete);
   }
   if (const RunState state = run.directory.read_state(); state.status != RunStatus::complete)
@@ -201,8 +246,9 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
   for (const std::string& finding : findings) log::error("{}", finding);
   Json json;
   json["records"] = run.input.num_records;
+  if (run.joined) json["documents"] = input->num_documents();
   json["input_compared"] = input.has_value();
-  json["rescored"] = findings.empty() ? std::min(options.rescore, run.input.num_records) : 0;
+  json["rescored"] = findings.empty() ? std::min(options.rescore, input ? input->num_documents() : 0) : 0;
   json["findings"] = findings.size();
   std::cout << to_text(json) << '\n';
   return static_cast<int>(findings.empty() ? ExitCode::complete : ExitCode::input);

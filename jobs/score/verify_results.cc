@@ -7,12 +7,15 @@
 #include <cerrno>
 #include <fstream>
 #include <functional>
+#include <numeric>
 #include <optional>
 #include <utility>
 
 #include "io/file.h"
 #include "io/record_ids.h"
 #include "io/seal.h"
+#include "jobs/score/document_ids.h"
+#include "jobs/score/document_joiner.h"
 #include "jobs/score/input_identity.h"
 #include "jobs/score/results.h"
 #include "jobs/score/results_reader.h"
@@ -69,7 +72,8 @@ void compare_columns(int64_t chunk, const ResultRows& shard, const ResultRows& r
   }
 }
 
-/// Chunk by chunk: what is wrong, said once for each kind of thing.
+/// Chunk by chunk: what is wrong, said once for each kind of thing. A record of the results is a document, in the
+/// shards it is a piece of one.
 class Verification {
  public:
   Verification(const ShardSet& shards, const ScoringInput* input)
@@ -78,14 +82,17 @@ class Verification {
         have_shards_(!shards.units.present(shards.run.root()).empty()),
         results_(shards.run.results_path(), shards.options),
         rejects_(shards.run.rejects_path()),
+        joiner_(input, shards.options),
         expert_tokens_(read_expert_tokens(shards.run)),
         shards_expert_tokens_(ExpertCounts::zeros(expert_tokens_.layers, expert_tokens_.experts)) {
     if (input == nullptr) return;
+    if (input->joined()) cursor_.emplace(*input);
     const bool ids = results_.ids().has_value();
     if (input->has_ids() != ids)
       find("results.h5 has {}ids, the input {}", ids ? "" : "no ", ids ? "none" : "some");
     else if (ids && (results_.ids()->kind() == h5::Kind::string) != input->ids_are_strings())
       find("the ids of results.h5 are of another type than the input's");
+    if (input->has_ids()) ids_.emplace(*input, shards.units);
   }
 
   std::vector<std::string> run() {
@@ -102,7 +109,9 @@ class Verification {
     for (int64_t chunk = 0; chunk < shards_.units.total && findings_.empty(); ++chunk) verify(chunk);
     if (findings_.empty()) check_expert_tokens();
     if (findings_.empty() && (rows_left() > 0 || !rejects_.at_end()))
-      find("results.h5 and rejects.jsonl hold more than the {} records of the input", shards_.units.items_total);
+      find("results.h5 and rejects.jsonl hold more than the {} of the input",
+           cursor_ ? fmt::format("{} documents", input_->num_documents())
+                   : fmt::format("{} records", shards_.units.items_total));
   }
 
   template <class... Args>
@@ -113,7 +122,8 @@ class Verification {
   int64_t rows_left() const { return results_.rows() - next_row_; }
 
   void verify(int64_t chunk) {
-    const int64_t first = shards_.units.first_item(chunk), end = first + shards_.units.items_in(chunk);
+    const ChunkResult expected = have_shards_ ? read_shard(chunk) : numbers_of(chunk);
+    const int64_t first = expected.first_record, end = first + expected.num_records;
     const auto rejects = rejects_.until(end);
     const int64_t count = end - first - std::ssize(rejects);
     if (count < 0 || count > rows_left())
@@ -121,11 +131,34 @@ class Verification {
     const int64_t first_row = std::exchange(next_row_, next_row_ + count);
     const ResultRows rows = results_.read(first_row, count);
     if (!check_every_record_once(first, end, rows.records(), rejects)) return;
+    if (input_ != nullptr && !have_shards_) count_tokens(first, input_->document_offsets(first, end - first), rejects);
+    if (ids_) compare_ids(first, end, first_row, rows.records(), rejects);
+    if (have_shards_) compare(expected, rows, rejects);
+  }
+
+  /// What the results must hold of it.
+  ChunkResult read_shard(int64_t chunk) {
+    ChunkResult shard = shards_.read(chunk);
+    shards_expert_tokens_.add(shard.expert_tokens);
     if (input_ != nullptr) {
-      count_tokens(first, end, rejects);
-      if (input_->has_ids()) compare_ids(first, end, first_row, rows.records(), rejects);
+      std::vector<int64_t> records(static_cast<size_t>(shard.num_records) + 1);
+      std::iota(records.begin(), records.end(), shard.first_record);
+      count_tokens(shard.first_record, records, shard.rejects);
     }
-    if (have_shards_) compare_with_shard(chunk, rows, rejects);
+    return joiner_.add(std::move(shard));
+  }
+
+  /// Without its shard: which documents end in it.
+  ChunkResult numbers_of(int64_t chunk) {
+    ChunkResult numbers;
+    numbers.first_record = shards_.units.first_item(chunk);
+    numbers.num_records = shards_.units.items_in(chunk);
+    if (!cursor_) return numbers;
+    const int64_t end = numbers.first_record + numbers.num_records;
+    numbers.first_record = cursor_->index();
+    while (!cursor_->at_end() && cursor_->end() <= end) cursor_->next();
+    numbers.num_records = cursor_->index() - numbers.first_record;
+    return numbers;
   }
 
   bool check_every_record_once(int64_t first, int64_t end, std::span<const int64_t> rows,
@@ -144,15 +177,21 @@ class Verification {
     return true;
   }
 
-  /// Those of the records [first, end) that went through the model.
-  void count_tokens(int64_t first, int64_t end, std::span<const RejectsCursor::Line> rejects) {
+  /// Those that went through the model, of records that were accepted or rejected together: the i-th such unit from
+  /// `first` on is records [offsets[i], offsets[i+1]). Of a rejected one of several nobody can say.
+  template <class Rejects>
+  void count_tokens(int64_t first, std::span<const int64_t> offsets, const Rejects& rejects) {
     auto reject = rejects.begin();
-    for (const ScoringInput::Record& record : input_->records(first, end - first)) {
-      const bool rejected = reject != rejects.end() && reject->record == record.index;
-      const bool computed = rejected ? reject->reason == kNotFinite : needs_model(record, shards_.options);
-      if (rejected) ++reject;
-      if (computed) tokens_ += record.length;
-    }
+    size_t unit = 0;
+    for (int64_t begin = offsets.front(); begin < offsets.back(); begin += IdHasher::kBlock)
+      for (const auto& record : input_->records(begin, std::min(IdHasher::kBlock, offsets.back() - begin))) {
+        while (record.index >= offsets[unit + 1]) ++unit;
+        while (reject != rejects.end() && reject->record < first + static_cast<int64_t>(unit)) ++reject;
+        const bool rejected = reject != rejects.end() && reject->record == first + static_cast<int64_t>(unit);
+        const bool alone = offsets[unit + 1] - offsets[unit] == 1;
+        const bool computed = rejected && alone ? reject->reason == kNotFinite : needs_model(record, shards_.options);
+        if (computed) (rejected && !alone ? unknown_tokens_ : tokens_) += record.length;
+      }
   }
 
   /// A layer gives each token to as many experts as the model has per token, or is dense and has none.
@@ -160,13 +199,18 @@ class Verification {
     if (have_shards_ && expert_tokens_ != shards_expert_tokens_)
       return find("{} of results.h5 differs from the sum over the shards", kExpertTokens);
     if (input_ == nullptr) return;
-    const int64_t expected = tokens_ * shards_.experts_per_token;
-    if (expected > 0 && std::ranges::none_of(expert_tokens_.tokens, std::identity()))
+    int64_t least = tokens_, most = tokens_ + unknown_tokens_;
+    if (least > 0 && std::ranges::none_of(expert_tokens_.tokens, std::identity()))
       return find("{} of results.h5 are all zero, but {} tokens were computed", kExpertTokens, tokens_);
-    for (int64_t layer = 0; layer < expert_tokens_.layers; ++layer)
-      if (const int64_t found = expert_tokens_.of_layer(layer); found != 0 && found != expected)
+    for (int64_t layer = 0; layer < expert_tokens_.layers; ++layer) {
+      const int64_t found = expert_tokens_.of_layer(layer), tokens = found / shards_.experts_per_token;
+      if (found == 0) continue;
+      if (tokens < least || tokens > most || tokens * shards_.experts_per_token != found)
         return find("{} of results.h5, layer {}: {} tokens went through {} experts each, but the sum is {}",
-                    kExpertTokens, layer, tokens_, shards_.experts_per_token, found);
+                    kExpertTokens, layer, least == most ? fmt::to_string(least) : fmt::format("{} to {}", least, most),
+                    shards_.experts_per_token, found);
+      least = most = tokens;  // as many in every other layer
+    }
   }
 
   void compare_ids(int64_t first, int64_t end, int64_t first_row, std::span<const int64_t> rows,
@@ -176,7 +220,9 @@ class Verification {
       const int64_t count = std::min(IdHasher::kBlock, end - begin);
       const auto num_rows =
           std::lower_bound(rows.begin(), rows.end(), begin + count) - rows.begin() - static_cast<std::ptrdiff_t>(row);
-      const RecordIds expected(*input_, begin, count);
+      std::vector<int64_t> begins = input_->document_offsets(begin, count);
+      begins.pop_back();
+      const RecordIds expected = ids_->of(begins);
       const RecordIds found(*results_.ids(), first_row + static_cast<int64_t>(row), num_rows);
       const size_t block_row = row;
       for (int64_t i = 0; i < count; ++i) {
@@ -192,18 +238,12 @@ class Verification {
     }
   }
 
-  void compare_with_shard(int64_t chunk, const ResultRows& rows, std::span<const RejectsCursor::Line> rejects) {
-    try {
-      const ChunkResult shard = shards_.read(chunk);
-      shards_expert_tokens_.add(shard.expert_tokens);
-      compare_columns(chunk, shard.accepted, rows, findings_);
-      const bool same = std::ranges::equal(shard.rejects, rejects, [](const Reject& a, const auto& b) {
-        return a.record == b.record && a.reason == b.reason;
-      });
-      if (!same) find("chunk {}: rejects.jsonl differs from the shard", chunk);
-    } catch (const Error& error) {
-      findings_.emplace_back(error.what());
-    }
+  void compare(const ChunkResult& expected, const ResultRows& rows, std::span<const RejectsCursor::Line> rejects) {
+    compare_columns(expected.chunk, expected.accepted, rows, findings_);
+    const bool same = std::ranges::equal(expected.rejects, rejects, [](const Reject& a, const auto& b) {
+      return a.record == b.record && a.reason == b.reason;
+    });
+    if (!same) find("chunk {}: rejects.jsonl differs from the shard", expected.chunk);
   }
 
   const ShardSet& shards_;
@@ -212,9 +252,13 @@ class Verification {
   ResultsReader results_;
   int64_t next_row_ = 0;
   RejectsCursor rejects_;
-  const ExpertCounts expert_tokens_;   ///< of results.h5
-  ExpertCounts shards_expert_tokens_;  ///< their sum
-  int64_t tokens_ = 0;                 ///< that went through the model, by the input
+  DocumentJoiner joiner_;
+  std::optional<DocumentCursor> cursor_;  ///< of a joined input
+  std::optional<DocumentIds> ids_;        ///< of the input, if it has them
+  const ExpertCounts expert_tokens_;      ///< of results.h5
+  ExpertCounts shards_expert_tokens_;     ///< their sum
+  int64_t tokens_ = 0;                    ///< that went through the model, by the input
+  int64_t unknown_tokens_ = 0;            ///< that may have
   std::vector<std::string> findings_;
 };
 

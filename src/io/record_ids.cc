@@ -12,6 +12,18 @@ RecordIds::RecordIds(const h5::Dataset& ids, int64_t first, int64_t count) {
   }
 }
 
+RecordIds::RecordIds(const ScoringInput& input) {
+  if (!input.ids_are_strings()) ids_ = std::vector<int64_t>();
+}
+
+void RecordIds::append(const RecordIds& others, int64_t i) {
+  const auto at = static_cast<size_t>(i);
+  if (are_strings())
+    std::get<0>(ids_).push_back(others.strings()[at]);
+  else
+    std::get<1>(ids_).push_back(others.integers()[at]);
+}
+
 Hash128 RecordIds::hash() const {
   Hasher hasher;
   hasher.update(are_strings() ? std::string_view("strings") : std::string_view("integers"));

@@ -16,6 +16,9 @@ class RecordIds {
   RecordIds(const ScoringInput& input, int64_t first, int64_t count) : RecordIds(*input.ids(), first, count) {}
   /// Rows of a dataset of ids.
   RecordIds(const h5::Dataset& ids, int64_t first, int64_t count);
+  /// None yet, of the kind that an input's are.
+  explicit RecordIds(const ScoringInput& input);
+  void append(const RecordIds& others, int64_t i);  ///< the i-th of others, of the same kind
 
   /// Of their kind and of each of them.
   Hash128 hash() const;

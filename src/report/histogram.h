@@ -12,7 +12,7 @@ struct Histogram {
   std::string title = {};
   std::string value_name = {};  ///< under the axis: "tokens per record"
   Unit value_unit = kNumber;
-  Unit counted = kCount;  ///< kRecords, kTokens
+  Unit counted = kCount;  ///< kRecords, kDocuments, kTokens
   Bins bins;
 };
 std::string render(const Histogram& histogram);

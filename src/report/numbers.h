@@ -23,7 +23,8 @@ struct Unit {
 
 inline constexpr Unit kNumber{Unit::Kind::real}, kCount{Unit::Kind::count}, kShare{Unit::Kind::share},
     kSeconds{Unit::Kind::seconds}, kBytes{Unit::Kind::bytes}, kTokens{Unit::Kind::count, "tokens"},
-    kRecords{Unit::Kind::count, "records"}, kTokensPerSecond{Unit::Kind::count, "tok/s"};
+    kRecords{Unit::Kind::count, "records"}, kDocuments{Unit::Kind::count, "documents"},
+    kTokensPerSecond{Unit::Kind::count, "tok/s"};
 
 /// A number that stands alone: "1,234,567 tokens". Counts have all their digits; what is not finite is a dash.
 std::string text(double value, Unit unit);

@@ -45,8 +45,9 @@ ProcessResult score(const ScoreCase& c) {
 std::map<std::string, std::string> datasets(const std::filesystem::path& results) {
   const h5::Reader reader(results);
   std::map<std::string, std::string> found;
-  for (const std::string name : {"record", "logprob", "tokens", "greedy", "token_logprob/values",
-                                 "token_logprob/offsets", "embedding", "id", "expert_tokens"}) {
+  for (const std::string name :
+       {"record", "logprob", "tokens", "greedy", "token_logprob/values", "token_logprob/offsets", "token_id/values",
+        "token_id/offsets", "embedding", "id", "expert_tokens", "piece/values", "piece/offsets"}) {
     if (!reader.has(name)) continue;
     const h5::Dataset dataset = reader.open(name);
     std::string& bytes = found[name];

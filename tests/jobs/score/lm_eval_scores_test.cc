@@ -9,6 +9,8 @@
 #include "tests/support/lm_eval_golden.h"
 #include "tests/support/score_case.h"
 #include "tests/support/temporary_directory.h"
+#include "tests/support/texts_of.h"
+#include "tokens/nfc.h"
 
 namespace switchyard {
 namespace {
@@ -20,14 +22,15 @@ double limit(double expected) {
   return 1e-3 + 1e-5 * std::abs(expected);
 }
 
-ResultRows score_lines(const std::string& lines, const std::vector<std::string>& more) {
-  const test::TemporaryDirectory directory;
+/// The run is left in the directory.
+ResultRows score_lines(const test::TemporaryDirectory& directory, const std::string& lines,
+                       const std::vector<std::string>& more, const ResultOptions& results_wanted = {}) {
   std::vector<std::string> options = {"--dtype", "f32", "--special-tokens-in-text"};
   options.insert(options.end(), more.begin(), more.end());
   const test::ProcessResult result =
       test::score({directory.write("records.jsonl", lines), directory / "run", 0, options, test::kLmEvalModel});
   if (result.exit_code != 0) throw std::runtime_error(result.err);
-  const ResultsReader results(directory / "run/results.h5", {});
+  const ResultsReader results(directory / "run/results.h5", results_wanted);
   return results.read(0, results.rows());
 }
 
@@ -81,7 +84,8 @@ TEST(LmEvalScores, ChoicesAreItsOwn) {
   const Json golden = test::lm_eval_golden();
   const Json& choices = golden.at("choices");
   const std::vector<Json> requests = test::requests_of(choices.at("items"));
-  const ResultRows rows = score_lines(test::request_lines(requests), {});
+  const test::TemporaryDirectory directory;
+  const ResultRows rows = score_lines(directory, test::request_lines(requests), {});
   ASSERT_NO_FATAL_FAILURE(expect_sums(rows, requests));
 
   const auto greedy = test::values_of<uint8_t>(rows, "greedy");
@@ -94,6 +98,37 @@ TEST(LmEvalScores, ChoicesAreItsOwn) {
   EXPECT_NEAR(found.plain, metrics.at("acc").get<double>(), 1e-6);
   EXPECT_NEAR(found.by_length, metrics.at("acc_norm").get<double>(), 1e-6);
   EXPECT_NEAR(found.mutual_information, metrics.at("acc_mutual_info").get<double>(), 1e-6);
+}
+
+TEST(LmEvalScores, WindowsOfDocumentsAreJoinedAsItsOwn) {
+  const Json golden = test::lm_eval_golden();
+  const Json& rolling = golden.at("rolling");
+  const std::vector<Json> documents = rolling.at("documents");
+  const std::vector<std::string> windows = {"--join",
+                                            "--max-tokens",
+                                            std::to_string(rolling.at("max_length").get<int64_t>() + 1),
+                                            "--bos",
+                                            rolling.at("prefix_token").dump(),
+                                            "--chunk-records",
+                                            "2",
+                                            "--with-text"};
+  const test::TemporaryDirectory directory;
+  const ResultRows rows =
+      score_lines(directory, test::lines_of(documents, {"text"}), windows, {.per_token = true, .with_text = true});
+  ASSERT_NO_FATAL_FAILURE(expect_sums(rows, documents));
+  EXPECT_GT(ScoringInput(directory / "run/input.h5").num_records(), std::ssize(documents));
+
+  double sum = 0, bytes = 0;
+  const std::vector<std::string> texts = test::texts_of(rows, directory / "run/results.h5");
+  for (size_t i = 0; i < documents.size(); ++i) {
+    const std::string text = documents[i].at("text");
+    std::string buffer;
+    EXPECT_EQ(texts[i], unicode::to_nfc(text, buffer))
+        << "all of it, as this tokenizer reads it, comes after the prefix token";
+    sum += test::values_of<double>(rows, "logprob")[i];
+    bytes += static_cast<double>(text.size());
+  }
+  EXPECT_NEAR(-sum / bytes / std::log(2), rolling.at("metrics").at("bits_per_byte").get<double>(), 1e-4);
 }
 
 }  // namespace

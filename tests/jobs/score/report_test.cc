@@ -110,6 +110,20 @@ TEST(ScoreReport, WhereNothingWasSentIsNoTraffic) {
   EXPECT_THAT(page_of(summary), Not(HasSubstr("sender")));
 }
 
+TEST(ScoreReport, DocumentsAreCalledSo) {
+  RunSummary summary = two_ranks();
+  summary.rank_tokens = {2000, 2000};  // no advice on records per chunk, which are their pieces
+  EXPECT_THAT(page_of(summary), Not(HasSubstr("ocuments")));
+  summary.joined = true;
+  const std::string page = page_of(summary);
+  EXPECT_THAT(page, HasSubstr("<dt>Documents</dt>"));
+  EXPECT_THAT(page, HasSubstr("Documents were rejected"));
+  EXPECT_THAT(page, HasSubstr("scored tokens of a document"));
+  EXPECT_THAT(page, HasSubstr("mean per token of a document, nats"));
+  EXPECT_THAT(page, HasSubstr("7 documents"));
+  EXPECT_THAT(page, Not(HasSubstr("ecords")));
+}
+
 TEST(ScoreReport, NothingRejectedIsNoWarning) {
   RunSummary summary = two_ranks();
   summary.rejects = 0;

@@ -62,6 +62,7 @@ TEST_F(MergeTest, PredictsTheBytesOfTheColumnsAskedFor) {
   EXPECT_GE(bytes({}), 8 + 8 + 4 + 1);
   EXPECT_EQ(bytes({true, "none", 0}) - bytes({}), 5 * 4 + 8);
   EXPECT_EQ(bytes({false, "mean", 3}) - bytes({}), 3 * 4);
+  EXPECT_EQ(bytes({true, "none", 0, true}) - bytes({true, "none", 0}), 5 * 4 + 8);
   EXPECT_EQ(predicted_results_bytes(1, 5, 94 * 128, {}) - bytes({}), 94u * 128 * 8);
   EXPECT_EQ(predicted_shard_bytes(1, 5, 10, 94 * 128, {}) - predicted_shard_bytes(1, 5, 10, 0, {}), 10u * 94 * 128 * 8);
 }
@@ -115,22 +116,11 @@ TEST_F(MergeTest, VerifyLooksAtRejectsAndAtWhatIsTooMuch) {
 }
 
 TEST_F(MergeTest, VerifyFindsADifferenceInAnyColumn) {
-  const ShardSet shards = make_run("run", {true, "mean", 3});
+  const ShardSet shards = make_run("run", {true, "mean", 3, true});
   hold_lease(shards);
   for (const int64_t chunk : {0, 1, 2}) write(shards, chunk);
-  const auto flip_last_byte_of = [&](const std::string& name) {
-    ASSERT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
-    const hid_t file = H5Fopen(shards.run.results_path().c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
-    const hid_t column = H5Dopen2(file, name.c_str(), H5P_DEFAULT);
-    const hid_t type = H5Dget_type(column);
-    std::vector<unsigned char> values(H5Dget_storage_size(column));
-    H5Dread(column, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data());
-    values[values.size() - H5Tget_size(type)] ^= 1;
-    H5Dwrite(column, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data());
-    H5Tclose(type), H5Dclose(column), H5Fclose(file);
-  };
   const auto expect_found = [&](const std::string& name) {
-    flip_last_byte_of(name);
+    merge_and_damage(shards, name);
     const auto findings = verify_results(shards, &*input_);
     ASSERT_EQ(findings.size(), 2u) << name;  // the first: its seal
     EXPECT_NE(findings[1].find(name == "record" ? "record 6" : name), std::string::npos) << findings[1];
@@ -140,6 +130,7 @@ TEST_F(MergeTest, VerifyFindsADifferenceInAnyColumn) {
     if (values.ragged()) expect_found(values.column->offsets_dataset());
   }
   expect_found(std::string(kExpertTokens));
+  expect_found(std::string(kPieceOffsets));
 }
 
 TEST_F(MergeTest, VerifyCountsTheTokensOfEveryLayersExperts) {

@@ -39,6 +39,10 @@ TEST(Summary, SaysWhatTheAttemptTook) {
   EXPECT_EQ(json["attempts"], 3);
   EXPECT_EQ(json["run_seconds"], 4 * 3600);
   EXPECT_EQ(json["lost_records"], 12);
+  EXPECT_EQ(json["records"], 0);
+  summary.joined = true;
+  EXPECT_EQ(summary_json(summary)["documents"], 0);
+  EXPECT_FALSE(summary_json(summary).contains("records"));
 }
 
 TEST(Summary, NodesAreTheJobsOrThoseWithRanks) {

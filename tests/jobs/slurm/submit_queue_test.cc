@@ -77,6 +77,7 @@ TEST_F(SubmitQueueTest, ARunOfOtherWorkIsRefusedBeforeAnythingIsQueued) {
   test::write_text_input(directory_ / "more.h5", 5, 20);
   test::write_text_input(directory_ / "other.h5", 4, 21);
   for (const auto& [words, more] : {std::pair<std::string, Words>("per_token", {"--per-token"}),
+                                    {"with_text", {"--with-text"}},
                                     {"embed", {"--embed", "mean"}},
                                     {"chunk_records", {"--chunk-records", "2"}},
                                     {"--dtype", {"--dtype", "bf16"}},
