@@ -37,6 +37,19 @@ std::string kind_of_reject(const std::string& line) {
   return kind;
 }
 
+void add_rejects(const std::filesystem::path& path, ResultTotals& totals, const std::function<void()>& poll) {
+  std::ifstream rejects = open_lines(path);
+  const int64_t before = totals.rejects;
+  for (std::string line; std::getline(rejects, line); ++totals.rejects) {
+    if (totals.rejects == 0) totals.first_reject = line;
+    const std::string kind = kind_of_reject(line);
+    const bool counted = totals.rejects_by_reason.contains(kind) || totals.rejects_by_reason.size() < kMostReasons;
+    ++totals.rejects_by_reason[counted ? kind : "others"];
+    if (poll) poll();
+  }
+  if (totals.rejects > before) totals.reject_files.push_back(path.native());
+}
+
 }  // namespace
 
 WorkUnits chunk_units(int64_t num_records, int64_t chunk_records) {
@@ -110,14 +123,7 @@ ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& p
     if (poll) poll();
   }
   totals.expert_tokens = read_expert_tokens(run);
-  std::ifstream rejects = open_lines(run.rejects_path());
-  for (std::string line; std::getline(rejects, line); ++totals.rejects) {
-    if (totals.rejects == 0) totals.first_reject = line;
-    const std::string kind = kind_of_reject(line);
-    const bool counted = totals.rejects_by_reason.contains(kind) || totals.rejects_by_reason.size() < kMostReasons;
-    ++totals.rejects_by_reason[counted ? kind : "others"];
-    if (poll) poll();
-  }
+  for (const auto& path : {run.input_rejects_path(), run.rejects_path()}) add_rejects(path, totals, poll);
   return totals;
 }
 

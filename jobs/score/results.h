@@ -74,9 +74,10 @@ inline constexpr std::string_view kPieceValues = "piece/values", kPieceOffsets =
 
 /// What a finished run's results come to.
 struct ResultTotals {
-  int64_t records = 0, tokens = 0, rejects = 0;  ///< records: rows; rejects: lines of rejects.jsonl
+  int64_t records = 0, tokens = 0, rejects = 0;  ///< records: rows; rejects: also those of the run's own import
   double logprob = 0;
-  std::string first_reject;                          ///< the first line of rejects.jsonl
+  std::string first_reject;                          ///< as its file has it
+  std::vector<std::string> reject_files;             ///< that have any
   std::map<std::string, int64_t> rejects_by_reason;  ///< with "N" for numbers; of very many the rest as "others"
   ExpertCounts expert_tokens;
   report::Bins record_lengths = report::Bins::logarithmic(1, 1 << 20, 40);  ///< scored tokens of a row

@@ -104,7 +104,8 @@ void ScoreRun::report(RunSummary& summary) const {
                           report_html("switchyard score", describe_plan(plan_), summary, *totals_, speed));
     if (totals_->rejects > 0)
       log::warning("{} {} were rejected, the first: {} (all in {})", totals_->rejects,
-                   summary.joined ? "documents" : "records", totals_->first_reject, run.rejects_path().string());
+                   summary.joined ? "documents" : "records", totals_->first_reject,
+                   fmt::join(totals_->reject_files, " and "));
   }
   for (const std::string& line : phase_table(summary)) log::info("{}", line);
   for (const std::string& line : usage_lines(summary)) log::info("{}", line);

@@ -192,9 +192,24 @@ TEST_F(ScoreText, WhatCannotBeImportedLeavesNoTrace) {
   ScoreCase small = at("run", "records.jsonl", {"--tokenizer", test::kLmEvalModel});
   small.model = SWITCHYARD_DEMO_MODEL;
   expect(small, 66, {"364 ids", "257 embeddings"});
+  expect(at("run", "records.jsonl", {"--join", "--embed", "mean"}), 64, {"--embed mean"});
   EXPECT_FALSE(std::filesystem::exists(directory_ / "run"));
   expect(at("run", "records.jsonl", {"--dry-run"}), 0);
   EXPECT_FALSE(std::filesystem::exists(directory_ / "run"));
+}
+
+TEST_F(ScoreText, WhatIsRejectedOnImportingCounts) {
+  append_bytes(directory_ / "records.jsonl", "broken\n{\"tokens\": [5, 400]}\n");
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const ProcessResult result = expect(at("run"), 65, {"2 records were rejected", "input.h5.rejects.jsonl and "});
+    EXPECT_EQ(test::json_field(result.out, "rejects"), "2");
+    EXPECT_EQ(test::json_field(result.out, "records"), "44");
+  }
+  EXPECT_NE(test::bytes_of_file(directory_ / "run/input.h5.rejects.jsonl").find("\"line\":45,"), std::string::npos);
+  EXPECT_NE(test::bytes_of_file(directory_ / "run/rejects.jsonl").find("400"), std::string::npos);
+  EXPECT_NE(test::bytes_of_file(directory_ / "run/state.json").find("\"rejects\": 2"), std::string::npos);
+  EXPECT_NE(test::bytes_of_file(directory_ / "run/report.html").find("syntax error"), std::string::npos);
+  expect(at("run", "records.jsonl", {"--max-rejects", "2"}), 0);
 }
 
 TEST_F(ScoreText, ADryRunCountsRecords) {
