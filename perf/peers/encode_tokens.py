@@ -11,6 +11,7 @@ import argparse
 import json
 import statistics
 import subprocess
+import tempfile
 import time
 
 
@@ -58,6 +59,17 @@ def tokenizers_peer(path):
     return lambda text: tokenizer.encode(text, add_special_tokens=False).ids
 
 
+def bpe_qwen_peer(path):
+    """It has Qwen's split pattern built in, and takes vocabulary and merges from two files."""
+    from bpe_qwen import QwenTokenizer
+    model = json.load(open(path))["model"]
+    with tempfile.TemporaryDirectory() as folder:
+        json.dump(model["vocab"], open(f"{folder}/vocab.json", "w"), ensure_ascii=False)
+        merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+        open(f"{folder}/merges.txt", "w").write("\n".join(["#version: 0.2", *merges, ""]))
+        return QwenTokenizer(folder).encode
+
+
 def quicktok_peers(name):
     import quicktok
     encoding = quicktok.get_encoding(name)
@@ -77,6 +89,8 @@ def peers_of(o):
 
     add("tiktoken", lambda: {"tiktoken": tiktoken_peer(o.tokenizer)})
     add("tokenizers", lambda: {"tokenizers": tokenizers_peer(o.tokenizer)})
+    if o.quicktok and o.quicktok.startswith("qwen"):
+        add("bpe-qwen", lambda: {"bpe-qwen": bpe_qwen_peer(o.tokenizer)})
     if o.quicktok:
         add("quicktok-v1", lambda: dict(zip(("quicktok-v1", "quicktok-v1 count"), quicktok_peers(o.quicktok))))
     return peers
