@@ -54,6 +54,7 @@ class ScoreRun {
   Json metrics() const;
   Fingerprint fingerprint() const;
   ShardSet shard_set() const;
+  std::string recorded_input_path() const;
   Json manifest_info() const;
   PhaseSeconds phases() const;
 

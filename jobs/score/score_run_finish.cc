@@ -29,7 +29,7 @@ ExitCode ScoreRun::merge() {
     for (const auto& [name, value] : fingerprint()) merge.provenance[name] = value;
     merge.provenance["switchyard"] = SWITCHYARD_VERSION " " SWITCHYARD_GIT_REVISION;
     merge.provenance["model_path"] = path_to_text(absolute_path(options_.model, ExitCode::input));
-    merge.provenance["input_path"] = path_to_text(absolute_path(input_->path(), ExitCode::input));
+    merge.provenance["input_path"] = path_to_text(recorded_input_path());
     merge.stop = [&] { return attempt_->time_is_up(scorer_->pace().reserve()); };
     if (merge_results(merge) == MergeOutcome::interrupted) {
       attempt_->write_state(RunStatus::interrupted, ExitCode::interrupted,

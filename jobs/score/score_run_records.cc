@@ -24,6 +24,11 @@ Fingerprint ScoreRun::fingerprint() const {
   return f;
 }
 
+/// The run's own is found wherever the run is.
+std::string ScoreRun::recorded_input_path() const {
+  return reads_text_ ? input_->path().filename().native() : absolute_path(input_->path(), ExitCode::input);
+}
+
 Json ScoreRun::manifest_info() const {
   Json info;
   info["job"] = "score";
@@ -34,9 +39,7 @@ Json ScoreRun::manifest_info() const {
   info["device"] = plan_.device.device == Device::cuda ? "cuda" : "cpu";
   info["exchange"] = std::string(group_->kind());
   info["model"] = path_to_json(absolute_path(options_.model, ExitCode::input));
-  // The run's own is found wherever the run is.
-  info["input"] = reads_text_ ? path_to_json(input_->path().filename())
-                              : path_to_json(absolute_path(input_->path(), ExitCode::input));
+  info["input"] = path_to_json(recorded_input_path());
   info["allow_config_field"] = options_.allow_config_field;
   info["max_positions"] = plan_.config.max_positions;
   info["experts_per_token"] = plan_.config.experts_per_token();
