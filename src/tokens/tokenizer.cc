@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "io/file.h"
+#include "io/foreign_file.h"
 #include "tokens/hf_tokenizer.h"
 #include "tokens/unicode.h"
 
@@ -55,11 +56,14 @@ std::unique_ptr<const Tokenizer> open_tokenizer(const std::string& choice) {
     fail(ExitCode::usage,
          "tokenizer {}: expected \"bytes\", a tokenizer.json or a directory that has one; there is no such file",
          choice);
-  if (!directory_exists(choice)) return HfTokenizer::load(choice);
-  const std::string file = tokenizer_file_in(choice);
+  const bool is_directory = directory_exists(choice);
+  const std::string file = is_directory ? tokenizer_file_in(choice) : choice;
   if (file.empty()) fail(ExitCode::usage, "tokenizer {}: the directory has no {}", choice, kHuggingFace);
-  if (std::filesystem::path(file).filename() != kHuggingFace)
-    fail(ExitCode::input, "{}: expected a {}, which is the only kind of tokenizer that is read", file, kHuggingFace);
+  const bool other_name = is_directory && std::filesystem::path(file).filename() != kHuggingFace;
+  const Content content = content_of(head_of(InputFile(file)));
+  if (other_name || content != Content::json)
+    fail(ExitCode::input, "{}: expected a {}, the only kind of tokenizer that is read, found {}", file, kHuggingFace,
+         name_of(content));
   return HfTokenizer::load(file);
 }
 

@@ -98,8 +98,11 @@ TEST_F(FramingTest, TokenizersAreOpenedByWhatTheyAre) {
   const test::TemporaryDirectory other;
   EXPECT_TRUE(fails(ExitCode::usage, {"has no tokenizer.json"}, [&] { open_tokenizer(other.path().string()); }));
   other.write("tokenizer.model", "x");
-  EXPECT_TRUE(fails_input({"tokenizer.model", "expected a tokenizer.json"},
-                          [&] { open_tokenizer(other.path().string()); }));
+  EXPECT_TRUE(
+      fails_input({"tokenizer.model", "expected a tokenizer.json"}, [&] { open_tokenizer(other.path().string()); }));
+  const auto tiktoken = other.write("o200k.tiktoken", "IQ== 0\nIg== 1\n");
+  EXPECT_TRUE(fails_input({"o200k.tiktoken", "expected a tokenizer.json", "found text"},
+                          [&] { open_tokenizer(tiktoken.string()); }));
 }
 
 TEST(Bytes, AreTheirOwnIds) {
