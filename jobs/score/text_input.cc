@@ -53,9 +53,8 @@ std::vector<SourceFile> text_sources(const ScoreOptions& options) {
     if (!format && options.input.size() == 1) return {};
     if (!format)
       fail(ExitCode::usage,
-           "--input {}: expected several files of text (.jsonl, .txt, .csv, .tsv, also .gz; else --input-format), or "
-           "one "
-           "scoring input",
+           "--input {}: expected one scoring input, or files of text (.jsonl, .txt, .csv, .tsv, also .gz; else "
+           "--input-format)",
            path);
     sources.push_back({path, *format});
   }
@@ -67,7 +66,8 @@ TextInput::TextInput(std::vector<SourceFile> sources, const ScoreOptions& option
       tokenizer_(tokenizer_for(options)),
       rules_(options.resolved(std::min(config.max_positions, options.batch_tokens))),
       threads_(options.threads > 0 ? static_cast<int>(options.threads) : available_cores()),
-      max_positions_(config.max_positions) {
+      max_positions_(config.max_positions),
+      length_is_open_(options.max_tokens == 0) {
   check_tokenizer(TokenizerIdentity{tokenizer_->kind(), tokenizer_->hash()}, "tokenizer " + tokenizer_->name(),
                   options.model, options.allow_other_tokenizer);
   check_tokenizer_size(config, options.allow_other_tokenizer);
@@ -126,8 +126,11 @@ void TextInput::require_same(const RunDirectory& run, const std::function<void()
   const std::string path = run.input_path().native();
   const std::optional<ImportedFrom> imported = imported_from(ScoringInput(run.input_path()));
   if (!imported) fail(ExitCode::mismatch, "{}: it does not say what it was imported from", path);
-  const ImportIdentity now =
-      identify_import(rules_, *tokenizer_, importer({})->framing(), identify_sources(sources_, poll));
+  ImportIdentity now = identify_import(rules_, *tokenizer_, importer({})->framing(), identify_sources(sources_, poll));
+  // What batches allow may be less now.
+  if (const auto then = imported->identity.rules.find(kMaxTokensRule);
+      length_is_open_ && then != imported->identity.rules.end())
+    now.rules[kMaxTokensRule] = then->second;
   if (const std::string what = difference(imported->identity, now); !what.empty())
     fail(ExitCode::mismatch, "{}: the run's input was imported otherwise: {}", path, what);
   log::info("import: {} is there, made of these sources", path);

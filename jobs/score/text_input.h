@@ -38,6 +38,7 @@ class TextInput {
   const ImportRules rules_;
   const int threads_;
   const int64_t max_positions_;
+  const bool length_is_open_;  ///< --max-tokens was not given
 };
 
 }  // namespace switchyard

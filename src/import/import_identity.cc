@@ -72,7 +72,7 @@ ImportIdentity identify_import(const ImportRules& rules, const Tokenizer& tokeni
                     {"bos", fmt::format("{} / {} / {}", ids(framing.of_text), ids(framing.of_ids),
                                         framing.empty_context.value_or(-1))},  // what it comes to
                     {"special-tokens-in-text", rules.special_in_text ? "true" : "false"},
-                    {"max-tokens", std::to_string(rules.max_tokens)},
+                    {kMaxTokensRule, std::to_string(rules.max_tokens)},
                     {"overlap", std::to_string(rules.overlap)},
                     {"join", rules.join ? "true" : "false"},
                     {"max-line-bytes", std::to_string(rules.max_line_bytes)},

@@ -12,6 +12,8 @@
 
 namespace switchyard {
 
+inline const std::string kMaxTokensRule = "max-tokens";
+
 struct ImportIdentity {
   TokenizerIdentity tokenizer;
   std::vector<SourceIdentity> sources;
