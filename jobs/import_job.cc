@@ -37,6 +37,15 @@ void check_kinds(const ImportOptions& options) {
     fail(ExitCode::usage, "--npy: expected two files, token ids and offsets, found {}", options.npy.size());
 }
 
+/// Devices, pipes and links are not replaced by a file.
+void check_replaceable(const std::filesystem::path& output) {
+  std::error_code ignored;
+  const auto status = std::filesystem::symlink_status(output, ignored);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
+    fail(ExitCode::usage, "--output {}: expected a new name or a regular file, which the output replaces",
+         output.native());
+}
+
 void check_not_overwritten(const std::string& source, const std::string& output) {
   for (const std::filesystem::path& written : {std::filesystem::path(output), import_rejects_path(output)}) {
     std::error_code ignored;  // files that do not exist are not the same file
@@ -55,6 +64,9 @@ void check_import_options(const ImportOptions& options) {
   const auto tokenizer = open_tokenizer(options.tokenizer);
   const std::vector<SourceFile> sources = sources_of(options);
   const Importer checked(sources, rules, *tokenizer, 1);
+  check_replaceable(options.output);
+  check_replaceable(import_rejects_path(options.output));
+  check_not_overwritten(tokenizer->name(), options.output);
   for (const SourceFile& source : sources)
     for (const std::string& path : {source.path, source.offsets})
       if (!path.empty()) check_not_overwritten(path, options.output);

@@ -80,10 +80,12 @@ int run(std::span<const JobEntry> jobs, const std::vector<std::string>& args) {
   return run_job(jobs, job, make_mpi_communicator(), rest);
 }
 
-/// A file opened later must not become the standard output or error. A closed one stays unwritable, and says so.
+/// A file opened later must not become standard input, output or error. A closed one stays unreadable or unwritable,
+/// and says so.
 void open_standard_files() {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
-    if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", O_RDONLY);  // the lowest number that is free
+    if (::fcntl(fd, F_GETFD) < 0)
+      ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);  // the lowest number that is free
 }
 
 /// What cannot be written is to be an error of the write, with an exit code, not a signal's death.

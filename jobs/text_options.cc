@@ -43,6 +43,15 @@ void TextOptions::describe(OptionSet& o, std::string_view default_tokenizer, std
         "longer text files are rejects, unless the tokenizer takes them piece by piece (bytes does)");
 }
 
+std::vector<std::string> TextOptions::given(const OptionSet& o) {
+  OptionSet own;
+  TextOptions().describe(own, "", "");
+  std::vector<std::string> names;
+  for (const auto& option : own.options())
+    if (o.is_given(option.name)) names.push_back("--" + option.name);
+  return names;
+}
+
 ImportRules TextOptions::resolved(int64_t default_max_tokens) const {
   ImportRules rules = *this;
   if (rules.max_tokens == 0) rules.max_tokens = default_max_tokens;

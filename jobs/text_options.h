@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "import/importer.h"
 #include "jobs/options.h"
@@ -14,6 +15,8 @@ struct TextOptions : ImportRules {
   std::string tokenizer;  ///< open_tokenizer()
 
   void describe(OptionSet& o, std::string_view default_tokenizer, std::string_view default_length);
+  /// Of these options those that the user gave.
+  static std::vector<std::string> given(const OptionSet& o);
   /// With what was left open. Fails (usage) on values and combinations without a meaning.
   ImportRules resolved(int64_t default_max_tokens) const;
 };

@@ -1,6 +1,7 @@
 // `switchyard tokenize`: a text's token ids and pieces, ids back to text, a corpus counted.
 #include "jobs/tokenize.h"
 
+#include <algorithm>
 #include <charconv>
 #include <iostream>
 
@@ -64,6 +65,14 @@ void print_tokens(const Tokenizer& tokenizer, const TokenizeOptions& options, co
   for (const int32_t id : ids) std::cout << id << '\t' << to_text(Json(tokenizer.piece(id).value_or(""))) << '\n';
 }
 
+void print_text(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
+  const auto is_none = [&](int32_t id) { return !tokenizer.piece(id); };
+  if (const auto none = std::ranges::find_if(ids, is_none); none != ids.end())
+    log::warning("{} ids are no tokens of {} and left out, the first: {}", std::ranges::count_if(ids, is_none),
+                 tokenizer.name(), *none);
+  std::cout << tokenizer.decode(ids);
+}
+
 /// Looks at records, and keeps none.
 class NoSink : public RecordSink {
  public:
@@ -125,7 +134,7 @@ int run_tokenize(Runtime& runtime, std::span<const std::string> args) {
   const std::string path = options.what.size() == 2 ? options.what[1] : std::string(kStandardInput);
   if (options.count) return static_cast<int>(print_counts(*tokenizer, options, path));
   if (options.decode)
-    std::cout << tokenizer->decode(read_ids(read_all(path), path));
+    print_text(*tokenizer, read_ids(read_all(path), path));
   else
     print_tokens(*tokenizer, options, path);
   return static_cast<int>(ExitCode::complete);

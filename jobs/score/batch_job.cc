@@ -26,12 +26,12 @@ std::vector<std::filesystem::path> input_paths(const JobArguments& arguments) {
   return paths;
 }
 
-/// Whether --input names text, which the job will import.
-bool is_text(const JobArguments& arguments) {
+/// Text that --input names, which the job will import.
+std::vector<SourceFile> sources_of(const JobArguments& arguments) {
   ScoreOptions options;
   options.input = arguments.values_of("input");
   options.input_format = arguments.value_of("input-format").value_or("");
-  return !text_sources(options).empty();
+  return text_sources(options);
 }
 
 /// A run that has a manifest, and what is submitted for it.
@@ -48,8 +48,8 @@ class EarlierRun {
   void check() const {
     run_.check_manifest(fields());
     check_numerics();
-    if (has_inputs_ && is_text(arguments_))
-      check_sources();
+    if (const auto sources = sources_of(arguments_); has_inputs_ && !sources.empty())
+      check_sources(sources);
     else if (has_inputs_)
       check_input(ScoringInput(arguments_.path_of("input")));
     const std::optional<RunState> state = run_.find_state();
@@ -105,18 +105,20 @@ class EarlierRun {
   }
 
   /// Of text that was imported: by its bytes alone, how they are read is left to the job.
-  void check_sources() const {
+  void check_sources(const std::vector<SourceFile>& sources) const {
     if (!file_exists(run_.input_path())) return;
     const auto imported = imported_from(ScoringInput(run_.input_path()));
     uint64_t bytes = 0;
-    std::vector<SourceFile> sources;
-    for (const std::filesystem::path& path : input_paths(arguments_)) {
-      sources.push_back({path.native()});
-      bytes += InputFile(path).size();
+    std::vector<SourceFile> from_here = sources;
+    for (SourceFile& source : from_here) {
+      source.path = (arguments_.directory / source.path).native();
+      bytes += InputFile(source.path).size();
     }
     if (!imported || bytes > kMostBytesRead) return;
     ImportIdentity now = imported->identity;
-    now.sources = identify_sources(sources, {});
+    now.sources = identify_sources(from_here, {});
+    const std::vector<std::string> names = names_of(sources);
+    for (size_t i = 0; i < names.size(); ++i) now.sources[i].name = names[i];
     if (const std::string what = difference(imported->identity, now); !what.empty())
       fail(ExitCode::mismatch, "{}: the run's input was imported otherwise: {}", run_.input_path().native(), what);
   }

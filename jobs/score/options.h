@@ -12,6 +12,7 @@ namespace switchyard {
 struct ScoreOptions : ModelOptions, TextOptions, LayoutOptions, BatchOptions, RunOptions {
   std::vector<std::string> input;
   std::string input_format;
+  std::vector<std::string> given_for_text;  ///< options of text that the user gave
   bool allow_other_tokenizer = false;
   bool per_token = false, with_text = false, drop_shards = false;
   std::string embed = "none";

@@ -24,7 +24,12 @@ ScoreRun::ScoreRun(Runtime& runtime, ScoreOptions options, std::string resolved_
 int ScoreRun::run() {
   log::set_quiet(options_.quiet);
   prepare();
-  if (!reads_text_) plan(open_input(options_.input.front()));
+  if (!reads_text_) {
+    plan(open_input(options_.input.front()));
+    if (on_root() && !options_.given_for_text.empty())
+      log::warning("{} is a scoring input, whose records are made already: {} have no say in them",
+                   options_.input.front(), fmt::join(options_.given_for_text, ", "));
+  }
   if (options_.dry_run) {
     if (reads_text_) plan(measure_text());
     if (on_root())
@@ -33,9 +38,7 @@ int ScoreRun::run() {
   }
   attempt_.emplace(world_, pulse_, options_.attempt(), resolved_config_);
   return static_cast<int>(attempt_->run([&] {
-    if (reads_text_) plan(import_text());
-    attempt_->take(plan_.units, fingerprint());  // the input's and the model's own hashes are not known yet
-    read_input();
+    take();
     attempt_->begin(plan_.disk_bytes);
     load();
     attempt_->resume(find_done());
@@ -86,7 +89,7 @@ InputSize ScoreRun::import_text() {
   pulse_.phase("importing");
   attempt_->enter(chunk_units(0, 1));
   collectively(world_, [&] {
-    if (on_root()) text_->provide(attempt_->directory(), [&] { attempt_->get_on_or_give_up(); });
+    if (on_root()) made_input_ = text_->provide(attempt_->directory(), [&] { attempt_->get_on_or_give_up(); });
   });
   return open_input(attempt_->directory().input_path());
 }
@@ -100,6 +103,30 @@ void ScoreRun::plan(const InputSize& input) {
   });
   if (on_root() && !options_.dry_run)
     for (const std::string& line : describe_plan(plan_)) log::info("{}", line);
+}
+
+/// The run directory, if it is that of this input. Text that was imported for nothing goes again.
+void ScoreRun::take() {
+  if (reads_text_) plan(import_text());
+  try {
+    collectively(world_, [&] {
+      if (on_root() && RunDirectory(options_.run).has_manifest()) require_recorded_size();
+    });
+    attempt_->take(plan_.units, fingerprint());  // the input's and the model's own hashes are not known yet
+    read_input();
+  } catch (const Error& error) {
+    if (made_input_ && error.code() == ExitCode::mismatch) TextInput::withdraw(attempt_->directory());
+    throw;
+  }
+}
+
+/// What else differs with another input would hide that it is another.
+void ScoreRun::require_recorded_size() const {
+  const RunDirectory run(options_.run);
+  const RecordedInput recorded = recorded_input(run.read_manifest(), run.manifest_path().native());
+  if (recorded.num_records != input_->num_records())
+    fail(ExitCode::mismatch, "input {}: the run belongs to another one ({}): it has {} records, that had {}",
+         input_->path().native(), recorded.path, input_->num_records(), recorded.num_records);
 }
 
 /// The input's identity, before anything is loaded or computed. An attempt that is refused leaves no trace.

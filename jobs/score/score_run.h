@@ -31,7 +31,9 @@ class ScoreRun {
   InputSize open_input(const std::filesystem::path& path);
   void plan(const InputSize& input);
   InputSize measure_text();
-  InputSize import_text();           ///< the input is then the run's own
+  InputSize import_text();  ///< the input is then the run's own
+  void take();              ///< the run directory
+  void require_recorded_size() const;
   void read_input();                 ///< all of it: is it the run's?
   void load();                       ///< model, then the manifest
   std::vector<int64_t> find_done();  ///< chunks whose shards are there; of rank 0
@@ -68,6 +70,7 @@ class ScoreRun {
   MachineShare machine_;
   bool reads_text_ = false;
   std::optional<TextInput> text_;  ///< rank 0
+  bool made_input_ = false;        ///< rank 0: in this attempt
   ScorePlan plan_;
   TokenPieces pieces_;  ///< rank 0: if the results are to have them
   std::optional<ScoringInput> input_;

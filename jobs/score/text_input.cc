@@ -64,18 +64,20 @@ std::vector<SourceFile> text_sources(const ScoreOptions& options) {
 TextInput::TextInput(std::vector<SourceFile> sources, const ScoreOptions& options, const ModelConfig& config)
     : sources_(std::move(sources)),
       tokenizer_(tokenizer_for(options)),
-      rules_(options.resolved(std::min(config.max_positions, options.batch_tokens))),
+      rules_(options.resolved(std::max<int64_t>(2, std::min(config.max_positions, options.batch_tokens)))),
       threads_(options.threads > 0 ? static_cast<int>(options.threads) : available_cores()),
       max_positions_(config.max_positions),
       length_is_open_(options.max_tokens == 0) {
   check_tokenizer(TokenizerIdentity{tokenizer_->kind(), tokenizer_->hash()}, "tokenizer " + tokenizer_->name(),
                   options.model, options.allow_other_tokenizer);
   check_tokenizer_size(config, options.allow_other_tokenizer);
+  if (const Framing framing = importer({})->framing();
+      !framing.of_ids.before.empty() && framing.of_ids.before.front() >= config.vocab_size)
+    fail(ExitCode::usage, "--bos {}: expected one of the model's {} tokens", rules_.bos, config.vocab_size);
   if (rules_.join) require_joinable(options, sources_.front().path);
   if (rules_.max_tokens > config.max_positions)
     fail(ExitCode::usage, "--max-tokens {}: expected at most the model's {} positions", rules_.max_tokens,
          config.max_positions);
-  importer({});
 }
 
 void TextInput::check_tokenizer_size(const ModelConfig& config, bool allow_other) const {
@@ -106,8 +108,13 @@ InputSize TextInput::measure() const {
           .documents = rules_.join ? std::optional(counts.documents) : std::nullopt};
 }
 
-void TextInput::provide(const RunDirectory& run, const std::function<void()>& poll) const {
-  if (file_exists(run.input_path())) return require_same(run, poll);
+void TextInput::withdraw(const RunDirectory& run) noexcept {
+  std::error_code ignored;
+  for (const auto& path : {run.input_path(), run.input_rejects_path()}) std::filesystem::remove(path, ignored);
+}
+
+bool TextInput::provide(const RunDirectory& run, const std::function<void()>& poll) const {
+  if (file_exists(run.input_path()) && is_same(run, poll)) return false;
   const double start = seconds_now();
   if (sources_.front().path == kStandardInput)
     log::info("reading {} from standard input", name_of(sources_.front().format));
@@ -120,9 +127,11 @@ void TextInput::provide(const RunDirectory& run, const std::function<void()>& po
   if (counts.rejects > 0)
     log::warning("{} documents of the input were rejected, see {}", counts.rejects,
                  import_rejects_path(run.input_path()).native());
+  return true;
 }
 
-void TextInput::require_same(const RunDirectory& run, const std::function<void()>& poll) const {
+/// Fails (mismatch) where it was imported otherwise. False: it has to be imported again.
+bool TextInput::is_same(const RunDirectory& run, const std::function<void()>& poll) const {
   const std::string path = run.input_path().native();
   const std::optional<ImportedFrom> imported = imported_from(ScoringInput(run.input_path()));
   if (!imported) fail(ExitCode::mismatch, "{}: it does not say what it was imported from", path);
@@ -133,7 +142,13 @@ void TextInput::require_same(const RunDirectory& run, const std::function<void()
     now.rules[kMaxTokensRule] = then->second;
   if (const std::string what = difference(imported->identity, now); !what.empty())
     fail(ExitCode::mismatch, "{}: the run's input was imported otherwise: {}", path, what);
+  if (count_import_rejects(run.input_path()) != imported->rejects) {
+    log::warning("import: {} is not what {} says, {} rejects: importing again",
+                 import_rejects_path(run.input_path()).native(), path, imported->rejects);
+    return false;
+  }
   log::info("import: {} is there, made of these sources", path);
+  return true;
 }
 
 }  // namespace switchyard

@@ -25,13 +25,14 @@ class TextInput {
   /// What the records come to: reads everything and keeps nothing.
   InputSize measure() const;
 
-  /// Makes `run`'s input, unless it is there: then proves that this command would make the same. Fails: input, output,
-  /// mismatch naming what differs. poll: called as sources are read; may fail.
-  void provide(const RunDirectory& run, const std::function<void()>& poll) const;
+  /// Makes `run`'s input, unless it is there (false): then proves that this command would make the same. Fails: input,
+  /// output, mismatch naming what differs. poll: called as sources are read; may fail.
+  bool provide(const RunDirectory& run, const std::function<void()>& poll) const;
+  static void withdraw(const RunDirectory& run) noexcept;  ///< what provide() has made
 
  private:
   void check_tokenizer_size(const ModelConfig& config, bool allow_other) const;
-  void require_same(const RunDirectory& run, const std::function<void()>& poll) const;
+  bool is_same(const RunDirectory& run, const std::function<void()>& poll) const;
   std::unique_ptr<Importer> importer(const std::function<void()>& poll) const;
   const std::vector<SourceFile> sources_;
   const std::unique_ptr<const Tokenizer> tokenizer_;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "comm/device_choice.h"
+#include "import/import_file.h"
 #include "io/file.h"
 #include "jobs/job.h"
 #include "jobs/limits.h"
@@ -200,6 +201,16 @@ std::optional<ScoringInput> open_input(const VerifyOptions& options, const Recor
   return std::nullopt;
 }
 
+/// What is wrong with the rejects of an import that the run has made itself.
+std::vector<std::string> verify_import(const RecordedRun& run, const ScoringInput* input) {
+  if (input == nullptr || input->path() != run.directory.input_path()) return {};
+  const auto imported = imported_from(*input);
+  const int64_t found = count_import_rejects(input->path());
+  if (!imported || found == imported->rejects) return {};
+  return {fmt::format("{}: {} lines, but {} documents were rejected when {} was imported",
+                      import_rejects_path(input->path()).native(), found, imported->rejects, input->path().native())};
+}
+
 }  // namespace
 
 void VerifyOptions::describe(OptionSet& o) {
@@ -239,7 +250,8 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
     require_same_input(run.input, chunks, run.input_path);
     input_hashes = hashes_of(chunks, &ChunkIdentity::scored);
   }
-  std::vector<std::string> findings = verify_results(run.shards(std::move(input_hashes)), input ? &*input : nullptr);
+  std::vector<std::string> findings = verify_import(run, input ? &*input : nullptr);
+  if (findings.empty()) findings = verify_results(run.shards(std::move(input_hashes)), input ? &*input : nullptr);
   if (run.directory.units_present().units == 0 && run.input.num_records > 0)
     log::info("the shards were dropped: results.h5 is checked alone");
   if (findings.empty() && options.rescore > 0) findings = Rescoring(options, run, *input, runtime.world).run();

@@ -15,7 +15,7 @@ void or_reject(Document& document, const std::function<void()>& read) {
 }
 
 SourceIdentity identity_of(const std::string& path, const ByteStream& bytes) {
-  return {path, bytes.position(), bytes.hash()};
+  return {.path = path, .bytes = bytes.position(), .hash = bytes.hash()};
 }
 
 }  // namespace switchyard

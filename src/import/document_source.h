@@ -43,9 +43,10 @@ struct Document {
   bool begins = true, ends = true;
 };
 
-/// What a source was, by its bytes.
+/// What a source was, by its bytes, and how it was read.
 struct SourceIdentity {
   std::string path;
+  std::string name = {}, format = {};  ///< in ids; as jsonl
   uint64_t bytes = 0;
   Hash128 hash;
 };

@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "io/file.h"
 #include "io/temporary_file.h"
 
 namespace switchyard {
@@ -25,15 +26,12 @@ class RejectWriter {
     any_ = true;
   }
 
-  /// Ends the file, but does not show it yet.
-  void close() {
-    if (!any_) return;
-    file_.close();
-    check_written();
-  }
-
   void publish() {
-    if (any_) return temporary_.publish();
+    if (any_) {
+      file_.close();
+      check_written();
+      return temporary_.publish();
+    }
     std::error_code error;
     std::filesystem::remove(path_, error);
     if (error) fail(ExitCode::output, "cannot remove {}: {}", path_.native(), error.message());
@@ -64,9 +62,8 @@ class FileSink : public RecordSink {
   void reject(const Document& document) override { rejects_.add(document); }
 
   void finish(const std::optional<TokenizerIdentity>& tokenizer, const std::string& origin) {
-    rejects_.close();
+    rejects_.publish();  // before the input: where that is, these are
     writer_.finish(tokenizer, origin);
-    rejects_.publish();
   }
 
  private:
@@ -94,6 +91,14 @@ void import_to_file(Importer& importer, const ImportRules& rules, const Tokenize
     origin = to_text(json);
   }
   sink.finish(counts.any_text ? std::optional(identity.tokenizer) : std::nullopt, origin);
+}
+
+int64_t count_import_rejects(const std::filesystem::path& output) {
+  std::ifstream file = open_lines(import_rejects_path(output));
+  int64_t count = 0;
+  for (std::string line; std::getline(file, line); ++count) {
+  }
+  return count;
 }
 
 std::optional<ImportedFrom> imported_from(const ScoringInput& input) {

@@ -13,9 +13,11 @@ namespace switchyard {
 /// Where the rejects of an import into `output` go.
 std::filesystem::path import_rejects_path(const std::filesystem::path& output);
 
+int64_t count_import_rejects(const std::filesystem::path& output);  ///< by what is there
+
 /// Writes `output` and, if there are rejects, a line {"source", "line" or "record", "reason"} for each beside it; both
-/// appear complete or not at all, and replace older ones only on success. The input says what it was made from
-/// (ScoringInput::origin), unless of arrays. Fails (input, output).
+/// appear complete, the rejects first, and replace older ones only when all has been read. The input says what it was
+/// made from (ScoringInput::origin), unless of arrays. Fails (input, output).
 void import_to_file(Importer& importer, const ImportRules& rules, const Tokenizer& tokenizer,
                     const std::filesystem::path& output, bool labels);
 

@@ -39,8 +39,11 @@ Json ImportIdentity::json() const {
   for (const auto& [name, value] : rules) json["rules"][name] = path_to_json(value);
   json["sources"] = Json::array();
   for (const SourceIdentity& source : sources)
-    json["sources"].push_back(
-        {{"path", path_to_json(source.path)}, {"bytes", source.bytes}, {"hash", source.hash.hex()}});
+    json["sources"].push_back({{"path", path_to_json(source.path)},
+                               {"name", source.name},
+                               {"format", source.format},
+                               {"bytes", source.bytes},
+                               {"hash", source.hash.hex()}});
   return json;
 }
 
@@ -53,7 +56,8 @@ ImportIdentity ImportIdentity::from_json(const Json& json, const std::string& su
   for (const auto& [name, value] : member(json, "rules", Json::value_t::object, subject).items())
     identity.rules[name] = require_path(member(json, "rules", Json::value_t::object, subject), name, subject);
   for (const Json& source : member(json, "sources", Json::value_t::array, subject))
-    identity.sources.push_back({require_path(source, "path", subject),
+    identity.sources.push_back({require_path(source, "path", subject), require_string(source, "name", subject),
+                                require_string(source, "format", subject),
                                 static_cast<uint64_t>(require_int(source, "bytes", subject, 0, INT64_MAX)),
                                 hash_from_hex(require_string(source, "hash", subject), subject)});
   return identity;
@@ -62,33 +66,37 @@ ImportIdentity ImportIdentity::from_json(const Json& json, const std::string& su
 ImportIdentity identify_import(const ImportRules& rules, const Tokenizer& tokenizer, const Framing& framing,
                                std::vector<SourceIdentity> identities) {
   const auto ids = [](const TokenFrame& frame) {
-    return fmt::format("{} | {}", fmt::join(frame.before, " "), fmt::join(frame.behind, " "));
+    return fmt::format("[{}] before and [{}] behind", fmt::join(frame.before, " "), fmt::join(frame.behind, " "));
   };
   ImportIdentity identity{{tokenizer.kind(), tokenizer.hash()}, std::move(identities), {}};
-  identity.rules = {{"text-field", rules.fields.text},
-                    {"context-field", rules.fields.context},
-                    {"continuation-field", rules.fields.continuation},
-                    {"id-field", rules.fields.id},
-                    {"bos", fmt::format("{} / {} / {}", ids(framing.of_text), ids(framing.of_ids),
-                                        framing.empty_context.value_or(-1))},  // what it comes to
-                    {"special-tokens-in-text", rules.special_in_text ? "true" : "false"},
-                    {kMaxTokensRule, std::to_string(rules.max_tokens)},
-                    {"overlap", std::to_string(rules.overlap)},
-                    {"join", rules.join ? "true" : "false"},
-                    {"max-line-bytes", std::to_string(rules.max_line_bytes)},
-                    {"max-document-bytes", std::to_string(rules.max_document_bytes)}};
+  identity.rules = {
+      {"text-field", rules.fields.text},
+      {"context-field", rules.fields.context},
+      {"continuation-field", rules.fields.continuation},
+      {"id-field", rules.fields.id},
+      {"bos", fmt::format("{} a text, {} ids, [{}] as an empty context", ids(framing.of_text), ids(framing.of_ids),
+                          framing.empty_context ? std::to_string(*framing.empty_context) : "")},
+      {"special-tokens-in-text", rules.special_in_text ? "true" : "false"},
+      {kMaxTokensRule, std::to_string(rules.max_tokens)},
+      {"overlap", std::to_string(rules.overlap)},
+      {"join", rules.join ? "true" : "false"},
+      {"max-line-bytes", std::to_string(rules.max_line_bytes)},
+      {"max-document-bytes", std::to_string(rules.max_document_bytes)}};
   return identity;
 }
 
 std::vector<SourceIdentity> identify_sources(const std::vector<SourceFile>& sources,
                                              const std::function<void()>& poll) {
   std::vector<SourceIdentity> identities;
+  const std::vector<std::string> names = names_of(sources);
   std::string block(size_t{1} << 20, '\0');
-  for (const SourceFile& source : sources) {
-    ByteStream bytes(source.path, poll);
+  for (size_t i = 0; i < sources.size(); ++i) {
+    ByteStream bytes(sources[i].path, poll);
     while (bytes.read(block) > 0) {
     }
-    identities.push_back(identity_of(source.path, bytes));
+    SourceIdentity& identity = identities.emplace_back(identity_of(sources[i].path, bytes));
+    identity.name = names[i];
+    identity.format = name_of(sources[i].format);
   }
   return identities;
 }
@@ -106,6 +114,10 @@ std::string difference(const ImportIdentity& imported, const ImportIdentity& now
     return fmt::format("it has {} sources, this command {}", imported.sources.size(), now.sources.size());
   for (size_t i = 0; i < now.sources.size(); ++i) {
     const SourceIdentity &was = imported.sources[i], &is = now.sources[i];
+    if (was.format != is.format)
+      return fmt::format("source {}: it was read as {}, and would be as {} now", is.path, was.format, is.format);
+    if (was.name != is.name)
+      return fmt::format("source {}: in ids it is {}, and was {}", is.path, brief(is.name), brief(was.name));
     if (was.hash != is.hash || was.bytes != is.bytes)
       return fmt::format("source {}: its bytes are others than those of {} were ({} bytes then, {} now)", is.path,
                          was.path, was.bytes, is.bytes);

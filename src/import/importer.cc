@@ -17,12 +17,6 @@ namespace {
 
 constexpr size_t kMaxNamedFields = 32;
 
-std::vector<std::string> paths_of(const std::vector<SourceFile>& sources) {
-  std::vector<std::string> paths;
-  for (const SourceFile& source : sources) paths.push_back(source.path == kStandardInput ? "stdin" : source.path);
-  return paths;
-}
-
 /// "1 document was", "2 documents were"
 std::string documents_were(int64_t count) {
   return fmt::format("{} document{}", count, count == 1 ? " was" : "s were");
@@ -46,6 +40,12 @@ std::string_view name_of(Format format) {
   return "?";
 }
 
+std::vector<std::string> names_of(const std::vector<SourceFile>& sources) {
+  std::vector<std::string> paths;
+  for (const SourceFile& source : sources) paths.push_back(source.path == kStandardInput ? "stdin" : source.path);
+  return document_names(paths);
+}
+
 struct Importer::Batch {
   std::shared_ptr<DocumentSource> source;
   std::vector<RawDocument> raw;
@@ -60,7 +60,7 @@ Importer::Importer(std::vector<SourceFile> sources, ImportRules rules, const Tok
       threads_(threads),
       poll_(std::move(poll)),
       encode_rules_{&tokenizer, choose_framing(rules_.bos, tokenizer), rules_.special_in_text, rules_.fields},
-      names_(document_names(paths_of(sources_))),
+      names_(names_of(sources_)),
       splitter_({rules_.max_tokens, rules_.overlap, rules_.join}, [this](const Piece& piece) {
         const bool split = piece.index > 0 || !piece.last;
         const bool numbered = split && !rules_.join;
@@ -118,7 +118,11 @@ bool Importer::read(Batch& batch) {
     }
     batch.source = current_;
     if (current_->next(batch.raw)) return true;
-    if (const auto identity = current_->identity()) identities_.push_back(*identity);
+    if (auto identity = current_->identity()) {
+      identity->name = names_[next_source_ - 1];
+      identity->format = name_of(sources_[next_source_ - 1].format);
+      identities_.push_back(std::move(*identity));
+    }
     current_.reset();
   }
 }
@@ -128,7 +132,7 @@ void Importer::take(Document& document) {
   counts_.any_text = counts_.any_text || document.is_text;
   counts_.spellings_left += document.spellings_left;
   const TokenFrame& frame = document.is_text ? encode_rules_.framing.of_text : encode_rules_.framing.of_ids;
-  if (document.reject.empty() && document.context) document.reject = reason_against(document, frame);
+  if (document.reject.empty() && document.context) put_frame(document, frame);
   if (!document.reject.empty()) {
     ++counts_.rejects;
     return sink_->reject(document);
@@ -141,7 +145,8 @@ void Importer::take(Document& document) {
     splitter_.begin(frame);
   }
   if (document_.context) {
-    add_pair(tokens, frame);
+    if (document_.empty_context) ++counts_.empty_contexts;
+    add_record(tokens, *document_.context, document_.id);
   } else {
     splitter_.add(tokens);
     if (ends) splitter_.end();
@@ -149,29 +154,30 @@ void Importer::take(Document& document) {
   if (ends) sink_->end_document();
 }
 
-/// Why a record of context and continuation cannot be taken, or nothing.
-std::string Importer::reason_against(const Document& document, const TokenFrame& frame) const {
-  const int64_t length = std::ssize(document.tokens) + std::ssize(frame.before) + std::ssize(frame.behind);
-  if (*document.context + std::ssize(frame.before) == 0)
-    return "empty context: the first token has nothing to follow (give a context, or a start token with --bos)";
-  if (length > rules_.max_tokens)
-    return fmt::format("{} tokens: expected at most {}; a record with a context is not split (--max-tokens)", length,
-                       rules_.max_tokens);
-  return {};
-}
-
-/// Text that begins with what comes before every text does not get it twice, as lm-evaluation-harness has it.
-void Importer::add_pair(std::span<const int32_t> tokens, const TokenFrame& frame) {
-  const size_t num_before = frame.before.size();
-  const bool begun =
-      document_.is_text && tokens.size() >= num_before && std::ranges::equal(tokens.first(num_before), frame.before);
-  std::vector<int32_t> framed = begun ? std::vector<int32_t>() : frame.before;
-  const int64_t context =
-      begun ? std::max(*document_.context, std::ssize(frame.before)) : *document_.context + std::ssize(frame.before);
-  framed.insert(framed.end(), tokens.begin(), tokens.end());
-  framed.insert(framed.end(), frame.behind.begin(), frame.behind.end());
-  if (document_.empty_context) ++counts_.empty_contexts;
-  add_record(framed, context, document_.id);
+/// Around a record of context and continuation, or it is a reject. Text that begins with what comes before every text
+/// does not get it twice, as lm-evaluation-harness has it.
+void Importer::put_frame(Document& document, const TokenFrame& frame) const {
+  std::vector<int32_t>& tokens = document.tokens;
+  const auto num_before = std::ssize(frame.before);
+  if (std::ssize(tokens) <= *document.context) {  // it would be the likeliest of all
+    document.reject = "the continuation has no tokens of its own: nothing of it would be scored";
+    return;
+  }
+  const bool begun = document.is_text && std::ssize(tokens) >= num_before &&
+                     std::equal(frame.before.begin(), frame.before.end(), tokens.begin());
+  if (begun) {
+    document.context = std::max(*document.context, num_before);
+  } else {
+    tokens.insert(tokens.begin(), frame.before.begin(), frame.before.end());
+    *document.context += num_before;
+  }
+  tokens.insert(tokens.end(), frame.behind.begin(), frame.behind.end());
+  if (*document.context == 0)
+    document.reject =
+        "empty context: the first token has nothing to follow (give a context, or a start token with --bos)";
+  else if (std::ssize(tokens) > rules_.max_tokens)
+    document.reject = fmt::format("{} tokens: expected at most {}; a record with a context is not split (--max-tokens)",
+                                  tokens.size(), rules_.max_tokens);
 }
 
 void Importer::add_record(std::span<const int32_t> tokens, int64_t context, const std::string& id) {

@@ -57,6 +57,9 @@ struct ImportCounts {
   bool any_text = false;
 };
 
+/// What each is called in ids.
+std::vector<std::string> names_of(const std::vector<SourceFile>& sources);
+
 class Importer {
  public:
   /// poll: called as sources are read; may fail. Fails (usage, input) where the rules do not fit the tokenizer.
@@ -77,8 +80,7 @@ class Importer {
   struct Batch;
   bool read(Batch& batch);
   void take(Document& document);
-  std::string reason_against(const Document& document, const TokenFrame& frame) const;
-  void add_pair(std::span<const int32_t> tokens, const TokenFrame& frame);
+  void put_frame(Document& document, const TokenFrame& frame) const;
   void add_record(std::span<const int32_t> tokens, int64_t context, const std::string& id);
   void note_other_fields(const Document& document);
   std::unique_ptr<DocumentSource> open(size_t i) const;

@@ -90,7 +90,8 @@ void RecordReader::read(const Json& record, Document& document) const {
   read_tokens(record, document);
   if (const Json* id = find_path(record, fields_.id)) document.id = text_of(*id, fields_.id, false);
   if (const Json* label = find_field(record, "label")) document.label = text_of(*label, "label", true);
-  name_other_fields(record, document);
+  for (const auto& [field, value] : record.items())
+    if (!knows(field)) document.other_fields.push_back(field);
 }
 
 void RecordReader::read_tokens(const Json& record, Document& document) const {
@@ -143,17 +144,11 @@ void RecordReader::encode_pair(std::string context, std::string_view continuatio
   document.context = std::ssize(document.tokens);
   if (whole.tokens.size() > document.tokens.size())
     document.tokens.insert(document.tokens.end(), whole.tokens.begin() + *document.context, whole.tokens.end());
-  else if (both.size() > context_bytes)  // it would be the likeliest of all, for nothing of it is scored
-    fail(ExitCode::input, "{}: the continuation has no tokens of its own: it ends within the context's last", kSubject);
 }
 
-void RecordReader::name_other_fields(const Json& record, Document& document) const {
-  const auto is_known = [&](std::string_view field) {
-    return std::ranges::any_of(
-        known_, [&](const std::string& known) { return known == field || known.substr(0, known.find('.')) == field; });
-  };
-  for (const auto& [field, value] : record.items())
-    if (!is_known(field)) document.other_fields.push_back(field);
+bool RecordReader::knows(std::string_view field) const {
+  return std::ranges::any_of(
+      known_, [&](const std::string& known) { return known == field || known.substr(0, known.find('.')) == field; });
 }
 
 }  // namespace switchyard

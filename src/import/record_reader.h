@@ -46,13 +46,13 @@ class RecordReader {
   /// Fills tokens, context, id, label. Fails (input) with the reason, without naming the line.
   void read(const Json& record, Document& document) const;
 
+  bool knows(std::string_view field) const;  ///< a field of the record itself that has a meaning here
   /// As they are called in this data.
   const FieldNames& fields() const { return fields_; }
 
  private:
   void read_tokens(const Json& record, Document& document) const;
   void encode_pair(std::string context, std::string_view continuation, Document& document) const;
-  void name_other_fields(const Json& record, Document& document) const;
   const EncodeRules& rules_;
   FieldNames fields_;
   bool looks_for_text_, looks_for_pair_, looks_for_ids_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "io/json.h"
 
 namespace switchyard {
@@ -14,6 +15,7 @@ namespace {
 
 /// Of UTF-8, which some programs put at the beginning of a file.
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+constexpr size_t kMaxNamedColumns = 32;
 
 }  // namespace
 
@@ -38,20 +40,28 @@ class TableSource::Parser {
     take(row);
     return true;
   }
-  /// The file has ended within a row.
-  void end(RawDocument& row) {
-    if (::csv_fini(&parser_, on_cell, on_row, this) != 0) row.reject = "a quoted cell that does not end";
+  /// The file has ended within a row. False: within a quoted cell.
+  bool end(RawDocument& row) {
+    const bool good = ::csv_fini(&parser_, on_cell, on_row, this) == 0;
     take(row);
+    return good;
   }
-  void begin_again() {
-    ::csv_free(&parser_);
-    begin();
+  /// As add(), of a row whose cells are not wanted, within a quoted one.
+  bool skip(std::string_view line) {
+    begin_again();
+    ::csv_parse(&parser_, "\"", 1, on_cell, on_row, this);
+    RawDocument unwanted;
+    return add(line, unwanted);
   }
 
  private:
   void take(RawDocument& row) {
     row.cells.swap(cells_);
     begin_again();
+  }
+  void begin_again() {
+    ::csv_free(&parser_);
+    begin();
   }
   void begin() {
     cells_.clear();
@@ -91,33 +101,41 @@ void TableSource::read_header() {
     fail(ExitCode::input, "{}:{}: the columns' names: {}", path_, header.number, header.reject);
   columns_ = std::move(header.cells);
   std::set<std::string> seen;
+  std::vector<std::string> others;
   for (const std::string& column : columns_) {
     if (!is_utf8(column)) fail(ExitCode::input, "{}:{}: a column's name is not UTF-8", path_, header.number);
     if (!seen.insert(column).second)
       fail(ExitCode::input, "{}:{}: expected the columns' names, each once, found {} twice", path_, header.number,
            brief(column));
+    is_known_.push_back(reader_.knows(column));
+    if (!is_known_.back() && others.size() < kMaxNamedColumns) others.push_back(brief(column));
   }
+  if (!others.empty())
+    log::info("{}: columns of no meaning here are ignored: {}{}", path_, fmt::join(others, ", "),
+              others.size() == kMaxNamedColumns ? ", …" : "");
 }
 
 /// The next row, which may be a reject; false: there is none.
 bool TableSource::next_row(RawDocument& row) {
   row = {};
-  uint64_t bytes = 0;
-  while (lines_.next()) {
+  for (uint64_t bytes = 0; lines_.next();) {
     std::string_view line = lines_.line();
     if (lines_.number() == 1 && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
-    if (bytes == 0 && !lines_.too_long() && line.find_first_not_of("\r\n") == line.npos) continue;
-    if (bytes == 0) row.number = lines_.number();
+    const bool begins = bytes == 0;
+    if (begins && !lines_.too_long() && line.find_first_not_of("\r\n") == line.npos) continue;
+    if (begins) row.number = lines_.number();
     bytes += lines_.line_bytes();
-    if (bytes > max_row_bytes_) {
-      parser_->begin_again();
-      row.reject = fmt::format("row of more than {} bytes", max_row_bytes_);
-      return true;
-    }
-    if (parser_->add(line, row)) return true;
+    if (bytes > max_row_bytes_) row.reject = fmt::format("row of more than {} bytes", max_row_bytes_);
+    // Of a line that is too long nothing is known but where it ends.
+    if (lines_.too_long() || (row.reject.empty() ? parser_->add(line, row) : parser_->skip(line))) return true;
   }
-  if (bytes == 0) return false;
-  parser_->end(row);
+  if (row.number == 0) return false;
+  const bool complete = parser_->end(row);
+  if (complete && row.reject.empty()) return true;
+  if (lines_.number() > row.number)
+    fail(ExitCode::input, "{}:{}: a quoted cell of this row does not end: {} lines after it would be lost", path_,
+         row.number, lines_.number() - row.number);
+  row.reject = "a quoted cell that does not end";
   return true;
 }
 
@@ -147,7 +165,7 @@ Document TableSource::encode(RawDocument raw) const {
       const std::string& name = columns_[i];
       if (!is_utf8(raw.cells[i])) fail(ExitCode::input, "column {}: the cell is not UTF-8", brief(name));
       const bool may_be_empty = name == fields.text || name == fields.context || name == fields.continuation;
-      if (may_be_empty || !raw.cells[i].empty()) record[name] = std::move(raw.cells[i]);
+      if (is_known_[i] && (may_be_empty || !raw.cells[i].empty())) record[name] = std::move(raw.cells[i]);
     }
     reader_.read(record, document);
   });

@@ -13,7 +13,8 @@
 namespace switchyard {
 
 /// Quoted as RFC 4180 says, also where tabs separate the cells: a quoted cell may hold separators, line ends and, twice
-/// each, quotes. Bad rows become rejects, named by the line that they begin on; blank lines are skipped. An empty cell
+/// each, quotes. Bad rows become rejects, named by the line that they begin on, and the next line begins
+/// another; but a quoted cell that takes the rest of the file fails (input). Blank lines are skipped. An empty cell
 /// is an absent field, but for a text. A missing id becomes NAME:LINE.
 class TableSource : public DocumentSource {
  public:
@@ -36,6 +37,7 @@ class TableSource : public DocumentSource {
   LineReader lines_;
   std::unique_ptr<Parser> parser_;
   std::vector<std::string> columns_;
+  std::vector<bool> is_known_;  ///< by column: it has a meaning
 };
 
 }  // namespace switchyard

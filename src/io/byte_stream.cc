@@ -7,11 +7,29 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "io/foreign_file.h"
 
 namespace switchyard {
+namespace {
+
+/// Whether its size says how much can be read: of /proc's files it does not.
+bool has_size(const std::filesystem::path& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_size > 0;
+}
+
+/// Without waiting for a pipe's other end: that is polled for.
+FileDescriptor open_unsized(const std::filesystem::path& path) {
+  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd || ::fcntl(fd.get(), F_SETFL, 0) != 0) fail_errno(ExitCode::input, "cannot open", path.native());
+  return fd;
+}
+
+}  // namespace
 
 bool is_read_once(const std::string& path) {
   if (path == kStandardInput) return true;
@@ -21,19 +39,13 @@ bool is_read_once(const std::string& path) {
 }
 
 ByteStream::ByteStream(const std::filesystem::path& path, std::function<void()> poll)
-    : path_(path), poll_(std::move(poll)) {
-  if (!is_read_once(path.native())) {
+    : path_(path), poll_(std::move(poll)), parent_(::getppid()) {
+  if (!is_read_once(path.native()) && has_size(path))
     file_.emplace(path);
-  } else if (path.native() != kStandardInput) {
-    opened_ = FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!opened_) fail_errno(ExitCode::input, "cannot open", path.native());
-  }
+  else if (path.native() != kStandardInput)
+    opened_ = open_unsized(path);
   head_.resize(kHeadBytes);
   head_.resize(read_some(head_));
-}
-
-std::optional<uint64_t> ByteStream::size() const {
-  return file_ ? std::optional(file_->size()) : std::nullopt;
 }
 
 size_t ByteStream::read(std::span<char> out) {
@@ -49,30 +61,52 @@ size_t ByteStream::read(std::span<char> out) {
 /// Past the head.
 size_t ByteStream::read_some(std::span<char> out) {
   if (poll_) poll_();
-  size_t count = 0;
-  if (file_) {
-    count = std::min<uint64_t>(out.size(), file_->size() - fetched_);
-    file_->read(fetched_, std::as_writable_bytes(out.first(count)));
-  } else {
-    for (size_t got = 1; got > 0 && count < out.size(); count += got) got = read_pipe(out.subspan(count));
-  }
+  const size_t count = file_ ? read_file(out) : read_pipe(out);
   fetched_ += count;
   return count;
 }
 
-/// 0: it has ended.
+size_t ByteStream::read_file(std::span<char> out) {
+  const size_t count = std::min<uint64_t>(out.size(), file_->size() - fetched_);
+  file_->read(fetched_, std::as_writable_bytes(out.first(count)));
+  if (fetched_ + count == file_->size() && file_->has_changed())
+    fail(ExitCode::input, "{}: it changed while it was read", path_.native());
+  return count;
+}
+
 size_t ByteStream::read_pipe(std::span<char> out) {
   constexpr int kPollMilliseconds = 200;
   pollfd waiting{opened_ ? opened_.get() : STDIN_FILENO, POLLIN, 0};
-  while (true) {
+  size_t count = 0;
+  while (count < out.size() && !ended_) {
     const int ready = ::poll(&waiting, 1, kPollMilliseconds);
     if (ready < 0 && errno != EINTR) fail_errno(ExitCode::input, "cannot wait for", path_.native());
-    if (ready > 0) break;
-    if (poll_) poll_();
+    if (ready <= 0) {
+      if (poll_) poll_();
+      continue;
+    }
+    const ssize_t got = ::read(waiting.fd, out.data() + count, out.size() - count);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_errno(ExitCode::input, "cannot read", path_.native());
+    if (got == 0) confirm_end();
+    ended_ = got == 0;
+    count += static_cast<size_t>(got);
   }
-  const ssize_t got = ::read(waiting.fd, out.data(), out.size());
-  if (got < 0) fail_errno(ExitCode::input, "cannot read", path_.native());
-  return static_cast<size_t>(got);
+  return count;
+}
+
+/// A launcher that is killed lets standard input end before it ends its processes, or is gone: what was read is then
+/// not all of it.
+void ByteStream::confirm_end() const {
+  if (path_.native() != kStandardInput) return;
+  constexpr int kLooks = 10;
+  for (int i = 0; i < kLooks; ++i) {
+    if (poll_) poll_();
+    if (::getppid() != parent_)
+      fail(ExitCode::interrupted,
+           "standard input ended with the process that started this one: not all of it was read");
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
 }
 
 }  // namespace switchyard

@@ -26,22 +26,25 @@ class ByteStream {
 
   /// Its first bytes, enough to tell its content; fewer if there are no more.
   const std::string& head() const { return head_; }
-  /// The next bytes, out.size() of them, fewer only at the end. Fails (input).
+  /// The next bytes, out.size() of them, fewer only at the end. Fails (input), also on a file that changed meanwhile.
   size_t read(std::span<char> out);
   const std::filesystem::path& path() const { return path_; }
   uint64_t position() const { return position_; }    ///< bytes read
   Hash128 hash() const { return hasher_.digest(); }  ///< of these
-  std::optional<uint64_t> size() const;              ///< empty: not known before the end
 
  private:
   size_t read_some(std::span<char> out);
+  size_t read_file(std::span<char> out);
   size_t read_pipe(std::span<char> out);
+  void confirm_end() const;
   std::filesystem::path path_;
   std::function<void()> poll_;
   std::optional<InputFile> file_;
   FileDescriptor opened_;  ///< of what is no regular file and has a name
   std::string head_;
   uint64_t fetched_ = 0, position_ = 0;
+  bool ended_ = false;
+  int parent_;  ///< process
   Hasher hasher_;
 };
 

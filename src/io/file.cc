@@ -128,6 +128,19 @@ void FileDescriptorTraits::destroy(type fd) noexcept {
 
 InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
   fd_ = open_regular(path, size_);
+  modified_ = status_now().modified;
+}
+
+InputFile::Status InputFile::status_now() const {
+  struct stat status {};
+  if (::fstat(fd_.get(), &status) != 0) fail_errno(ExitCode::input, "cannot inspect", path_.native());
+  return {static_cast<uint64_t>(status.st_size),
+          int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
+}
+
+bool InputFile::has_changed() const {
+  const Status now = status_now();
+  return now.size != size_ || now.modified != modified_;
 }
 
 void InputFile::read(uint64_t offset, std::span<std::byte> out) const {

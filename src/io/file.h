@@ -27,15 +27,22 @@ class InputFile {
  public:
   /// Fails (input): missing, unreadable, a link to nothing, not a regular file, a Git LFS pointer.
   explicit InputFile(const std::filesystem::path& path);
-  uint64_t size() const { return size_; }
+  uint64_t size() const { return size_; }  ///< as it was opened
+  bool has_changed() const;                ///< since then
   const std::filesystem::path& path() const { return path_; }
   /// Fills `out` from `offset`; fails (input) when the file ends before (it may have shrunk since).
   void read(uint64_t offset, std::span<std::byte> out) const;
 
  private:
+  struct Status {
+    uint64_t size;
+    int64_t modified;  ///< nanoseconds
+  };
+  Status status_now() const;
   std::filesystem::path path_;
   FileDescriptor fd_;
   uint64_t size_ = 0;
+  int64_t modified_ = 0;
 };
 
 /// The whole file as text; fails (input) as InputFile does, and when it is larger than max_bytes.

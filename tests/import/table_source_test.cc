@@ -74,8 +74,7 @@ TEST_F(TableSourceTest, BadRowsAreRejectsByTheirLine) {
       "lines\"\n"
       "i,one\rtwo\n"
       "j,fine too\n"
-      "k,\"never ends\n"
-      "l,x\n");
+      "k,\"never ends");
   const std::pair<int64_t, std::string_view> expected[] = {{2, ""},
                                                            {3, "row of 1 cells: expected 2"},
                                                            {4, "row of 3 cells: expected 2"},
@@ -97,13 +96,28 @@ TEST_F(TableSourceTest, BadRowsAreRejectsByTheirLine) {
 
 TEST_F(TableSourceTest, RowsThatAreTooLong) {
   const auto documents = read("text\n" + std::string(30, 'x') + "\nshort\n\"" + std::string(10, 'y') + "\n" +
-                                  std::string(15, 'y') + "\n\"z\"\n",
+                                  std::string(15, 'y') + "\"\n\"z\"\n",
                               ',', 20);
   ASSERT_EQ(documents.size(), 4u);
   EXPECT_EQ(documents[0].reject, "row of more than 20 bytes");
   EXPECT_EQ(documents[1].tokens, ids("short"));
   EXPECT_EQ(documents[2].reject, "row of more than 20 bytes");
   EXPECT_EQ(documents[3].tokens, ids("z"));
+}
+
+// What stands in the cell's other lines is no row.
+TEST_F(TableSourceTest, ARowThatIsTooLongIsLeftToItsEnd) {
+  const auto documents = read("text,id\n\"one\nof many\nlines, \"\"q\"\"\nfake,row\n\",a\n\"good\",b\n", ',', 16);
+  ASSERT_EQ(documents.size(), 2u);
+  EXPECT_EQ(documents[0].reject, "row of more than 16 bytes");
+  EXPECT_EQ(documents[0].line, 2);
+  EXPECT_EQ(documents[1].id, "b");
+  EXPECT_EQ(documents[1].line, 7);
+}
+
+TEST_F(TableSourceTest, AQuoteThatTakesTheRestOfTheFileIsNoReject) {
+  EXPECT_TRUE(fails_input({"t.csv:3", "does not end", "2 lines after it"}, [&] { read("text\na\n\"open\nb\nc\n"); }));
+  EXPECT_TRUE(fails_input({"t.csv:2", "does not end"}, [&] { read("text\n\"open\nand too\nc\nd\n", ',', 10); }));
 }
 
 TEST_F(TableSourceTest, ColumnsHaveNames) {

@@ -112,18 +112,17 @@ TEST_F(ImportJob, JsonLines) {
                    "{\"tokens\":[3,2,1]}\n"
                    "{\"text\":\"abcdefg\",\"id\":5}\n")};
   o.max_tokens = 5;
-  o.max_rejects = 3;
+  o.max_rejects = 4;
   const ImportSummary summary = run_import(o);
   EXPECT_EQ(rows(), (std::vector<Row>{{bytes("hello"), 1, "x"},
                                       {bytes("abcd"), 2, "d.jsonl:4"},
-                                      {bytes("ab"), 2, "d.jsonl:5"},
                                       {{3, 2, 1}, 1, "d.jsonl:8"},
                                       {bytes("abcde"), 1, "5#0"},
                                       {bytes("fg"), 1, "5#1"}}));
-  EXPECT_EQ(h5::Reader(output_).open("label").read_strings(0, 6),
-            (std::vector<std::string>{"true", "no", "", "", "", ""}));
-  EXPECT_EQ(summary.documents, 5);
-  EXPECT_EQ(summary.rejects, 3);
+  EXPECT_EQ(h5::Reader(output_).open("label").read_strings(0, 5),
+            (std::vector<std::string>{"true", "no", "", "", ""}));
+  EXPECT_EQ(summary.documents, 4);
+  EXPECT_EQ(summary.rejects, 4);
   EXPECT_EQ(summary.exit_code, ExitCode::complete);
 
   std::vector<std::pair<int64_t, std::string>> rejects;
@@ -133,12 +132,14 @@ TEST_F(ImportJob, JsonLines) {
     EXPECT_EQ(require_string(reject, "source", "rejects"), o.jsonl[0]);
     rejects.emplace_back(require_int(reject, "line", "rejects", 1, 100), require_string(reject, "reason", "rejects"));
   }
-  ASSERT_EQ(rejects.size(), 3u);
+  ASSERT_EQ(rejects.size(), 4u);
   EXPECT_EQ(rejects[0].first, 3);
-  EXPECT_EQ(rejects[1].first, 6);
-  EXPECT_NE(rejects[1].second.find("--bos"), std::string::npos);
-  EXPECT_EQ(rejects[2].first, 7);
-  EXPECT_NE(rejects[2].second.find("6 tokens: expected at most 5"), std::string::npos);
+  EXPECT_EQ(rejects[1].first, 5);
+  EXPECT_NE(rejects[1].second.find("no tokens of its own"), std::string::npos);
+  EXPECT_EQ(rejects[2].first, 6);
+  EXPECT_NE(rejects[2].second.find("--bos"), std::string::npos);
+  EXPECT_EQ(rejects[3].first, 7);
+  EXPECT_NE(rejects[3].second.find("6 tokens: expected at most 5"), std::string::npos);
 }
 
 TEST_F(ImportJob, JsonLinesWithBos) {

@@ -124,6 +124,36 @@ TEST_F(ScoreText, WhatChangedIsRefusedByName) {
   expect(at("run"), 78, {"records, tokens or ids differ"});
 }
 
+TEST_F(ScoreText, HowSourcesAreReadAndCalledIsPartOfWhatTheyAre) {
+  std::filesystem::copy_file(directory_ / "records.jsonl", directory_ / "same.data");
+  std::filesystem::copy_file(directory_ / "records.jsonl", directory_ / "other.jsonl");
+  expect(at("run", "same.data", {"--input-format", "jsonl"}), 0);
+  expect(at("run", "same.data", {"--input-format", "text"}), 78, {"same.data", "read as jsonl", "as text now"});
+  expect(at("run", "other.jsonl"), 78, {"other.jsonl", "in ids", "same.data"});
+}
+
+// Of an import that was killed between its two files, or lost one, the rejects are not forgotten.
+TEST_F(ScoreText, LostRejectsAreFoundAgain) {
+  append_bytes(directory_ / "records.jsonl", "broken\n");
+  expect(at("run"), 65);
+  cut_back("run");
+  std::filesystem::remove(directory_ / "run/input.h5.rejects.jsonl");
+  EXPECT_EQ(test::run({SWITCHYARD_PROGRAM, "verify", directory_ / "run"}).exit_code, 66);
+  expect(at("run"), 65, {"1 rejects: importing again"});
+  EXPECT_TRUE(std::filesystem::exists(directory_ / "run/input.h5.rejects.jsonl"));
+}
+
+TEST_F(ScoreText, TextThatIsNotTheRunsLeavesNothingInIt) {
+  expect(at("first"), 0);
+  std::filesystem::rename(directory_ / "first/input.h5", directory_ / "input.h5");
+  expect(at("run", "input.h5"), 0);
+  directory_.write("wrong.jsonl", "{\"text\": \"something else\"}\n");
+  expect(at("run", "wrong.jsonl"), 78, {"it has 1 records, that had 44"});
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "run/input.h5"));
+  expect(at("run"), 0);
+  expect(at("run", "input.h5", {"--join", "--bos", "none"}), 0, {"is a scoring input", "--bos, --join have no say"});
+}
+
 TEST_F(ScoreText, SeveralFilesOfAnyKindInOneCommand) {
   directory_.write("a.csv", "id,context,continuation\nc1,\"one, two, \",three\nc2,,alone\n");
   directory_.write("b.tsv", "text\tid\nsome words\tt1\n");
@@ -182,6 +212,29 @@ TEST_F(ScoreText, StoppedWhileImportingItLeavesNothingAndStartsOver) {
   EXPECT_EQ(num_temporaries("run"), 0u);
   expect(at("direct"), 0);
   EXPECT_EQ(results("run"), results("direct"));
+}
+
+// The ranks of a killed launcher see standard input end.
+TEST_F(ScoreText, InputThatEndsWithItsLauncherIsNotAllOfIt) {
+  for (const int signal : {SIGTERM, SIGKILL}) {
+    const std::filesystem::path fifo = directory_ / "fifo";
+    std::filesystem::remove(fifo);
+    ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+    std::string line = "exec";
+    for (const std::string& word : at("run", "-", {}, 2).command())
+      line += " '" + (word == directory_ / "-" ? "-" : word) + "'";
+    test::Process process({"sh", "-c", line + " < '" + fifo.string() + "'"}, test::mpi_environment());
+    const FileDescriptor writer(::open(fifo.c_str(), O_WRONLY));
+    const std::string lines = test::bytes_of_file(directory_ / "records.jsonl");
+    ASSERT_EQ(::write(writer.get(), lines.data(), lines.size()), std::ssize(lines));
+    for (int i = 0; i < 1000 && num_temporaries("run") == 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    ::kill(process.pid(), signal);
+    EXPECT_NE(process.wait().exit_code, 0);
+    std::this_thread::sleep_for(std::chrono::seconds(2));  // of ranks that a dead launcher leaves behind
+    EXPECT_FALSE(std::filesystem::exists(directory_ / "run/input.h5"));
+    EXPECT_FALSE(std::filesystem::exists(directory_ / "run/results.h5"));
+  }
 }
 
 TEST_F(ScoreText, WhatCannotBeImportedLeavesNoTrace) {
