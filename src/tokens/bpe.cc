@@ -71,6 +71,7 @@ Bpe::Bpe(BpeModel model) : model_(std::move(model)), serial_(++last_serial) {
     else if (byte < 0x80)
       byte_tokens_[byte] = model_.tokens.find(std::string(1, static_cast<char>(byte)));
   }
+  bytes_are_tokens_ = model_.byte_level && std::ranges::find(byte_tokens_, TokenTable::kNone) == byte_tokens_.end();
   if (model_.unk_token) unk_id_ = model_.tokens.find(*model_.unk_token);
   index_words();
   cut_before_spaces_ = !model_.byte_level && spaces_begin_words();
@@ -185,6 +186,12 @@ int32_t Bpe::token_of_character(std::string_view character) const {
 /// unknown token, or nothing where the model has none. The unknown token is held back until a known character follows,
 /// or the end, to be fused with further ones: so bytes' tokens come out before it (as Hugging Face's do).
 void Bpe::first_tokens(std::string_view word, std::vector<int32_t>& tokens) const {
+  if (bytes_are_tokens_) {
+    const auto token_of = [&](char c) { return byte_tokens_[static_cast<unsigned char>(c)]; };
+    tokens.resize(word.size());
+    std::ranges::transform(word, tokens.begin(), token_of);
+    return;
+  }
   tokens.clear();
   bool unknown = false;
   for (size_t at = 0, bytes = 1; at < word.size(); at += bytes) {

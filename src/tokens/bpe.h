@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tokens/merge_table.h"
 #include "tokens/merges.h"
 #include "tokens/token_table.h"
 #include "tokens/word_table.h"
@@ -76,7 +77,7 @@ class Bpe {
       byte_tokens_;                    ///< byte level: of a byte; otherwise of an ASCII character. kNone: there is none
   std::array<int32_t, 256> fallback_;  ///< "<0x00>" to "<0xFF>"
   int32_t unk_id_ = TokenTable::kNone;
-  bool cut_before_spaces_ = false;
+  bool cut_before_spaces_ = false, bytes_are_tokens_ = false;  ///< bytes_are_tokens_: byte level, each has one
 };
 
 /// GPT-2's characters for bytes: each byte has one, of at most two bytes, that is neither white space nor a control.
