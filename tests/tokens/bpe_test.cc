@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <random>
 
 #include "base/error.h"
+#include "io/file.h"
+#include "tests/tokens/fixtures.h"
 #include "tests/tokens/slow_bpe.h"
+#include "tokens/tokenizer_file.h"
 
 namespace switchyard {
 namespace {
@@ -35,6 +37,48 @@ TEST(Bpe, EncodesAsItsDefinitionReads) {
     }
   }
 }
+
+/// Of some characters drawn from an alphabet, or of a few drawn over and over.
+std::vector<std::string> long_words(const std::string& alphabet, std::mt19937_64& random) {
+  std::vector<std::string> words;
+  for (const size_t period : {1, 2, 3, 7, 2000}) {
+    std::string word;
+    const size_t size = 200 + random() % 1300;  // some of it more than one lane's
+    for (size_t i = 0; i < size; ++i) word += i < period ? alphabet[random() % alphabet.size()] : word[i - period];
+    words.push_back(word);
+  }
+  return words;
+}
+
+TEST(Bpe, EncodesLongWordsAsItsDefinitionReads) {
+  std::mt19937_64 random(5);
+  const auto below = [&](size_t n) { return static_cast<size_t>(random() % n); };
+  BpeScratch scratch;
+  for (int round = 0; round < 100; ++round) {
+    const SlowBpe slow = tests::random_bpe(below);
+    const Bpe bpe(slow.model());
+    for (const char* alphabet : {"a", "ab", "abc"})
+      for (const std::string& word : long_words(alphabet, random))
+        ASSERT_EQ(encode(bpe, word, scratch), slow.encode(word)) << round << ": " << word;
+  }
+}
+
+class Families : public testing::TestWithParam<const char*> {};
+
+TEST_P(Families, EncodeLongWordsAsTheDefinitionReads) {
+  const std::string name = std::string(GetParam()) + ".json";
+  TokenizerFile file = parse_tokenizer_file(read_text_file(tests::tokenizer_data() / name), name);
+  file.model.byte_level = !file.model.byte_fallback;
+  const SlowBpe slow = tests::slow_bpe(file.model);
+  const Bpe bpe(std::move(file.model));
+  std::mt19937_64 random(7);
+  BpeScratch scratch;
+  for (const char* alphabet : {"t", "th", "an", "aeinorst", "abcdefghijklmnopqrstuvwxyz", "the \n.,0123", " ", "\n\t "})
+    for (const std::string& word : long_words(alphabet, random))
+      ASSERT_EQ(encode(bpe, word, scratch), slow.encode(word)) << word;
+}
+
+INSTANTIATE_TEST_SUITE_P(Bpe, Families, testing::ValuesIn(tests::kFamilies));
 
 SlowBpe letters() {
   SlowBpe bpe;

@@ -16,6 +16,10 @@ inline std::filesystem::path tokenizer_data() {
   return std::filesystem::path(SWITCHYARD_TEST_DATA) / "tokenizers";
 }
 
+/// NAME.json, and NAME.jsonl with what Hugging Face makes of texts.
+inline constexpr const char* kFamilies[] = {"qwen3", "qwen3.5",      "cl100k",  "o200k",   "deepseek-v3", "deepseek-v2",
+                                            "gpt2",  "prefix-space", "mixtral", "mistral", "metaspace",   "flags"};
+
 struct Reference {
   std::string text;
   std::vector<int32_t> ids, ids_special;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tokens/unicode.h"
 
 namespace switchyard::tests {
@@ -57,19 +59,24 @@ std::vector<int32_t> SlowBpe::encode(const std::string& word) const {
   }
   release();
 
-  for (bool merged = true; merged;) {
-    merged = false;
-    for (size_t rank = 0; rank < merges.size() && !merged; ++rank) {
-      bool later = false;  // the last of equal merges has the rank
-      for (size_t r = rank + 1; r < merges.size(); ++r) later = later || merges[r] == merges[rank];
-      if (later) continue;
-      for (size_t i = 0; i + 1 < tokens.size() && !merged; ++i) {
-        if (tokens[i] != merges[rank].first || tokens[i + 1] != merges[rank].second) continue;
-        tokens[i] += tokens[i + 1];
-        tokens.erase(tokens.begin() + static_cast<ptrdiff_t>(i) + 1);
-        merged = true;
-      }
-    }
+  constexpr size_t kNever = ~size_t{0};
+  std::map<std::pair<std::string, std::string>, size_t> ranks;
+  for (size_t rank = 0; rank < merges.size(); ++rank) ranks[merges[rank]] = rank;  // the last of equal merges has it
+  std::vector<size_t> with_next(tokens.size(), kNever);
+  const auto look = [&](size_t i) {
+    const auto found = i + 1 < tokens.size() ? ranks.find({tokens[i], tokens[i + 1]}) : ranks.end();
+    with_next[i] = found == ranks.end() ? kNever : found->second;
+  };
+  for (size_t i = 0; i < tokens.size(); ++i) look(i);
+  while (!tokens.empty()) {
+    const auto least = std::min_element(with_next.begin(), with_next.end());  // the leftmost
+    if (*least == kNever) break;
+    const auto i = static_cast<size_t>(least - with_next.begin());
+    tokens[i] += tokens[i + 1];
+    tokens.erase(tokens.begin() + static_cast<ptrdiff_t>(i) + 1);
+    with_next.erase(least + 1);
+    look(i);
+    if (i > 0) look(i - 1);
   }
   std::vector<int32_t> ids;
   for (const std::string& token : tokens) ids.push_back(vocabulary.at(token));
@@ -90,6 +97,24 @@ BpeModel SlowBpe::model() const {
   model.ignore_merges = ignore_merges;
   model.byte_level = byte_level;
   return model;
+}
+
+SlowBpe slow_bpe(const BpeModel& model) {
+  SlowBpe bpe;
+  const TokenTable& tokens = model.tokens;
+  for (int32_t id = 0; id < tokens.end_id(); ++id)
+    if (tokens.has(id)) bpe.vocabulary.emplace(tokens.text(id), id);
+  std::map<uint32_t, std::pair<std::string, std::string>> merges;
+  model.merges.for_each([&](int32_t left, int32_t right, const Merge& merge) {
+    merges.emplace(merge.rank, std::pair(tokens.text(left), tokens.text(right)));
+  });
+  for (const auto& [rank, merge] : merges) bpe.merges.push_back(merge);
+  bpe.unk_token = model.unk_token;
+  bpe.fuse_unk = model.fuse_unk;
+  bpe.byte_fallback = model.byte_fallback;
+  bpe.ignore_merges = model.ignore_merges;
+  bpe.byte_level = model.byte_level;
+  return bpe;
 }
 
 SlowBpe random_bpe(const std::function<size_t(size_t)>& below) {

@@ -23,6 +23,7 @@ struct SlowBpe {
   BpeModel model() const;
 };
 
+SlowBpe slow_bpe(const BpeModel& model);
 /// below(n) draws from [0, n).
 SlowBpe random_bpe(const std::function<size_t(size_t)>& below);
 /// A word of its characters, some unknown.
