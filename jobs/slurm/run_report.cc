@@ -215,7 +215,8 @@ class Reporter {
 };
 
 bool has_more_than_a_state(const RunDirectory& run) {
-  return run.has_manifest() || directory_exists(run.attempts_path()) || !last_submission(run).empty();
+  return run.has_manifest() || directory_exists(run.attempts_path()) || !last_submission(run).empty() ||
+         file_exists(run.lease_path());  // an input is being imported
 }
 
 void check_directory(const std::filesystem::path& path) {

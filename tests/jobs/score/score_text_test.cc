@@ -207,6 +207,9 @@ TEST_F(ScoreText, StoppedWhileImportingItLeavesNothingAndStartsOver) {
     EXPECT_EQ(stopped.exit_code, signal == SIGKILL ? 128 + SIGKILL : 75) << stopped.err;
     EXPECT_FALSE(std::filesystem::exists(directory_ / "run/input.h5"));
     EXPECT_EQ(num_temporaries("run"), signal == SIGKILL ? 1u : 0u);
+    if (signal == SIGKILL) {
+      EXPECT_EQ(test::run({SWITCHYARD_PROGRAM, "status", directory_ / "run"}).exit_code, 0);
+    }
   }
   expect(at("run"), 0);
   EXPECT_EQ(num_temporaries("run"), 0u);
