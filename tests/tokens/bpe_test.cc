@@ -63,6 +63,43 @@ TEST(Bpe, EncodesLongWordsAsItsDefinitionReads) {
   }
 }
 
+/// All bytes, and tokens of these letters with every pair that makes one, as some files list them.
+SlowBpe bpe_of_every_pair(const std::string& letters, std::mt19937_64& random) {
+  SlowBpe bpe;
+  bpe.byte_level = true;
+  for (int byte = 0; byte < 256; ++byte)
+    bpe.vocabulary.emplace(byte_to_character(static_cast<unsigned char>(byte)), byte);
+  std::vector<std::string> pool;
+  for (const char letter : letters) pool.emplace_back(1, letter);
+  for (int i = 0; i < 60; ++i) {
+    const std::string token = pool[random() % pool.size()] + pool[random() % pool.size()];
+    if (token.size() > 12 || !bpe.vocabulary.emplace(token, static_cast<int32_t>(bpe.vocabulary.size())).second)
+      continue;
+    pool.push_back(token);
+    for (size_t cut = 1; cut < token.size(); ++cut)
+      if (bpe.vocabulary.contains(token.substr(0, cut)) && bpe.vocabulary.contains(token.substr(cut)))
+        bpe.merges.emplace_back(token.substr(0, cut), token.substr(cut));
+  }
+  return bpe;
+}
+
+TEST(Bpe, WhereEveryPairIsListedOnlyThoseThatHappenCount) {
+  std::mt19937_64 random(9);
+  BpeScratch scratch;
+  for (int round = 0; round < 100; ++round) {
+    const std::string letters = std::string("abcd").substr(0, 1 + random() % 4);
+    const SlowBpe slow = bpe_of_every_pair(letters, random);
+    const Bpe bpe(slow.model());
+    for (int i = 0; i < 20; ++i) {
+      std::string word;
+      for (size_t n = 1 + random() % 40; n > 0; --n) word += letters[random() % letters.size()];
+      ASSERT_EQ(encode(bpe, word, scratch), slow.encode(word)) << round << ": " << word;
+    }
+    for (const std::string& word : long_words(letters, random))
+      ASSERT_EQ(encode(bpe, word, scratch), slow.encode(word));
+  }
+}
+
 class Families : public testing::TestWithParam<const char*> {};
 
 TEST_P(Families, EncodeLongWordsAsTheDefinitionReads) {
