@@ -15,13 +15,7 @@ namespace {
 constexpr size_t kMostWordBytes = std::numeric_limits<int32_t>::max();
 constexpr std::string_view kSpaceMark = "\u2581";  // SentencePiece's sign for a space
 
-constexpr uint64_t kAnyPair = ~uint64_t{0};
-
 std::atomic<uint64_t> last_serial{0};
-
-uint64_t pair_of(int32_t left, int32_t right) {
-  return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
-}
 
 struct ByteCharacters {
   std::array<uint32_t, 256> of_byte;
@@ -79,61 +73,8 @@ Bpe::Bpe(BpeModel model) : model_(std::move(model)), serial_(++last_serial) {
   }
   bytes_are_tokens_ = model_.byte_level && std::ranges::find(byte_tokens_, TokenTable::kNone) == byte_tokens_.end();
   if (model_.unk_token) unk_id_ = model_.tokens.find(*model_.unk_token);
-  keep_merges_that_happen();
   index_words();
   cut_before_spaces_ = !model_.byte_level && spaces_begin_words();
-}
-
-/// Some files list every pair of tokens that makes a token; but where two tokens are neighbours, all merges within
-/// their text have happened as they do in this text alone (what crosses its ends would have taken them away). So of the
-/// merges that make a token only its own text's last one ever happens, and the table is the smaller without the others.
-void Bpe::keep_merges_that_happen() {
-  if (!bytes_are_tokens_) return;  // or what a text begins with is a matter of what stands beside it
-  const TokenTable& tokens = model_.tokens;
-  std::vector<uint8_t> num_merges(static_cast<size_t>(tokens.end_id()), 0);
-  model_.merges.for_each([&](int32_t, int32_t, const Merge& merge) {
-    uint8_t& count = num_merges[static_cast<size_t>(merge.token)];
-    count = static_cast<uint8_t>(std::min(count + 1, 2));
-  });
-  if (std::ranges::find(num_merges, 2) == num_merges.end()) return;
-
-  std::vector<uint64_t> last(num_merges.size(), kAnyPair);
-  std::vector<int32_t> scratch;
-  for (int32_t id = 0; id < tokens.end_id(); ++id)
-    if (num_merges[static_cast<size_t>(id)] > 1) {
-      const auto word = characters_to_bytes(tokens.text(id));
-      if (word && !word->empty()) last[static_cast<size_t>(id)] = last_merge(*word, id, scratch);
-    }
-  std::vector<std::pair<Merge, uint64_t>> kept;
-  model_.merges.for_each([&](int32_t left, int32_t right, const Merge& merge) {
-    const uint64_t pair = pair_of(left, right), only = last[static_cast<size_t>(merge.token)];
-    if (only == kAnyPair || only == pair) kept.emplace_back(merge, pair);
-  });
-  std::ranges::sort(kept, {}, [](const auto& one) { return one.first.rank; });
-  MergeTable table;
-  for (uint32_t rank = 0; const auto& [merge, pair] : kept)
-    table.add(static_cast<int32_t>(pair >> 32), static_cast<int32_t>(pair), {rank++, merge.token});
-  model_.merges = std::move(table);
-}
-
-/// The pair that a token's text has last become it by; kAnyPair: it does not become it. `tokens` is worked in.
-uint64_t Bpe::last_merge(std::string_view word, int32_t token, std::vector<int32_t>& tokens) const {
-  first_tokens(word, tokens);
-  uint64_t last = kAnyPair;
-  while (tokens.size() > 1) {
-    size_t at = 0;
-    Merge least;
-    for (size_t i = 0; i + 1 < tokens.size(); ++i)
-      if (const Merge merge = model_.merges.find(tokens[i], tokens[i + 1]); merge.rank < least.rank) {
-        at = i;
-        least = merge;
-      }
-    if (least.rank == Merge::kNoRank) return kAnyPair;
-    last = pair_of(tokens[at], tokens[at + 1]);
-    tokens[at] = least.token;
-    tokens.erase(tokens.begin() + static_cast<ptrdiff_t>(at) + 1);
-  }
-  return tokens.size() == 1 && tokens[0] == token ? last : kAnyPair;
 }
 
 void Bpe::index_words() {

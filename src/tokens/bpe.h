@@ -59,8 +59,6 @@ class Bpe {
   std::string bytes_of(int32_t id) const;
 
  private:
-  void keep_merges_that_happen();
-  uint64_t last_merge(std::string_view word, int32_t token, std::vector<int32_t>& tokens) const;
   void index_words();
   bool spaces_begin_words() const;
   void encode_part(std::string_view word, std::vector<int32_t>& ids, BpeScratch& scratch) const;

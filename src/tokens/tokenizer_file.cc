@@ -149,9 +149,6 @@ void resolve_merges(const MergeTexts& merges, BpeModel& model, const std::string
   if (merges.ends.size() > Merge::kMostRanks)
     fail(ExitCode::input, "{}: model.merges: {}, but at most {} are supported", subject, merges.ends.size(),
          Merge::kMostRanks);
-  if (model.tokens.end_id() > MergeTable::kMostIds)
-    fail(ExitCode::input, "{}: model.vocab: an id is {}, but ids are supported below {} only", subject,
-         model.tokens.end_id() - 1, MergeTable::kMostIds);
   size_t begin = 0;
   for (size_t rank = 0; rank < merges.ends.size(); ++rank) {
     const auto [middle, end] = merges.ends[rank];
