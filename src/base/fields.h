@@ -62,7 +62,9 @@ constexpr bool is_same_member(const Field<O, V>& a, const Field<O, W>& b) {
 constexpr bool are_distinct(const auto& fields) {
   return std::apply(
       [](const auto&... all) {
-        const auto times = [&](const auto& field) { return (size_t{is_same_member(field, all)} + ...); };
+        [[maybe_unused]] const auto times = [&](const auto& field) {
+          return (size_t{0} + ... + size_t{is_same_member(field, all)});
+        };
         return ((times(all) == 1) && ...);
       },
       fields);

@@ -95,10 +95,11 @@ ModelConfig parse(ConfigReader& reader, const std::vector<std::string>& quantiza
   const Family* family = find_family(model_type);
   if (family == nullptr && reader.is_sound("model_type"))
     reader.refuse(fmt::format("model family \"{}\" is not supported; these are: {}", model_type, family_names()));
-  reader.refuse_quantization(quantization_files);
+  const auto storage = reader.storage(quantization_files);
   if (family == nullptr) reader.fail_if_wrong();  // its other fields mean what only it knows
   ModelConfig c = family->read(reader);
   c.family = family->model_type;
+  c.storage = storage;
   reader.require({"mlp_only_layers", "decoder_sparse_step"}, c.num_moe_layers() > 0,
                  "experts in one layer at least, but no layer has experts");
   reader.finish();

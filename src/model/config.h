@@ -87,6 +87,25 @@ struct LayerConfig {
   }
 };
 
+/// Weights are stored as numbers.
+struct PlainWeights {
+  bool operator==(const PlainWeights&) const = default;
+  static constexpr auto fields() { return std::tuple{}; }
+};
+
+/// Weights, most of them, are stored as codes and the scales of blocks of them, in one of the formats of
+/// weight_format.h.
+struct QuantisedWeights {
+  std::string method;                         ///< config.json's quant_method
+  int64_t block_rows = 1, block_columns = 1;  ///< weights that share a scale, [out, in] as stored
+
+  bool operator==(const QuantisedWeights&) const = default;
+  static constexpr auto fields() {
+    return std::tuple{Field{"method", &QuantisedWeights::method}, Field{"block_rows", &QuantisedWeights::block_rows},
+                      Field{"block_columns", &QuantisedWeights::block_columns}};
+  }
+};
+
 /// A decoder-only Mixture-of-Experts transformer:  x = embed(token);  per layer  x += attention(norm(x)),
 /// x += ffn(norm(x));  logits = head(norm(x)).
 struct ModelConfig {
@@ -96,6 +115,7 @@ struct ModelConfig {
   double rms_norm_eps = 0;
   int64_t max_positions = 0;
   std::vector<LayerConfig> layers = {};
+  std::variant<PlainWeights, QuantisedWeights> storage = {};  ///< of the checkpoint
 
   bool operator==(const ModelConfig&) const = default;
   static constexpr auto fields() {
@@ -105,9 +125,11 @@ struct ModelConfig {
                       Field{"tied_embeddings", &ModelConfig::tied_embeddings},
                       Field{"rms_norm_eps", &ModelConfig::rms_norm_eps},
                       Field{"max_positions", &ModelConfig::max_positions},
-                      Field{"layers", &ModelConfig::layers}};
+                      Field{"layers", &ModelConfig::layers},
+                      Field{"storage", &ModelConfig::storage}};
   }
 
+  const QuantisedWeights* quantised() const { return std::get_if<QuantisedWeights>(&storage); }  ///< null where plain
   int64_t num_layers() const { return std::ssize(layers); }
   int64_t num_moe_layers() const;
   /// The first layer with experts; its place, and what it is. Other ones have as many experts, and as many a token.
@@ -125,7 +147,8 @@ struct ModelConfig {
 
 /// Parses a config.json of any known family. Fails (input), naming all of: an unknown family; missing fields or fields
 /// of the wrong type or range; fields that would change the mathematics and are not implemented; unknown non-null
-/// fields. The latter two are ignored, with a line, if in `allowed_fields`; that tensors are quantised is not.
+/// fields. The latter two are ignored, with a line, if in `allowed_fields`; that tensors are quantised, in a way that
+/// is not read, is not.
 ModelConfig parse_model_config(const Json& config, std::string_view subject,
                                const std::set<std::string>& allowed_fields = {});
 

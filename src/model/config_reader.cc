@@ -199,19 +199,23 @@ void ConfigReader::require(std::initializer_list<std::string_view> fields, bool 
   problems_.push_back(fmt::format("{}: expected {}", fmt::join(values, ", "), expected));
 }
 
-void ConfigReader::refuse_quantization(const std::vector<std::string>& files) {
+decltype(ModelConfig::storage) ConfigReader::storage(const std::vector<std::string>& files) {
+  decltype(ModelConfig::storage) storage;
   std::vector<std::string> found = files;
   for (const auto& [name, value] : object_.items()) {
     if (!tells_storage(name) || is_harmless_field(name)) continue;
     take(name);
-    if (const std::string what = quantization_of(value); !what.empty())
-      found.push_back(fmt::format("field \"{}\" says {}", name, what));
+    std::string what = quantization_of(value);
+    if (what.empty()) continue;
+    if (name == "quantization_config") what = read_quantization(value, storage.emplace<QuantisedWeights>());
+    if (!what.empty()) found.push_back(fmt::format("field \"{}\" says {}", name, what));
   }
   if (!found.empty())
-    problems_.push_back(
-        fmt::format("the tensors are quantised ({}), which nothing can ignore: expected a checkpoint in "
-                    "BF16, F16 or F32",
-                    fmt::join(found, ", ")));
+    problems_.push_back(fmt::format(
+        "the tensors are quantised ({}), which nothing can ignore: expected a checkpoint in BF16, F16, F32, "
+        "FP8 with a scale for each block, or MXFP4",
+        fmt::join(found, ", ")));
+  return storage;
 }
 
 /// `known_as`: the name in the tables of known fields.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "io/json.h"
+#include "model/config.h"
 
 namespace switchyard {
 
@@ -42,8 +43,9 @@ class ConfigReader {
   void require(std::initializer_list<std::string_view> fields, bool holds, std::string_view expected);
   /// Something wrong with the model that is not one field's.
   void refuse(std::string problem) { problems_.push_back(std::move(problem)); }
-  /// Fields, and a line for each of `files` beside config.json, that say how the tensors are quantised.
-  void refuse_quantization(const std::vector<std::string>& files);
+  /// How weights are stored. Refuses other ways of quantising them, by the fields that name them and by `files`, a line
+  /// for each beside config.json.
+  decltype(ModelConfig::storage) storage(const std::vector<std::string>& files);
 
   /// Fails (input) if anything was wrong, with all of it.
   void fail_if_wrong() const;

@@ -12,74 +12,30 @@
 namespace switchyard {
 namespace {
 
-/// Where a part's weight is in the whole tensor: fused experts are slices.
-uint64_t index_in_tensor(const TensorPart& part, size_t i) {
-  return part.first_byte / size_of(part.tensor->dtype) + i;
-}
-
-/// Stored bytes to f32. Fails on the first value that is not finite.
-void widen(std::span<const std::byte> bytes, DType dtype, std::span<float> out, const TensorPart& part) {
-  const size_t n = out.size();
-  switch (dtype) {
-    case DType::f32:
-      std::memcpy(out.data(), bytes.data(), n * sizeof(float));
-      break;
-    case DType::bf16: {
-      const auto* in = reinterpret_cast<const BFloat16*>(bytes.data());
-      for (size_t i = 0; i < n; ++i) out[i] = to_float(in[i]);
-      break;
-    }
-    case DType::f16: {
-      const auto* in = reinterpret_cast<const uint16_t*>(bytes.data());
-      for (size_t i = 0; i < n; ++i) out[i] = half_to_float(in[i]);
-      break;
-    }
-    default:
-      SWITCHYARD_CHECK(false, "weights of dtype {}", name_of(dtype));
-  }
-  // A sum of x·0 is zero exactly when all x are finite; it vectorises, a branch per weight does not.
-  float zeros = 0;
-  for (size_t i = 0; i < n; ++i) zeros += out[i] * 0.0f;
-  if (zeros == 0.0f) return;
-  for (size_t i = 0; i < n; ++i)
-    if (!std::isfinite(out[i]))
-      fail(ExitCode::input, "tensor {}: weight {} is {}, expected a finite number", part.tensor->name,
-           index_in_tensor(part, i), out[i]);
-}
-
-/// Weights [first, first + count) of a whole tensor, as f32.
-void read_weights(const Checkpoint& checkpoint, const TensorPart& part, size_t first, size_t count,
-                  std::vector<std::byte>& raw, std::vector<float>& out) {
-  TensorPart piece = part;
-  piece.first_byte = first * size_of(part.tensor->dtype);
-  raw.resize(count * size_of(part.tensor->dtype));
-  out.resize(count);
-  checkpoint.read(*part.tensor, piece.first_byte, raw);
-  widen(raw, part.tensor->dtype, out, piece);
-}
-
-/// f32 values that stay finite when rounded to bf16.
-void check_bf16_range(std::span<const float> values, const TensorPart& part) {
+/// f32 values that stay finite when rounded to bf16. first: the first one's index in the tensor.
+void check_bf16_range(std::span<const float> values, const StoredMatrix& matrix, uint64_t first) {
   constexpr float kLargest = 0x1.ffp127f;  // rounds to infinity from here on
   const auto bad = std::find_if(values.begin(), values.end(), [](float x) { return std::fabs(x) >= kLargest; });
   if (bad != values.end())
-    fail(ExitCode::input, "tensor {}: weight {} is {}, beyond the range of bf16 (use --dtype f32)", part.tensor->name,
-         index_in_tensor(part, static_cast<size_t>(bad - values.begin())), *bad);
+    fail(ExitCode::input, "tensor {}: weight {} is {}, beyond the range of bf16 (use --dtype f32)", matrix.tensor->name,
+         first + static_cast<uint64_t>(bad - values.begin()), *bad);
 }
 
-void transpose(std::span<const float> in, int64_t rows, int64_t columns, std::span<float> out) {
+/// Rows [first, …) of a matrix of `rows` × `columns` into its transpose.
+void transpose(std::span<const float> in, int64_t first, int64_t rows, int64_t columns, std::span<float> out) {
   constexpr int64_t kBlock = 32;
-  for (int64_t r0 = 0; r0 < rows; r0 += kBlock)
+  const int64_t end = first + std::ssize(in) / columns;
+  for (int64_t r0 = first; r0 < end; r0 += kBlock)
     for (int64_t c0 = 0; c0 < columns; c0 += kBlock)
-      for (int64_t r = r0; r < std::min(rows, r0 + kBlock); ++r)
+      for (int64_t r = r0; r < std::min(end, r0 + kBlock); ++r)
         for (int64_t c = c0; c < std::min(columns, c0 + kBlock); ++c)
-          out[static_cast<size_t>(c * rows + r)] = in[static_cast<size_t>(r * columns + c)];
+          out[static_cast<size_t>(c * rows + r)] = in[static_cast<size_t>((r - first) * columns + c)];
 }
 
-/// Scratch of one worker: a tensor's values, and the bytes of a part, and its values where they are to be transposed.
+/// Of one worker: a tensor's values, and those of some rows that are to be transposed.
 struct Scratch {
-  std::vector<std::byte> raw;
-  std::vector<float> values, turned;
+  PartReader reader;
+  std::vector<float> values = {}, turned = {};
 };
 
 /// The first n of at least so many.
@@ -100,7 +56,8 @@ class Loader {
     if (stream_.device == Device::cuda) use_device(stream_.device_index);
     std::vector<StoredTensor> in_layers;
     {
-      Scratch scratch;  // of the largest matrices: one after the other, so that it exists once
+      Scratch scratch{
+          PartReader(table_.checkpoint())};  // of the largest matrices: one after the other, so that it exists once
       for_each_tensor(table_.config(), experts, &loaded_.weights, [&](const StoredTensor& tensor) {
         if (tensor.in_layer())
           in_layers.push_back(tensor);
@@ -108,7 +65,7 @@ class Loader {
           load(tensor, scratch);
       });
     }
-    std::vector<Scratch> scratch(static_cast<size_t>(stream_.pool->num_threads()));
+    std::vector<Scratch> scratch(static_cast<size_t>(stream_.pool->num_threads()), {PartReader(table_.checkpoint())});
     stream_.parallel_for(static_cast<int64_t>(in_layers.size()), [&](int64_t task, int worker) {
       if (stream_.device == Device::cuda) use_device(stream_.device_index);  // this thread's, for allocations
       load(in_layers[static_cast<size_t>(task)], scratch[static_cast<size_t>(worker)]);
@@ -155,22 +112,26 @@ class Loader {
     const std::span<float> all = first_of(s.values, static_cast<size_t>(tensor.shape().elements()));
     size_t first = 0;
     for (const TensorPart& part : table_.parts_of(tensor)) {
-      const std::span<float> values = all.subspan(first, part.elements());
-      read(part, dtype, s, part.transposed ? first_of(s.turned, part.elements()) : values);
-      if (part.transposed) transpose(s.turned, part.rows, part.columns, values);
-      first += part.elements();
+      read(part, dtype, s, all.subspan(first, part.weights.elements()));
+      first += part.weights.elements();
     }
   }
 
-  /// As stored.
+  /// A part as f32, [out, in].
   void read(const TensorPart& part, DType dtype, Scratch& s, std::span<float> out) {
-    const auto raw = first_of(s.raw, part.bytes);
-    table_.checkpoint().read(*part.tensor, part.first_byte, raw);
-    const Hash128 hash = hash_of(raw);
-    widen(raw, part.tensor->dtype, out, part);
-    if (dtype == DType::bf16) check_bf16_range(out, part);
+    const int64_t rows = part.weights.rows, columns = part.weights.columns;
+    s.reader.open(part);
+    const int64_t at_once = s.reader.rows_at_once();
+    for (int64_t first = 0; first < rows; first += at_once) {
+      const auto at = static_cast<size_t>(first * columns);
+      const auto count = static_cast<size_t>(std::min(at_once, rows - first) * columns);
+      const std::span<float> values = part.transposed ? first_of(s.turned, count) : out.subspan(at, count);
+      s.reader.read(values);
+      if (dtype == DType::bf16) check_bf16_range(values, part.weights, part.weights.first_element + at);
+      if (part.transposed) transpose(values, first, rows, columns, out);
+    }
     const std::lock_guard lock(mutex_);
-    loaded_.hashes.push_back({part.id, hash});
+    s.reader.close(loaded_.hashes);
   }
 
   const Stream& stream_;
@@ -180,26 +141,43 @@ class Loader {
   std::mutex mutex_;
 };
 
+/// Of the tensor or its transpose, for a checkpoint may have either.
+int64_t longest_extent(const Shape& shape) {
+  return shape.rank() == 1 ? shape[0] : std::max(shape[0], shape[1]);
+}
+
+int64_t most_scales(const ModelConfig& c, const Shape& shape) {
+  const QuantisedWeights* q = c.quantised();
+  if (q == nullptr || shape.rank() == 1) return 0;
+  const auto blocks = [&](int64_t rows, int64_t columns) {
+    return num_blocks(rows, q->block_rows) * num_blocks(columns, q->block_columns);
+  };
+  return std::max(blocks(shape[0], shape[1]), blocks(shape[1], shape[0]));
+}
+
 }  // namespace
 
 void check_tied_copy(const TensorTable& table) {
   if (!table.tied_copy()) return;
   const auto& [embed, copy] = *table.tied_copy();
-  const Checkpoint& checkpoint = table.checkpoint();
-  constexpr size_t kWeights = 1 << 18;
-  const size_t total = embed.elements();
+  const std::string &embed_id = embed.weights.id, &copy_id = copy.weights.id;
+  PartReader embed_reader(table.checkpoint()), copy_reader(table.checkpoint());
+  embed_reader.open(embed);
+  copy_reader.open(copy);
+  const int64_t rows = embed.weights.rows, at_once = embed_reader.rows_at_once();
   std::vector<float> expected, found;
-  std::vector<std::byte> raw;
-  for (size_t first = 0; first < total; first += kWeights) {
-    read_weights(checkpoint, embed, first, std::min(kWeights, total - first), raw, expected);
-    read_weights(checkpoint, copy, first, std::min(kWeights, total - first), raw, found);
+  for (int64_t first = 0; first < rows; first += at_once) {
+    expected.resize(static_cast<size_t>(std::min(at_once, rows - first) * embed.weights.columns));
+    found.resize(expected.size());
+    embed_reader.read(expected);
+    copy_reader.read(found);
     if (std::memcmp(expected.data(), found.data(), expected.size() * sizeof(float)) == 0) continue;
     size_t i = 0;
     while (std::memcmp(&expected[i], &found[i], sizeof(float)) == 0) ++i;
-    fail(ExitCode::input, "tensor {}: weight {} is {}, expected {} as in {}, for tie_word_embeddings is true", copy.id,
-         first + i, found[i], expected[i], embed.id);
+    fail(ExitCode::input, "tensor {}: weight {} is {}, expected {} as in {}, for tie_word_embeddings is true", copy_id,
+         static_cast<uint64_t>(first * embed.weights.columns) + i, found[i], expected[i], embed_id);
   }
-  log::info("tensor {} equals {}, to which it is tied", copy.id, embed.id);
+  log::info("tensor {} equals {}, to which it is tied", copy_id, embed_id);
 }
 
 LoadedModel load_model(const Stream& stream, const TensorTable& table, DType operand, const ExpertPlacement& placement,
@@ -229,9 +207,13 @@ Hash128 combine_hashes(std::vector<PartHash> parts) {
 
 WeightBytes predict_weight_bytes(const ModelConfig& c, DType operand, int64_t local_experts, int threads,
                                  Device device) {
-  // A tensor is read as stored bytes (at most 4 each) and f32 values.
-  const auto reading = [](const StoredTensor& t) {
-    return static_cast<size_t>(2 * t.shape().elements()) * sizeof(float);
+  // A tensor is there as f32 values, besides what its reader holds, and rows that are to be transposed.
+  const auto reading = [&](const StoredTensor& t) {
+    const Shape shape = t.shape();
+    const int64_t elements = shape.elements(), longest_row = longest_extent(shape);
+    const int64_t turned = std::min(elements, std::max(PartReader::kWeightsAtOnce, longest_row));
+    return static_cast<size_t>(elements + turned) * sizeof(float) +
+           PartReader::buffer_bytes(elements, longest_row, most_scales(c, shape));
   };
   WeightBytes bytes;
   size_t outside = 0, reading_outside = 0, reading_layers = 0;

@@ -7,20 +7,15 @@
 #include "base/hash.h"
 #include "base/stream.h"
 #include "exchange/placement.h"
+#include "model/part_reader.h"
 #include "model/tensor_table.h"
 #include "model/weights.h"
 
 namespace switchyard {
 
-/// Hash of one part's stored bytes, by the part's id.
-struct PartHash {
-  std::string id;
-  Hash128 hash;
-};
-
 struct LoadedModel {
   ModelWeights weights;
-  std::vector<PartHash> hashes;  ///< of the parts this rank read, dense parts included
+  std::vector<PartHash> hashes;  ///< of what this rank read, dense parts included
   uint64_t bytes_read = 0;
 };
 
@@ -29,9 +24,10 @@ struct LoadedModel {
 /// same without it.
 void check_tied_copy(const TensorTable& table);
 
-/// Reads and packs the experts of `rank` and all dense parts on the stream's device, in parallel, each byte once.
-/// Weights that are NaN or infinite (also: that overflow when rounded to the operand) are refused (input) naming the
-/// tensor and the index. Rank 0 checks a tied head's copy as well.
+/// Reads and packs the experts of `rank` and all dense parts on the stream's device, in parallel, each byte once; codes
+/// become numbers on the way (weight_format.h), which an operand in bf16 rounds as it rounds stored ones. Weights that
+/// are NaN or infinite (also: that overflow when rounded to the operand) are refused (input) naming the tensor and the
+/// index. Rank 0 checks a tied head's copy as well.
 LoadedModel load_model(const Stream& stream, const TensorTable& table, DType operand, const ExpertPlacement& placement,
                        int rank);
 
@@ -43,7 +39,8 @@ struct WeightBytes {
 WeightBytes predict_weight_bytes(const ModelConfig& config, DType operand, int64_t local_experts, int threads,
                                  Device device = Device::cpu);
 
-/// The model's identity: all parts' hashes in id order, whoever read them. Collective over nothing: pass every rank's
+/// The model's identity: all parts' hashes in id order, whoever read them. It is of the stored bytes: the same weights
+/// in another format are another model. Collective over nothing: pass every rank's
 /// parts.
 Hash128 combine_hashes(std::vector<PartHash> parts);
 

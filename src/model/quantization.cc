@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "io/foreign_file.h"
+#include "model/weight_format.h"
 
 namespace switchyard {
 namespace {
@@ -39,6 +40,17 @@ std::string quantization_of(const Json& description) {
     if (const Json* bits = find_field(description, name); bits != nullptr && bits->is_number())
       words.push_back(fmt::format("{} bits", bits->dump()));
   return words.empty() ? brief(description) : fmt::format("{}", fmt::join(words, ", "));
+}
+
+std::string read_quantization(const Json& description, QuantisedWeights& weights) {
+  const std::string says = quantization_of(description);
+  const Json* method = find_field(description, "quant_method");
+  const WeightFormat* format =
+      method != nullptr && method->is_string() ? find_weight_format(method->get<std::string>()) : nullptr;
+  if (format == nullptr) return says;
+  weights.method = format->method;
+  const std::string problem = format->read(description, weights);
+  return problem.empty() ? "" : fmt::format("{}: {}", says, problem);
 }
 
 std::vector<std::string> quantization_beside(const std::filesystem::path& directory) {

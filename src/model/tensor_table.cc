@@ -1,5 +1,6 @@
 #include "model/tensor_table.h"
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 #include <unordered_set>
@@ -17,10 +18,10 @@ bool is_computed(std::string_view tensor_name) {
          tensor_name.ends_with(".rotary_emb.sin_cached");
 }
 
-/// A tensor of the file, or one expert's slice of it.
+/// A tensor by the file's name of it, or one expert's slice of it.
 struct Stored {
   std::string name;
-  std::vector<int64_t> shape;  ///< of the file's tensor
+  std::vector<int64_t> shape;  ///< of all slices
   int64_t slice = -1;          ///< -1: all of it
   bool transposed = false;
 };
@@ -56,43 +57,55 @@ std::vector<Stored> stored_as(const ModelConfig& c, const TensorLayout& layout, 
   return all;
 }
 
-/// Of a tensor that is there as it should be.
-TensorPart part_of(const Checkpoint& checkpoint, const Stored& stored) {
-  const TensorInfo* tensor = checkpoint.find(stored.name);
-  const std::vector<int64_t>& shape = stored.shape;
-  TensorPart part{.tensor = tensor,
-                  .bytes = tensor->bytes,
-                  .rows = shape.size() == 1 ? 1 : shape[shape.size() - 2],
-                  .columns = shape.back(),
-                  .transposed = stored.transposed,
-                  .id = stored.name};
-  if (stored.slice < 0) return part;
-  part.bytes /= static_cast<uint64_t>(shape[0]);
-  part.first_byte = part.bytes * static_cast<uint64_t>(stored.slice);
-  part.id += fmt::format("#{:06d}", stored.slice);
+const StoredDType* find_dtype(std::span<const StoredDType> dtypes, std::string_view name) {
+  const auto found = std::ranges::find(dtypes, name, &StoredDType::name);
+  return found == dtypes.end() ? nullptr : &*found;
+}
+
+/// Of a tensor that is there as it should be, and has values of this shape; slice: as in Stored.
+StoredMatrix matrix_of(const Checkpoint& checkpoint, const WantedTensor& wanted, const std::vector<int64_t>& shape,
+                       int64_t slice) {
+  const TensorInfo* tensor = checkpoint.find(wanted.name);
+  StoredMatrix matrix{.tensor = tensor,
+                      .bytes = tensor->bytes,
+                      .rows = shape.size() == 1 ? 1 : shape[shape.size() - 2],
+                      .columns = shape.back(),
+                      .decode = find_dtype(wanted.dtypes, tensor->dtype_name)->decode,
+                      .id = wanted.name};
+  if (slice < 0) return matrix;
+  matrix.bytes /= static_cast<uint64_t>(shape[0]);
+  matrix.first_byte = matrix.bytes * static_cast<uint64_t>(slice);
+  matrix.first_element = matrix.elements() * static_cast<uint64_t>(slice);
+  matrix.id += fmt::format("#{:06d}", slice);
+  return matrix;
+}
+
+TensorPart part_of(const Checkpoint& checkpoint, const ModelConfig& c, const Stored& stored) {
+  const StoredForm form = stored_form(checkpoint, c, stored.name, stored.shape);
+  TensorPart part{.weights = matrix_of(checkpoint, form.weights, stored.shape, stored.slice),
+                  .scales = {},
+                  .block_rows = form.block_rows,
+                  .block_columns = form.block_columns,
+                  .transposed = stored.transposed};
+  if (form.scales) part.scales = matrix_of(checkpoint, *form.scales, form.scales->shape, stored.slice);
   return part;
 }
 
 /// Holds a checkpoint against what a model needs.
 class Claims {
  public:
-  Claims(const Checkpoint& checkpoint, std::string_view subject) : checkpoint_(checkpoint), subject_(subject) {}
+  Claims(const Checkpoint& checkpoint, const ModelConfig& config, std::string_view subject)
+      : checkpoint_(checkpoint), config_(config), subject_(subject) {}
 
   void claim(const Stored& stored) {
-    const TensorInfo* tensor = checkpoint_.find(stored.name);
-    if (tensor == nullptr) {
-      problems_[stored.name] = "is missing";
-      return;
-    }
-    claimed_.insert(tensor);
-    if (!tensor->has_dtype)
-      problems_[stored.name] = fmt::format("is {}, expected F32, BF16 or F16", tensor->dtype_name);
-    else if (tensor->shape != stored.shape)
-      problems_[stored.name] = fmt::format("is {}, expected [{}]", tensor->shape_str(), fmt::join(stored.shape, ", "));
+    const StoredForm form = stored_form(checkpoint_, config_, stored.name, stored.shape);
+    claim(form.weights);
+    if (form.scales) claim(*form.scales);
+    if (!form.problem.empty()) problems_[form.weights.name] = form.problem;
   }
 
   /// Fails if anything was wrong, or is left that may not be skipped.
-  void finish(std::string_view family) {
+  void finish() {
     int64_t computed = 0, empty = 0;
     for (const auto& [tensor_name, tensor] : checkpoint_.tensors()) {
       if (claimed_.contains(&tensor)) continue;
@@ -101,8 +114,8 @@ class Claims {
       else if (tensor.bytes == 0)
         ++empty;
       else
-        problems_[tensor_name] =
-            fmt::format("{} {} belongs to no part of a {} model", tensor.dtype_name, tensor.shape_str(), family);
+        problems_[tensor_name] = fmt::format("{} {} belongs to no part of a {} model", tensor.dtype_name,
+                                             tensor.shape_str(), config_.family);
     }
     fail_if_wrong();
     if (computed + empty > 0)
@@ -111,6 +124,29 @@ class Claims {
   }
 
  private:
+  void claim(const WantedTensor& wanted) {
+    const TensorInfo* tensor = checkpoint_.find(wanted.name);
+    if (tensor == nullptr) {
+      problems_[wanted.name] = "is missing";
+      return;
+    }
+    claimed_.insert(tensor);
+    if (find_dtype(wanted.dtypes, tensor->dtype_name) == nullptr)
+      problems_[wanted.name] = fmt::format("is {}, expected {}", tensor->dtype_name, names_of(wanted.dtypes));
+    else if (tensor->shape != wanted.shape)
+      problems_[wanted.name] = fmt::format("is {}, expected [{}]", tensor->shape_str(), fmt::join(wanted.shape, ", "));
+  }
+
+  /// "F32, BF16 or F16"
+  static std::string names_of(std::span<const StoredDType> dtypes) {
+    std::string names;
+    for (const StoredDType& dtype : dtypes) {
+      if (!names.empty()) names += &dtype == &dtypes.back() ? " or " : ", ";
+      names += dtype.name;
+    }
+    return names;
+  }
+
   void fail_if_wrong() const {
     if (problems_.empty()) return;
     constexpr size_t kNamed = 8;
@@ -125,10 +161,16 @@ class Claims {
   }
 
   const Checkpoint& checkpoint_;
+  const ModelConfig& config_;
   std::string_view subject_;
   std::unordered_set<const TensorInfo*> claimed_;
   std::map<std::string, std::string> problems_;  ///< by tensor: that it is missing, of another shape, …
 };
+
+bool is_stored(const Checkpoint& checkpoint, const ModelConfig& c, const Stored& stored) {
+  const StoredForm form = stored_form(checkpoint, c, stored.name, stored.shape);
+  return form.scales || checkpoint.find(form.weights.name) != nullptr;  // codes may lack, and are missed then
+}
 
 /// The family's layout whose expert tensors are there; the first one if none is, whose missing tensors are then named.
 const TensorLayout& layout_of(const Checkpoint& checkpoint, const ModelConfig& c) {
@@ -140,7 +182,7 @@ const TensorLayout& layout_of(const Checkpoint& checkpoint, const ModelConfig& c
   up.leaf = "up_proj.weight";
   const StoredTensor expert{.parts = {gate, up}, .num_parts = 2};
   for (const TensorLayout& layout : family->layouts)
-    if (checkpoint.find(stored_as(c, layout, expert).front().name) != nullptr) return layout;
+    if (is_stored(checkpoint, c, stored_as(c, layout, expert).front())) return layout;
   return family->layouts.front();
 }
 
@@ -148,7 +190,7 @@ const TensorLayout& layout_of(const Checkpoint& checkpoint, const ModelConfig& c
 
 TensorTable::TensorTable(const Checkpoint& checkpoint, const ModelConfig& config, std::string_view subject)
     : checkpoint_(checkpoint), config_(config), layout_(layout_of(checkpoint, config)) {
-  Claims claims(checkpoint, subject);
+  Claims claims(checkpoint, config, subject);
   std::vector<int> experts(static_cast<size_t>(config.num_experts()));
   std::iota(experts.begin(), experts.end(), 0);
   for_each_tensor(config, experts, nullptr, [&](const StoredTensor& tensor) {
@@ -157,15 +199,16 @@ TensorTable::TensorTable(const Checkpoint& checkpoint, const ModelConfig& config
   const Stored head{std::string(kHead), {config.vocab_size, config.hidden_size}};
   const bool copied = config.tied_embeddings && checkpoint.find(kHead) != nullptr;
   if (copied) claims.claim(head);
-  claims.finish(config.family);
+  claims.finish();
   if (!copied) return;
   const Stored embed{respelled(layout_, "model.embed_tokens.weight"), head.shape};
-  tied_copy_ = {part_of(checkpoint, embed), part_of(checkpoint, head)};
+  tied_copy_ = {part_of(checkpoint, config, embed), part_of(checkpoint, config, head)};
 }
 
 std::vector<TensorPart> TensorTable::parts_of(const StoredTensor& tensor) const {
   std::vector<TensorPart> parts;
-  for (const Stored& stored : stored_as(config_, layout_, tensor)) parts.push_back(part_of(checkpoint_, stored));
+  for (const Stored& stored : stored_as(config_, layout_, tensor))
+    parts.push_back(part_of(checkpoint_, config_, stored));
   return parts;
 }
 

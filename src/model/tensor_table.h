@@ -9,18 +9,29 @@
 #include "model/config.h"
 #include "model/family.h"
 #include "model/parameters.h"
+#include "model/weight_format.h"
 
 namespace switchyard {
 
-/// A matrix or vector of the model inside a checkpoint: a whole tensor, or one expert's slice of a fused one.
-struct TensorPart {
+/// A matrix or vector inside a checkpoint: a whole tensor, or one expert's slice of a fused one.
+struct StoredMatrix {
   const TensorInfo* tensor = nullptr;
   uint64_t first_byte = 0, bytes = 0;
+  uint64_t first_element = 0;     ///< in the tensor
   int64_t rows = 0, columns = 0;  ///< as stored; a vector is one row
-  bool transposed = false;        ///< stored [in, out]
-  std::string id;                 ///< the tensor's name, "#expert" behind it for a slice
+  DecodeRow* decode = nullptr;
+  std::string id;  ///< the tensor's name, "#expert" behind it for a slice
 
   size_t elements() const { return static_cast<size_t>(rows * columns); }
+  size_t row_bytes() const { return bytes / static_cast<size_t>(rows); }
+};
+
+/// A matrix or vector of the model in a checkpoint.
+struct TensorPart {
+  StoredMatrix weights;                       ///< numbers, or codes
+  std::optional<StoredMatrix> scales;         ///< of codes, one for each block
+  int64_t block_rows = 0, block_columns = 0;  ///< where there are scales
+  bool transposed = false;                    ///< stored [in, out]
 };
 
 /// A head that is stored although it is tied, and must equal the embeddings.
@@ -32,8 +43,9 @@ struct TiedCopy {
 class TensorTable {
  public:
   /// Finds every tensor of the model by its family's rules. Fails (input), naming all tensors that are missing, unknown
-  /// (claimed by no rule), of another shape or of a dtype other than F32, BF16, F16; of many the first few. Tensors
-  /// without elements, and those that are computed from the configuration, are skipped with a line that counts them.
+  /// (claimed by no rule), of another shape or of a dtype other than F32, BF16, F16 or those of the configuration's
+  /// weight format; of many the first few. Tensors without elements, and those that are computed from the
+  /// configuration, are skipped with a line that counts them.
   TensorTable(const Checkpoint& checkpoint, const ModelConfig& config, std::string_view subject);
 
   /// What the checkpoint has of a tensor: parts that are it, one below the other.

@@ -1,0 +1,85 @@
+#include "model/part_reader.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace switchyard {
+namespace {
+
+/// Fails on the first value that is not finite. first: its index in the tensor.
+void require_finite(std::span<const float> values, std::string_view what, const StoredMatrix& matrix, uint64_t first) {
+  // A sum of x·0 is zero exactly when all x are finite; it vectorises, a branch per value does not.
+  float zeros = 0;
+  for (const float x : values) zeros += x * 0.0f;
+  if (zeros == 0.0f) return;
+  for (size_t i = 0; i < values.size(); ++i)
+    if (!std::isfinite(values[i]))
+      fail(ExitCode::input, "tensor {}: {} {} is {}, expected a finite number", matrix.tensor->name, what, first + i,
+           values[i]);
+}
+
+/// The first n of at least so many.
+template <class T>
+std::span<T> first_of(std::vector<T>& grown, size_t n) {
+  grown.resize(std::max(grown.size(), n));
+  return std::span(grown).first(n);
+}
+
+}  // namespace
+
+std::span<const std::byte> PartReader::fetch(const StoredMatrix& matrix, uint64_t first, uint64_t bytes,
+                                             Hasher& hasher) {
+  const auto stored = first_of(stored_, bytes);
+  checkpoint_.read(*matrix.tensor, matrix.first_byte + first, stored);
+  hasher.update(std::span<const std::byte>(stored));
+  return stored;
+}
+
+void PartReader::open(const TensorPart& part) {
+  part_ = &part;
+  next_row_ = 0;
+  weights_hasher_ = scales_hasher_ = {};
+  if (!part.scales) return;
+  const StoredMatrix& scales = *part.scales;
+  const auto values = first_of(scales_, scales.elements());
+  scales.decode(fetch(scales, 0, scales.bytes, scales_hasher_), {}, values);
+  require_finite(values, "scale", scales, scales.first_element);
+}
+
+int64_t PartReader::rows_at_once() const {
+  return std::clamp<int64_t>(kWeightsAtOnce / part_->weights.columns, 1, part_->weights.rows);
+}
+
+RowScales PartReader::scales_of(int64_t row) const {
+  if (!part_->scales) return {};
+  const auto columns = static_cast<size_t>(part_->scales->columns);
+  const auto first = static_cast<size_t>(row / part_->block_rows) * columns;
+  return {std::span(scales_).subspan(first, columns), part_->block_columns};
+}
+
+void PartReader::read(std::span<float> out) {
+  const StoredMatrix& weights = part_->weights;
+  const auto columns = static_cast<size_t>(weights.columns);
+  const size_t rows = out.size() / columns, row_bytes = weights.row_bytes();
+  const auto stored = fetch(weights, static_cast<uint64_t>(next_row_) * row_bytes, rows * row_bytes, weights_hasher_);
+  for (size_t r = 0; r < rows; ++r)
+    weights.decode(stored.subspan(r * row_bytes, row_bytes), scales_of(next_row_ + static_cast<int64_t>(r)),
+                   out.subspan(r * columns, columns));
+  require_finite(out, "weight", weights, weights.first_element + static_cast<uint64_t>(next_row_) * columns);
+  next_row_ += static_cast<int64_t>(rows);
+}
+
+void PartReader::close(std::vector<PartHash>& hashes) {
+  SWITCHYARD_CHECK(next_row_ == part_->weights.rows, "tensor {}: {} of {} rows read", part_->weights.id, next_row_,
+                   part_->weights.rows);
+  hashes.push_back({part_->weights.id, weights_hasher_.digest()});
+  if (part_->scales) hashes.push_back({part_->scales->id, scales_hasher_.digest()});
+}
+
+size_t PartReader::buffer_bytes(int64_t elements, int64_t columns, int64_t num_scales) {
+  const int64_t at_once = std::min(elements, std::max(kWeightsAtOnce, columns));
+  // Stored numbers take at most 4 bytes, a weight as a scale; scales are there as f32 too.
+  return sizeof(float) * static_cast<size_t>(std::max(at_once, num_scales) + num_scales);
+}
+
+}  // namespace switchyard

@@ -1,0 +1,51 @@
+// Reads the matrices of a checkpoint piece by piece: stored bytes, their hash, and the numbers that they stand for.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/hash.h"
+#include "model/tensor_table.h"
+
+namespace switchyard {
+
+/// Hash of one part's stored bytes, by the part's id.
+struct PartHash {
+  std::string id;
+  Hash128 hash;
+};
+
+/// One thread's: it owns the buffers.
+class PartReader {
+ public:
+  explicit PartReader(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+
+  /// Begins with a part, and reads its scales. Fails (input) on one that is NaN or infinite, naming tensor and index.
+  void open(const TensorPart& part);
+  /// How many rows it takes to read as much at once as is good for files and caches; at least one, at most all.
+  int64_t rows_at_once() const;
+  /// The next rows, as many as out holds, as f32. Fails (input) on the first weight that is NaN or infinite, naming
+  /// tensor and index.
+  void read(std::span<float> out);
+  /// Ends with the part, after its last row: the hash of all its bytes, and that of its scales' bytes.
+  void close(std::vector<PartHash>& hashes);
+
+  /// Bytes that a reader holds at most, for a part of `elements` weights whose rows have at most `columns`.
+  static size_t buffer_bytes(int64_t elements, int64_t columns, int64_t num_scales);
+  /// Weights, of whole rows, that are read at once, at most unless one row has more.
+  static constexpr int64_t kWeightsAtOnce = int64_t{1} << 20;
+
+ private:
+  std::span<const std::byte> fetch(const StoredMatrix& matrix, uint64_t first, uint64_t bytes, Hasher& hasher);
+  RowScales scales_of(int64_t row) const;
+
+  const Checkpoint& checkpoint_;
+  const TensorPart* part_ = nullptr;
+  int64_t next_row_ = 0;
+  Hasher weights_hasher_, scales_hasher_;
+  std::vector<std::byte> stored_;
+  std::vector<float> scales_;
+};
+
+}  // namespace switchyard
