@@ -70,6 +70,12 @@ int64_t dense_size(const ModelConfig& c) {
   return 0;
 }
 
+/// How the checkpoint's weights are stored; "" where they are plain numbers.
+std::string storage_of(const ModelConfig& c) {
+  const QuantisedWeights* q = c.quantised();
+  return q == nullptr ? "" : fmt::format("{}, blocks of {} × {}", q->method, q->block_rows, q->block_columns);
+}
+
 Json to_json(const Inspection& i) {
   const ModelConfig& c = i.config;
   const AttentionConfig& attention = c.layers.front().attention;
@@ -98,6 +104,7 @@ Json to_json(const Inspection& i) {
   json["kv_bytes_per_token_16bit"] = c.kv_bytes_per_token(2);
   json["tensors"] = i.num_tensors;
   json["stored_bytes"] = i.stored_bytes;
+  json["quantization"] = storage_of(c);
   json["ranks"] = i.request->placement.num_ranks();
   json["dtype"] = std::string(name_of(i.request->operand));
   json["device"] = i.request->device == Device::cuda ? "cuda" : "cpu";
@@ -129,6 +136,7 @@ void print(const Inspection& i) {
   line("vocabulary", fmt::format("{}{}", c.vocab_size, c.tied_embeddings ? ", tied" : ", untied"));
   line("positions", fmt::format("{}", c.max_positions));
   if (i.num_tensors > 0) line("checkpoint", fmt::format("{} tensors, {}", i.num_tensors, bytes_text(i.stored_bytes)));
+  if (c.quantised() != nullptr) line("stored as", storage_of(c));
   line("total parameters", fmt::format("{} ({})", count_text(total), total));
   line("active parameters", fmt::format("{} ({:.1f} %)", count_text(active),
                                         100.0 * static_cast<double>(active) / static_cast<double>(total)));

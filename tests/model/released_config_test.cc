@@ -39,9 +39,95 @@ TEST_P(ReleasedConfig, IsRead) {
 
 INSTANTIATE_TEST_SUITE_P(Files, ReleasedConfig,
                          ::testing::Values(Released{"Qwen3-30B-A3B", 30'532'122'624, true},
+                                           Released{"Qwen3-30B-A3B-FP8", 30'532'122'624, true},
                                            Released{"Qwen3-Coder-30B-A3B-Instruct", 30'532'122'624, true},
                                            Released{"Qwen3-235B-A22B-Instruct-2507", 235'093'634'560, true},
                                            Released{"Mixtral-8x7B-v0.1", 46'702'792'704, false}));
+
+TEST(QuantisedConfig, IsReadInKnownFormats) {
+  ModelConfig c = read_model_config(released("Qwen3-30B-A3B-FP8"));
+  ASSERT_NE(c.quantised(), nullptr);
+  EXPECT_EQ(*c.quantised(), (QuantisedWeights{"fp8", 128, 128}));
+  const ModelConfig plain = read_model_config(released("Qwen3-30B-A3B"));
+  EXPECT_EQ(plain.quantised(), nullptr);
+  EXPECT_NE(config_hash(c), config_hash(plain));
+  c.storage = {};
+  EXPECT_EQ(c, plain);  // the same model but for that
+}
+
+/// The released FP8 configuration with another quantization_config.
+std::string refusal_of(const Json& quantization) {
+  Json json = parse_json(bytes_of_file(released("Qwen3-30B-A3B-FP8")), "test");
+  json["quantization_config"] = quantization;
+  try {
+    parse_model_config(json, "config.json", {"quantization_config"});
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::input);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(QuantisedConfig, Fp8MayBeDescribedAsReleasedModelsDo) {
+  const Json fp8 = {{"quant_method", "fp8"}, {"weight_block_size", {128, 64}}};
+  EXPECT_EQ(refusal_of(fp8), "");
+  const std::pair<const char*, Json> harmless[] = {{"fmt", "e4m3"},
+                                                   {"fmt", "float8_e4m3fn"},
+                                                   {"activation_scheme", "dynamic"},
+                                                   {"scale_fmt", "ue8m0"},
+                                                   {"modules_to_not_convert", {"lm_head"}},
+                                                   {"modules_to_not_convert", nullptr},
+                                                   {"ignored_layers", Json::array()},
+                                                   {"dequantize", false}};
+  for (const auto& [field, value] : harmless) {
+    Json described = fp8;
+    described[field] = value;
+    EXPECT_EQ(refusal_of(described), "") << field;
+  }
+}
+
+TEST(QuantisedConfig, Fp8OfAnotherKindIsRefused) {
+  struct Case {
+    const char* field;
+    Json value;
+    const char* says;
+  };
+  const Case cases[] = {{"weight_block_size", nullptr, "a scale for a whole tensor"},
+                        {"weight_block_size", {128}, "two positive integers, found \"[128]\""},
+                        {"weight_block_size", {128, 0}, "two positive integers, found \"[128,0]\""},
+                        {"weight_block_size", {-1, 128}, "two positive integers"},
+                        {"weight_block_size", {128, 128, 1}, "two positive integers"},
+                        {"weight_block_size", {128, 1.5}, "two positive integers"},
+                        {"weight_block_size", {128, 1ull << 40}, "two positive integers"},
+                        {"weight_block_size", 128, "two positive integers, found \"128\""},
+                        {"fmt", "e5m2", "\"fmt\" \"e5m2\""},
+                        {"activation_scheme", "static", "\"activation_scheme\" \"static\""},
+                        {"moe_quant_algo", "NVFP4", "\"moe_quant_algo\" \"NVFP4\""},
+                        {"modules_to_not_convert", "lm_head", "\"modules_to_not_convert\""},
+                        {"group_size", 16, "\"group_size\" 16"}};
+  for (const Case& c : cases) {
+    Json described = {{"quant_method", "fp8"}, {"weight_block_size", {128, 128}}};
+    described[c.field] = c.value;
+    const std::string said = refusal_of(described);
+    EXPECT_NE(said.find("\"quantization_config\" says fp8"), said.npos) << c.field << ": " << said;
+    EXPECT_NE(said.find(c.says), said.npos) << c.field << ": " << said;
+    EXPECT_NE(said.find("BF16"), said.npos) << said;
+  }
+}
+
+TEST(QuantisedConfig, Mxfp4IsReadWithNothingElse) {
+  Json mxfp4 = {{"quant_method", "mxfp4"}, {"modules_to_not_convert", {"lm_head"}}};
+  EXPECT_EQ(refusal_of(mxfp4), "");
+  mxfp4["group_size"] = 16;
+  EXPECT_NE(refusal_of(mxfp4).find("says mxfp4: \"group_size\" 16"), std::string::npos) << refusal_of(mxfp4);
+}
+
+TEST(QuantisedConfig, OtherMethodsAreRefusedByName) {
+  for (const char* method : {"awq", "gptq", "compressed-tensors", "bitsandbytes", "modelopt", "FP8", "fp4"}) {
+    const std::string said = refusal_of({{"quant_method", method}, {"weight_block_size", {128, 128}}});
+    EXPECT_NE(said.find(fmt::format("\"quantization_config\" says {})", method)), said.npos) << said;
+  }
+}
 
 TEST(QuantisedConfig, IsRefusedByItsMethodAndCannotBeAllowed) {
   const std::set<std::string> allowed = {"quantization_config", "compression_config"};
@@ -78,6 +164,13 @@ TEST_F(QuantisedBeside, IsRefusedNamingTheFileAndWhatItSays) {
     EXPECT_TRUE(fails_input({"config.json", c.file, c.says, "BF16"}, [&] { read(); }));
     std::filesystem::remove(path);
   }
+}
+
+TEST_F(QuantisedBeside, IsRefusedThoughConfigJsonNamesAKnownFormat) {
+  directory_.write("config.json", bytes_of_file(released("Qwen3-30B-A3B-FP8")));
+  EXPECT_NO_THROW(read());
+  directory_.write("hf_quant_config.json", R"({"quantization": {"quant_algo": "NVFP4"}})");
+  EXPECT_TRUE(fails_input({"hf_quant_config.json says NVFP4"}, [&] { read(); }));
 }
 
 TEST_F(QuantisedBeside, IsReadWhereTheFileSaysThatNothingIs) {
