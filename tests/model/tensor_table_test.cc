@@ -199,7 +199,7 @@ TEST_F(RefusedCheckpoint, HeadUnlikeTheEmbeddingsItIsTiedTo) {
 
 /// Beyond the first piece that is compared.
 TEST_F(RefusedCheckpoint, HeadUnlikeTheEmbeddingsInTheLastWeight) {
-  constexpr int64_t kRows = 50'000;
+  constexpr int64_t kRows = 200'000;
   Model model(true);
   model.vocabulary = kRows;
   model["model.embed_tokens.weight"].shape = {kRows, 6};
@@ -209,7 +209,7 @@ TEST_F(RefusedCheckpoint, HeadUnlikeTheEmbeddingsInTheLastWeight) {
   model["model.embed_tokens.weight"].at = kRows * 6 - 1;
   model[kHead].at = kRows * 6 - 1;
   model[kHead].value = 0.25;
-  EXPECT_TRUE(fails_input({"weight 299999 is 0.25", "expected 0.5"}, [&] { load(model); }));
+  EXPECT_TRUE(fails_input({"weight 1199999 is 0.25", "expected 0.5"}, [&] { load(model); }));
 }
 
 TEST_F(RefusedCheckpoint, WrongShape) {
