@@ -95,7 +95,7 @@ ModelConfig parse(ConfigReader& reader, const std::vector<std::string>& quantiza
   const Family* family = find_family(model_type);
   if (family == nullptr && reader.is_sound("model_type"))
     reader.refuse(fmt::format("model family \"{}\" is not supported; these are: {}", model_type, family_names()));
-  const auto storage = reader.storage(quantization_files);
+  const WeightStorage storage = reader.storage(quantization_files);
   if (family == nullptr) reader.fail_if_wrong();  // its other fields mean what only it knows
   ModelConfig c = family->read(reader);
   c.family = family->model_type;

@@ -87,17 +87,16 @@ struct LayerConfig {
   }
 };
 
-/// Weights are stored as numbers.
+/// A checkpoint's weights are numbers. Without fields: the hash of such a configuration is that of the rest.
 struct PlainWeights {
   bool operator==(const PlainWeights&) const = default;
   static constexpr auto fields() { return std::tuple{}; }
 };
 
-/// Weights, most of them, are stored as codes and the scales of blocks of them, in one of the formats of
-/// weight_format.h.
+/// Most of them are codes, and scales of blocks of these, in one of the formats of weight_format.h.
 struct QuantisedWeights {
   std::string method;                         ///< config.json's quant_method
-  int64_t block_rows = 1, block_columns = 1;  ///< weights that share a scale, [out, in] as stored
+  int64_t block_rows = 1, block_columns = 1;  ///< weights that share a scale, along a tensor's last two axes
 
   bool operator==(const QuantisedWeights&) const = default;
   static constexpr auto fields() {
@@ -105,6 +104,8 @@ struct QuantisedWeights {
                       Field{"block_columns", &QuantisedWeights::block_columns}};
   }
 };
+
+using WeightStorage = std::variant<PlainWeights, QuantisedWeights>;
 
 /// A decoder-only Mixture-of-Experts transformer:  x = embed(token);  per layer  x += attention(norm(x)),
 /// x += ffn(norm(x));  logits = head(norm(x)).
@@ -115,7 +116,7 @@ struct ModelConfig {
   double rms_norm_eps = 0;
   int64_t max_positions = 0;
   std::vector<LayerConfig> layers = {};
-  std::variant<PlainWeights, QuantisedWeights> storage = {};  ///< of the checkpoint
+  WeightStorage storage = {};
 
   bool operator==(const ModelConfig&) const = default;
   static constexpr auto fields() {

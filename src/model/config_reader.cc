@@ -199,8 +199,8 @@ void ConfigReader::require(std::initializer_list<std::string_view> fields, bool 
   problems_.push_back(fmt::format("{}: expected {}", fmt::join(values, ", "), expected));
 }
 
-decltype(ModelConfig::storage) ConfigReader::storage(const std::vector<std::string>& files) {
-  decltype(ModelConfig::storage) storage;
+WeightStorage ConfigReader::storage(const std::vector<std::string>& files) {
+  WeightStorage storage;
   std::vector<std::string> found = files;
   for (const auto& [name, value] : object_.items()) {
     if (!tells_storage(name) || is_harmless_field(name)) continue;

@@ -45,7 +45,7 @@ class ConfigReader {
   void refuse(std::string problem) { problems_.push_back(std::move(problem)); }
   /// How weights are stored. Refuses other ways of quantising them, by the fields that name them and by `files`, a line
   /// for each beside config.json.
-  decltype(ModelConfig::storage) storage(const std::vector<std::string>& files);
+  WeightStorage storage(const std::vector<std::string>& files);
 
   /// Fails (input) if anything was wrong, with all of it.
   void fail_if_wrong() const;

@@ -38,13 +38,6 @@ struct Scratch {
   std::vector<float> values = {}, turned = {};
 };
 
-/// The first n of at least so many.
-template <class T>
-std::span<T> first_of(std::vector<T>& grown, size_t n) {
-  grown.resize(std::max(grown.size(), n));
-  return std::span(grown).first(n);
-}
-
 class Loader {
  public:
   Loader(const Stream& stream, const TensorTable& table, DType operand)
@@ -56,8 +49,8 @@ class Loader {
     if (stream_.device == Device::cuda) use_device(stream_.device_index);
     std::vector<StoredTensor> in_layers;
     {
-      Scratch scratch{
-          PartReader(table_.checkpoint())};  // of the largest matrices: one after the other, so that it exists once
+      // Of the largest matrices: one after the other, so that it exists once.
+      Scratch scratch{PartReader(table_.checkpoint())};
       for_each_tensor(table_.config(), experts, &loaded_.weights, [&](const StoredTensor& tensor) {
         if (tensor.in_layer())
           in_layers.push_back(tensor);

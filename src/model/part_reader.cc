@@ -1,6 +1,5 @@
 #include "model/part_reader.h"
 
-#include <algorithm>
 #include <cmath>
 
 namespace switchyard {
@@ -16,13 +15,6 @@ void require_finite(std::span<const float> values, std::string_view what, const 
     if (!std::isfinite(values[i]))
       fail(ExitCode::input, "tensor {}: {} {} is {}, expected a finite number", matrix.tensor->name, what, first + i,
            values[i]);
-}
-
-/// The first n of at least so many.
-template <class T>
-std::span<T> first_of(std::vector<T>& grown, size_t n) {
-  grown.resize(std::max(grown.size(), n));
-  return std::span(grown).first(n);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Reads the matrices of a checkpoint piece by piece: stored bytes, their hash, and the numbers that they stand for.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,6 +16,13 @@ struct PartHash {
   std::string id;
   Hash128 hash;
 };
+
+/// The first n of a buffer that only grows.
+template <class T>
+std::span<T> first_of(std::vector<T>& buffer, size_t n) {
+  buffer.resize(std::max(buffer.size(), n));
+  return std::span(buffer).first(n);
+}
 
 /// One thread's: it owns the buffers.
 class PartReader {

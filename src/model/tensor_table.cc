@@ -1,6 +1,5 @@
 #include "model/tensor_table.h"
 
-#include <algorithm>
 #include <map>
 #include <numeric>
 #include <unordered_set>
@@ -55,11 +54,6 @@ std::vector<Stored> stored_as(const ModelConfig& c, const TensorLayout& layout, 
   std::vector<Stored> all;
   for (const Parameter& p : tensor.parameters()) all.push_back({respelled(layout, p.name()), extents(p.shape)});
   return all;
-}
-
-const StoredDType* find_dtype(std::span<const StoredDType> dtypes, std::string_view name) {
-  const auto found = std::ranges::find(dtypes, name, &StoredDType::name);
-  return found == dtypes.end() ? nullptr : &*found;
 }
 
 /// Of a tensor that is there as it should be, and has values of this shape; slice: as in Stored.

@@ -14,14 +14,10 @@ namespace {
 
 constexpr std::array<const WeightFormat*, 2> kFormats = {&formats::fp8, &formats::mxfp4};
 
-bool is_plain(const TensorInfo& tensor) {
-  return std::ranges::any_of(kPlainDTypes, [&](const StoredDType& d) { return d.name == tensor.dtype_name; });
-}
-
-/// Whether the file has anything of the tensor as codes: either half, so that the other one is missed.
+/// Whether the file has codes or scales of the tensor.
 bool is_coded(const Checkpoint& checkpoint, const WeightFormat& format, const std::string& name) {
   const TensorInfo* codes = checkpoint.find(name + std::string(format.codes_suffix));
-  return (codes != nullptr && !is_plain(*codes)) ||
+  return (codes != nullptr && find_dtype(format.codes, codes->dtype_name) != nullptr) ||
          checkpoint.find(name + std::string(format.scales_suffix)) != nullptr;
 }
 
@@ -48,6 +44,11 @@ void decode_bf16(std::span<const std::byte> stored, const RowScales&, std::span<
 void decode_f16(std::span<const std::byte> stored, const RowScales&, std::span<float> out) {
   const auto* in = reinterpret_cast<const uint16_t*>(stored.data());
   for (size_t i = 0; i < out.size(); ++i) out[i] = half_to_float(in[i]);
+}
+
+const StoredDType* find_dtype(std::span<const StoredDType> dtypes, std::string_view name) {
+  const auto found = std::ranges::find(dtypes, name, &StoredDType::name);
+  return found == dtypes.end() ? nullptr : &*found;
 }
 
 const WeightFormat* find_weight_format(std::string_view method) {

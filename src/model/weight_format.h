@@ -33,6 +33,8 @@ struct StoredDType {
 DecodeRow decode_f32, decode_bf16, decode_f16;
 inline constexpr StoredDType kPlainDTypes[] = {{"F32", decode_f32}, {"BF16", decode_bf16}, {"F16", decode_f16}};
 
+const StoredDType* find_dtype(std::span<const StoredDType> dtypes, std::string_view name);  ///< null when there is none
+
 /// A format of codes and scales.
 struct WeightFormat {
   std::string_view method;  ///< config.json's quant_method
@@ -63,12 +65,12 @@ struct StoredForm {
   std::string problem = {};                   ///< why it cannot be, or ""
 };
 
-/// Of the tensor of this name and shape. Plain numbers, unless the configuration has a format of codes and the
-/// checkpoint codes or scales of this tensor; a vector is always plain.
+/// Of the tensor of this name and shape. Plain numbers, unless the configuration names a format of codes and scales and
+/// the checkpoint has either of this tensor (then it needs both); a vector is always plain.
 StoredForm stored_form(const Checkpoint& checkpoint, const ModelConfig& config, const std::string& name,
                        const std::vector<int64_t>& shape);
 
-/// How many blocks a matrix has, those cut short at its edges included.
+/// How many blocks there are along an axis, one that its end cuts short included.
 int64_t num_blocks(int64_t extent, int64_t block);
 
 }  // namespace switchyard

@@ -122,5 +122,24 @@ TEST_F(LargeTensor, IsReadInPieces) {
   EXPECT_EQ(first_difference(coded_and_turned, expected), "");
 }
 
+/// What is held while a layer's largest tensor is read: f32 values of all of it, of the rows that are to be transposed,
+/// and the rows as stored, of at most four bytes; scales as f32, and stored in the same buffer as the rows.
+TEST(LoadingMemory, CountsWhatIsHeld) {
+  ModelConfig c{.family = "switchyard", .vocab_size = 1, .hidden_size = 64, .max_positions = 64};
+  c.layers.push_back({.attention = {.num_heads = 1, .num_kv_heads = 1, .head_dim = 2},
+                      .feed_forward = MoeConfig{.router = {2, 1}, .expert_size = 512}});
+  constexpr size_t kWeights = 2 * 512 * 64;  // gate and up
+  const auto scratch = [&] { return predict_weight_bytes(c, DType::bf16, 2, 3).scratch; };
+  EXPECT_EQ(scratch(), 3 * 12 * kWeights);
+  c.storage = QuantisedWeights{"fp8", 1, 1};
+  EXPECT_EQ(scratch(), 3 * 16 * kWeights);
+  c.storage = QuantisedWeights{"fp8", 128, 128};
+  EXPECT_EQ(scratch(), 3 * (12 * kWeights + 4 * 8));  // [1024, 64]
+  c.storage = QuantisedWeights{"mxfp4", 1, 32};
+  EXPECT_EQ(scratch(), 3 * (12 * kWeights + 4 * kWeights / 32));
+  std::get<MoeConfig>(c.layers[0].feed_forward).expert_size = 1 << 15;  // beyond a piece
+  EXPECT_EQ(scratch(), 3 * (4 * 64 * kWeights + 8 * (size_t{1} << 20) + 4 * 64 * kWeights / 32));
+}
+
 }  // namespace
 }  // namespace switchyard::test

@@ -38,7 +38,7 @@ std::string read(const Json& description, QuantisedWeights& weights) {
   for (const auto& [field, value] : description.items())
     if (!is_known(field, value)) return fmt::format("\"{}\" {}", field, brief(value));
   const Json* size = find_field(description, "weight_block_size");
-  if (size == nullptr) return "a scale for a whole tensor: expected a \"weight_block_size\"";
+  if (size == nullptr) return "no \"weight_block_size\", a scale for a whole tensor";
   const auto is_extent = [](const Json& n) { return n.is_number_integer() && n > 0 && n <= INT32_MAX; };
   if (!size->is_array() || size->size() != 2 || !std::ranges::all_of(*size, is_extent))
     return fmt::format("\"weight_block_size\": expected two positive integers, found {}", brief(size->dump()));
