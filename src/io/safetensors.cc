@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <optional>
 #include <set>
 #include <utility>
 
@@ -25,14 +24,11 @@ constexpr uint64_t kMaxIndexBytes = uint64_t{256} << 20;
 struct KnownDType {
   std::string_view name;
   uint64_t bytes;
-  std::optional<DType> dtype;  ///< where it is one of ours
 };
 
-constexpr KnownDType kKnownDTypes[] = {
-    {"F64", 8, {}}, {"F32", 4, DType::f32}, {"F16", 2, DType::f16}, {"BF16", 2, DType::bf16}, {"I64", 8, {}},
-    {"I32", 4, {}}, {"I16", 2, {}},         {"I8", 1, {}},          {"U64", 8, {}},           {"U32", 4, {}},
-    {"U16", 2, {}}, {"U8", 1, {}},          {"BOOL", 1, {}},        {"F8_E4M3", 1, {}},       {"F8_E5M2", 1, {}},
-};
+constexpr KnownDType kKnownDTypes[] = {{"F64", 8}, {"F32", 4}, {"F16", 2},  {"BF16", 2},    {"I64", 8},
+                                       {"I32", 4}, {"I16", 2}, {"I8", 1},   {"U64", 8},     {"U32", 4},
+                                       {"U16", 2}, {"U8", 1},  {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1}};
 
 void check_metadata(const Json& metadata, std::string_view subject) {
   if (!metadata.is_object())
@@ -66,8 +62,6 @@ TensorInfo parse_tensor(const std::string& name, const Json& entry, uint64_t dat
   const auto known = std::find_if(std::begin(kKnownDTypes), std::end(kKnownDTypes),
                                   [&](const KnownDType& d) { return d.name == tensor.dtype_name; });
   if (known == std::end(kKnownDTypes)) fail(ExitCode::input, "{}: unknown dtype {}", subject, brief(tensor.dtype_name));
-  tensor.has_dtype = known->dtype.has_value();
-  tensor.dtype = known->dtype.value_or(DType::f32);
   tensor.shape = require_int_array(entry, "shape", subject);
 
   const auto offsets = require_int_array(entry, "data_offsets", subject);

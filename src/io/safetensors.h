@@ -19,13 +19,10 @@
 
 namespace switchyard {
 
-/// Where a tensor lies. dtype_name is the file's own spelling ("BF16"); dtype is valid only if has_dtype (F32, BF16,
-/// F16).
+/// Where a tensor lies.
 struct TensorInfo {
   std::string name;
-  std::string dtype_name;
-  DType dtype = DType::f32;
-  bool has_dtype = false;
+  std::string dtype_name;  ///< the file's own spelling: "BF16"
   std::vector<int64_t> shape;
   int file = 0;         ///< index into the checkpoint's files
   uint64_t offset = 0;  ///< of the first byte in that file

@@ -3,9 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/model/raw_model.h"
 #include "tests/model/scoring.h"
 #include "tests/reference/weight_codes.h"
-#include "tests/support/raw_safetensors.h"
 #include "tests/support/temporary_directory.h"
 
 namespace switchyard::test {
@@ -34,45 +34,8 @@ class LargeTensor : public ::testing::Test {
       scales_.push_back(0x1p-8f * static_cast<float>(i % 29 + 1));
   }
 
-  static RawTensor plain(const std::string& name, const std::vector<int64_t>& shape) {
-    int64_t elements = 1;
-    for (const int64_t extent : shape) elements *= extent;
-    std::vector<float> values;
-    for (int64_t i = 0; i < elements; ++i)
-      values.push_back(static_cast<float>((i * 7919 + std::ssize(name)) % 1009 - 504) / 8192);
-    return {name, "F32", shape, raw_bytes(values)};
-  }
-
-  /// With these tensors for gate and up, and down stored as they are.
-  std::vector<RecordScores> scores(const std::string& prefix, std::vector<RawTensor> tensors, bool is_transposed,
-                                   const Json& quantization) {
-    const std::string layer = prefix + "layers.0.";
-    for (RawTensor& tensor : tensors) tensor.name = layer + "mlp.experts." + tensor.name;
-    const std::vector<int64_t> down = {kHidden, kSize}, turned = {1, kSize, kHidden}, fused = {1, kHidden, kSize};
-    RawTensor values = plain("down_proj", down);
-    if (is_transposed) {
-      std::vector<float> weights(static_cast<size_t>(kHidden * kSize));
-      std::memcpy(weights.data(), values.bytes.data(), values.bytes.size());
-      values.bytes = raw_bytes(transposed(weights, kHidden, kSize));
-    }
-    tensors.push_back({layer + "mlp.experts.down_proj", "F32", is_transposed ? turned : fused, values.bytes});
-    tensors.push_back(plain("lm_head.weight", {11, kHidden}));
-    for (const auto& [leaf, shape] : std::initializer_list<std::pair<const char*, std::vector<int64_t>>>{
-             {"layers.0.self_attn.q_proj.weight", {4, kHidden}},
-             {"layers.0.self_attn.k_proj.weight", {4, kHidden}},
-             {"layers.0.self_attn.v_proj.weight", {4, kHidden}},
-             {"layers.0.self_attn.o_proj.weight", {kHidden, 4}},
-             {"layers.0.self_attn.q_norm.weight", {4}},
-             {"layers.0.self_attn.k_norm.weight", {4}},
-             {"layers.0.input_layernorm.weight", {kHidden}},
-             {"layers.0.post_attention_layernorm.weight", {kHidden}},
-             {"layers.0.mlp.gate.weight", {1, kHidden}},
-             {"norm.weight", {kHidden}},
-             {"embed_tokens.weight", {11, kHidden}}}) {
-      tensors.push_back(plain(leaf, shape));
-      tensors.back().name = prefix + leaf;
-    }
-    write_raw_safetensors(directory_ / "model.safetensors", tensors);
+  /// With this tensor, and its scales if there are any, for gate and up, and down stored in the same orientation.
+  std::vector<RecordScores> scores(std::vector<RawTensor> gate_up, bool is_transposed, const Json& quantization) {
     Json json = parse_json(R"({"model_type": "qwen3_moe", "vocab_size": 11, "num_hidden_layers": 1,
       "num_attention_heads": 1, "head_dim": 4, "num_experts": 1, "num_experts_per_tok": 1, "intermediate_size": 9,
       "max_position_embeddings": 64, "rms_norm_eps": 1e-6, "rope_theta": 10000.0})",
@@ -81,6 +44,19 @@ class LargeTensor : public ::testing::Test {
     json["moe_intermediate_size"] = kSize;
     json["quantization_config"] = quantization;
     directory_.write("config.json", json.dump());
+
+    std::vector<RawTensor> tensors = plain_tensors(read_model_config(directory_.path()), ".experts.");
+    std::vector<float> down(kHidden * kSize);
+    for (size_t i = 0; i < down.size(); ++i) down[i] = static_cast<float>(i % 1013) / 0x1p16f;
+    const std::vector<int64_t> shape = {1, kHidden, kSize}, turned = {1, kSize, kHidden};
+    gate_up.push_back({"down_proj", "F32", is_transposed ? turned : shape,
+                       raw_bytes(is_transposed ? transposed(down, kHidden, kSize) : down)});
+    for (RawTensor& tensor : gate_up) tensor.name = "model.layers.0.mlp.experts." + tensor.name;
+    tensors.insert(tensors.end(), gate_up.begin(), gate_up.end());
+    if (is_transposed)  // as Qwen3-VL has it
+      for (RawTensor& tensor : tensors)
+        if (tensor.name.starts_with("model.")) tensor.name.insert(6, "language_model.");
+    write_raw_safetensors(directory_ / "model.safetensors", tensors);
     return score_records(directory_.path(), {{.tokens = {3, 1, 4, 1, 5, 9, 2, 6}, .context = 1}}, {});
   }
 
@@ -100,20 +76,16 @@ TEST_F(LargeTensor, IsReadInPieces) {
     values.push_back(
         reference::scaled(reference::e4m3(codes_[static_cast<size_t>(i)]), scales_[static_cast<size_t>(block)]));
   }
-  const auto expected =
-      scores("model.", {{"gate_up_proj", "F32", {1, kRows, kHidden}, raw_bytes(values)}}, false, nullptr);
+  const auto expected = scores({{"gate_up_proj", "F32", {1, kRows, kHidden}, raw_bytes(values)}}, false, nullptr);
   const auto turned = scores(
-      "model.language_model.",
       {{"gate_up_proj", "F32", {1, kHidden, kRows}, raw_bytes(transposed(values, kRows, kHidden))}}, true, nullptr);
   EXPECT_EQ(first_difference(turned, expected), "");
-  const auto coded = scores("model.",
-                            {{"gate_up_proj", "F8_E4M3", {1, kRows, kHidden}, raw_bytes(codes_)},
+  const auto coded = scores({{"gate_up_proj", "F8_E4M3", {1, kRows, kHidden}, raw_bytes(codes_)},
                              {"gate_up_proj_scale_inv", "F32", {1, kScaleRows, kScaleColumns}, raw_bytes(scales_)}},
                             false, fp8(kBlockRows, kBlockColumns));
   EXPECT_EQ(first_difference(coded, expected), "");
   const auto coded_and_turned =
-      scores("model.language_model.",
-             {{"gate_up_proj", "F8_E4M3", {1, kHidden, kRows}, raw_bytes(transposed(codes_, kRows, kHidden))},
+      scores({{"gate_up_proj", "F8_E4M3", {1, kHidden, kRows}, raw_bytes(transposed(codes_, kRows, kHidden))},
               {"gate_up_proj_scale_inv",
                "F32",
                {1, kScaleColumns, kScaleRows},

@@ -121,8 +121,9 @@ class QuantisedModel : public ::testing::TestWithParam<Case> {
       files_[0].push_back(plain.back());
       return;
     }
-    std::vector<float> weights(bytes.size() / size_of(tensor.dtype));
-    (tensor.dtype == DType::f32 ? decode_f32 : decode_bf16)(std::as_bytes(std::span(bytes)), {}, weights);
+    const bool is_f32 = tensor.dtype_name == "F32";
+    std::vector<float> weights(bytes.size() / (is_f32 ? 4 : 2));
+    (is_f32 ? decode_f32 : decode_bf16)(std::as_bytes(std::span(bytes)), {}, weights);
     const Coded coded = is_fp8() ? fp8(tensor, weights) : mxfp4(tensor, weights);
     plain.push_back({tensor.name, "F32", tensor.shape, raw_bytes(coded.values)});
     files_[0].insert(files_[0].end(), coded.codes.begin(), coded.codes.end());

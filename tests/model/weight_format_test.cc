@@ -9,9 +9,9 @@
 #include <limits>
 
 #include "model/part_reader.h"
+#include "tests/model/raw_model.h"
 #include "tests/reference/weight_codes.h"
 #include "tests/support/expect_error.h"
-#include "tests/support/raw_safetensors.h"
 #include "tests/support/temporary_directory.h"
 
 namespace switchyard::test {
@@ -26,17 +26,12 @@ Json fp8(int64_t rows, int64_t columns) {
   return {{"quant_method", "fp8"}, {"fmt", "e4m3"}, {"weight_block_size", {rows, columns}}};
 }
 
-/// A qwen3_moe of one layer and zeros, but for the embeddings [vocabulary, 32] under test.
+/// A small qwen3_moe with the embeddings [vocabulary, 32] under test.
 class QuantisedTensor : public ::testing::Test {
  protected:
   void add(const std::string& name, const std::string& dtype, const std::vector<int64_t>& shape,
            const std::string& bytes) {
     tensors_.push_back({name, dtype, shape, bytes});
-  }
-  void add_zeros(const std::string& name, const std::vector<int64_t>& shape) {
-    size_t bytes = sizeof(float);
-    for (const int64_t extent : shape) bytes *= static_cast<size_t>(extent);
-    add(name, "F32", shape, std::string(bytes, '\0'));
   }
   void add_fp8(const std::vector<uint8_t>& codes, const std::vector<int64_t>& scales_shape,
                const std::vector<float>& scales) {
@@ -51,21 +46,6 @@ class QuantisedTensor : public ::testing::Test {
 
   /// The embeddings as the loader gets them; every other tensor is found too.
   std::vector<float> read(int64_t vocabulary, const Json& quantization) {
-    const std::vector<RawTensor> under_test = tensors_;
-    const std::string layer = "model.layers.0.", attention = layer + "self_attn.";
-    add_zeros("model.norm.weight", {kHidden});
-    for (const char* norm : {"input_layernorm", "post_attention_layernorm"})
-      add_zeros(layer + norm + ".weight", {kHidden});
-    for (const char* p : {"q", "k", "v"}) add_zeros(attention + p + "_proj.weight", {4, kHidden});
-    add_zeros(attention + "o_proj.weight", {kHidden, 4});
-    for (const char* norm : {"q", "k"}) add_zeros(attention + norm + "_norm.weight", {4});
-    add_zeros(layer + "mlp.gate.weight", {1, kHidden});
-    add_zeros(layer + "mlp.experts.0.gate_proj.weight", {3, kHidden});
-    add_zeros(layer + "mlp.experts.0.up_proj.weight", {3, kHidden});
-    add_zeros(layer + "mlp.experts.0.down_proj.weight", {kHidden, 3});
-    write_raw_safetensors(directory_ / "model.safetensors", tensors_);
-    tensors_ = under_test;
-
     Json json = parse_json(R"({"model_type": "qwen3_moe", "hidden_size": 32, "num_hidden_layers": 1,
       "num_attention_heads": 1, "head_dim": 4, "num_experts": 1, "num_experts_per_tok": 1, "moe_intermediate_size": 3,
       "intermediate_size": 9, "max_position_embeddings": 64, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
@@ -74,6 +54,9 @@ class QuantisedTensor : public ::testing::Test {
     json["vocab_size"] = vocabulary;
     json["quantization_config"] = quantization;
     const ModelConfig config = parse_model_config(json, "config.json");
+    std::vector<RawTensor> tensors = plain_tensors(config, kEmbed);
+    tensors.insert(tensors.end(), tensors_.begin(), tensors_.end());
+    write_raw_safetensors(directory_ / "model.safetensors", tensors);
     const Checkpoint checkpoint(directory_.path());
     const TensorTable table(checkpoint, config, "a model");
     StoredTensor embed;
