@@ -54,10 +54,12 @@ void PartReader::read(std::span<float> out) {
   const auto columns = static_cast<size_t>(weights.columns);
   const size_t rows = out.size() / columns, row_bytes = weights.row_bytes();
   const auto stored = fetch(weights, static_cast<uint64_t>(next_row_) * row_bytes, rows * row_bytes, weights_hasher_);
-  for (size_t r = 0; r < rows; ++r)
-    weights.decode(stored.subspan(r * row_bytes, row_bytes), scales_of(next_row_ + static_cast<int64_t>(r)),
-                   out.subspan(r * columns, columns));
-  require_finite(out, "weight", weights, weights.first_element + static_cast<uint64_t>(next_row_) * columns);
+  for (size_t r = 0; r < rows; ++r) {
+    const int64_t row = next_row_ + static_cast<int64_t>(r);
+    const std::span<float> values = out.subspan(r * columns, columns);
+    weights.decode(stored.subspan(r * row_bytes, row_bytes), scales_of(row), values);
+    require_finite(values, "weight", weights, weights.first_element + static_cast<uint64_t>(row) * columns);
+  }
   next_row_ += static_cast<int64_t>(rows);
 }
 
