@@ -15,10 +15,10 @@ namespace {
 /// f32 values that stay finite when rounded to bf16. first: the first one's index in the tensor.
 void check_bf16_range(std::span<const float> values, const StoredMatrix& matrix, uint64_t first) {
   constexpr float kLargest = 0x1.ffp127f;  // rounds to infinity from here on
-  const auto bad = std::find_if(values.begin(), values.end(), [](float x) { return std::fabs(x) >= kLargest; });
-  if (bad != values.end())
-    fail(ExitCode::input, "tensor {}: weight {} is {}, beyond the range of bf16 (use --dtype f32)", matrix.tensor->name,
-         first + static_cast<uint64_t>(bad - values.begin()), *bad);
+  if (all_below(values, kLargest)) return;
+  const auto bad = std::ranges::find_if(values, [](float x) { return std::fabs(x) >= kLargest; });
+  fail(ExitCode::input, "tensor {}: weight {} is {}, beyond the range of bf16 (use --dtype f32)", matrix.tensor->name,
+       first + static_cast<uint64_t>(bad - values.begin()), *bad);
 }
 
 /// Rows [first, …) of a matrix of `rows` × `columns` into its transpose.

@@ -17,6 +17,9 @@ struct PartHash {
   Hash128 hash;
 };
 
+/// Whether |x| < limit for each x, which NaN is not. limit: positive, or infinite.
+bool all_below(std::span<const float> values, float limit);
+
 /// The first n of a buffer that only grows.
 template <class T>
 std::span<T> first_of(std::vector<T>& buffer, size_t n) {
