@@ -1,10 +1,9 @@
-// Element types, and the floating-point formats of 16 and 8 bits.
+// Element types and the two 16-bit floating-point formats.
 #pragma once
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <string_view>
 
 namespace switchyard {
@@ -73,17 +72,6 @@ constexpr float half_to_float(uint16_t h) {
   if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
   const float subnormal = static_cast<float>(mantissa) * 0x1p-24f;
   return sign ? -subnormal : subnormal;
-}
-
-/// FP8 E4M3 (OCP 8-bit floating point, also called E4M3FN) to f32, exactly: no infinities, 0x7f and 0xff are NaN.
-/// Without a branch, so that a loop over many is vectorised.
-constexpr float e4m3_to_float(uint8_t code) {
-  const uint32_t magnitude = code & 0x7fu;
-  const float normal = std::bit_cast<float>((magnitude << 20) + (120u << 23));
-  const float subnormal = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-9f;
-  const float value = magnitude < 8 ? subnormal : normal;
-  const float number = magnitude == 0x7f ? std::numeric_limits<float>::quiet_NaN() : value;
-  return std::bit_cast<float>(std::bit_cast<uint32_t>(number) | static_cast<uint32_t>(code & 0x80u) << 24);
 }
 
 template <class T>

@@ -1,6 +1,7 @@
 // MXFP4 (OCP Microscaling Formats 1.0) as gpt-oss is released: 32 weights of a row share a scale, 2^(s − 127), and are
 // 16 bytes of two E2M1 codes each, the one of lower index in the low half.
 #include <bit>
+#include <limits>
 
 #include "model/weight_format.h"
 
