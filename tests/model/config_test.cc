@@ -305,7 +305,7 @@ TEST(Config, TheUserMayAllowAnUnknownField) {
   EXPECT_EQ(config_hash(parse_model_config(json, "config.json", {"logit_scale"})), config_hash(parse(qwen3())));
 }
 
-TEST(Config, SeedModelHasThePublishedNumbers) {  // MATH §1
+TEST(Config, SeedModelHasThePublishedNumbers) {
   const ModelConfig c = reference_config("seed-23B");
   EXPECT_NEAR(static_cast<double>(c.total_parameters()), 23.056e9, 0.5e6);
   EXPECT_NEAR(static_cast<double>(c.active_parameters()), 1.107e9, 0.5e6);
