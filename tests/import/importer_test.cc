@@ -72,7 +72,8 @@ TEST_F(ImporterTest, OrderAndRecordsDoNotDependOnThreads) {
   use("qwen3.json");
   std::string lines;
   for (int i = 0; i < 20'000; ++i)
-    lines += i % 97 == 0 ? "broken\n" : fmt::format("{{\"text\": \"record {} of many, {}\"}}\n", i, std::string(i % 300, 'x'));
+    lines += i % 97 == 0 ? "broken\n"
+                         : fmt::format("{{\"text\": \"record {} of many, {}\"}}\n", i, std::string(i % 300, 'x'));
   const Rows one = run(lines);
   EXPECT_EQ(one.rejects.size(), 207u);
   for (const int threads : {2, 3, 8}) {
@@ -112,12 +113,12 @@ TEST_F(ImporterTest, AFailureInAnyThreadEndsIt) {
 // HFLM._encode_pair and loglikelihood of lm-evaluation-harness.
 TEST_F(ImporterTest, PairsAreEncodedAsLmEvaluationHarnessDoes) {
   use("qwen3.json", R"({"eos_token": "<mask>"})");
-  const Rows rows = run(
-      "{\"context\": \"The sky is \", \"continuation\": \"blue\"}\n"
-      "{\"context\": \"The sky is\\n\\u00a0\", \"continuation\": \"blue\"}\n"
-      "{\"context\": \"unfin\", \"continuation\": \"ished\"}\n"
-      "{\"context\": \"\", \"continuation\": \"blue\"}\n"
-      "{\"context\": \" \\n\", \"continuation\": \"blue\"}\n");
+  const Rows rows =
+      run("{\"context\": \"The sky is \", \"continuation\": \"blue\"}\n"
+          "{\"context\": \"The sky is\\n\\u00a0\", \"continuation\": \"blue\"}\n"
+          "{\"context\": \"unfin\", \"continuation\": \"ished\"}\n"
+          "{\"context\": \"\", \"continuation\": \"blue\"}\n"
+          "{\"context\": \" \\n\", \"continuation\": \"blue\"}\n");
   const auto pair = [&](std::string_view context, std::string_view both) {
     const Ids before = ids(context), whole = ids(both);
     return joined(before, Ids(whole.begin() + std::min(std::ssize(before), std::ssize(whole)), whole.end()));
@@ -136,7 +137,8 @@ TEST_F(ImporterTest, PairsAreEncodedAsLmEvaluationHarnessDoes) {
 TEST_F(ImporterTest, WhatThePostProcessorSaysStandsOnceAroundTheWhole) {
   use("mixtral.json");
   const std::string lines =
-      "{\"text\": \"a b\"}\n{\"context\": \"a\", \"continuation\": \" b\"}\n{\"context\": \"\", \"continuation\": \"b\"}\n"
+      "{\"text\": \"a b\"}\n{\"context\": \"a\", \"continuation\": \" b\"}\n{\"context\": \"\", \"continuation\": "
+      "\"b\"}\n"
       "{\"tokens\": [5, 6]}\n";
   const Rows rows = run(lines);
   ASSERT_EQ(rows.rows.size(), 4u);
@@ -169,13 +171,13 @@ TEST_F(ImporterTest, SpecialTokensInATextAreTextUnlessAskedFor) {
 TEST_F(ImporterTest, FieldsHaveOtherNames) {
   ImportRules rules;
   rules.fields = {.text = "body.text", .id = "meta.key"};
-  const Rows rows = run(
-      "{\"body\": {\"text\": \"ab\"}, \"meta\": {\"key\": 5}, \"text\": \"no\", \"context\": \"no\"}\n"
-      "{\"body.text\": \"cd\", \"meta\": {}}\n"
-      "{\"text\": \"ab\"}\n"
-      "{\"body\": \"ab\"}\n"
-      "{\"body\": {\"text\": 5}}\n",
-      rules);
+  const Rows rows =
+      run("{\"body\": {\"text\": \"ab\"}, \"meta\": {\"key\": 5}, \"text\": \"no\", \"context\": \"no\"}\n"
+          "{\"body.text\": \"cd\", \"meta\": {}}\n"
+          "{\"text\": \"ab\"}\n"
+          "{\"body\": \"ab\"}\n"
+          "{\"body\": {\"text\": 5}}\n",
+          rules);
   EXPECT_EQ(rows.rows, (std::vector<Row>{{{'a', 'b'}, 1, "5"}, {{'c', 'd'}, 1, "d.jsonl:2"}}));
   ASSERT_EQ(rows.rejects.size(), 3u);
   EXPECT_NE(rows.rejects[0].second.find("expected exactly one of body.text, found none"), std::string::npos);
@@ -192,8 +194,10 @@ TEST_F(ImporterTest, WindowsOfADocumentBelongTogether) {
   rules.max_tokens = 4;
   rules.overlap = 1;
   rules.join = true;
-  const Rows rows = run("{\"text\": \"abcdef\", \"id\": \"long\"}\n{\"text\": \"x\"}\nbad\n"
-                        "{\"context\": \"a\", \"continuation\": \"b\"}\n", rules);
+  const Rows rows =
+      run("{\"text\": \"abcdef\", \"id\": \"long\"}\n{\"text\": \"x\"}\nbad\n"
+          "{\"context\": \"a\", \"continuation\": \"b\"}\n",
+          rules);
   EXPECT_EQ(rows.rows, (std::vector<Row>{{{'a', 'b', 'c', 'd'}, 1, "long"},
                                          {{'c', 'd', 'e', 'f'}, 2, "long"},
                                          {{'x'}, 1, "d.jsonl:2"},

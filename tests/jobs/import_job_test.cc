@@ -119,8 +119,7 @@ TEST_F(ImportJob, JsonLines) {
                                       {{3, 2, 1}, 1, "d.jsonl:8"},
                                       {bytes("abcde"), 1, "5#0"},
                                       {bytes("fg"), 1, "5#1"}}));
-  EXPECT_EQ(h5::Reader(output_).open("label").read_strings(0, 5),
-            (std::vector<std::string>{"true", "no", "", "", ""}));
+  EXPECT_EQ(h5::Reader(output_).open("label").read_strings(0, 5), (std::vector<std::string>{"true", "no", "", "", ""}));
   EXPECT_EQ(summary.documents, 4);
   EXPECT_EQ(summary.rejects, 4);
   EXPECT_EQ(summary.exit_code, ExitCode::complete);
