@@ -54,30 +54,38 @@ void check_not_overwritten(const std::string& source, const std::string& output)
   }
 }
 
-}  // namespace
+/// What an import works with.
+struct Prepared {
+  ImportRules rules;
+  std::unique_ptr<const Tokenizer> tokenizer;
+  std::vector<SourceFile> sources;
+};
 
-void check_import_options(const ImportOptions& options) {
+Prepared prepare(const ImportOptions& options) {
   check_kinds(options);
   if (options.output.empty()) fail(ExitCode::usage, "import: --output is missing");
   if (options.max_rejects < 0) fail(ExitCode::usage, "--max-rejects {}: expected at least 0", options.max_rejects);
-  const ImportRules rules = options.resolved(kDefaultMaxTokens);
-  const auto tokenizer = open_tokenizer(options.tokenizer);
-  const std::vector<SourceFile> sources = sources_of(options);
-  const Importer checked(sources, rules, *tokenizer, 1);
+  Prepared prepared{options.resolved(kDefaultMaxTokens), open_tokenizer(options.tokenizer), sources_of(options)};
   check_replaceable(options.output);
   check_replaceable(import_rejects_path(options.output));
-  check_not_overwritten(tokenizer->name(), options.output);
-  for (const SourceFile& source : sources)
+  check_not_overwritten(prepared.tokenizer->name(), options.output);
+  for (const SourceFile& source : prepared.sources)
     for (const std::string& path : {source.path, source.offsets})
       if (!path.empty()) check_not_overwritten(path, options.output);
+  return prepared;
+}
+
+}  // namespace
+
+void check_import_options(const ImportOptions& options) {
+  const Prepared prepared = prepare(options);
+  const Importer checked(prepared.sources, prepared.rules, *prepared.tokenizer, 1);
 }
 
 ImportSummary run_import(const ImportOptions& options) {
-  check_import_options(options);
-  const ImportRules rules = options.resolved(kDefaultMaxTokens);
-  const auto tokenizer = open_tokenizer(options.tokenizer);
+  const auto [rules, tokenizer, sources] = prepare(options);
   const int threads = options.threads > 0 ? static_cast<int>(options.threads) : available_cores();
-  Importer importer(sources_of(options), rules, *tokenizer, threads);
+  Importer importer(sources, rules, *tokenizer, threads);
   import_to_file(importer, rules, *tokenizer, options.output, options.text.empty() && options.npy.empty());
   importer.log_notes();
 

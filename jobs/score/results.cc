@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "import/import_file.h"
 #include "io/file.h"
 #include "io/seal.h"
 
@@ -123,7 +124,7 @@ ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& p
     if (poll) poll();
   }
   totals.expert_tokens = read_expert_tokens(run);
-  for (const auto& path : {run.input_rejects_path(), run.rejects_path()}) add_rejects(path, totals, poll);
+  for (const auto& path : {import_rejects_path(run.input_path()), run.rejects_path()}) add_rejects(path, totals, poll);
   return totals;
 }
 

@@ -1,12 +1,17 @@
 #include "jobs/score/text_input.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "base/log.h"
 #include "base/stopwatch.h"
 #include "base/text.h"
 #include "base/thread_pool.h"
+#include "comm/launcher.h"
 #include "import/import_file.h"
 #include "io/byte_stream.h"
 #include "io/file.h"
@@ -23,6 +28,23 @@ std::unique_ptr<const Tokenizer> tokenizer_for(const ScoreOptions& options) {
          "--input {} is text, but model {} has no tokenizer.json: --tokenizer bytes|DIR|FILE says how it is encoded",
          options.input.front(), options.model);
   return open_tokenizer(options.model);
+}
+
+bool reads_standard_input(const std::vector<SourceFile>& sources) {
+  return std::ranges::find(sources, kStandardInput, &SourceFile::path) != sources.end();
+}
+
+/// A launcher that is killed lets its ranks' standard input end before it ends them, or is gone: what was read is then
+/// not all of it.
+void require_living_launcher(pid_t launcher, const std::function<void()>& poll) {
+  constexpr int kLooks = 30;  // three seconds: mpirun gives its ranks one
+  for (int i = 0; i < kLooks; ++i) {
+    if (poll) poll();
+    if (::getppid() != launcher)
+      fail(ExitCode::interrupted,
+           "standard input ended with the process that started this one: not all of it was read");
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
 }
 
 /// Measures records, and keeps none.
@@ -110,16 +132,19 @@ InputSize TextInput::measure() const {
 
 void TextInput::withdraw(const RunDirectory& run) noexcept {
   std::error_code ignored;
-  for (const auto& path : {run.input_path(), run.input_rejects_path()}) std::filesystem::remove(path, ignored);
+  for (const auto& path : {run.input_path(), import_rejects_path(run.input_path())})
+    std::filesystem::remove(path, ignored);
 }
 
 bool TextInput::provide(const RunDirectory& run, const std::function<void()>& poll) const {
   if (file_exists(run.input_path()) && is_same(run, poll)) return false;
   const double start = seconds_now();
-  if (sources_.front().path == kStandardInput)
-    log::info("reading {} from standard input", name_of(sources_.front().format));
+  const bool piped = reads_standard_input(sources_);
+  if (piped) log::info("reading standard input");
   const auto importing = importer(poll);
-  import_to_file(*importing, rules_, *tokenizer_, run.input_path(), true);
+  import_to_file(*importing, rules_, *tokenizer_, run.input_path(), true, [&, launcher = ::getppid()] {
+    if (piped && launched_by_mpi()) require_living_launcher(launcher, poll);
+  });
   importing->log_notes();
   const ImportCounts& counts = importing->counts();
   log::info("import: {} documents, {} records, {} tokens, {} rejects in {}", counts.documents, counts.records,
@@ -143,6 +168,9 @@ bool TextInput::is_same(const RunDirectory& run, const std::function<void()>& po
   if (const std::string what = difference(imported->identity, now); !what.empty())
     fail(ExitCode::mismatch, "{}: the run's input was imported otherwise: {}", path, what);
   if (count_import_rejects(run.input_path()) != imported->rejects) {
+    if (std::ranges::any_of(sources_, [](const SourceFile& source) { return is_read_once(source.path); }))
+      fail(ExitCode::input, "{}: expected {} rejects, and what they were cannot be read again",
+           import_rejects_path(run.input_path()).native(), imported->rejects);
     log::warning("import: {} is not what {} says, {} rejects: importing again",
                  import_rejects_path(run.input_path()).native(), path, imported->rejects);
     return false;

@@ -4,6 +4,15 @@
 
 namespace switchyard {
 
+Document document_of_line(const std::string& path, const std::string& name, const RawDocument& raw) {
+  Document document;
+  document.source = path;
+  document.line = raw.number;
+  document.id = fmt::format("{}:{}", name, raw.number);
+  document.reject = raw.reject;
+  return document;
+}
+
 void or_reject(Document& document, const std::function<void()>& read) {
   try {
     read();

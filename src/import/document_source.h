@@ -62,11 +62,13 @@ class DocumentSource {
   virtual Document encode(RawDocument raw) const = 0;
   /// After the end; empty: it has not been read from front to back.
   virtual std::optional<SourceIdentity> identity() const = 0;
-  virtual uint64_t bytes_read() const = 0;  ///< so far, of the file
 };
 
 /// Of one batch.
 constexpr size_t kBatchBytes = size_t{1} << 20, kBatchDocuments = size_t{1} << 12;
+
+/// What is known of the document of a line or row before it is read: also that it is a reject.
+Document document_of_line(const std::string& path, const std::string& name, const RawDocument& raw);
 
 /// Calls `read`; if it fails (input), the document is a reject for that reason.
 void or_reject(Document& document, const std::function<void()>& read);

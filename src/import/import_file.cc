@@ -79,9 +79,10 @@ std::filesystem::path import_rejects_path(const std::filesystem::path& output) {
 }
 
 void import_to_file(Importer& importer, const ImportRules& rules, const Tokenizer& tokenizer,
-                    const std::filesystem::path& output, bool labels) {
+                    const std::filesystem::path& output, bool labels, const std::function<void()>& is_all) {
   FileSink sink(output, {.labels = labels, .documents = rules.join});
   const ImportCounts& counts = importer.run(sink);
+  if (is_all) is_all();
   const ImportIdentity identity = identify_import(rules, tokenizer, importer.framing(), importer.sources());
   std::string origin;
   if (!identity.sources.empty()) {

@@ -17,9 +17,10 @@ int64_t count_import_rejects(const std::filesystem::path& output);  ///< by what
 
 /// Writes `output` and, if there are rejects, a line {"source", "line" or "record", "reason"} for each beside it; both
 /// appear complete, the rejects first, and replace older ones only when all has been read. The input says what it was
-/// made from (ScoringInput::origin), unless of arrays. Fails (input, output).
+/// made from (ScoringInput::origin), unless of arrays. `is_all`, called when all has been read and nothing shown, may
+/// fail. Fails (input, output).
 void import_to_file(Importer& importer, const ImportRules& rules, const Tokenizer& tokenizer,
-                    const std::filesystem::path& output, bool labels);
+                    const std::filesystem::path& output, bool labels, const std::function<void()>& is_all = {});
 
 /// What an input says that it was imported from; empty: nothing. Fails (input).
 struct ImportedFrom {

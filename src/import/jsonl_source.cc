@@ -33,11 +33,7 @@ bool JsonlSource::next(std::vector<RawDocument>& documents) {
 }
 
 Document JsonlSource::encode(RawDocument raw) const {
-  Document document;
-  document.source = path_;
-  document.line = raw.number;
-  document.id = fmt::format("{}:{}", name_, raw.number);
-  document.reject = std::move(raw.reject);
+  Document document = document_of_line(path_, name_, raw);
   if (document.reject.empty())
     or_reject(document, [&] { reader_.read(parse_json(raw.text, kRecordSubject), document); });
   return document;

@@ -20,7 +20,6 @@ class JsonlSource : public DocumentSource {
   bool next(std::vector<RawDocument>& documents) override;
   Document encode(RawDocument raw) const override;
   std::optional<SourceIdentity> identity() const override;
-  uint64_t bytes_read() const override { return lines_.bytes().position(); }
 
  private:
   const std::string path_, name_;

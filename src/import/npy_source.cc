@@ -74,7 +74,6 @@ RawDocument NpySource::next_part() {
   } else {
     position_ = end_;
   }
-  bytes_read_ = static_cast<uint64_t>(position_) * sizeof(int64_t);
   raw.ends = position_ == end_;
   return raw;
 }

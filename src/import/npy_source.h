@@ -17,7 +17,6 @@ class NpySource : public DocumentSource {
   bool next(std::vector<RawDocument>& documents) override;
   Document encode(RawDocument raw) const override;
   std::optional<SourceIdentity> identity() const override { return std::nullopt; }
-  uint64_t bytes_read() const override { return bytes_read_; }
 
  private:
   int64_t next_offset();
@@ -29,7 +28,6 @@ class NpySource : public DocumentSource {
   int64_t begin_ = 0, position_ = 0, end_ = 0;  ///< of the document, in values_
   std::vector<int64_t> offset_block_, value_block_;
   int64_t offset_block_first_ = 0;
-  uint64_t bytes_read_ = 0;
 };
 
 }  // namespace switchyard

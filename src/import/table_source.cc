@@ -150,11 +150,7 @@ bool TableSource::next(std::vector<RawDocument>& documents) {
 }
 
 Document TableSource::encode(RawDocument raw) const {
-  Document document;
-  document.source = path_;
-  document.line = raw.number;
-  document.id = fmt::format("{}:{}", name_, raw.number);
-  document.reject = std::move(raw.reject);
+  Document document = document_of_line(path_, name_, raw);
   if (!document.reject.empty()) return document;
   or_reject(document, [&] {
     if (raw.cells.size() != columns_.size())

@@ -25,7 +25,6 @@ class TableSource : public DocumentSource {
   bool next(std::vector<RawDocument>& documents) override;
   Document encode(RawDocument raw) const override;
   std::optional<SourceIdentity> identity() const override;
-  uint64_t bytes_read() const override { return lines_.bytes().position(); }
 
  private:
   class Parser;

@@ -7,8 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <thread>
 #include <utility>
 
 #include "io/foreign_file.h"
@@ -39,7 +37,7 @@ bool is_read_once(const std::string& path) {
 }
 
 ByteStream::ByteStream(const std::filesystem::path& path, std::function<void()> poll)
-    : path_(path), poll_(std::move(poll)), parent_(::getppid()) {
+    : path_(path), poll_(std::move(poll)) {
   if (!is_read_once(path.native()) && has_size(path))
     file_.emplace(path);
   else if (path.native() != kStandardInput)
@@ -88,25 +86,10 @@ size_t ByteStream::read_pipe(std::span<char> out) {
     const ssize_t got = ::read(waiting.fd, out.data() + count, out.size() - count);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail_errno(ExitCode::input, "cannot read", path_.native());
-    if (got == 0) confirm_end();
     ended_ = got == 0;
     count += static_cast<size_t>(got);
   }
   return count;
-}
-
-/// A launcher that is killed lets standard input end before it ends its processes, or is gone: what was read is then
-/// not all of it.
-void ByteStream::confirm_end() const {
-  if (path_.native() != kStandardInput) return;
-  constexpr int kLooks = 10;
-  for (int i = 0; i < kLooks; ++i) {
-    if (poll_) poll_();
-    if (::getppid() != parent_)
-      fail(ExitCode::interrupted,
-           "standard input ended with the process that started this one: not all of it was read");
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  }
 }
 
 }  // namespace switchyard

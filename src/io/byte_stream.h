@@ -36,7 +36,6 @@ class ByteStream {
   size_t read_some(std::span<char> out);
   size_t read_file(std::span<char> out);
   size_t read_pipe(std::span<char> out);
-  void confirm_end() const;
   std::filesystem::path path_;
   std::function<void()> poll_;
   std::optional<InputFile> file_;
@@ -44,7 +43,6 @@ class ByteStream {
   std::string head_;
   uint64_t fetched_ = 0, position_ = 0;
   bool ended_ = false;
-  int parent_;  ///< process
   Hasher hasher_;
 };
 

@@ -44,7 +44,6 @@ class RunDirectory {
   std::filesystem::path state_path() const { return root_ / "state.json"; }
   std::filesystem::path lease_path() const { return root_ / "lease.json"; }
   std::filesystem::path input_path() const { return root_ / "input.h5"; }  ///< of a run that made its own
-  std::filesystem::path input_rejects_path() const { return root_ / "input.h5.rejects.jsonl"; }
   std::filesystem::path results_path() const { return root_ / "results.h5"; }
   std::filesystem::path rejects_path() const { return root_ / "rejects.jsonl"; }
   std::filesystem::path report_path() const { return root_ / "report.html"; }

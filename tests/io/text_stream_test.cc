@@ -77,6 +77,17 @@ TEST(TextStream, NothingIsLostInSilence) {
   EXPECT_TRUE(refuses(packed + gzip("more").substr(0, 8), {"cut off"}));
 }
 
+TEST(TextStream, AFileThatChangesWhileItIsReadIsAnError) {
+  const test::TemporaryDirectory directory;
+  const auto path = directory.write("f.txt", std::string(100'000, 'x'));
+  TextStream stream(path);
+  std::string block(50'000, '\0');
+  stream.read(block);
+  directory.write("f.txt", std::string(200'000, 'x'));
+  block.resize(100'000);
+  EXPECT_TRUE(fails_input({"f.txt", "changed while it was read"}, [&] { stream.read(block); }));
+}
+
 TEST(TextStream, OtherCompressionsAreNamed) {
   const test::TemporaryDirectory directory;
   EXPECT_TRUE(fails_input({"f.zst", "Zstandard", "decompress"},

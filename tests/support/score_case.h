@@ -1,7 +1,10 @@
 // Scoring runs of the real program on the bundled model, for tests of whole runs.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <filesystem>
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <vector>
@@ -23,6 +26,15 @@ struct ScoreCase {
   std::vector<std::string> command() const;
 };
 ProcessResult score(const ScoreCase& c);
+
+/// Scores, and expects this exit code and all of `named` in what is said.
+inline ProcessResult expect(const ScoreCase& c, int code, std::initializer_list<std::string> named = {}) {
+  ProcessResult result = score(c);
+  EXPECT_EQ(result.exit_code, code) << result.err;
+  for (const std::string& part : named)
+    EXPECT_NE(result.err.find(part), std::string::npos) << part << " is not in: " << result.err;
+  return result;
+}
 
 /// Every dataset of a results.h5, by name, as bytes.
 std::map<std::string, std::string> datasets(const std::filesystem::path& results);

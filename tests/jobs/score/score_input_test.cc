@@ -18,6 +18,7 @@ namespace {
 
 using test::bytes_of_file;
 using test::datasets;
+using test::expect;
 using test::ProcessResult;
 using test::ScoreCase;
 
@@ -49,13 +50,6 @@ class ScoreInput : public ::testing::Test {
     std::vector<std::string> options = {"--dtype", "f32", "--chunk-records", "4", "--lease-timeout", "1"};
     options.insert(options.end(), more.begin(), more.end());
     return {directory_ / input, directory_ / run, 0, options};
-  }
-
-  static void expect(const ScoreCase& c, int code, std::initializer_list<std::string> named = {}) {
-    const ProcessResult result = test::score(c);
-    EXPECT_EQ(result.exit_code, code) << result.err;
-    for (const std::string& part : named)
-      EXPECT_NE(result.err.find(part), std::string::npos) << part << " is not in: " << result.err;
   }
 
   /// As after a kill: two chunks are there and nothing else.

@@ -19,6 +19,7 @@ namespace {
 
 using test::bytes_of_file;
 using test::datasets;
+using test::expect;
 using test::ProcessResult;
 using test::ScoreCase;
 using test::values_of;
@@ -64,13 +65,6 @@ class ScoreJoined : public ::testing::Test {
             directory_ / run,
             ranks,
             {"--dtype", "f32", "--with-text", "--embed", "last", "--chunk-records", "4", "--max-rejects", "1"}};
-  }
-  static ProcessResult expect(const ScoreCase& c, int code, std::initializer_list<std::string> named = {}) {
-    const ProcessResult result = test::score(c);
-    EXPECT_EQ(result.exit_code, code) << result.err;
-    for (const std::string& part : named)
-      EXPECT_NE(result.err.find(part), std::string::npos) << part << " is not in: " << result.err;
-    return result;
   }
   ProcessResult verify(const std::string& run, const std::vector<std::string>& more = {}) const {
     std::vector<std::string> argv = {SWITCHYARD_PROGRAM, "verify", directory_ / run, "--threads", "1"};

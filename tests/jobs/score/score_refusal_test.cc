@@ -19,6 +19,7 @@ namespace {
 
 using test::bytes_of_file;
 using test::datasets;
+using test::expect;
 using test::ProcessResult;
 using test::ScoreCase;
 using namespace std::chrono_literals;
@@ -31,13 +32,6 @@ class ScoreRefusals : public ::testing::Test {
     std::vector<std::string> options = {"--dtype", "f32", "--chunk-records", "8", "--lease-timeout", "1"};
     options.insert(options.end(), more.begin(), more.end());
     return {directory_ / "input.h5", directory_ / run, 0, options};
-  }
-
-  static void expect(const ScoreCase& c, int code, std::initializer_list<const char*> named) {
-    const ProcessResult result = test::score(c);
-    EXPECT_EQ(result.exit_code, code) << result.err;
-    for (const char* part : named)
-      EXPECT_NE(result.err.find(part), std::string::npos) << part << " is not in: " << result.err;
   }
 
   void expect_verified() const {

@@ -18,6 +18,7 @@ namespace switchyard {
 namespace {
 
 using test::datasets;
+using test::expect;
 using test::ProcessResult;
 using test::ScoreCase;
 
@@ -37,13 +38,6 @@ class ScoreText : public ::testing::Test {
     std::vector<std::string> options = {"--dtype", "f32", "--chunk-records", "8", "--lease-timeout", "1"};
     options.insert(options.end(), more.begin(), more.end());
     return {directory_ / input, directory_ / run, ranks, options, test::kLmEvalModel};
-  }
-  static ProcessResult expect(const ScoreCase& c, int code, std::initializer_list<std::string> named = {}) {
-    const ProcessResult result = test::score(c);
-    EXPECT_EQ(result.exit_code, code) << result.err;
-    for (const std::string& part : named)
-      EXPECT_NE(result.err.find(part), std::string::npos) << part << " is not in: " << result.err;
-    return result;
   }
   std::map<std::string, std::string> results(const std::string& run) const {
     return datasets(directory_ / run / "results.h5");
