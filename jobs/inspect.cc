@@ -161,7 +161,7 @@ void InspectOptions::describe(OptionSet& o) {
   o.add("model", &model, "MODEL", "Hugging Face directory, or a config.json alone");
   o.positional("model");
   o.add("reference", &reference, "NAME",
-        "a built-in configuration instead: seed-23B, qwen3-30b-a3b, gpt-oss-120b (sizes only)");
+        "a built-in configuration instead: seed-23B, qwen3-30b-a3b, gpt-oss-120b");
   describe_allow_config_field(o, &allow_config_field);
   o.add("json", &json, "", "print JSON");
   o.add("dry-run", &dry_run, "", "no effect: inspect changes nothing");

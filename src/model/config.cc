@@ -1,6 +1,7 @@
 #include "model/config.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "io/foreign_file.h"
 #include "model/family.h"
@@ -24,6 +25,15 @@ T count_parameters(const ModelConfig& c, int64_t experts) {
 
 }  // namespace
 
+AttentionConfig AttentionConfig::of_heads(int64_t num_heads, int64_t num_kv_heads, int64_t head_dim, double theta) {
+  return {.num_heads = num_heads,
+          .num_kv_heads = num_kv_heads,
+          .head_dim = head_dim,
+          .value_dim = head_dim,
+          .scale = 1 / std::sqrt(static_cast<double>(head_dim)),
+          .rotary = {.theta = theta, .dim = head_dim}};
+}
+
 int64_t ModelConfig::num_moe_layers() const {
   return std::ranges::count_if(layers, [](const LayerConfig& layer) { return layer.moe() != nullptr; });
 }
@@ -43,42 +53,8 @@ int64_t ModelConfig::active_parameters() const {
 
 int64_t ModelConfig::kv_bytes_per_token(int64_t bytes_per_element) const {
   int64_t elements = 0;
-  for (const LayerConfig& layer : layers) elements += 2 * layer.attention.kv_size();
+  for (const LayerConfig& layer : layers) elements += layer.attention.cached_size();
   return elements * bytes_per_element;
-}
-
-ModelConfig read_common_fields(ConfigReader& reader) {
-  ModelConfig c;
-  c.vocab_size = reader.integer({"vocab_size"}, 1, 1 << 27);
-  c.hidden_size = reader.integer({"hidden_size"}, 1, 1 << 20);
-  const int64_t num_layers = reader.integer({"num_hidden_layers"}, 1, 10'000);
-  AttentionConfig a;
-  a.num_heads = reader.integer({"num_attention_heads"}, 1, 1 << 16);
-  a.num_kv_heads = reader.integer_or("num_key_value_heads", a.num_heads, 1, 1 << 16);
-  reader.require({"num_attention_heads", "num_key_value_heads"}, a.num_heads % a.num_kv_heads == 0,
-                 "the first to be a multiple of the second");
-  const bool has_head_dim = reader.has("head_dim");
-  reader.require({"hidden_size", "num_attention_heads"}, has_head_dim || c.hidden_size % a.num_heads == 0,
-                 "the first to be a multiple of the second, or a head_dim");
-  a.head_dim = reader.integer_or("head_dim", c.hidden_size / a.num_heads, 1, 1 << 14);
-  reader.require({has_head_dim ? "head_dim" : "hidden_size"}, a.head_dim % 2 == 0,
-                 "an even head_dim, for rotary embedding turns pairs");
-  c.max_positions = reader.integer({"max_position_embeddings"}, 1, 1 << 30);
-  c.rms_norm_eps = reader.positive_number("rms_norm_eps");
-  a.rotary.theta = reader.rope_theta();
-  c.tied_embeddings = reader.flag_or("tie_word_embeddings", false);
-  reader.only_full_attention();
-  c.layers.assign(static_cast<size_t>(num_layers), {.attention = a});
-  return c;
-}
-
-RouterConfig read_router(ConfigReader& reader) {
-  RouterConfig router;
-  router.num_experts = reader.integer({"num_experts", "num_local_experts"}, 1, 1 << 16);
-  router.experts_per_token = reader.integer({"num_experts_per_tok"}, 1, 1 << 16);
-  reader.require({"num_experts_per_tok", "num_experts", "num_local_experts"},
-                 router.experts_per_token <= router.num_experts, "no more experts per token than there are");
-  return router;
 }
 
 namespace {
@@ -99,9 +75,9 @@ ModelConfig parse(ConfigReader& reader, const std::vector<std::string>& quantiza
   if (family == nullptr) reader.fail_if_wrong();  // its other fields mean what only it knows
   ModelConfig c = family->read(reader);
   c.family = family->model_type;
-  c.storage = storage;
-  reader.require({"mlp_only_layers", "decoder_sparse_step"}, c.num_moe_layers() > 0,
-                 "experts in one layer at least, but no layer has experts");
+  if (c.quantised() == nullptr) c.storage = storage;
+  reader.require({"num_hidden_layers", "mlp_only_layers", "decoder_sparse_step", "first_k_dense_replace"},
+                 c.num_moe_layers() > 0, "experts in one layer at least, but no layer has experts");
   reader.finish();
   check_total(c, reader.subject());
   for (const LayerConfig& layer : c.layers)  // for one exchange serves all layers
@@ -131,7 +107,10 @@ ModelConfig read_model_config(const std::filesystem::path& model, const std::set
 Hash128 config_hash(const ModelConfig& config) {
   Hasher hasher;
   visit_leaves(config, "", [&](const std::string& path, const auto& value) {
-    hasher.update(fmt::format("{} = {}\n", path, value));
+    if constexpr (std::is_enum_v<std::remove_cvref_t<decltype(value)>>)
+      hasher.update(fmt::format("{} = {}\n", path, fmt::underlying(value)));
+    else
+      hasher.update(fmt::format("{} = {}\n", path, value));
   });
   return hasher.digest();
 }

@@ -14,56 +14,128 @@
 #include "base/fields.h"
 #include "base/hash.h"
 #include "io/json.h"
+#include "kernels/attention/key_span.h"
+#include "kernels/products/grouped_ffn.h"
+#include "kernels/routing/router.h"
+#include "model/rotary.h"
 
 namespace switchyard {
 
-/// How a position turns queries and keys, over the whole head.
-struct RotaryConfig {
-  double theta = 0;
+/// Queries, keys and values, each a product of the layer's input.
+struct DirectProjections {
+  bool operator==(const DirectProjections&) const = default;
+  static constexpr auto fields() { return std::tuple{}; }
+};
 
-  bool operator==(const RotaryConfig&) const = default;
-  static constexpr auto fields() { return std::tuple{Field{"theta", &RotaryConfig::theta}}; }
+/// Multi-head latent attention (DeepSeek-V2), expanded: keys and values of all heads from one vector of `kv_rank`, but
+/// for the turned part of the keys, which all heads share; queries directly, or through a vector of `query_rank`.
+struct LatentProjections {
+  int64_t query_rank = 0;  ///< 0: directly
+  int64_t kv_rank = 0;
+
+  bool operator==(const LatentProjections&) const = default;
+  static constexpr auto fields() {
+    return std::tuple{Field{"query_rank", &LatentProjections::query_rank},
+                      Field{"kv_rank", &LatentProjections::kv_rank}};
+  }
+};
+
+/// Per-head RMSNorm of queries and keys: with weights before they are turned, or without any after that.
+enum class QkNorm : uint8_t { none, before_rotary, after_rotary };
+
+/// Queries are multiplied by 1 + scale · ln(1 + ⌊(position + 1) / floor⌋): Llama-4, in layers without rotary embedding.
+struct QueryTemperature {
+  double scale = 0;  ///< 0: they are not
+  double floor = 1;
+
+  bool operator==(const QueryTemperature&) const = default;
+  static constexpr auto fields() {
+    return std::tuple{Field{"scale", &QueryTemperature::scale}, Field{"floor", &QueryTemperature::floor}};
+  }
 };
 
 struct AttentionConfig {
-  int64_t num_heads = 0, num_kv_heads = 0, head_dim = 0;
-  bool qk_norm = false;  ///< per-head RMSNorm on q and k before RoPE
+  int64_t num_heads = 0, num_kv_heads = 0;
+  int64_t head_dim = 0, value_dim = 0;  ///< of a query's and a key's head, of a value's
+  double scale = 0;                     ///< of the products of queries and keys
+  std::variant<DirectProjections, LatentProjections> projections = {};
+  bool input_bias = false;   ///< of queries, keys and values; of what latents are made with
+  bool output_bias = false;  ///< of what the heads' results are multiplied with
+  QkNorm qk_norm = QkNorm::none;
   RotaryConfig rotary = {};
+  QueryTemperature temperature = {};
+  KeySpan span = {};
+  bool sinks = false;  ///< a logit of each head that joins the softmax's denominator
 
+  /// The plain kind: heads of one size, turned whole, scaled by 1 / √head_dim, that see all that comes before.
+  static AttentionConfig of_heads(int64_t num_heads, int64_t num_kv_heads, int64_t head_dim, double theta);
+  const LatentProjections* latent() const { return std::get_if<LatentProjections>(&projections); }
   int64_t query_size() const { return num_heads * head_dim; }
-  int64_t kv_size() const { return num_kv_heads * head_dim; }
+  int64_t key_size() const { return num_kv_heads * head_dim; }
+  int64_t value_size() const { return num_kv_heads * value_dim; }
+  int64_t output_size() const { return num_heads * value_dim; }
+  /// What a cache keeps of a token: its keys and values, or the latent that they are made of.
+  int64_t cached_size() const { return latent() ? latent()->kv_rank + rotary.dim : key_size() + value_size(); }
   bool operator==(const AttentionConfig&) const = default;
   static constexpr auto fields() {
     return std::tuple{Field{"num_heads", &AttentionConfig::num_heads},
                       Field{"num_kv_heads", &AttentionConfig::num_kv_heads},
-                      Field{"head_dim", &AttentionConfig::head_dim}, Field{"qk_norm", &AttentionConfig::qk_norm},
-                      Field{"rotary", &AttentionConfig::rotary}};
+                      Field{"head_dim", &AttentionConfig::head_dim},
+                      Field{"value_dim", &AttentionConfig::value_dim},
+                      Field{"scale", &AttentionConfig::scale},
+                      Field{"projections", &AttentionConfig::projections},
+                      Field{"input_bias", &AttentionConfig::input_bias},
+                      Field{"output_bias", &AttentionConfig::output_bias},
+                      Field{"qk_norm", &AttentionConfig::qk_norm},
+                      Field{"rotary", &AttentionConfig::rotary},
+                      Field{"temperature", &AttentionConfig::temperature},
+                      Field{"span", &AttentionConfig::span},
+                      Field{"sinks", &AttentionConfig::sinks}};
   }
 };
 
 /// Which experts a token goes to, and how their results are weighted.
 struct RouterConfig {
   int64_t num_experts = 0, experts_per_token = 0;
-  bool renormalise = false;  ///< weights are softmax over the chosen k, not over all experts
+  bool bias = false;            ///< of the logits
+  bool selection_bias = false;  ///< of the scores, for the choice alone
+  RouterScores scores = RouterScores::softmax;
+  bool renormalise = false;                 ///< weights are shares among the chosen k, not among all experts
+  double scale = 1;                         ///< of the weights
+  int64_t num_groups = 1, kept_groups = 1;  ///< of experts: those of the best groups are chosen from
 
+  RouterRule rule() const {
+    return {scores, renormalise, static_cast<float>(scale), static_cast<int32_t>(num_groups),
+            static_cast<int32_t>(kept_groups)};
+  }
   bool operator==(const RouterConfig&) const = default;
   static constexpr auto fields() {
     return std::tuple{Field{"num_experts", &RouterConfig::num_experts},
                       Field{"experts_per_token", &RouterConfig::experts_per_token},
-                      Field{"renormalise", &RouterConfig::renormalise}};
+                      Field{"bias", &RouterConfig::bias},
+                      Field{"selection_bias", &RouterConfig::selection_bias},
+                      Field{"scores", &RouterConfig::scores},
+                      Field{"renormalise", &RouterConfig::renormalise},
+                      Field{"scale", &RouterConfig::scale},
+                      Field{"num_groups", &RouterConfig::num_groups},
+                      Field{"kept_groups", &RouterConfig::kept_groups}};
   }
 };
 
-/// A mixture of experts, each a SwiGLU.
+/// A mixture of experts, each a gated linear unit.
 struct MoeConfig {
   RouterConfig router = {};
   int64_t expert_size = 0;  ///< f of one expert
   int64_t shared_size = 0;  ///< f of the shared expert; 0: none
+  bool biases = false;      ///< of the experts' products
+  GatedActivation activation = {};
+  bool scaled_input = false;  ///< a router's weight multiplies what an expert gets, not what it returns (Llama-4)
 
   bool operator==(const MoeConfig&) const = default;
   static constexpr auto fields() {
-    return std::tuple{Field{"router", &MoeConfig::router}, Field{"expert_size", &MoeConfig::expert_size},
-                      Field{"shared_size", &MoeConfig::shared_size}};
+    return std::tuple{Field{"router", &MoeConfig::router},           Field{"expert_size", &MoeConfig::expert_size},
+                      Field{"shared_size", &MoeConfig::shared_size}, Field{"biases", &MoeConfig::biases},
+                      Field{"activation", &MoeConfig::activation},   Field{"scaled_input", &MoeConfig::scaled_input}};
   }
 };
 
@@ -116,6 +188,7 @@ struct ModelConfig {
   double rms_norm_eps = 0;
   int64_t max_positions = 0;
   std::vector<LayerConfig> layers = {};
+  int64_t prediction_layers = 0;  ///< that a checkpoint has beyond these, for tokens further ahead; not read
   WeightStorage storage = {};
 
   bool operator==(const ModelConfig&) const = default;
@@ -127,6 +200,7 @@ struct ModelConfig {
                       Field{"rms_norm_eps", &ModelConfig::rms_norm_eps},
                       Field{"max_positions", &ModelConfig::max_positions},
                       Field{"layers", &ModelConfig::layers},
+                      Field{"prediction_layers", &ModelConfig::prediction_layers},
                       Field{"storage", &ModelConfig::storage}};
   }
 

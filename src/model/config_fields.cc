@@ -21,11 +21,14 @@ constexpr std::string_view kHarmless[] = {
     // Token ids, and how a tokenizer is to be used.
     "bos_token_id", "cls_token_id", "decoder_start_token_id", "eos_token_id", "mask_token_id", "model_max_length",
     "pad_token_id", "sep_token_id", "unk_token_id",
+    // What other modalities than text need, beside a text_config.
+    "boi_token_index", "eoi_token_index", "image_token_id", "image_token_index", "video_token_id", "vision_config",
+    "vision_end_token_id", "vision_start_token_id",
     // Training: initial weights, losses and what is random.
     "attention_dropout", "attn_dropout", "attn_pdrop", "aux_loss_alpha", "embd_pdrop", "expert_dropout",
-    "gradient_checkpointing", "hidden_dropout", "ignore_index", "initializer_factor", "initializer_range",
-    "input_jitter_noise", "layerdrop", "loss_type", "resid_pdrop", "router_aux_loss_coef", "router_jitter_noise",
-    "router_z_loss_coef", "seq_aux", "tf_legacy_loss",
+    "for_llm_compressor", "gradient_checkpointing", "hidden_dropout", "ignore_index", "initializer_factor",
+    "initializer_range", "input_jitter_noise", "layerdrop", "loss_type", "resid_pdrop", "router_aux_loss_coef",
+    "router_jitter_noise", "router_z_loss_coef", "seq_aux", "tf_legacy_loss",
     // Heads for tasks other than the next token, and the other half of an encoder-decoder.
     "classifier_dropout", "cross_attention_hidden_size", "finetuning_task", "id2label", "is_decoder", "label2id",
     "num_labels", "prefix", "problem_type", "task_specific_params", "tie_encoder_decoder",
@@ -40,8 +43,9 @@ constexpr std::string_view kHarmless[] = {
     "num_return_sequences", "penalty_alpha", "prompt_lookup_num_tokens", "remove_invalid_values", "renormalize_logits",
     "repetition_penalty", "sequence_bias", "stop_strings", "suppress_tokens", "target_lookbehind", "temperature",
     "token_healing", "top_k", "top_p", "typical_p", "watermarking_config",
-    // Which layers slide, where some do: without a window, which each family sees to, none.
-    "max_window_layers",
+    // Which layers slide, where some do: of families that do not look at it, none or all. Another name for YaRN's
+    // original positions.
+    "initial_context_length", "max_window_layers",
     // Within rope_scaling: positions of text are the same on all three of Qwen-VL's axes; a length that only scaled
     // embeddings look at; the base, which is read by itself.
     "rope.mrope_interleaved", "rope.mrope_section", "rope.original_max_position_embeddings", "rope.rope_theta"};
@@ -87,7 +91,6 @@ constexpr Neutral kNeutral[] = {
     {"mtp_num_hidden_layers", "0"},
     {"n_shared_experts", "0"},
     {"num_mtp_modules", "0"},
-    {"num_nextn_predict_layers", "0"},
     {"num_shared_experts", "0"},
     {"pruned_heads", "{}"},
     {"shared_expert_intermediate_size", "0"},

@@ -28,8 +28,24 @@ std::string any_of(const std::vector<Json>& values) {
 }  // namespace
 
 ConfigReader::ConfigReader(const Json& object, std::string subject, std::set<std::string> allowed)
-    : object_(object), subject_(std::move(subject)), allowed_(std::move(allowed)) {
-  if (!object.is_object()) fail(ExitCode::input, "{}: expected a JSON object, found {}", subject_, brief(object));
+    : ConfigReader(object, std::make_shared<Report>(Report{std::move(subject), std::move(allowed)}), "", "") {
+  if (!object.is_object())
+    fail(ExitCode::input, "{}: expected a JSON object, found {}", this->subject(), brief(object));
+}
+
+ConfigReader::ConfigReader(const Json& object, std::shared_ptr<Report> report, std::string prefix, std::string known_as)
+    : object_(object), report_(std::move(report)), prefix_(std::move(prefix)), known_as_(std::move(known_as)) {}
+
+ConfigReader& ConfigReader::inside(std::string_view field, std::string_view known_as) {
+  static const Json kNothing = Json::object();
+  const Json* object = take(field);
+  if (object == nullptr)
+    refuse_missing({field});
+  else if (!object->is_object())
+    refuse(field, "an object", *object);
+  const bool is_there = object != nullptr && object->is_object();
+  inner_.push_back(ConfigReader(is_there ? *object : kNothing, report_, full(field) + ".", std::string(known_as)));
+  return inner_.back();
 }
 
 const Json* ConfigReader::take(std::string_view name) {
@@ -41,24 +57,31 @@ bool ConfigReader::has(std::string_view name) const {
   return find_field(object_, name) != nullptr;
 }
 
+bool ConfigReader::is_null(std::string_view name) const {
+  const auto found = object_.find(name);
+  return found != object_.end() && found->is_null();
+}
+
 bool ConfigReader::is_sound(std::string_view name) const {
-  return !unsound_.contains(name);
+  return !report_->unsound.contains(full(name));
 }
 
 bool ConfigReader::is_allowed(std::string_view name) {
-  if (!allowed_.contains(std::string(name))) return false;
-  ignored_.emplace_back(name);
+  if (!report_->allowed.contains(full(name))) return false;
+  report_->ignored.push_back(full(name));
   return true;
 }
 
 void ConfigReader::refuse(std::string_view field, std::string_view expected, const Json& found) {
-  unsound_.emplace(field);
-  problems_.push_back(fmt::format("field \"{}\": expected {}, found {}", field, expected, brief(found)));
+  report_->unsound.insert(full(field));
+  report_->problems.push_back(fmt::format("field \"{}\": expected {}, found {}", full(field), expected, brief(found)));
 }
 
 void ConfigReader::refuse_missing(std::initializer_list<std::string_view> names) {
-  for (const std::string_view name : names) unsound_.emplace(name);
-  problems_.push_back(fmt::format("field \"{}\" is missing", fmt::join(names, "\" or \"")));
+  std::vector<std::string> all;
+  for (const std::string_view name : names) all.push_back(full(name));
+  report_->unsound.insert(all.begin(), all.end());
+  report_->problems.push_back(fmt::format("field \"{}\" is missing", fmt::join(all, "\" or \"")));
 }
 
 bool ConfigReader::is_integer(std::string_view name, const Json& value, int64_t min, int64_t max) {
@@ -67,9 +90,10 @@ bool ConfigReader::is_integer(std::string_view name, const Json& value, int64_t 
   return false;
 }
 
-bool ConfigReader::is_positive(std::string_view name, const Json& value) {
-  if (value.is_number() && std::isfinite(value.get<double>()) && value.get<double>() > 0) return true;
-  refuse(name, "a positive number", value);
+bool ConfigReader::is_number(std::string_view name, const Json& value, bool may_be_zero) {
+  const double x = value.is_number() ? value.get<double>() : -1;
+  if (std::isfinite(x) && (x > 0 || (x == 0 && may_be_zero))) return true;
+  refuse(name, may_be_zero ? "a number, 0 or more" : "a positive number", value);
   return false;
 }
 
@@ -83,7 +107,8 @@ int64_t ConfigReader::integer(std::initializer_list<std::string_view> names, int
       first = name;
       if (is_integer(name, *found, min, max)) value = found->get<int64_t>();
     } else if (*found != *find_field(object_, first)) {
-      refuse(name, fmt::format("the same as \"{}\", which is {}", first, brief(*find_field(object_, first))), *found);
+      refuse(name, fmt::format("the same as \"{}\", which is {}", full(first), brief(*find_field(object_, first))),
+             *found);
     }
   }
   if (first.empty()) refuse_missing(names);
@@ -97,9 +122,18 @@ int64_t ConfigReader::integer_or(std::string_view name, int64_t fallback, int64_
 }
 
 double ConfigReader::positive_number(std::string_view name) {
+  if (!has(name)) refuse_missing({name});
+  return positive_number_or(name, 1);
+}
+
+double ConfigReader::positive_number_or(std::string_view name, double fallback) {
   const Json* value = take(name);
-  if (value == nullptr) refuse_missing({name});
-  return value != nullptr && is_positive(name, *value) ? value->get<double>() : 1.0;
+  return value != nullptr && is_number(name, *value, false) ? value->get<double>() : fallback;
+}
+
+double ConfigReader::number_or(std::string_view name, double fallback) {
+  const Json* value = take(name);
+  return value != nullptr && is_number(name, *value, true) ? value->get<double>() : fallback;
 }
 
 bool ConfigReader::flag_or(std::string_view name, bool fallback) {
@@ -111,13 +145,16 @@ bool ConfigReader::flag_or(std::string_view name, bool fallback) {
 }
 
 std::string ConfigReader::text(std::string_view name) {
+  if (!has(name)) refuse_missing({name});
+  return text_or(name, "");
+}
+
+std::string ConfigReader::text_or(std::string_view name, std::string_view fallback) {
   const Json* value = take(name);
-  if (value != nullptr && value->is_string()) return value->get<std::string>();
-  if (value == nullptr)
-    refuse_missing({name});
-  else
-    refuse(name, "a string", *value);
-  return {};
+  if (value == nullptr) return std::string(fallback);
+  if (value->is_string()) return value->get<std::string>();
+  refuse(name, "a string", *value);
+  return std::string(fallback);
 }
 
 std::vector<int64_t> ConfigReader::integers_or_empty(std::string_view name) {
@@ -135,59 +172,19 @@ std::vector<int64_t> ConfigReader::integers_or_empty(std::string_view name) {
   return out;
 }
 
+std::vector<std::string> ConfigReader::texts_or_empty(std::string_view name) {
+  const Json* values = take(name);
+  if (values == nullptr) return {};
+  const auto is_text = [](const Json& value) { return value.is_string(); };
+  if (values->is_array() && std::ranges::all_of(*values, is_text)) return values->get<std::vector<std::string>>();
+  refuse(name, "an array of strings", *values);
+  return {};
+}
+
 void ConfigReader::only(std::string_view name, const Json& value) {
   const Json* found = take(name);
   if (found == nullptr || *found == value || is_allowed(name)) return;
   refuse(name, fmt::format("{}{}", value.dump(), kNotImplemented), *found);
-}
-
-void ConfigReader::only_full_attention() {
-  const Json* types = take("layer_types");
-  if (types == nullptr || is_allowed("layer_types")) return;
-  if (!types->is_array()) return refuse("layer_types", "an array", *types);
-  const auto other = std::find_if(types->begin(), types->end(), [](const Json& t) { return t != "full_attention"; });
-  if (other != types->end())
-    refuse("layer_types", fmt::format("\"full_attention\" throughout{}", kNotImplemented), *other);
-}
-
-void ConfigReader::only_full_window(int64_t max_positions, bool by_default) {
-  const bool slides = flag_or("use_sliding_window", by_default);
-  const Json* window = take("sliding_window");
-  if (!slides) return;
-  if (window == nullptr) return only("use_sliding_window", false);  // true alone means a default of transformers
-  if (is_in_range(*window, max_positions, INT64_MAX) || is_allowed("sliding_window")) return;
-  refuse(
-      "sliding_window",
-      fmt::format("null, all of the {} positions, or \"use_sliding_window\": false{}", max_positions, kNotImplemented),
-      *window);
-}
-
-double ConfigReader::rope_theta() {
-  struct Given {
-    std::string name;
-    const Json* value;
-  };
-  std::vector<Given> given;
-  if (const Json* theta = take("rope_theta")) given.push_back({"rope_theta", theta});
-  for (const std::string_view name : {"rope_parameters", "rope_scaling"}) {
-    const Json* object = take(name);
-    if (object == nullptr) continue;
-    if (!object->is_object()) {
-      refuse(name, "an object or null", *object);
-      continue;
-    }
-    for (const auto& [key, value] : object->items())
-      check_leftover(fmt::format("{}.{}", name, key), fmt::format("rope.{}", key), value);
-    if (const Json* theta = find_field(*object, "rope_theta"))
-      given.push_back({fmt::format("{}.rope_theta", name), theta});
-  }
-  if (given.empty()) refuse_missing({"rope_theta", "rope_parameters.rope_theta"});
-  for (const Given& theta : given)
-    if (is_positive(theta.name, *theta.value) && *theta.value != *given.front().value)
-      refuse(theta.name,
-             fmt::format("the same as \"{}\", which is {}", given.front().name, brief(*given.front().value)),
-             *theta.value);
-  return problems_.empty() ? given.front().value->get<double>() : 1.0;  // a number unless it was refused
 }
 
 void ConfigReader::require(std::initializer_list<std::string_view> fields, bool holds, std::string_view expected) {
@@ -195,8 +192,8 @@ void ConfigReader::require(std::initializer_list<std::string_view> fields, bool 
   std::vector<std::string> values;
   for (const std::string_view field : fields)
     if (const Json* value = find_field(object_, field))
-      values.push_back(fmt::format("\"{}\" {}", field, brief(*value)));
-  problems_.push_back(fmt::format("{}: expected {}", fmt::join(values, ", "), expected));
+      values.push_back(fmt::format("\"{}\" {}", full(field), brief(*value)));
+  refuse(fmt::format("{}: expected {}", fmt::join(values, ", "), expected));
 }
 
 WeightStorage ConfigReader::storage(const std::vector<std::string>& files) {
@@ -208,44 +205,51 @@ WeightStorage ConfigReader::storage(const std::vector<std::string>& files) {
     std::string what = quantization_of(value);
     if (what.empty()) continue;
     if (name == "quantization_config") what = read_quantization(value, storage.emplace<QuantisedWeights>());
-    if (!what.empty()) found.push_back(fmt::format("field \"{}\" says {}", name, what));
+    if (!what.empty()) found.push_back(fmt::format("field \"{}\" says {}", full(name), what));
   }
   if (!found.empty())
-    problems_.push_back(fmt::format(
-        "the tensors are quantised ({}), which nothing can ignore: expected a checkpoint in BF16, F16, F32, "
-        "FP8 with a scale for each block, or MXFP4",
-        fmt::join(found, ", ")));
+    refuse(
+        fmt::format("the tensors are quantised ({}), which nothing can ignore: expected a checkpoint in BF16, F16, "
+                    "F32, FP8 with a scale for each block, or MXFP4",
+                    fmt::join(found, ", ")));
   return storage;
 }
 
-/// `known_as`: the name in the tables of known fields.
-void ConfigReader::check_leftover(std::string_view name, std::string_view known_as, const Json& value) {
+void ConfigReader::check_leftovers() {
+  for (const auto& [name, value] : object_.items())
+    if (!taken_.contains(name)) check_leftover(name, value);
+  for (ConfigReader& inner : inner_) inner.check_leftovers();
+}
+
+void ConfigReader::check_leftover(std::string_view name, const Json& value) {
+  const std::string known_as = known_as_ + std::string(name);
   if (value.is_null() || is_harmless_field(known_as)) return;
   const std::vector<Json> neutral = neutral_values(known_as);
   if (std::find(neutral.begin(), neutral.end(), value) != neutral.end() || is_allowed(name)) return;
   if (!neutral.empty()) return refuse(name, any_of(neutral), value);
-  unknown_.emplace_back(name);
-  problems_.push_back(fmt::format("unknown field \"{}\" = {}, which may change the mathematics", name, brief(value)));
+  report_->unknown.push_back(full(name));
+  refuse(fmt::format("unknown field \"{}\" = {}, which may change the mathematics", full(name), brief(value)));
 }
 
 void ConfigReader::fail_if_wrong() const {
-  if (problems_.empty()) return;
+  const auto& [subject, allowed, unsound, problems, unknown, ignored] = *report_;
+  if (problems.empty()) return;
   const std::string hint =
-      unknown_.empty() ? ""
-                       : fmt::format(" (--allow-config-field {} ignores what is unknown)", fmt::join(unknown_, ","));
-  const std::string count = problems_.size() == 1 ? "" : fmt::format("{} problems: ", problems_.size());
-  fail(ExitCode::input, "{}: {}{}{}", subject_, count, fmt::join(problems_, "; "), hint);
+      unknown.empty() ? "" : fmt::format(" (--allow-config-field {} ignores what is unknown)", fmt::join(unknown, ","));
+  const std::string count = problems.size() == 1 ? "" : fmt::format("{} problems: ", problems.size());
+  fail(ExitCode::input, "{}: {}{}{}", subject, count, fmt::join(problems, "; "), hint);
 }
 
 void ConfigReader::finish() {
-  for (const auto& [name, value] : object_.items())
-    if (!taken_.contains(name)) check_leftover(name, name, value);
+  check_leftovers();
   fail_if_wrong();
-  if (!ignored_.empty()) log::info("{}: ignored by --allow-config-field: {}", subject_, fmt::join(ignored_, ", "));
-  for (const std::string& name : ignored_) allowed_.erase(name);
-  if (!allowed_.empty())
-    log::info("{}: --allow-config-field {} changes nothing: not there, or known and looked at", subject_,
-              fmt::join(allowed_, ", "));
+  const auto& ignored = report_->ignored;
+  std::set<std::string> unused = report_->allowed;
+  if (!ignored.empty()) log::info("{}: ignored by --allow-config-field: {}", subject(), fmt::join(ignored, ", "));
+  for (const std::string& name : ignored) unused.erase(name);
+  if (!unused.empty())
+    log::info("{}: --allow-config-field {} changes nothing: not there, or known and looked at", subject(),
+              fmt::join(unused, ", "));
 }
 
 }  // namespace switchyard

@@ -53,9 +53,9 @@ class Decoder {
   const ModelWeights& weights_;
   Exchange& exchange_;
   const DecoderLimits limits_;
-  std::vector<OwnedTensor> rotary_tables_;  ///< [max_record, head_dim], one for all layers that turn alike
-  std::vector<ConstView> cos_sin_;          ///< [layers] each one's table
-  size_t part_bytes_ = 0;                   ///< arena of each of several micro-batches
+  std::vector<OwnedTensor> tables_;        ///< one for all layers that agree in it
+  std::vector<PositionTables> positions_;  ///< [layers] each one's
+  size_t part_bytes_ = 0;                  ///< arena of each of several micro-batches
 };
 
 }  // namespace switchyard

@@ -21,21 +21,34 @@ void check_bf16_range(std::span<const float> values, const StoredMatrix& matrix,
        first + static_cast<uint64_t>(bad - values.begin()), *bad);
 }
 
-/// Rows [first, …) of a matrix of `rows` × `columns` into its transpose.
-void transpose(std::span<const float> in, int64_t first, int64_t rows, int64_t columns, std::span<float> out) {
+/// Where a stored output goes: gate's and up's may be stored by turns.
+int64_t place_of(int64_t output, int64_t num_outputs, bool interleaved) {
+  return interleaved ? output % 2 * (num_outputs / 2) + output / 2 : output;
+}
+
+/// Rows [first, …) of a part, as stored, to their places in out, [out, in].
+void put_rows(std::span<const float> in, int64_t first, const TensorPart& part, std::span<float> out) {
+  const int64_t rows = part.weights.rows, columns = part.weights.columns, end = first + std::ssize(in) / columns;
+  if (!part.transposed && rows > 1) {
+    for (int64_t r = first; r < end; ++r)
+      std::ranges::copy(in.subspan(static_cast<size_t>((r - first) * columns), static_cast<size_t>(columns)),
+                        out.begin() + place_of(r, rows, part.interleaved) * columns);
+    return;
+  }
+  // [in, out], or a vector, which is so for a matrix of one input.
   constexpr int64_t kBlock = 32;
-  const int64_t end = first + std::ssize(in) / columns;
   for (int64_t r0 = first; r0 < end; r0 += kBlock)
     for (int64_t c0 = 0; c0 < columns; c0 += kBlock)
       for (int64_t r = r0; r < std::min(end, r0 + kBlock); ++r)
         for (int64_t c = c0; c < std::min(columns, c0 + kBlock); ++c)
-          out[static_cast<size_t>(c * rows + r)] = in[static_cast<size_t>((r - first) * columns + c)];
+          out[static_cast<size_t>(place_of(c, columns, part.interleaved) * rows + r)] =
+              in[static_cast<size_t>((r - first) * columns + c)];
 }
 
-/// Of one worker: a tensor's values, and those of some rows that are to be transposed.
+/// Of one worker: a tensor's values, and those of some rows that go to other places in it.
 struct Scratch {
   PartReader reader;
-  std::vector<float> values = {}, turned = {};
+  std::vector<float> values = {}, rows = {};
 };
 
 class Loader {
@@ -113,15 +126,16 @@ class Loader {
   /// A part as f32, [out, in].
   void read(const TensorPart& part, DType dtype, Scratch& s, std::span<float> out) {
     const int64_t rows = part.weights.rows, columns = part.weights.columns;
+    const bool in_place = !part.transposed && !part.interleaved;
     s.reader.open(part);
     const int64_t at_once = s.reader.rows_at_once();
     for (int64_t first = 0; first < rows; first += at_once) {
       const auto at = static_cast<size_t>(first * columns);
       const auto count = static_cast<size_t>(std::min(at_once, rows - first) * columns);
-      const std::span<float> values = part.transposed ? first_of(s.turned, count) : out.subspan(at, count);
+      const std::span<float> values = in_place ? out.subspan(at, count) : first_of(s.rows, count);
       s.reader.read(values);
       if (dtype == DType::bf16) check_bf16_range(values, part.weights, part.weights.first_element + at);
-      if (part.transposed) transpose(values, first, rows, columns, out);
+      if (!in_place) put_rows(values, first, part, out);
     }
     const std::lock_guard lock(mutex_);
     s.reader.close(loaded_.hashes);
@@ -200,7 +214,7 @@ Hash128 combine_hashes(std::vector<PartHash> parts) {
 
 WeightBytes predict_weight_bytes(const ModelConfig& c, DType operand, int64_t local_experts, int threads,
                                  Device device) {
-  // A tensor is there as f32 values, besides what its reader holds, and rows that are to be transposed.
+  // A tensor is there as f32 values, besides what its reader holds, and rows that go to other places.
   const auto reading = [&](const StoredTensor& t) {
     const Shape shape = t.shape();
     const int64_t elements = shape.elements(), longest_row = longest_extent(shape);

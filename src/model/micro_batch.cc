@@ -1,14 +1,12 @@
 #include "model/micro_batch.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "kernels/attention/attention.h"
-#include "kernels/attention/rope.h"
-#include "kernels/products/gemm.h"
 #include "kernels/rows/rms_norm.h"
 #include "kernels/vocabulary/embedding.h"
+#include "model/linear.h"
 
 namespace switchyard {
 namespace {
@@ -34,33 +32,19 @@ MicroBatch::MicroBatch(const Stream& stream, Arena& arena, const ModelWeights& w
   embedding(stream, on_device(stream, arena, view_of(part(batch.ids, first, x.rows()))), weights.embed.view(), x_);
 }
 
-/// x += O(attention(rope(norm(Q u)), rope(norm(K u)), V u)), u = norm(x)
-void MicroBatch::attend(const Stream& stream, const AttentionConfig& c, const AttentionWeights& w, ConstView cos_sin) {
+/// x += O attention(q, k, v), which are of norm(x)
+void MicroBatch::attend(const Stream& stream, const AttentionConfig& c, const AttentionWeights& w,
+                        const PositionTables& tables) {
   const ArenaScope scope(arena_);
   const auto eps = static_cast<float>(weights_.config.rms_norm_eps);
-  const int64_t tokens = x_.rows(), hd = c.head_dim;
+  const int64_t tokens = x_.rows();
   View u = arena_.alloc(x_.shape, weights_.operand);
-  View q = arena_.alloc({tokens, c.query_size()}, DType::f32);
-  View k = arena_.alloc({tokens, c.kv_size()}, DType::f32);
-  View v = arena_.alloc({tokens, c.kv_size()}, DType::f32);
-  View context = arena_.alloc({tokens, c.query_size()}, weights_.operand);
-
   rms_norm(stream, x_, w.norm.view(), eps, u);
-  gemm(stream, u, w.q, GemmOutput::store, q);
-  gemm(stream, u, w.k, GemmOutput::store, k);
-  gemm(stream, u, w.v, GemmOutput::store, v);
-  if (c.qk_norm) {
-    const View q_heads = q.reshaped({tokens * c.num_heads, hd}), k_heads = k.reshaped({tokens * c.num_kv_heads, hd});
-    rms_norm(stream, q_heads, w.q_norm.view(), eps, q_heads);
-    rms_norm(stream, k_heads, w.k_norm.view(), eps, k_heads);
-  }
-  const Shape q_shape{tokens, c.num_heads, hd}, kv_shape{tokens, c.num_kv_heads, hd};
-  rope(stream, positions_, cos_sin, q.reshaped(q_shape));
-  rope(stream, positions_, cos_sin, k.reshaped(kv_shape));
-  const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(hd)));
-  attention(stream, q.reshaped(q_shape), k.reshaped(kv_shape), v.reshaped(kv_shape), record_offsets_, scale,
-            context.reshaped(q_shape));
-  gemm(stream, context, w.o, GemmOutput::add, x_);
+  const auto [q, k, v] = attention_heads(stream, arena_, c, w, eps, u, positions_, tables);
+  View context = arena_.alloc({tokens, c.output_size()}, weights_.operand);
+  attention(stream, q, k, v, record_offsets_, c.span, w.sinks.view(), static_cast<float>(c.scale),
+            context.reshaped({tokens, c.num_heads, c.value_dim}));
+  linear(stream, context, w.o, GemmOutput::add, x_);
 }
 
 /// x += ffn(norm(x)): a mixture of experts, or one dense SwiGLU.
@@ -72,7 +56,7 @@ void MicroBatch::route(const Stream& stream, const LayerConfig& c, const LayerWe
   if (moe != nullptr) {
     block.moe.emplace(stream_, arena_, *moe, w, layer, exchange_, u, x_);
   } else {
-    add_ffn(stream, arena_, w.dense, u, x_);
+    add_ffn(stream, arena_, w.dense, {}, u, x_);
     feed_forward_.reset();
   }
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/device.h"
+#include "model/attention_heads.h"
 #include "model/batch.h"
 #include "model/moe_layer.h"
 #include "model/weights.h"
@@ -21,8 +22,8 @@ class MicroBatch {
              int64_t first_record, int64_t num_records, View x);
 
   /// The steps of a layer, in this order. `stream` polls what other micro-batches have under way.
-  /// x += attention(norm(x)). cos_sin: [max_record, head_dim], the layer's
-  void attend(const Stream& stream, const AttentionConfig& c, const AttentionWeights& w, ConstView cos_sin);
+  /// x += attention(norm(x)).
+  void attend(const Stream& stream, const AttentionConfig& c, const AttentionWeights& w, const PositionTables& tables);
   /// Chooses experts for norm(x); a dense layer is done here. layer: its number in the model.
   void route(const Stream& stream, const LayerConfig& c, const LayerWeights& w, int layer);
   void begin();   ///< sends rows out, computes what is local

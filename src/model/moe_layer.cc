@@ -8,6 +8,8 @@
 #include "kernels/routing/permute.h"
 #include "kernels/routing/router.h"
 #include "kernels/rows/cast.h"
+#include "kernels/rows/scale_rows.h"
+#include "model/linear.h"
 
 namespace switchyard {
 
@@ -24,7 +26,7 @@ ExchangeShape exchange_shape(const ModelConfig& c, const ExpertPlacement& placem
 
 MoeCall::MoeCall(const Stream& stream, Arena& arena, const MoeConfig& c, const LayerWeights& w, int layer,
                  Exchange& exchange, ConstView u, View x)
-    : stream_(stream), arena_(arena), w_(w), u_(u), x_(x) {
+    : stream_(stream), arena_(arena), config_(c), w_(w), u_(u), x_(x) {
   const int64_t tokens = u.rows(), k = c.router.experts_per_token;
   const DType operand = w.experts.front().gate_up.operand();  // every rank hosts at least one expert
 
@@ -32,30 +34,37 @@ MoeCall::MoeCall(const Stream& stream, Arena& arena, const MoeConfig& c, const L
   View logits = arena.alloc({tokens, c.router.num_experts}, DType::f32);
   View expert = arena.alloc({tokens, k}, DType::i32);
   weight_ = arena.alloc({tokens, k}, DType::f32);
-  gemm(stream, u, w.router, GemmOutput::store, logits);
-  router_top_k(stream, logits, c.router.renormalise, expert, weight_);
+  linear(stream, u, w.router, GemmOutput::store, logits);
+  router_top_k(stream, logits, c.router.rule(), w.selection_bias.view(), expert, weight_);
 
   if (operand != DType::f32) {
     View rounded = arena.alloc(u.shape, operand);
     cast(stream, u, rounded);
     u_ = rounded;
   }
+  ConstView input = u_;
+  if (c.scaled_input) {
+    View scaled = arena.alloc(u.shape, operand);
+    scale_rows(stream, u, {}, weight_.reshaped({tokens}), scaled);
+    input = scaled;
+  }
   y_ = arena.alloc({tokens * k, u.shape[1]}, operand);
-  const auto experts = [&w](const Stream& s, ConstView rows, const GroupedRows& grouped, View out) {
-    grouped_ffn(s, rows, grouped, w.experts, GemmOutput::store, out);
+  const auto experts = [&c, &w](const Stream& s, ConstView rows, const GroupedRows& grouped, View out) {
+    grouped_ffn(s, rows, grouped, w.experts, c.activation, GemmOutput::store, out);
   };
   routing_ = exchange.route(stream, arena, expert, layer);
-  flight_ = routing_->flight(stream, arena, u_, experts, y_);
+  flight_ = routing_->flight(stream, arena, input, experts, y_);
 }
 
 void MoeCall::begin() {
   flight_->begin();
-  if (!w_.shared.empty()) add_ffn(stream_, arena_, w_.shared, u_, x_);
+  if (!w_.shared.empty()) add_ffn(stream_, arena_, w_.shared, config_.activation, u_, x_);
 }
 
 void MoeCall::finish() {
   flight_->finish();
-  combine(stream_, y_.reshaped({weight_.rows(), weight_.shape[1], x_.shape[1]}), weight_, x_);
+  const Shape per_token{weight_.rows(), weight_.shape[1], x_.shape[1]};
+  combine(stream_, y_.reshaped(per_token), config_.scaled_input ? ConstView{} : weight_, x_);
 }
 
 void moe_layer(const Stream& stream, Arena& arena, const MoeConfig& c, const LayerWeights& w, int layer,
@@ -66,12 +75,13 @@ void moe_layer(const Stream& stream, Arena& arena, const MoeConfig& c, const Lay
   call.finish();
 }
 
-void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, ConstView u, View x) {
+void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, const GatedActivation& activation,
+             ConstView u, View x) {
   const ArenaScope scope(arena);
   const std::array<int64_t, 2> all = {0, u.rows()};
   const ConstView offsets = on_device(stream, arena, view_of(std::span<const int64_t>(all)));
   const GroupedRows rows{{static_cast<const int64_t*>(offsets.data), all.size()}, {}, {}};
-  grouped_ffn(stream, u, rows, w, GemmOutput::add, x);
+  grouped_ffn(stream, u, rows, w, activation, GemmOutput::add, x);
 }
 
 }  // namespace switchyard

@@ -14,8 +14,8 @@ namespace switchyard {
 ExchangeShape exchange_shape(const ModelConfig& config, const ExpertPlacement& placement, DType operand,
                              int64_t exchange_bytes, Device device = Device::cpu);
 
-/// x += shared(u) + Σ_j weight_j · expert_j(u), in steps between which the stream may get other work. Every rank of the
-/// exchange's group takes the same steps in the same order, with or without tokens.
+/// x += shared(u) + Σ_j weight_j · expert_j(u), or Σ_j expert_j(weight_j · u), in steps between which the stream may
+/// get other work. Every rank of the exchange's group takes the same steps in the same order, with or without tokens.
 /// u: [tokens, d] f32 (normed); x: [tokens, d] f32
 class MoeCall {
  public:
@@ -25,11 +25,12 @@ class MoeCall {
           Exchange& exchange, ConstView u, View x);
   void begin();  ///< sends rows out; meanwhile x += shared(u), and the experts that are here
   void poll() { flight_->poll(); }
-  void finish();  ///< x += Σ_j weight_j · expert_j(u)
+  void finish();  ///< x += the experts' results
 
  private:
   const Stream stream_;
   Arena& arena_;
+  const MoeConfig& config_;
   const LayerWeights& w_;
   ConstView u_;
   View x_, weight_, y_;  ///< y: one row per (token, slot)
@@ -41,7 +42,8 @@ class MoeCall {
 void moe_layer(const Stream& stream, Arena& arena, const MoeConfig& config, const LayerWeights& w, int layer,
                Exchange& exchange, ConstView u, View x);
 
-/// x += ffn(u) for one SwiGLU that every token takes.   u: [tokens, d] operand; x: [tokens, d] f32; w: one element
-void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, ConstView u, View x);
+/// x += ffn(u) for one expert that every token goes to.   u: [tokens, d] operand; x: [tokens, d] f32; w: one element
+void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, const GatedActivation& activation,
+             ConstView u, View x);
 
 }  // namespace switchyard

@@ -16,20 +16,21 @@ namespace switchyard {
 
 /// A tensor as the mathematics has it: each expert's projections are tensors of their own.
 struct Parameter {
-  int64_t layer = -1;           ///< -1: of no layer
-  int64_t expert = -1;          ///< -1: of no expert that a router chooses
-  std::string_view block = {};  ///< within the layer: "self_attn.", "mlp.experts."
-  std::string_view leaf = {};   ///< "q_proj.weight"; all of the name where there is no layer
-  Shape shape = {};             ///< [out, in], or [n]
-  bool around_one = false;      ///< norms are, others around zero
+  int64_t layer = -1;                 ///< -1: of no layer
+  int64_t expert = -1;                ///< -1: of no expert that a router chooses
+  std::string_view block = {};        ///< within the layer: "self_attn.", "mlp.experts."
+  std::string_view module = {};       ///< within the block: "q_proj"; "lm_head" where there is no layer
+  std::string_view kind = ".weight";  ///< which of the module's tensors it is: ".bias"
+  Shape shape = {};                   ///< [out, in], or [n]
+  bool around_one = false;            ///< norms are, others around zero
 
   /// Canonical, Hugging Face's: "model.layers.3.mlp.experts.17.up_proj.weight".
   std::string name() const;
-  /// What is before the leaf, without an expert's number: "model.layers.3.mlp.experts.".
+  /// What is before the module, without an expert's number: "model.layers.3.mlp.experts.".
   std::string block_name() const;
 };
 
-/// A tensor as it lies in memory: one parameter, or gate and up one below the other.
+/// A tensor as it lies in memory: one parameter, or those of gate and up one below the other.
 struct StoredTensor {
   std::array<Parameter, 2> parts = {};
   size_t num_parts = 1;

@@ -1,5 +1,6 @@
 #include "model/tensor_table.h"
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 #include <unordered_set>
@@ -9,7 +10,11 @@
 namespace switchyard {
 namespace {
 
-constexpr std::string_view kHead = "lm_head.weight";
+const Family& family_of(const ModelConfig& c) {
+  const Family* family = find_family(c.family);
+  SWITCHYARD_CHECK(family != nullptr, "a configuration of family {}", c.family);
+  return *family;
+}
 
 /// Older versions of transformers stored what they compute from rope_theta.
 bool is_computed(std::string_view tensor_name) {
@@ -23,6 +28,7 @@ struct Stored {
   std::vector<int64_t> shape;  ///< of all slices
   int64_t slice = -1;          ///< -1: all of it
   bool transposed = false;
+  bool interleaved = false;
 };
 
 std::string respelled(const TensorLayout& layout, std::string name) {
@@ -38,14 +44,22 @@ std::vector<int64_t> extents(const Shape& shape) {
   return all;
 }
 
+/// "….experts.gate_up_proj", "….experts.down_proj_bias"
+std::string fused_name(const StoredTensor& tensor) {
+  const Parameter& p = tensor.parts[0];
+  std::string name = p.block_name() + (tensor.num_parts == 2 ? "gate_up_proj" : std::string(p.module));
+  if (p.kind != ".weight") name += fmt::format("_{}", p.kind.substr(1));
+  return name;
+}
+
 Stored slice_of_fused(const ModelConfig& c, const TensorLayout& layout, const StoredTensor& tensor) {
   const Parameter& p = tensor.parts[0];
-  const std::string name = p.block_name() + (tensor.num_parts == 2 ? "gate_up_proj" : "down_proj");
-  const bool transposed = layout.experts == ExpertLayout::fused_transposed;
-  const Shape shape = tensor.shape();
-  const int64_t experts = c.layers[static_cast<size_t>(p.layer)].moe()->router.num_experts;
-  return {
-      respelled(layout, name), {experts, shape[transposed ? 1 : 0], shape[transposed ? 0 : 1]}, p.expert, transposed};
+  Stored stored{.name = respelled(layout, fused_name(tensor)), .shape = extents(tensor.shape()), .slice = p.expert};
+  stored.transposed = stored.shape.size() == 2 && layout.experts == ExpertLayout::fused_transposed;
+  stored.interleaved = tensor.num_parts == 2 && layout.gate_up == GateUpOrder::interleaved;
+  if (stored.transposed) std::ranges::reverse(stored.shape);
+  stored.shape.insert(stored.shape.begin(), c.layers[static_cast<size_t>(p.layer)].moe()->router.num_experts);
+  return stored;
 }
 
 /// What a checkpoint of this layout has of a tensor, top to bottom.
@@ -60,9 +74,10 @@ std::vector<Stored> stored_as(const ModelConfig& c, const TensorLayout& layout, 
 StoredMatrix matrix_of(const Checkpoint& checkpoint, const WantedTensor& wanted, const std::vector<int64_t>& shape,
                        int64_t slice) {
   const TensorInfo* tensor = checkpoint.find(wanted.name);
+  const size_t axes = shape.size() - (slice < 0 ? 0 : 1);
   StoredMatrix matrix{.tensor = tensor,
                       .bytes = tensor->bytes,
-                      .rows = shape.size() == 1 ? 1 : shape[shape.size() - 2],
+                      .rows = axes == 1 ? 1 : shape[shape.size() - 2],
                       .columns = shape.back(),
                       .decode = find_dtype(wanted.dtypes, tensor->dtype_name)->decode,
                       .id = wanted.name};
@@ -80,7 +95,8 @@ TensorPart part_of(const Checkpoint& checkpoint, const ModelConfig& c, const Sto
                   .scales = {},
                   .block_rows = form.block_rows,
                   .block_columns = form.block_columns,
-                  .transposed = stored.transposed};
+                  .transposed = stored.transposed,
+                  .interleaved = stored.interleaved};
   if (form.scales) part.scales = matrix_of(checkpoint, *form.scales, form.scales->shape, stored.slice);
   return part;
 }
@@ -100,24 +116,46 @@ class Claims {
 
   /// Fails if anything was wrong, or is left that may not be skipped.
   void finish() {
-    int64_t computed = 0, empty = 0;
+    int64_t computed = 0, empty = 0, further = 0, other = 0;
     for (const auto& [tensor_name, tensor] : checkpoint_.tensors()) {
       if (claimed_.contains(&tensor)) continue;
       if (is_computed(tensor_name))
         ++computed;
       else if (tensor.bytes == 0)
         ++empty;
+      else if (is_of_prediction_layer(tensor_name))
+        ++further;
+      else if (is_of_other_modality(tensor_name))
+        ++other;
       else
         problems_[tensor_name] = fmt::format("{} {} belongs to no part of a {} model", tensor.dtype_name,
                                              tensor.shape_str(), config_.family);
     }
     fail_if_wrong();
-    if (computed + empty > 0)
-      log::info("{}: {} tensors skipped: {} of rotary embedding's tables, {} without elements", subject_,
-                computed + empty, computed, empty);
+    if (computed + empty + further + other == 0) return;
+    std::vector<std::string> kinds;
+    const auto add = [&](int64_t count, std::string_view what) {
+      if (count > 0) kinds.push_back(fmt::format("{} {}", count, what));
+    };
+    add(computed, "of rotary embedding's tables");
+    add(empty, "without elements");
+    add(further, "of layers that predict tokens further ahead");
+    add(other, "of other modalities than text");
+    log::info("{}: {} tensors skipped: {}", subject_, computed + empty + further + other, fmt::join(kinds, ", "));
   }
 
  private:
+  /// "model.layers.N.…" with N beyond the last layer: released files of DeepSeek-V3 and GLM-4.5 go on so.
+  bool is_of_prediction_layer(std::string_view tensor_name) const {
+    for (int64_t i = 0; i < config_.prediction_layers; ++i)
+      if (tensor_name.starts_with(fmt::format("model.layers.{}.", config_.num_layers() + i))) return true;
+    return false;
+  }
+  bool is_of_other_modality(std::string_view tensor_name) const {
+    return std::ranges::any_of(family_of(config_).other_modalities,
+                               [&](std::string_view prefix) { return tensor_name.starts_with(prefix); });
+  }
+
   void claim(const WantedTensor& wanted) {
     const TensorInfo* tensor = checkpoint_.find(wanted.name);
     if (tensor == nullptr) {
@@ -161,23 +199,30 @@ class Claims {
   std::map<std::string, std::string> problems_;  ///< by tensor: that it is missing, of another shape, …
 };
 
-bool is_stored(const Checkpoint& checkpoint, const ModelConfig& c, const Stored& stored) {
+/// Whether the checkpoint has it, as the layout says; codes may lack, and are missed then.
+bool is_stored(const Checkpoint& checkpoint, const ModelConfig& c, const TensorLayout& layout, const Stored& stored) {
   const StoredForm form = stored_form(checkpoint, c, stored.name, stored.shape);
-  return form.scales || checkpoint.find(form.weights.name) != nullptr;  // codes may lack, and are missed then
+  if (form.scales) return layout.stored_as != StoredAs::numbers;
+  return layout.stored_as != StoredAs::codes && checkpoint.find(form.weights.name) != nullptr;
 }
 
 /// The family's layout whose expert tensors are there; the first one if none is, whose missing tensors are then named.
 const TensorLayout& layout_of(const Checkpoint& checkpoint, const ModelConfig& c) {
-  const Family* family = find_family(c.family);
-  SWITCHYARD_CHECK(family != nullptr, "a configuration of family {}", c.family);
-  const Parameter gate{
-      c.first_moe_layer(), 0, "mlp.experts.", "gate_proj.weight", {c.moe().expert_size, c.hidden_size}};
+  const std::span<const TensorLayout> layouts = family_of(c).layouts;
+  Parameter gate{.layer = c.first_moe_layer(),
+                 .expert = 0,
+                 .block = "mlp.experts.",
+                 .module = "gate_proj",
+                 .shape = {c.moe().expert_size, c.hidden_size}};
   Parameter up = gate;
-  up.leaf = "up_proj.weight";
+  up.module = "up_proj";
   const StoredTensor expert{.parts = {gate, up}, .num_parts = 2};
-  for (const TensorLayout& layout : family->layouts)
-    if (is_stored(checkpoint, c, stored_as(c, layout, expert).front())) return layout;
-  return family->layouts.front();
+  for (const TensorLayout& layout : layouts)
+    if (is_stored(checkpoint, c, layout, stored_as(c, layout, expert).front())) return layout;
+  const auto usual = std::ranges::find_if(layouts, [&](const TensorLayout& layout) {
+    return layout.stored_as != (c.quantised() ? StoredAs::numbers : StoredAs::codes);
+  });
+  return usual == layouts.end() ? layouts.front() : *usual;
 }
 
 }  // namespace
@@ -190,8 +235,8 @@ TensorTable::TensorTable(const Checkpoint& checkpoint, const ModelConfig& config
   for_each_tensor(config, experts, nullptr, [&](const StoredTensor& tensor) {
     for (const Stored& stored : stored_as(config, layout_, tensor)) claims.claim(stored);
   });
-  const Stored head{std::string(kHead), {config.vocab_size, config.hidden_size}};
-  const bool copied = config.tied_embeddings && checkpoint.find(kHead) != nullptr;
+  const Stored head{respelled(layout_, "lm_head.weight"), {config.vocab_size, config.hidden_size}};
+  const bool copied = config.tied_embeddings && checkpoint.find(head.name) != nullptr;
   if (copied) claims.claim(head);
   claims.finish();
   if (!copied) return;

@@ -32,6 +32,7 @@ struct TensorPart {
   std::optional<StoredMatrix> scales;         ///< of codes, one for each block
   int64_t block_rows = 0, block_columns = 0;  ///< where there are scales
   bool transposed = false;                    ///< stored [in, out]
+  bool interleaved = false;                   ///< outputs are stored one of gate, one of up, …
 };
 
 /// A head that is stored although it is tied, and must equal the embeddings.

@@ -10,15 +10,27 @@
 
 namespace switchyard {
 
+/// A product and what is added to it.
+struct Linear {
+  PackedMatrix weight;  ///< [n, k]
+  OwnedTensor bias;     ///< [n] f32, or nothing
+};
+
 struct AttentionWeights {
-  OwnedTensor norm, q_norm, k_norm;  ///< [d], [head_dim], [head_dim] f32; the latter two only with qk_norm
-  PackedMatrix q, k, v, o;
+  OwnedTensor norm, q_norm,
+      k_norm;                  ///< [d], [head_dim], [head_dim] f32; the latter two only with QkNorm::before_rotary
+  Linear q, k, v, o;           ///< k and v only with direct projections
+  Linear q_latent, kv_latent;  ///< [query_rank, d]; [kv_rank + turned part, d]: of latent projections
+  OwnedTensor q_latent_norm, kv_latent_norm;  ///< [query_rank], [kv_rank] f32; of queries only where q takes a latent
+  PackedMatrix kv;                            ///< [heads · (head_dim − turned part + value_dim), kv_rank]
+  OwnedTensor sinks;                          ///< [heads] f32
 };
 
 struct LayerWeights {
   AttentionWeights attention;
   OwnedTensor ffn_norm;             ///< [d] f32
-  PackedMatrix router;              ///< [E, d] f32; moe layers
+  Linear router;                    ///< [E, d] f32; moe layers
+  OwnedTensor selection_bias;       ///< [E] f32
   std::vector<FfnWeights> experts;  ///< this rank's, in order; moe layers
   std::vector<FfnWeights> shared;   ///< one or none
   std::vector<FfnWeights> dense;    ///< one in dense layers

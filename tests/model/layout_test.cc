@@ -30,7 +30,7 @@ LayoutWishes in_f32() {
 /// 128 experts of 1.5 M weights in a layer each, and little else.
 ModelConfig wide_model() {
   ModelConfig c{.family = "switchyard", .vocab_size = 100, .hidden_size = 512, .max_positions = 64};
-  const AttentionConfig attention{.num_heads = 4, .num_kv_heads = 4, .head_dim = 16, .rotary = {10'000}};
+  const AttentionConfig attention = AttentionConfig::of_heads(4, 4, 16, 10'000);
   c.layers.assign(2,
                   {attention, MoeConfig{.router = {.num_experts = 128, .experts_per_token = 2}, .expert_size = 1024}});
   return c;

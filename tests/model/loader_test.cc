@@ -94,11 +94,11 @@ TEST_F(LargeTensor, IsReadInPieces) {
   EXPECT_EQ(first_difference(coded_and_turned, expected), "");
 }
 
-/// What is held while a layer's largest tensor is read: f32 values of all of it, of the rows that are to be transposed,
+/// What is held while a layer's largest tensor is read: f32 values of all of it, of the rows that go to other places,
 /// and the rows as stored, of at most four bytes; scales as f32, and stored in the same buffer as the rows.
 TEST(LoadingMemory, CountsWhatIsHeld) {
   ModelConfig c{.family = "switchyard", .vocab_size = 1, .hidden_size = 64, .max_positions = 64};
-  c.layers.push_back({.attention = {.num_heads = 1, .num_kv_heads = 1, .head_dim = 2},
+  c.layers.push_back({.attention = AttentionConfig::of_heads(1, 1, 2, 10'000),
                       .feed_forward = MoeConfig{.router = {2, 1}, .expert_size = 512}});
   constexpr size_t kWeights = 2 * 512 * 64;  // gate and up
   const auto scratch = [&] { return predict_weight_bytes(c, DType::bf16, 2, 3).scratch; };

@@ -6,14 +6,16 @@
 #include <map>
 #include <set>
 
+#include "tests/model/sample_configs.h"
+
 namespace switchyard::test {
 namespace {
 
 /// A dense layer, and one with two experts and a shared one.
 ModelConfig two_layers(bool tied) {
-  const AttentionConfig plain{.num_heads = 3, .num_kv_heads = 1, .head_dim = 2};
+  const AttentionConfig plain = AttentionConfig::of_heads(3, 1, 2, 10'000);
   AttentionConfig normed = plain;
-  normed.qk_norm = true;
+  normed.qk_norm = QkNorm::before_rotary;
   const MoeConfig moe{
       .router = {.num_experts = 2, .experts_per_token = 1, .renormalise = true}, .expert_size = 5, .shared_size = 7};
   ModelConfig c{.family = "switchyard", .vocab_size = 11, .hidden_size = 4, .tied_embeddings = tied};
@@ -72,9 +74,51 @@ TEST(Parameters, AreCountedOnce) {
   for (const bool tied : {false, true}) EXPECT_EQ(two_layers(tied).active_parameters(), 44 + 4 + layers - 60) << tied;
 }
 
+TEST(Parameters, OfLatentsHaveTheNamesOfDeepSeek) {
+  const auto shapes = shapes_by_name(sample_latent(false));
+  const std::map<std::string, std::string> expected = {{"self_attn.q_a_proj.weight", "[20, 48]"},
+                                                       {"self_attn.q_a_proj.bias", "[20]"},
+                                                       {"self_attn.q_a_layernorm.weight", "[20]"},
+                                                       {"self_attn.q_b_proj.weight", "[54, 20]"},
+                                                       {"self_attn.kv_a_proj_with_mqa.weight", "[18, 48]"},
+                                                       {"self_attn.kv_a_proj_with_mqa.bias", "[18]"},
+                                                       {"self_attn.kv_a_layernorm.weight", "[12]"},
+                                                       {"self_attn.kv_b_proj.weight", "[66, 12]"},
+                                                       {"self_attn.o_proj.weight", "[48, 30]"},
+                                                       {"self_attn.o_proj.bias", "[48]"},
+                                                       {"mlp.gate.e_score_correction_bias", "[12]"}};
+  for (const auto& [name, shape] : expected) {
+    const auto found = shapes.find("model.layers.2." + name);
+    ASSERT_NE(found, shapes.end()) << name;
+    EXPECT_EQ(found->second, shape) << name;
+  }
+  EXPECT_FALSE(shapes.contains("model.layers.2.self_attn.k_proj.weight"));
+  const auto direct = shapes_by_name(sample_latent(true));
+  EXPECT_EQ(direct.at("model.layers.0.self_attn.q_proj.weight"), "[54, 48]");
+  for (const char* none : {"q_a_proj.weight", "kv_a_proj_with_mqa.bias", "o_proj.bias"})
+    EXPECT_FALSE(direct.contains(std::string("model.layers.0.self_attn.") + none)) << none;
+}
+
+TEST(Parameters, BiasesAndSinksHaveTheirNames) {
+  const auto shapes = shapes_by_name(sample_sinks());
+  const std::map<std::string, std::string> expected = {{"self_attn.q_proj.bias", "[64]"},
+                                                       {"self_attn.k_proj.bias", "[32]"},
+                                                       {"self_attn.v_proj.bias", "[32]"},
+                                                       {"self_attn.o_proj.bias", "[48]"},
+                                                       {"self_attn.sinks", "[4]"},
+                                                       {"mlp.gate.bias", "[7]"},
+                                                       {"mlp.experts.1.gate_proj.bias", "[24]"},
+                                                       {"mlp.experts.1.up_proj.bias", "[24]"},
+                                                       {"mlp.experts.1.down_proj.bias", "[48]"}};
+  for (const auto& [name, shape] : expected) EXPECT_EQ(shapes.at("model.layers.1." + name), shape) << name;
+}
+
 TEST(Parameters, EachHasAPlaceOfItsOwn) {
-  for (const bool tied : {false, true}) {
-    ModelWeights weights = empty_weights(two_layers(tied), DType::f32, 2);
+  auto configs = sample_configs();
+  for (const bool tied : {false, true}) configs.emplace_back("two layers", two_layers(tied));
+  for (const auto& [name, config] : configs) {
+    SCOPED_TRACE(name);
+    ModelWeights weights = empty_weights(config, DType::f32, 2);
     std::set<const void*> places;
     for_each_tensor(weights.config, kBothExperts, &weights, [&](const StoredTensor& tensor) {
       EXPECT_EQ(tensor.packed, tensor.matrix != nullptr);
@@ -82,9 +126,8 @@ TEST(Parameters, EachHasAPlaceOfItsOwn) {
       EXPECT_TRUE(places.insert(tensor.packed ? static_cast<const void*>(tensor.matrix) : tensor.tensor).second)
           << tensor.parts[0].name();
     });
-    const FfnWeights* second = &weights.layers[1].experts[1];
+    const FfnWeights* second = &weights.layers.back().experts[1];
     EXPECT_TRUE(places.contains(&second->gate_up) && places.contains(&second->down) && places.contains(&weights.head));
-    EXPECT_EQ(places.size(), 3u + 2 * 6 + 2 + 2 + 1 + 2 * 2 + 2);
   }
 }
 

@@ -9,23 +9,14 @@
 #include "base/rng.h"
 #include "kernels/products/gemm.h"
 #include "model/memory_plan.h"
+#include "model/parameters.h"
+#include "tests/model/sample_configs.h"
 #include "tests/model/scoring.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"
 
 namespace switchyard::test {
 namespace {
-
-/// A dense layer and two with experts.
-ModelConfig small_config() {
-  ModelConfig c{.family = "switchyard", .vocab_size = 83, .hidden_size = 48, .rms_norm_eps = 1e-6, .max_positions = 64};
-  const AttentionConfig attention{
-      .num_heads = 4, .num_kv_heads = 2, .head_dim = 16, .qk_norm = true, .rotary = {10'000}};
-  const MoeConfig moe{
-      .router = {.num_experts = 7, .experts_per_token = 3, .renormalise = true}, .expert_size = 24, .shared_size = 40};
-  c.layers = {{attention, DenseConfig{56}}, {attention, moe}, {attention, moe}};
-  return c;
-}
 
 std::vector<Record> random_records(const ModelConfig& c) {
   std::vector<Record> records(9);
@@ -35,22 +26,27 @@ std::vector<Record> random_records(const ModelConfig& c) {
   return records;
 }
 
-class RandomModel : public ::testing::TestWithParam<std::tuple<Device, DType>> {
+using NamedConfig = std::pair<std::string, ModelConfig>;
+
+class RandomModel : public ::testing::TestWithParam<std::tuple<Device, DType, NamedConfig>> {
  protected:
   void SetUp() override {
     if (const std::string why = why_skipped(device_); !why.empty()) GTEST_SKIP() << why;
   }
   const Device device_ = std::get<0>(GetParam());
   const DType operand_ = std::get<1>(GetParam());
+  const ModelConfig config_ = std::get<2>(GetParam()).second;
 };
 
+class PlainRandomModel : public RandomModel {};
+
 TEST_P(RandomModel, GivesTheSameBitsOnAnyNumberOfRanks) {
-  const ModelConfig config = small_config();
-  const std::vector<Record> records = random_records(config);
-  const auto alone = score_records(config, random_model, records, {.operand = operand_, .device = device_});
-  for (const int ranks : {2, 3}) {
+  const std::vector<Record> records = random_records(config_);
+  const auto alone =
+      score_records(config_, random_model, records, {.operand = operand_, .records_per_batch = 1, .device = device_});
+  for (const int ranks : {1, 2, 3, 7}) {
     const ScoringRun run{.operand = operand_, .num_ranks = ranks, .num_threads = 2, .device = device_};
-    EXPECT_EQ(first_difference(alone, score_records(config, random_model, records, run)), "") << ranks << " ranks";
+    EXPECT_EQ(first_difference(alone, score_records(config_, random_model, records, run)), "") << ranks << " ranks";
   }
   // Not a degenerate model: predictions differ from token to token.
   const std::vector<float>& scores = alone.back().logprob;
@@ -58,8 +54,8 @@ TEST_P(RandomModel, GivesTheSameBitsOnAnyNumberOfRanks) {
 }
 
 /// Every token has k experts in every MoE layer, and none in a dense one.
-TEST_P(RandomModel, CountsTokensByLayer) {
-  const ModelConfig config = small_config();
+TEST_P(PlainRandomModel, CountsTokensByLayer) {
+  const ModelConfig& config = config_;
   const std::vector<Record> records = random_records(config);
   int64_t tokens = 0;
   for (const Record& record : records) tokens += std::ssize(record.tokens);
@@ -120,8 +116,8 @@ Tensor transposed(const Tensor& w) {
   return t;
 }
 
-TEST_P(RandomModel, IsAFunctionOfTheTensorsNames) {
-  const ModelConfig c = small_config();
+TEST_P(PlainRandomModel, IsAFunctionOfTheTensorsNames) {
+  const ModelConfig& c = config_;
   const TestStream stream(device_);
   const LoadedModel model =
       random_model(stream, c, operand_, ExpertPlacement(std::vector<int>{0, 1, 0, 0, 0, 1, 1}, 2), 1);
@@ -134,8 +130,9 @@ TEST_P(RandomModel, IsAFunctionOfTheTensorsNames) {
   EXPECT_TRUE(same_bits(on_host(stream, w.embed), expected("model.embed_tokens.weight", {83, 48}, operand_, 0.035f)));
   EXPECT_TRUE(same_bits(on_host(stream, w.norm), expected("model.norm.weight", {48}, DType::f32, 0.1f, 1)));
   EXPECT_TRUE(same_bits(unpacked(stream, w.head), matrix("lm_head.weight", 83, 48, operand_)));
-  EXPECT_TRUE(same_bits(unpacked(stream, layer.router), matrix("model.layers.2.mlp.gate.weight", 7, 48, DType::f32)));
-  EXPECT_TRUE(same_bits(unpacked(stream, layer.attention.k),
+  EXPECT_TRUE(
+      same_bits(unpacked(stream, layer.router.weight), matrix("model.layers.2.mlp.gate.weight", 7, 48, DType::f32)));
+  EXPECT_TRUE(same_bits(unpacked(stream, layer.attention.k.weight),
                         matrix("model.layers.2.self_attn.k_proj.weight", 32, 48, operand_)));
   EXPECT_TRUE(same_bits(unpacked(stream, layer.experts[1].down),
                         matrix("model.layers.2.mlp.experts.5.down_proj.weight", 48, 24, operand_)));
@@ -146,34 +143,36 @@ TEST_P(RandomModel, IsAFunctionOfTheTensorsNames) {
 
 /// The memory that plan_memory() counts with.
 TEST_P(RandomModel, TakesWhatIsPredicted) {
-  const ModelConfig c = small_config();
   const TestStream stream(device_);
-  const LoadedModel model = random_model(stream, c, operand_, ExpertPlacement::blocks(7, 1), 0);
+  const ExpertPlacement all = ExpertPlacement::blocks(config_.num_experts(), 1);
+  LoadedModel model = random_model(stream, config_, operand_, all, 0);
   size_t bytes = 0;
-  const auto vector = [&](const OwnedTensor& t) {
-    if (t.view().data != nullptr) bytes += allocation_bytes(t.view().shape, t.view().dtype, device_);
-  };
-  const auto ffns = [&](const std::vector<FfnWeights>& all) {
-    for (const FfnWeights& w : all) bytes += w.gate_up.bytes() + w.down.bytes();
-  };
-  vector(model.weights.embed);
-  vector(model.weights.norm);
-  bytes += model.weights.head.bytes();
-  for (const LayerWeights& w : model.weights.layers) {
-    for (const OwnedTensor* t : {&w.attention.norm, &w.attention.q_norm, &w.attention.k_norm, &w.ffn_norm}) vector(*t);
-    for (const PackedMatrix* m : {&w.attention.q, &w.attention.k, &w.attention.v, &w.attention.o, &w.router})
-      bytes += m->bytes();
-    for (const auto* group : {&w.experts, &w.shared, &w.dense}) ffns(*group);
-  }
-  EXPECT_EQ(bytes, predict_weight_bytes(c, operand_, 7, 1, device_).resident);
+  for_each_tensor(config_, all.experts_of(0), &model.weights, [&](const StoredTensor& t) {
+    if (t.packed) {
+      EXPECT_GT(t.matrix->bytes(), 0u) << t.parts[0].name();
+      bytes += t.matrix->bytes();
+    } else {
+      const ConstView held = t.tensor->view();
+      EXPECT_NE(held.data, nullptr) << t.parts[0].name();
+      bytes += allocation_bytes(held.shape, held.dtype, device_);
+    }
+  });
+  EXPECT_EQ(bytes, predict_weight_bytes(config_, operand_, config_.num_experts(), 1, device_).resident);
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, RandomModel,
-                         ::testing::Combine(::testing::ValuesIn(kDevices), ::testing::Values(DType::f32, DType::bf16)),
-                         [](const auto& each) {
-                           return std::string(name_of(std::get<0>(each.param))) + "_" +
-                                  std::string(switchyard::name_of(std::get<1>(each.param)));
-                         });
+std::string name_of_case(const ::testing::TestParamInfo<RandomModel::ParamType>& each) {
+  return std::string(name_of(std::get<0>(each.param))) + "_" +
+         std::string(switchyard::name_of(std::get<1>(each.param))) + "_" + std::get<2>(each.param).first;
+}
+
+INSTANTIATE_TEST_SUITE_P(Samples, RandomModel,
+                         ::testing::Combine(::testing::ValuesIn(kDevices), ::testing::Values(DType::f32, DType::bf16),
+                                            ::testing::ValuesIn(sample_configs())),
+                         name_of_case);
+INSTANTIATE_TEST_SUITE_P(Plain, PlainRandomModel,
+                         ::testing::Combine(::testing::ValuesIn(kDevices), ::testing::Values(DType::f32, DType::bf16),
+                                            ::testing::Values(NamedConfig("plain", sample_plain()))),
+                         name_of_case);
 
 }  // namespace
 }  // namespace switchyard::test

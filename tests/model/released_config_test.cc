@@ -6,6 +6,7 @@
 
 #include "model/config.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/fixture_models.h"
 #include "tests/support/temporary_directory.h"
 
 namespace switchyard::test {
@@ -17,8 +18,8 @@ std::filesystem::path released(std::string_view name) {
 
 struct Released {
   const char* name;
-  int64_t total_parameters;  ///< from the sizes, counted apart from this program; published as 30.5, 235 and 46.7 B
-  bool qk_norm;
+  int64_t total_parameters;  ///< from the sizes, counted apart from this program
+  int64_t layers, moe_layers;
 };
 std::ostream& operator<<(std::ostream& out, const Released& r) {
   return out << r.name;
@@ -29,20 +30,84 @@ class ReleasedConfig : public ::testing::TestWithParam<Released> {};
 TEST_P(ReleasedConfig, IsRead) {
   const ModelConfig c = read_model_config(released(GetParam().name));
   EXPECT_EQ(c.total_parameters(), GetParam().total_parameters);
-  EXPECT_EQ(c.num_moe_layers(), c.num_layers());
-  for (const LayerConfig& layer : c.layers) {
-    EXPECT_EQ(layer.attention.qk_norm, GetParam().qk_norm);
-    EXPECT_TRUE(layer.moe()->router.renormalise);
-  }
+  EXPECT_EQ(c.num_layers(), GetParam().layers);
+  EXPECT_EQ(c.num_moe_layers(), GetParam().moe_layers);
   EXPECT_FALSE(c.tied_embeddings);
 }
 
+// Published as 30.5, 235, 46.7, 117, 106, 671, 1000, 400 and 109 B.
 INSTANTIATE_TEST_SUITE_P(Files, ReleasedConfig,
-                         ::testing::Values(Released{"Qwen3-30B-A3B", 30'532'122'624, true},
-                                           Released{"Qwen3-30B-A3B-FP8", 30'532'122'624, true},
-                                           Released{"Qwen3-Coder-30B-A3B-Instruct", 30'532'122'624, true},
-                                           Released{"Qwen3-235B-A22B-Instruct-2507", 235'093'634'560, true},
-                                           Released{"Mixtral-8x7B-v0.1", 46'702'792'704, false}));
+                         ::testing::Values(Released{"Qwen3-30B-A3B", 30'532'122'624, 48, 48},
+                                           Released{"Qwen3-30B-A3B-FP8", 30'532'122'624, 48, 48},
+                                           Released{"Qwen3-Coder-30B-A3B-Instruct", 30'532'122'624, 48, 48},
+                                           Released{"Qwen3-VL-30B-A3B-Instruct", 30'532'122'624, 48, 48},
+                                           Released{"Qwen3-235B-A22B-Instruct-2507", 235'093'634'560, 94, 94},
+                                           Released{"Mixtral-8x7B-v0.1", 46'702'792'704, 32, 32},
+                                           Released{"gpt-oss-120b", 116'829'156'672, 36, 36},
+                                           Released{"GLM-4.5-Air", 106'852'251'264, 46, 45},
+                                           Released{"DeepSeek-V3", 671'026'419'200, 61, 58},
+                                           Released{"Kimi-K2-Instruct-rtp", 1'026'408'232'448, 61, 60},
+                                           Released{"Llama-4-Maverick-17B-128E-Instruct", 400'711'848'960, 48, 24},
+                                           Released{"Llama-4-Scout-17B-16E", 107'769'861'120, 48, 48}));
+
+TEST(ReleasedConfig, OfGptOss) {
+  ModelConfig c = read_model_config(released("gpt-oss-120b"));
+  EXPECT_EQ(*c.quantised(), (QuantisedWeights{"mxfp4", 1, 32}));
+  c.storage = {};
+  EXPECT_EQ(c, reference_config("gpt-oss-120b"));
+}
+
+TEST(ReleasedConfig, OfDeepSeek) {
+  const ModelConfig c = read_model_config(released("DeepSeek-V3"));
+  EXPECT_EQ(c.prediction_layers, 1);
+  EXPECT_EQ(c.kv_bytes_per_token(2), 61 * 576 * 2);
+  const AttentionConfig& a = c.layers[0].attention;
+  EXPECT_EQ(a.latent()->query_rank, 1536);
+  EXPECT_EQ(a.head_dim, 192);
+  EXPECT_EQ(a.value_dim, 128);
+  EXPECT_EQ(a.rotary.first, 128);
+  EXPECT_EQ(a.rotary.pairs, RotaryPairs::adjacent);
+  EXPECT_NEAR(a.scale, 0.1352337788608801, 1e-15);  // (0.1 ln 40 + 1)² / √192
+  EXPECT_EQ(rotary_stretch(a.rotary), 1);           // mscale and mscale_all_dim are the same
+  const RouterConfig expected{.num_experts = 256,
+                              .experts_per_token = 8,
+                              .selection_bias = true,
+                              .scores = RouterScores::sigmoid,
+                              .renormalise = true,
+                              .scale = 2.5,
+                              .num_groups = 8,
+                              .kept_groups = 4};
+  EXPECT_EQ(c.moe().router, expected);
+}
+
+TEST(ReleasedConfig, OfLlama4) {
+  const ModelConfig c = read_model_config(released("Llama-4-Scout-17B-16E"));
+  for (size_t i = 0; i < c.layers.size(); ++i) {
+    const AttentionConfig& a = c.layers[i].attention;
+    const bool turned = i % 4 != 3;
+    EXPECT_EQ(a.rotary.dim, turned ? 128 : 0) << i;
+    EXPECT_EQ(a.qk_norm, turned ? QkNorm::after_rotary : QkNorm::none) << i;
+    EXPECT_EQ(a.span, (turned ? KeySpan{KeySpan::Kind::chunk, 8192} : KeySpan{})) << i;
+    EXPECT_EQ(a.temperature, (turned ? QueryTemperature{} : QueryTemperature{0.1, 8192})) << i;
+  }
+  EXPECT_EQ(c.layers[0].attention.rotary.scaling, (decltype(RotaryConfig::scaling){Llama3Scaling{8, 8192, 1, 4}}));
+  EXPECT_TRUE(c.moe().scaled_input);
+}
+
+struct Refused {
+  const char *name, *says;
+};
+class RefusedConfig : public ::testing::TestWithParam<Refused> {};
+
+TEST_P(RefusedConfig, IsRefusedForWhatItIs) {
+  const auto& [name, says] = GetParam();
+  EXPECT_TRUE(fails_input({name, says}, [&name = name] { read_model_config(released(name)); }));
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, RefusedConfig,
+                         ::testing::Values(Refused{"Kimi-K2.5", "model family \"kimi_k25\" is not supported"},
+                                           Refused{"Qwen3-Next-80B-A3B-Thinking", "\"qwen3_next\" is not supported"}),
+                         [](const auto& each) { return test_name(each.param.name); });
 
 TEST(QuantisedConfig, IsReadInKnownFormats) {
   ModelConfig c = read_model_config(released("Qwen3-30B-A3B-FP8"));

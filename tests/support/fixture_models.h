@@ -38,7 +38,8 @@ inline std::filesystem::path reference_path(const std::string& name) {
 
 /// As part of a test's name.
 inline std::string test_name(std::string name) {
-  std::ranges::replace(name, '-', '_');
+  std::ranges::replace_if(
+      name, [](char c) { return c == '-' || c == '.'; }, '_');
   return name;
 }
 

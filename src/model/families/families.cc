@@ -5,15 +5,16 @@
 namespace switchyard {
 
 namespace families {
-extern const Family qwen3_moe, mixtral, switchyard;
+extern const Family qwen3_moe, qwen3_vl_moe, qwen3_vl_moe_text, mixtral, gpt_oss, glm4_moe, deepseek_v3, kimi_k2, dots1,
+    llama4, llama4_text, switchyard;
 }
 
 namespace {
 
-constexpr std::array<const Family*, 3> kFamilies = {
-    &families::qwen3_moe,
-    &families::mixtral,
-    &families::switchyard,
+constexpr std::array<const Family*, 12> kFamilies = {
+    &families::qwen3_moe, &families::qwen3_vl_moe, &families::qwen3_vl_moe_text, &families::mixtral,
+    &families::gpt_oss,   &families::glm4_moe,     &families::deepseek_v3,       &families::kimi_k2,
+    &families::dots1,     &families::llama4,       &families::llama4_text,       &families::switchyard,
 };
 
 }  // namespace

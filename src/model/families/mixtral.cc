@@ -5,12 +5,15 @@ namespace switchyard::families {
 namespace {
 
 ModelConfig read(ConfigReader& reader) {
-  ModelConfig c = read_common_fields(reader);
+  ModelConfig c = read_sizes(reader);
+  AttentionConfig attention = read_heads(reader, c.hidden_size);
+  attention.rotary = read_rotary(reader, c, attention.head_dim);
+  attention.span = read_window_if_used(reader, c, 0, true);
   MoeConfig moe{.router = read_router(reader)};
   moe.router.renormalise = true;
   moe.expert_size = reader.integer({"intermediate_size"}, 1, 1 << 20);
-  for (LayerConfig& layer : c.layers) layer.feed_forward = moe;
-  reader.only_full_window(c.max_positions, true);
+  for (LayerConfig& layer : c.layers) layer = {attention, moe};
+  only_full_attention(reader);
   reader.only("norm_topk_prob", true);
   reader.only("use_qk_norm", false);
   return c;

@@ -1,18 +1,21 @@
 // Qwen3-MoE: softmax router, per-head RMSNorm on q and k, dense layers in between (decoder_sparse_step,
 // mlp_only_layers). transformers/models/qwen3_moe.
+#include "model/families/qwen3_moe.h"
+
 #include <algorithm>
 
-#include "model/family.h"
-
 namespace switchyard::families {
-namespace {
 
-ModelConfig read(ConfigReader& reader) {
-  ModelConfig c = read_common_fields(reader);
+ModelConfig read_qwen3_moe(ConfigReader& reader) {
+  ModelConfig c = read_sizes(reader);
+  AttentionConfig attention = read_heads(reader, c.hidden_size);
+  attention.input_bias = attention.output_bias = reader.flag_or("attention_bias", false);
+  attention.qk_norm = QkNorm::before_rotary;
+  attention.rotary = read_rotary(reader, c, attention.head_dim);
+  attention.span = read_window_if_used(reader, c, 4096, false);
   MoeConfig moe{.router = read_router(reader)};
   moe.expert_size = reader.integer({"moe_intermediate_size"}, 1, 1 << 20);
   moe.router.renormalise = reader.flag_or("norm_topk_prob", false);  // transformers' class default
-  const DenseConfig dense{reader.integer({"intermediate_size"}, 1, 1 << 22)};
 
   const int64_t step = reader.integer_or("decoder_sparse_step", 1, 1, 1 << 20);
   const auto dense_only = reader.integers_or_empty("mlp_only_layers");
@@ -20,32 +23,27 @@ ModelConfig read(ConfigReader& reader) {
   reader.require({"mlp_only_layers", "num_hidden_layers"},
                  std::ranges::all_of(dense_only, [&](int64_t l) { return 0 <= l && l < num_layers; }),
                  fmt::format("layers 0 … {}", num_layers - 1));
+  const DenseConfig dense{reader.integer({"intermediate_size"}, 1, 1 << 22)};
   for (int64_t l = 0; l < num_layers; ++l) {
     LayerConfig& layer = c.layers[static_cast<size_t>(l)];
-    layer.attention.qk_norm = true;
+    layer.attention = attention;
     const bool listed = std::ranges::find(dense_only, l) != dense_only.end();
     if (!listed && (l + 1) % step == 0)
       layer.feed_forward = moe;
     else
       layer.feed_forward = dense;
   }
-
   reader.only("use_qk_norm", true);
-  reader.only_full_window(c.max_positions, false);
+  only_full_attention(reader);
   return c;
 }
 
-constexpr Spelling kVisionLanguage[] = {{"model.", "model.language_model."}};
+namespace {
 
-constexpr TensorLayout kLayouts[] = {
-    {},
-    {.experts = ExpertLayout::fused},
-    // Qwen3-VL writes its text model under this prefix, and the experts as [in, out].
-    {.spellings = kVisionLanguage, .experts = ExpertLayout::fused_transposed},
-};
+constexpr TensorLayout kLayouts[] = {{}, {.experts = ExpertLayout::fused}, kVisionLanguage};
 
 }  // namespace
 
-extern const Family qwen3_moe{"qwen3_moe", read, kLayouts};
+extern const Family qwen3_moe{"qwen3_moe", read_qwen3_moe, kLayouts};
 
 }  // namespace switchyard::families

@@ -1,0 +1,26 @@
+// The queries, keys and values of a layer's attention, and what happens to them before it.
+#pragma once
+
+#include "base/stream.h"
+#include "base/tensor.h"
+#include "model/weights.h"
+
+namespace switchyard {
+
+/// What a position does to the queries and keys of a layer; layers that agree in it share tables.
+struct PositionTables {
+  ConstView cos_sin;      ///< [max_record, rotary.dim]; nothing where nothing turns
+  ConstView temperature;  ///< [max_record] by which queries are multiplied, or nothing
+};
+
+struct AttentionHeads {
+  View q;  ///< [tokens, num_heads, head_dim] f32
+  View k;  ///< [tokens, num_kv_heads, head_dim] f32
+  View v;  ///< [tokens, num_kv_heads, value_dim] f32
+};
+
+/// Of u, the layer's normed input [tokens, d] in the operand; in the arena. positions: [tokens] i32, within the record
+AttentionHeads attention_heads(const Stream& stream, Arena& arena, const AttentionConfig& c, const AttentionWeights& w,
+                               float rms_norm_eps, ConstView u, ConstView positions, const PositionTables& tables);
+
+}  // namespace switchyard

@@ -1,0 +1,46 @@
+// The feed-forward blocks of DeepSeek-V3, GLM-4.5 and dots.llm1: a router with sigmoid scores, a bias for the choice
+// alone and groups of experts ("noaux_tc"), shared experts, dense layers first.
+#include "model/family.h"
+
+namespace switchyard {
+namespace {
+
+RouterConfig read_sigmoid_router(ConfigReader& reader, const SigmoidRouting& absent) {
+  RouterConfig router{.selection_bias = true, .scores = RouterScores::sigmoid};
+  router.num_experts = reader.integer({"n_routed_experts", "num_experts", "num_local_experts"}, 1, 1 << 16);
+  router.experts_per_token = reader.integer({"num_experts_per_tok"}, 1, 1 << 16);
+  router.num_groups = reader.integer_or("n_group", absent.num_groups, 1, 1 << 16);
+  router.kept_groups = reader.integer_or("topk_group", absent.kept_groups, 1, 1 << 16);
+  router.renormalise = reader.flag_or("norm_topk_prob", absent.renormalise);
+  router.scale = reader.positive_number_or("routed_scaling_factor", absent.scale);
+  reader.only("scoring_func", "sigmoid");
+  reader.only("topk_method", "noaux_tc");
+
+  const bool divides = router.num_experts % router.num_groups == 0;
+  reader.require({"n_routed_experts", "n_group"}, divides, "the first to be a multiple of the second");
+  reader.require({"n_group", "topk_group"}, router.kept_groups <= router.num_groups,
+                 "no more groups kept than there are");
+  reader.require({"num_experts_per_tok", "n_routed_experts", "n_group", "topk_group"},
+                 !divides || router.experts_per_token <= router.num_experts / router.num_groups * router.kept_groups,
+                 "no more experts per token than there are in the groups kept");
+  return router;
+}
+
+}  // namespace
+
+void read_sigmoid_experts(ConfigReader& reader, const SigmoidRouting& absent, ModelConfig& model) {
+  MoeConfig moe{.router = read_sigmoid_router(reader, absent)};
+  moe.expert_size = reader.integer({"moe_intermediate_size"}, 1, 1 << 20);
+  moe.shared_size = reader.integer_or("n_shared_experts", absent.shared_experts, 0, 1 << 10) * moe.expert_size;
+  const int64_t num_dense = reader.integer_or("first_k_dense_replace", absent.first_dense, 0, 1 << 20);
+  const DenseConfig dense{reader.integer({"intermediate_size"}, 1, 1 << 22)};
+  for (int64_t i = 0; i < model.num_layers(); ++i) {
+    LayerConfig& layer = model.layers[static_cast<size_t>(i)];
+    if (i < num_dense)
+      layer.feed_forward = dense;
+    else
+      layer.feed_forward = moe;
+  }
+}
+
+}  // namespace switchyard
