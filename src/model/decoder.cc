@@ -9,6 +9,7 @@
 #include "kernels/rows/cast.h"
 #include "kernels/rows/rms_norm.h"
 #include "kernels/vocabulary/cross_entropy.h"
+#include "model/rotary.h"
 
 namespace switchyard {
 
@@ -27,7 +28,7 @@ size_t first_turned_alike(const ModelConfig& c, size_t i) {
 
 OwnedTensor rotary_table(const Stream& stream, const AttentionConfig& c, int64_t max_record) {
   OwnedTensor table = hold(stream, {max_record, c.head_dim}, DType::f32);
-  fill_rope_table(stream, c.rotary.theta, table.view());
+  fill_rope_table(stream, rotary_frequencies(c.rotary.theta, c.head_dim), 1, table.view());
   return table;
 }
 

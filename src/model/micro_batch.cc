@@ -55,11 +55,11 @@ void MicroBatch::attend(const Stream& stream, const AttentionConfig& c, const At
     rms_norm(stream, k_heads, w.k_norm.view(), eps, k_heads);
   }
   const Shape q_shape{tokens, c.num_heads, hd}, kv_shape{tokens, c.num_kv_heads, hd};
-  rope(stream, positions_, cos_sin, q.reshaped(q_shape));
-  rope(stream, positions_, cos_sin, k.reshaped(kv_shape));
+  rope(stream, positions_, cos_sin, RotaryPairs::halves, 0, q.reshaped(q_shape));
+  rope(stream, positions_, cos_sin, RotaryPairs::halves, 0, k.reshaped(kv_shape));
   const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(hd)));
-  attention(stream, q.reshaped(q_shape), k.reshaped(kv_shape), v.reshaped(kv_shape), record_offsets_, scale,
-            context.reshaped(q_shape));
+  attention(stream, q.reshaped(q_shape), k.reshaped(kv_shape), v.reshaped(kv_shape), record_offsets_, KeySpan{}, {},
+            scale, context.reshaped(q_shape));
   gemm(stream, context, w.o, GemmOutput::add, x_);
 }
 
