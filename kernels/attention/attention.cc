@@ -1,6 +1,8 @@
 #include "kernels/attention/attention.h"
 
+#include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -16,17 +18,24 @@ namespace {
 constexpr int64_t kKeyBlock =
     128;  // counted from the record's first token: a row's sum is cut at the same places always
 
+// Where a row's maximum begins. Finite: a row that sees no key of its first block shall get no ∞ − ∞.
+constexpr float kLowest = std::numeric_limits<float>::lowest();
+
+int64_t round_down(int64_t n, int64_t multiple) {
+  return n / multiple * multiple;
+}
+
 int64_t round_up(int64_t n, int64_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
+  return round_down(n + multiple - 1, multiple);
 }
 
 }  // namespace
 
 // About 256 rows share a packed block of keys and values, and at most 64 positions, or the causal edge wastes too much.
-AttentionScratch::AttentionScratch(int64_t group, int64_t head_dim)
+AttentionScratch::AttentionScratch(int64_t group, int64_t head_dim, int64_t value_dim)
     : positions(std::clamp<int64_t>(256 / group, 8, 64)),
       rows(positions * group),
-      padded_dim(round_up(head_dim, kTileColumns)) {
+      padded_dim(round_up(value_dim, kTileColumns)) {
   const auto floats = [&](int64_t count) { return layout.add(static_cast<size_t>(count) * sizeof(float)); };
   q = floats(rows * head_dim);
   keys = floats(kKeyBlock * head_dim);
@@ -39,26 +48,43 @@ AttentionScratch::AttentionScratch(int64_t group, int64_t head_dim)
 
 namespace {
 
+struct Inputs {
+  ConstView q, k, v;
+  KeySpan span;
+  ConstView sinks;
+  float scale;
+};
+
 struct Task {
   int64_t record_begin;  // token
   int64_t first, count;  // positions within the record
   int64_t kv_head;
 };
 
+/// Keys [begin, end), counted from the record's key `first`: what some query of a block sees. `begin` is at a
+/// micro-tile's column.
+struct KeyBlock {
+  int64_t first, begin, end;
+};
+
 /// One block of queries of one key-value head. Row p · group + g is position first + p of the head's g-th query head.
 class QueryBlock {
  public:
-  QueryBlock(const Task& task, ConstView q, ConstView k, ConstView v, const AttentionScratch& scratch)
+  QueryBlock(const Task& task, const Inputs& in, const AttentionScratch& scratch)
       : task_(task),
-        heads_(q.shape[1]),
-        kv_heads_(k.shape[1]),
-        head_dim_(q.shape[2]),
+        span_(in.span),
+        heads_(in.q.shape[1]),
+        kv_heads_(in.k.shape[1]),
+        head_dim_(in.q.shape[2]),
+        value_dim_(in.v.shape[2]),
         padded_dim_(scratch.padded_dim),
         group_(heads_ / kv_heads_),
         rows_(task.count * group_),
-        q_in_(q.as<float>()),
-        k_in_(k.as<float>()),
-        v_in_(v.as<float>()) {
+        scale_(in.scale),
+        q_in_(in.q.as<float>()),
+        k_in_(in.k.as<float>()),
+        v_in_(in.v.as<float>()),
+        sinks_(in.sinks.as<float>()) {
     std::byte* memory = thread_scratch(scratch.layout.bytes());
     const auto floats = [memory](size_t offset) { return reinterpret_cast<float*>(memory + offset); };
     q_ = floats(scratch.q);
@@ -71,92 +97,118 @@ class QueryBlock {
   }
 
   template <class T>
-  void run(float scale, T* out) {
-    load_queries(scale);
-    std::fill_n(sums_, rows_ * padded_dim_, 0.0f);
-    std::fill_n(row_max_, rows_, -kInfinity);
-    std::fill_n(row_sum_, rows_, 0.0f);
-    const int64_t end = task_.first + task_.count;
-    for (int64_t key = 0; key < end; key += kKeyBlock) {
-      const int64_t num_keys = std::min(kKeyBlock, end - key);
-      pack_keys_and_values(key, num_keys);
-      for (int64_t row = 0; row < rows_; row += std::ssize(multiply_)) attend(row, key, num_keys);
+  void run(T* out) {
+    load_queries();
+    begin_sums();
+    const int64_t seen = span_.first_key(task_.first), end = task_.first + task_.count;
+    for (int64_t key = round_down(seen, kKeyBlock); key < end; key += kKeyBlock) {
+      const KeyBlock block{key, round_down(std::max<int64_t>(seen - key, 0), kTileColumns),
+                           std::min(kKeyBlock, end - key)};
+      pack_keys(block);
+      pack_values(block);
+      for (int64_t row = 0; row < rows_; row += std::ssize(multiply_)) attend(row, block);
     }
     store_outputs(out);
   }
 
  private:
-  int64_t query_element(int64_t row) const {
-    const int64_t token = task_.record_begin + task_.first + row / group_;
-    return (token * heads_ + task_.kv_head * group_ + row % group_) * head_dim_;
-  }
+  int64_t position(int64_t row) const { return task_.first + row / group_; }
+  int64_t head(int64_t row) const { return task_.kv_head * group_ + row % group_; }
+  /// Which vector of q and out.
+  int64_t query(int64_t row) const { return (task_.record_begin + position(row)) * heads_ + head(row); }
+  /// Which vector of k and v.
+  int64_t key_vector(int64_t key) const { return (task_.record_begin + key) * kv_heads_ + task_.kv_head; }
 
-  void load_queries(float scale) {
+  void load_queries() {
     for (int64_t row = 0; row < rows_; ++row) {
-      const float* from = q_in_ + query_element(row);
-      for (int64_t d = 0; d < head_dim_; ++d) q_[row * head_dim_ + d] = from[d] * scale;
+      const float* from = q_in_ + query(row) * head_dim_;
+      for (int64_t d = 0; d < head_dim_; ++d) q_[row * head_dim_ + d] = from[d] * scale_;
     }
   }
 
-  // keys_: [num_keys / 16][head_dim][16], values_: [padded_dim / 16][num_keys][16]; what is missing is zero.
-  void pack_keys_and_values(int64_t key, int64_t num_keys) {
+  // A sink is a key before all others, with a value of zero.
+  void begin_sums() {
+    std::fill_n(sums_, rows_ * padded_dim_, 0.0f);
+    std::fill_n(row_max_, rows_, kLowest);
+    std::fill_n(row_sum_, rows_, 0.0f);
+    if (sinks_ == nullptr) return;
+    for (int64_t row = 0; row < rows_; ++row) {
+      const float sink = sinks_[head(row)];
+      row_max_[row] = sink < kLowest ? kLowest : sink;
+      row_sum_[row] = 1;
+    }
+  }
+
+  // keys_: [block.end / 16][head_dim][16]; what is missing is zero.
+  void pack_keys(const KeyBlock& block) {
     const int64_t stride = kv_heads_ * head_dim_;
-    const int64_t origin = (task_.record_begin + key) * stride + task_.kv_head * head_dim_;
-    for (int64_t j = 0; j < round_up(num_keys, kTileColumns); j += kLanes) {
-      const float* from = k_in_ + origin + j * stride;
+    for (int64_t j = block.begin; j < round_up(block.end, kTileColumns); j += kLanes) {
+      const float* from = k_in_ + key_vector(block.first + j) * head_dim_;
       float* to = keys_ + j / kTileColumns * kTileColumns * head_dim_ + j % kTileColumns;
-      const int64_t count = std::clamp<int64_t>(num_keys - j, 0, kLanes);
+      const int64_t count = std::clamp<int64_t>(block.end - j, 0, kLanes);
       int64_t d = 0;
       for (; count == kLanes && d + kLanes <= head_dim_; d += kLanes)
         transpose_8x8(from + d, stride, to + d * kTileColumns, kTileColumns);
       for (; d < head_dim_; ++d)
         for (int64_t i = 0; i < kLanes; ++i) to[d * kTileColumns + i] = i < count ? from[i * stride + d] : 0;
     }
-    for (int64_t j = 0; j < num_keys; ++j) {
-      const float* from = v_in_ + origin + j * stride;
+  }
+
+  // values_: [padded_dim / 16][block.end][16]; what is missing is zero.
+  void pack_values(const KeyBlock& block) {
+    for (int64_t j = block.begin; j < block.end; ++j) {
+      const float* from = v_in_ + key_vector(block.first + j) * value_dim_;
       for (int64_t d = 0; d < padded_dim_; d += kTileColumns) {
-        float* to = values_ + d * num_keys + j * kTileColumns;
-        const int64_t used = std::min(kTileColumns, head_dim_ - d);
+        float* to = values_ + d * block.end + j * kTileColumns;
+        const int64_t used = std::min(kTileColumns, value_dim_ - d);
         std::fill(std::copy_n(from + d, used, to), to + kTileColumns, 0.0f);
       }
     }
   }
 
-  // A tile's rows against keys [key, key + num_keys), as far as the last of these rows sees them.
-  void attend(int64_t row, int64_t key, int64_t num_keys) {
+  // A tile's rows against a block's keys, from the first that the first row sees to the last that the last one sees.
+  void attend(int64_t row, const KeyBlock& block) {
     const int64_t count = std::min<int64_t>(std::ssize(multiply_), rows_ - row);
-    const int64_t visible = std::min(num_keys, visible_keys(row + count - 1, key));
-    if (visible <= 0) return;
+    const int64_t begin = std::max<int64_t>(span_.first_key(position(row)) - block.first, 0);
+    const int64_t end = std::min(position(row + count - 1) + 1 - block.first, block.end);
+    if (begin >= end) return;
     const MultiplyTile multiply = multiply_[static_cast<size_t>(count) - 1];
     float* scores = scores_ + row * kKeyBlock;
-    for (int64_t j = 0; j < visible; j += kTileColumns)
+    for (int64_t j = round_down(begin, kTileColumns); j < end; j += kTileColumns)
       multiply(q_ + row * head_dim_, head_dim_, keys_ + j * head_dim_, head_dim_, false, scores + j, kKeyBlock);
-    exponentiate(row, count, key, num_keys, visible);
+    exponentiate(row, count, {block.first, begin, end});
     float* sums = sums_ + row * padded_dim_;
     for (int64_t d = 0; d < padded_dim_; d += kTileColumns)
-      multiply(scores, kKeyBlock, values_ + d * num_keys, visible, true, sums + d, padded_dim_);
+      multiply(scores + begin, kKeyBlock, values_ + d * block.end + begin * kTileColumns, end - begin, true, sums + d,
+               padded_dim_);
   }
 
-  int64_t visible_keys(int64_t row, int64_t key) const { return task_.first + row / group_ + 1 - key; }
-
-  // The online softmax (Milakov & Gimelshein 2018) of a tile's rows: scores become e^(score − max), 0 from the last key
-  // that a row sees to `width`; on a new maximum the row's sums shrink accordingly. Step by step for all rows, so that
-  // one row's chain of dependent operations runs beside the others'.
-  void exponentiate(int64_t row, int64_t count, int64_t key, int64_t num_keys, int64_t width) {
-    std::array<int64_t, kMostMultiplyRows> lanes_end;
+  // The online softmax (Milakov & Gimelshein 2018) of a tile's rows: the scores of `keys` become e^(score − max), 0
+  // where a row does not see the key; on a new maximum the row's sums shrink accordingly. Step by step for all rows, so
+  // that one row's chain of dependent operations runs beside the others'.
+  void exponentiate(int64_t row, int64_t count, const KeyBlock& keys) {
+    std::array<int64_t, kMostMultiplyRows> lanes_begin, lanes_end;
     std::array<float, kMostMultiplyRows> new_max, sum, shrink;
     for (int64_t r = 0; r < count; ++r) {
       float* score = scores_ + (row + r) * kKeyBlock;
-      const int64_t visible = std::clamp<int64_t>(visible_keys(row + r, key), 0, num_keys);
-      lanes_end[r] = round_up(visible, kLanes);
-      std::fill(score + visible, score + lanes_end[r], -kInfinity);
-      if (lanes_end[r] < width) std::fill(score + lanes_end[r], score + width, 0.0f);
+      const int64_t last = position(row + r);
+      int64_t begin = std::max(span_.first_key(last) - keys.first, keys.begin);
+      int64_t end = std::min(last + 1 - keys.first, keys.end);
+      if (begin >= end) begin = end = 0;  // none of them
+      lanes_begin[r] = round_down(begin, kLanes);
+      lanes_end[r] = round_up(end, kLanes);
+      std::fill(score + lanes_begin[r], score + begin, -kInfinity);
+      std::fill(score + end, score + lanes_end[r], -kInfinity);
+      if (keys.begin < lanes_begin[r]) std::fill(score + keys.begin, score + lanes_begin[r], 0.0f);
+      if (lanes_end[r] < keys.end) std::fill(score + lanes_end[r], score + keys.end, 0.0f);
       F32x8 top = broadcast(row_max_[row + r]);
-      for (int64_t i = 0; i < lanes_end[r]; i += kLanes) top = max(load(score + i), top);
+      for (int64_t i = lanes_begin[r]; i < lanes_end[r]; i += kLanes) top = max(load(score + i), top);
       new_max[r] = max_of_lanes(top);
     }
-    for (int64_t r = 0; r < count; ++r)
-      sum[r] = sum_of_lanes(exponentials(scores_ + (row + r) * kKeyBlock, lanes_end[r], new_max[r]));
+    for (int64_t r = 0; r < count; ++r) {
+      float* score = scores_ + (row + r) * kKeyBlock + lanes_begin[r];
+      sum[r] = sum_of_lanes(exponentials(score, lanes_end[r] - lanes_begin[r], new_max[r]));
+    }
     for_lanes(count, [&](int64_t r, auto read, auto write) {
       const F32x8 factor = exp(read(row_max_ + row + r) - read(&new_max[r]));
       write(&shrink[r], factor);
@@ -175,19 +227,22 @@ class QueryBlock {
     for (int64_t row = 0; row < rows_; ++row) {
       const float* sums = sums_ + row * padded_dim_;
       const F32x8 inverse = broadcast(1 / row_sum_[row]);
-      T* to = out + query_element(row);
-      for_lanes(head_dim_, [&](int64_t d, auto read, auto write) { write(to + d, read(sums + d) * inverse); });
+      T* to = out + query(row) * value_dim_;
+      for_lanes(value_dim_, [&](int64_t d, auto read, auto write) { write(to + d, read(sums + d) * inverse); });
     }
   }
 
   const std::span<const MultiplyTile> multiply_ = multiply_tiles();
   const Task task_;
-  const int64_t heads_, kv_heads_, head_dim_, padded_dim_, group_, rows_;
-  const float *q_in_, *k_in_, *v_in_;
+  const KeySpan span_;
+  const int64_t heads_, kv_heads_, head_dim_, value_dim_, padded_dim_, group_, rows_;
+  const float scale_;
+  const float *q_in_, *k_in_, *v_in_, *sinks_;
   float *q_, *keys_, *values_, *scores_, *sums_, *row_max_, *row_sum_;
 };
 
-std::vector<Task> make_tasks(std::span<const int64_t> offsets, int64_t kv_heads, int64_t positions) {
+std::vector<Task> make_tasks(std::span<const int64_t> offsets, int64_t kv_heads, const KeySpan& span,
+                             int64_t positions) {
   std::vector<Task> tasks;
   for (size_t r = 0; r + 1 < offsets.size(); ++r) {
     const int64_t length = offsets[r + 1] - offsets[r];
@@ -196,36 +251,45 @@ std::vector<Task> make_tasks(std::span<const int64_t> offsets, int64_t kv_heads,
         tasks.push_back({offsets[r], first, std::min(positions, length - first), h});
   }
   // The longest first: cost grows with the number of keys.
-  std::stable_sort(tasks.begin(), tasks.end(),
-                   [](const Task& a, const Task& b) { return a.first + a.count > b.first + b.count; });
+  const auto keys = [&](const Task& t) { return t.first + t.count - span.first_key(t.first); };
+  std::stable_sort(tasks.begin(), tasks.end(), [&](const Task& a, const Task& b) { return keys(a) > keys(b); });
   return tasks;
 }
 
 }  // namespace
 
-namespace cpu {
-
-size_t attention_bytes(ConstView q, ConstView k, ConstView, ConstView, float, View) {
-  return AttentionScratch(q.shape[1] / k.shape[1], q.shape[2]).layout.bytes();
+void check_attention(ConstView q, ConstView k, ConstView v, const KeySpan& span, ConstView sinks, ConstView out) {
+  SWITCHYARD_CHECK(q.shape.rank() == 3 && k.shape.rank() == 3 && k.rows() == q.rows() && k.shape[1] > 0 &&
+                       q.shape[1] % k.shape[1] == 0 && k.shape[2] == q.shape[2] && v.shape.rank() == 3 &&
+                       v.shape == Shape({k.rows(), k.shape[1], v.shape[2]}) &&
+                       out.shape == Shape({q.rows(), q.shape[1], v.shape[2]}),
+                   "attention: q {}, k {}, v {}, out {}", q.shape.str(), k.shape.str(), v.shape.str(), out.shape.str());
+  SWITCHYARD_CHECK(sinks.data == nullptr || sinks.elements() == q.shape[1], "attention: sinks {} for {} heads",
+                   sinks.shape.str(), q.shape[1]);
+  SWITCHYARD_CHECK(span.is_valid(), "attention: a window or chunk of {} keys", span.size);
 }
 
-void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, ConstView record_offsets, float scale,
-               View out) {
+namespace cpu {
+
+size_t attention_bytes(ConstView q, ConstView k, ConstView v, ConstView, const KeySpan&, ConstView, float, View) {
+  return AttentionScratch(q.shape[1] / k.shape[1], q.shape[2], v.shape[2]).layout.bytes();
+}
+
+void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, ConstView record_offsets,
+               const KeySpan& span, ConstView sinks, float scale, View out) {
+  check_attention(q, k, v, span, sinks, out);
   const auto offsets = record_offsets.span<int64_t>();
-  SWITCHYARD_CHECK(q.shape.rank() == 3 && k.shape.rank() == 3 && k.shape == v.shape && out.shape == q.shape &&
-                       k.rows() == q.rows() && k.shape[2] == q.shape[2] && q.shape[1] % k.shape[1] == 0,
-                   "attention: q {}, k {}, v {}, out {}", q.shape.str(), k.shape.str(), v.shape.str(), out.shape.str());
   SWITCHYARD_CHECK(!offsets.empty() && offsets.front() == 0 && offsets.back() == q.rows() &&
                        std::is_sorted(offsets.begin(), offsets.end()),
                    "attention: the offsets of {} records do not cover {} tokens in order", offsets.size() - 1,
                    q.rows());
-  const AttentionScratch scratch(q.shape[1] / k.shape[1], q.shape[2]);
-  const std::vector<Task> tasks = make_tasks(offsets, k.shape[1], scratch.positions);
+  const AttentionScratch scratch(q.shape[1] / k.shape[1], q.shape[2], v.shape[2]);
+  const std::vector<Task> tasks = make_tasks(offsets, k.shape[1], span, scratch.positions);
+  const Inputs in{q, k, v, span, sinks, scale};
   with_float_type(out.dtype, "attention", [&](auto element) {
     auto* to = out.as<decltype(element)>();
-    stream.parallel_for(static_cast<int64_t>(tasks.size()), [&](int64_t i, int) {
-      QueryBlock(tasks[static_cast<size_t>(i)], q, k, v, scratch).run(scale, to);
-    });
+    stream.parallel_for(static_cast<int64_t>(tasks.size()),
+                        [&](int64_t i, int) { QueryBlock(tasks[static_cast<size_t>(i)], in, scratch).run(to); });
   });
 }
 

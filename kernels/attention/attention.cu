@@ -11,21 +11,14 @@ bool is_aligned(const void* p, size_t bytes) {
   return reinterpret_cast<uintptr_t>(p) % bytes == 0;
 }
 
-void check(ConstView q, ConstView k, ConstView v, ConstView record_offsets, ConstView out) {
-  SWITCHYARD_CHECK(q.shape.rank() == 3 && k.shape.rank() == 3 && k.shape == v.shape && out.shape == q.shape &&
-                       k.rows() == q.rows() && k.shape[2] == q.shape[2] && k.shape[1] > 0 &&
-                       q.shape[1] % k.shape[1] == 0,
-                   "attention: q {}, k {}, v {}, out {}", q.shape.str(), k.shape.str(), v.shape.str(), out.shape.str());
-  SWITCHYARD_CHECK(record_offsets.elements() > 0, "attention: no offsets");
-  SWITCHYARD_CHECK(out.dtype == DType::f32 || out.dtype == DType::bf16, "attention: out is {}", name_of(out.dtype));
-}
-
 }  // namespace
 
-void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, ConstView record_offsets, float scale,
-               View out) {
-  check(q, k, v, record_offsets, out);
-  const AttentionPlan plan(q, k, record_offsets, out.dtype);
+void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, ConstView record_offsets,
+               const KeySpan& span, ConstView sinks, float scale, View out) {
+  check_attention(q, k, v, span, sinks, out);
+  SWITCHYARD_CHECK(record_offsets.elements() > 0, "attention: no offsets");
+  SWITCHYARD_CHECK(out.dtype == DType::f32 || out.dtype == DType::bf16, "attention: out is {}", name_of(out.dtype));
+  const AttentionPlan plan(q, k, v, record_offsets, out.dtype);
   SWITCHYARD_CHECK(stream.workspace.size() >= plan.layout.bytes(), "attention: a workspace of {} bytes, {} are needed",
                    stream.workspace.size(), plan.layout.bytes());
   if (q.elements() == 0) return;
@@ -35,20 +28,22 @@ void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, Cons
                   plan.tile_positions, {tiles, static_cast<size_t>(plan.num_tiles)});
 
   const auto size = [](int64_t n) { return static_cast<int>(n); };
-  const bool by_fours = q.shape[2] % 4 == 0 && is_aligned(q.data, 16) && is_aligned(k.data, 16) &&
-                        is_aligned(v.data, 16) && is_aligned(out.data, 16);
+  const bool by_fours = q.shape[2] % 4 == 0 && v.shape[2] % 4 == 0 && is_aligned(q.data, 16) &&
+                        is_aligned(k.data, 16) && is_aligned(v.data, 16) && is_aligned(out.data, 16);
   const AttentionProblem problem{.q = q.as<float>(),
                                  .k = k.as<float>(),
                                  .v = v.as<float>(),
+                                 .sinks = sinks.as<float>(),
                                  .keys = reinterpret_cast<BFloat16*>(workspace + plan.keys),
                                  .values = reinterpret_cast<BFloat16*>(workspace + plan.values),
                                  .offsets = record_offsets.as<int64_t>(),
                                  .tokens = q.rows(),
                                  .tiles = tiles,
                                  .num_tiles = size(plan.num_tiles),
+                                 .span = span,
                                  .heads = size(q.shape[1]),
                                  .kv_heads = size(k.shape[1]),
-                                 .head_dim = size(q.shape[2]),
+                                 .size = {size(q.shape[2]), size(v.shape[2])},
                                  .group = plan.group,
                                  .parts = plan.parts,
                                  .tile_heads = plan.tile_heads,

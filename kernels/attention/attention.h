@@ -1,18 +1,23 @@
 #pragma once
 
+#include "kernels/attention/key_span.h"
 #include "kernels/op.h"
 
 namespace switchyard {
 
 /// Causal grouped-query attention within each record, softmax(scale · q kᵀ) v, blocked with an online softmax: never
-/// more than a tile of scores exists. Query head h uses key-value head h / (heads / kv_heads).
-///   q: [tokens, heads, head_dim] f32; k, v: [tokens, kv_heads, head_dim] f32
+/// more than a tile of scores exists, and blocks of keys that no query of a tile sees cost nothing. Query head h uses
+/// key-value head h / (heads / kv_heads). A row's bits depend on its record alone; a span that leaves out no key gives
+/// those of Kind::all.
+///   q: [tokens, heads, head_dim], k: [tokens, kv_heads, head_dim], v: [tokens, kv_heads, value_dim], all f32
 ///   record_offsets: [records + 1] i64, from 0 to tokens, non-decreasing (checked on the CPU only)
-///   out: [tokens, heads, head_dim] f32|bf16
+///   sinks: [heads] f32, a logit of each query head that joins the softmax's denominator and nothing else (gpt-oss);
+///          no data: none
+///   out: [tokens, heads, value_dim] f32|bf16
 /// Arithmetic in f32. On a CUDA device with a bf16 result the products are bf16's: q, k, v and the probabilities are
-/// rounded, sums are f32. There head_dim is at most 256.
-using AttentionFn = void(const Stream&, ConstView q, ConstView k, ConstView v, ConstView record_offsets, float scale,
-                         View out);
+/// rounded, sums are f32. There head_dim and value_dim are at most 256.
+using AttentionFn = void(const Stream&, ConstView q, ConstView k, ConstView v, ConstView record_offsets,
+                         const KeySpan& span, ConstView sinks, float scale, View out);
 namespace cpu {
 AttentionFn attention;
 WorkingBytes<AttentionFn> attention_bytes;
@@ -23,5 +28,8 @@ WorkingBytes<AttentionFn> attention_bytes;  ///< no fewer for more records eithe
 }  // namespace cuda
 inline constexpr Op<AttentionFn> attention{"attention", cpu::attention, SWITCHYARD_CUDA_IMPL(cuda::attention),
                                            cpu::attention_bytes, cuda::attention_bytes};
+
+/// Fails (internal) where the shapes do not go together.
+void check_attention(ConstView q, ConstView k, ConstView v, const KeySpan& span, ConstView sinks, ConstView out);
 
 }  // namespace switchyard

@@ -1,16 +1,27 @@
 #pragma once
 
+#include <span>
+
 #include "kernels/op.h"
 
 namespace switchyard {
 
-/// Rotary position embedding, half-split pairs (i, i + head_dim/2), in place.   (Su et al. 2021; Hugging Face's layout)
-/// positions: [tokens] i32, each in [0, max_position) (a device does not check it); cos_sin: [max_position, head_dim]
-/// f32, cosines of the head_dim/2 angles, then their sines; x: [tokens, heads, head_dim] f32
-using RopeFn = void(const Stream&, ConstView positions, ConstView cos_sin, View x);
-/// Fills cos_sin [num_positions, head_dim] for angles p · theta^(−2i/head_dim), computed in double on the host: one
-/// table for every device. Waits for the stream.
-using FillRopeTableFn = void(const Stream&, double theta, View cos_sin);
+/// Which two of n rotated dimensions are the i-th pair: i and i + n/2, as Hugging Face stores most models, or 2i and
+/// 2i + 1, as in the paper.
+enum class RotaryPairs : uint8_t { halves, adjacent };
+constexpr int format_as(RotaryPairs pairs) {
+  return static_cast<int>(pairs);
+}
+
+/// Rotary position embedding (Su et al. 2021), in place, of the dimensions [first, first + n) of each head: the pair
+/// (a, b) becomes (a cos − b sin, b cos + a sin) of its angle. The other dimensions stay.
+///   positions: [tokens] i32, each in [0, max_position) (a device does not check it)
+///   cos_sin: [max_position, n] f32, cosines of the n/2 pairs' angles, then their sines
+///   x: [tokens, heads, head_dim] f32
+using RopeFn = void(const Stream&, ConstView positions, ConstView cos_sin, RotaryPairs pairs, int64_t first, View x);
+/// Fills cos_sin [num_positions, 2 · frequencies] with factor · cos(p · frequency) and factor · sin(p · frequency),
+/// computed in double on the host: one table for every device. Waits for the stream.
+using FillRopeTableFn = void(const Stream&, std::span<const double> frequencies, double factor, View cos_sin);
 
 namespace cpu {
 RopeFn rope;
@@ -23,5 +34,8 @@ FillRopeTableFn fill_rope_table;
 inline constexpr Op<RopeFn> rope{"rope", cpu::rope, SWITCHYARD_CUDA_IMPL(cuda::rope)};
 inline constexpr Op<FillRopeTableFn> fill_rope_table{"fill_rope_table", cpu::fill_rope_table,
                                                      SWITCHYARD_CUDA_IMPL(cuda::fill_rope_table)};
+
+/// Fails (internal) where the shapes do not go together.
+void check_rope(ConstView positions, ConstView cos_sin, int64_t first, ConstView x);
 
 }  // namespace switchyard

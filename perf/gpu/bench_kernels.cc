@@ -95,10 +95,10 @@ class Ops {
     bytes("rms_norm of q's heads, in place", f(kTokens * q_) * 8,
           [&] { rms_norm(stream(), flat, weight.view(), 1e-6f, flat); });
     bytes("rope of q, in place", f(kTokens * q_) * 8,
-          [&] { rope(stream(), positions.view(), cos_sin.view(), q.view()); });
+          [&] { rope(stream(), positions.view(), cos_sin.view(), RotaryPairs::halves, 0, q.view()); });
     const auto scale = static_cast<float>(1 / std::sqrt(f(a_.head_dim)));
     flops("attention, 16 records of 1024", 4 * f(q_) * f(kTokens) * f(kLength + 1) / 2,
-          [&] { attention(stream(), q.view(), k.view(), v.view(), offsets.view(), scale, out.view()); });
+          [&] { attention(stream(), q.view(), k.view(), v.view(), offsets.view(), {}, {}, scale, out.view()); });
   }
 
   void experts() {

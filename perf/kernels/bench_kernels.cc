@@ -109,16 +109,26 @@ void grouped_ffn_128_experts(benchmark::State& state, DType dtype) {
   });
 }
 
-void attention_8x1024_16_4x64(benchmark::State& state) {
-  constexpr int64_t kRecords = 8, kLength = 1024, kHeads = 16, kKvHeads = 4, kHeadDim = 64;
-  const Tensor q = random_tensor({kRecords * kLength, kHeads, kHeadDim}, DType::f32);
-  const Tensor k = random_tensor({kRecords * kLength, kKvHeads, kHeadDim}, DType::f32);
-  const Tensor out({kRecords * kLength, kHeads, kHeadDim}, DType::f32);
+struct AttentionShape {
+  int64_t records, length, heads, kv_heads, head_dim, value_dim;
+  KeySpan span = {};
+};
+
+// Counted by the pairs of query and key that are seen.
+void attention_of(benchmark::State& state, const AttentionShape& s) {
+  const int64_t tokens = s.records * s.length;
+  const Tensor q = random_tensor({tokens, s.heads, s.head_dim}, DType::f32);
+  const Tensor k = random_tensor({tokens, s.kv_heads, s.head_dim}, DType::f32);
+  const Tensor v = random_tensor({tokens, s.kv_heads, s.value_dim}, DType::f32);
+  const Tensor out({tokens, s.heads, s.value_dim}, DType::f32);
   std::vector<int64_t> offsets;
-  for (int64_t r = 0; r <= kRecords; ++r) offsets.push_back(r * kLength);
-  const double pairs = kRecords * kHeads * (kLength * (kLength + 1) / 2);
-  measure(state, DType::f32, 4 * kHeadDim * pairs, [&] {
-    attention(stream(), q.view, k.view, k.view, view_of(std::span<const int64_t>(offsets)), 0.125f, out.view);
+  for (int64_t r = 0; r <= s.records; ++r) offsets.push_back(r * s.length);
+  int64_t keys = 0;  // of a record's queries together
+  for (int64_t t = 0; t < s.length; ++t) keys += t + 1 - s.span.first_key(t);
+  const auto pairs = static_cast<double>(s.records * s.heads * keys);
+  measure(state, DType::f32, 2 * static_cast<double>(s.head_dim + s.value_dim) * pairs, [&] {
+    attention(stream(), q.view, k.view, v.view, view_of(std::span<const int64_t>(offsets)), s.span, {}, 0.125f,
+              out.view);
   });
 }
 
@@ -152,7 +162,14 @@ int main(int argc, char** argv) {
   add("gemm_8192x1024x1024/bf16", 10, gemm_8192x1024x1024, DType::bf16);
   add("grouped_ffn_128_experts/f32", 5, grouped_ffn_128_experts, DType::f32);
   add("grouped_ffn_128_experts/bf16", 5, grouped_ffn_128_experts, DType::bf16);
-  add("attention_8x1024_16_4x64/f32", 10, attention_8x1024_16_4x64);
+  constexpr KeySpan kWindow{KeySpan::Kind::window, 128};
+  add("attention_8x1024_16_4x64/f32", 10, attention_of, AttentionShape{8, 1024, 16, 4, 64, 64});
+  add("attention_1x1024_64_8x64_window_128/f32", 10, attention_of, AttentionShape{1, 1024, 64, 8, 64, 64, kWindow});
+  add("attention_1x2048_64_8x64_window_128/f32", 10, attention_of, AttentionShape{1, 2048, 64, 8, 64, 64, kWindow});
+  add("attention_1x4096_64_8x64_window_128/f32", 10, attention_of, AttentionShape{1, 4096, 64, 8, 64, 64, kWindow});
+  add("attention_1x8192_64_8x64_window_128/f32", 10, attention_of, AttentionShape{1, 8192, 64, 8, 64, 64, kWindow});
+  add("attention_8x1024_16_16x64_window_128/f32", 10, attention_of, AttentionShape{8, 1024, 16, 16, 64, 64, kWindow});
+  add("attention_2x512_128_128x192x128/f32", 10, attention_of, AttentionShape{2, 512, 128, 128, 192, 128});
   add("cross_entropy_8192x32000x1024/f32", 3, cross_entropy_8192x32000x1024, DType::f32);
   add("cross_entropy_8192x32000x1024/bf16", 3, cross_entropy_8192x32000x1024, DType::bf16);
   benchmark::Initialize(&argc, argv);

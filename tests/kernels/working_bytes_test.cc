@@ -54,7 +54,7 @@ class Calls {
       case 1:
         return grouped_ffn(stream, x_.view(), {offsets, rows, rows}, ffn_, GemmOutput::store, y_.view());
       case 2:
-        return attention(stream, q_.view(), k_.view(), k_.view(), offsets_.view(), 0.2f,
+        return attention(stream, q_.view(), k_.view(), k_.view(), offsets_.view(), {}, {}, 0.2f,
                          y_.view().reshaped({kRows, 4, 24}));
       default:
         return cross_entropy(stream, x_.view(), head_, list_.view(), partials_.view(), logprob_.view(), list_.view());

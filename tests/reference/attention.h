@@ -1,45 +1,67 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "kernels/attention/key_span.h"
 #include "reference/linear.h"
 #include "reference/softmax.h"
 
 namespace switchyard::reference {
 
+/// Whether the query at position t sees the key at position s.
+inline bool sees(const KeySpan& span, int64_t t, int64_t s) {
+  if (s > t) return false;
+  if (span.kind == KeySpan::Kind::window) return t - s < span.size;
+  if (span.kind == KeySpan::Kind::chunk) return s / span.size == t / span.size;
+  return true;
+}
+
+struct AttentionShape {
+  int64_t heads, kv_heads, head_dim, value_dim;
+};
+
 /// Causal attention of one query head in one record of `length` tokens that begins at `token`. q: [tokens, heads,
-/// head_dim], k, v: [tokens, kv_heads, head_dim]. An error δ of the scores is a factor within e^±2δ of the
-/// probabilities. `rounding`: of the products' operands, q, k, v and the probabilities, or 0.
+/// head_dim], k: [tokens, kv_heads, head_dim], v: [tokens, kv_heads, value_dim]. An error δ of the scores is a factor
+/// within e^±2δ of the probabilities. `sink`: one more score, whose probability is dropped. `rounding`: of the
+/// products' operands, q, k, v and the probabilities, or 0.
 template <class T>
 std::vector<Bounded> attention_head(const T& q, const T& k, const T& v, int64_t token, int64_t length, int64_t head,
-                                    int64_t heads, int64_t kv_heads, int64_t head_dim, double scale,
-                                    double rounding = 0) {
-  const int64_t kv_head = head / (heads / kv_heads);
-  const auto kv = [&](int64_t t, int64_t i) { return ((token + t) * kv_heads + kv_head) * head_dim + i; };
+                                    const AttentionShape& shape, const KeySpan& span, std::optional<double> sink,
+                                    double scale, double rounding = 0) {
+  const int64_t kv_head = head / (shape.heads / shape.kv_heads);
+  const auto kv = [&](int64_t t, int64_t dim) { return ((token + t) * shape.kv_heads + kv_head) * dim; };
   const double rounded_twice = (1 + rounding) * (1 + rounding) - 1;
   std::vector<Bounded> out;
   for (int64_t t = 0; t < length; ++t) {
+    std::vector<int64_t> keys;
+    for (int64_t s = 0; s <= t; ++s)
+      if (sees(span, t, s)) keys.push_back(s);
     std::vector<double> scores;
     double delta = 0;
-    for (int64_t s = 0; s <= t; ++s) {
+    for (const int64_t s : keys) {
       const Bounded score = dot(
           [&](int64_t i) {
-            const double x = q.at(((token + t) * heads + head) * head_dim + i);
+            const double x = q.at(((token + t) * shape.heads + head) * shape.head_dim + i);
             return Bounded{x, rounded_twice * std::abs(x)};  // k's rounding is counted here too
           },
-          [&](int64_t i) { return k.at(kv(s, i)); }, head_dim);
+          [&](int64_t i) { return k.at(kv(s, shape.head_dim) + i); }, shape.head_dim);
       scores.push_back(scale * score.value);
       delta = std::max(delta, std::abs(scale) * (score.bound + 4 * kEpsilon * std::abs(score.value)));
     }
-    const double factor = std::exp(2 * delta + static_cast<double>(2 * t + 16) * kEpsilon) * (1 + rounded_twice);
+    if (sink) scores.push_back(*sink);
     const std::vector<double> p = softmax(scores);
-    for (int64_t i = 0; i < head_dim; ++i) {
+    if (sink && p.back() > 0) delta = std::max(delta, 4 * kEpsilon * std::abs(*sink));
+    const double factor = std::exp(2 * delta + static_cast<double>(2 * t + 16) * kEpsilon) * (1 + rounded_twice);
+    for (int64_t i = 0; i < shape.value_dim; ++i) {
       double value = 0, magnitude = 0;
-      for (int64_t s = 0; s <= t; ++s) {
-        value += p[static_cast<size_t>(s)] * v.at(kv(s, i));
-        magnitude += p[static_cast<size_t>(s)] * std::abs(v.at(kv(s, i)));
+      for (size_t j = 0; j < keys.size(); ++j) {
+        const double x = v.at(kv(keys[j], shape.value_dim) + i);
+        value += p[j] * x;
+        magnitude += p[j] * std::abs(x);
       }
       out.push_back({value, magnitude * (factor - 1)});
     }

@@ -8,38 +8,46 @@
 
 namespace switchyard::cuda {
 
+/// Elements of a query's or key's vector, and of a value's.
+struct AttentionSizes {
+  int head_dim, value_dim;
+};
+
+/// Rows of a block of the kernel for vectors of these sizes.
+constexpr int attention_tile_rows(const AttentionSizes& padded, DType output) {
+  return output == DType::bf16 && padded.value_dim <= 128 ? 128 : 64;
+}
+
 /// A block has the queries of some positions of a record × some query heads of one key-value head for its rows: they
 /// share the keys and values that the block reads, and even a short record fills a block. Positions are counted from
 /// the record's start, so that a row's place in its block depends on the record alone.
 struct AttentionPlan {
-  AttentionPlan(ConstView q, ConstView k, ConstView record_offsets, DType output);
+  AttentionPlan(ConstView q, ConstView k, ConstView v, ConstView record_offsets, DType output);
 
-  int padded_dim;      ///< head_dim, filled up with zeros to a size that the kernels are made for
-  int group;           ///< query heads of a key-value head
-  int parts;           ///< into which these are divided, one after the other, when a block has fewer rows
-  int tile_heads;      ///< query heads of a block, of which the last part may miss some
-  int tile_positions;  ///< positions of a block
-  int64_t num_tiles;   ///< at most, see max_tiles
+  AttentionSizes padded;  ///< filled up with zeros to sizes that a kernel is made for
+  int group;              ///< query heads of a key-value head
+  int parts;              ///< into which these are divided, one after the other, when a block has fewer rows
+  int tile_heads;         ///< query heads of a block, of which the last part may miss some
+  int tile_positions;     ///< positions of a block
+  int64_t num_tiles;      ///< at most, see max_tiles
 
   ScratchLayout layout;  ///< of the workspace:
   size_t tiles;          ///< [num_tiles] Tile
-  size_t keys, values;   ///< bf16: k and v, rounded once, [kv_heads, tokens, padded_dim]
+  size_t keys, values;   ///< bf16: k and v, rounded once, [kv_heads, tokens, padded size]
 };
-
-/// Rows of a block of the kernel for this padded_dim.
-constexpr int attention_tile_rows(int padded_dim, DType output) {
-  return output == DType::bf16 && padded_dim <= 128 ? 128 : 64;
-}
 
 /// What the kernels get.
 struct AttentionProblem {
   const float *q, *k, *v;
+  const float* sinks;  ///< null: none
   BFloat16 *keys, *values;
   const int64_t* offsets;
   int64_t tokens;
   const Tile* tiles;
   int num_tiles;
-  int heads, kv_heads, head_dim;
+  KeySpan span;
+  int heads, kv_heads;
+  AttentionSizes size;
   int group, parts, tile_heads;
   float factor;   ///< scale · log₂e: q times it gives scores for exp2
   bool by_fours;  ///< q, k, v (and an f32 out) can be read as float4

@@ -11,15 +11,19 @@ constexpr int kRows = 64, kKeys = 64;
 constexpr int kSide = 16, kThreads = kSide * kSide;  // a thread has 4 × 4 scores: rows 4y + i, keys x + 16j
 constexpr int kScoreStride = kKeys + 4;
 
-template <int kDim>
-struct Sizes {
-  static constexpr int kStride = kDim + 4;  // of a vector in shared memory: eight rows' quads lie in different banks
-  static SharedLayout shared() {
-    SharedLayout layout;
-    layout.add<float>(kRows * kStride), layout.add<float>(kKeys * kStride), layout.add<float>(kRows * kScoreStride);
-    return layout;
-  }
-};
+/// Of a vector of `dim` elements in shared memory: eight rows' quads lie in different banks.
+constexpr int stride_of(int dim) {
+  return dim + 4;
+}
+
+template <int kDim, int kValueDim>
+SharedLayout shared_layout() {
+  static_assert(kValueDim <= kDim, "a block has room for keys, and then for values");
+  constexpr int kStride = stride_of(kDim);
+  SharedLayout layout;
+  layout.add<float>(kRows * kStride), layout.add<float>(kKeys * kStride), layout.add<float>(kRows * kScoreStride);
+  return layout;
+}
 
 __device__ float element_of(const float4& v, int i) {
   return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
@@ -30,37 +34,41 @@ template <int kDim>
 __device__ void load_queries(const AttentionProblem& problem, const QueryTile& tile, const SharedArray<float>& q) {
   for (int i = static_cast<int>(threadIdx.x); i < kRows * kDim / 4; i += kThreads) {
     const int row = i / (kDim / 4), d = i % (kDim / 4) * 4;
-    const int64_t element = tile.element(row);
+    const int64_t vector = tile.vector(row);
+    const int dim = problem.size.head_dim;
     float4 x = make_float4(0, 0, 0, 0);
-    if (element >= 0) x = load_four(problem.q + element, d, problem.head_dim, problem.by_fours);
+    if (vector >= 0) x = load_four(problem.q + vector * dim, d, dim, problem.by_fours);
     const float f = problem.factor;
-    q.store(row * Sizes<kDim>::kStride + d, make_float4(x.x * f, x.y * f, x.z * f, x.w * f));
+    q.store(row * stride_of(kDim) + d, make_float4(x.x * f, x.y * f, x.z * f, x.w * f));
   }
 }
 
-/// Vectors [first, first + kKeys) of a record's keys or values; zeros from num_keys on.
+/// Vectors [first, first + kKeys) of a tile's keys or values, k or v, of `dim` elements; zeros from its last on.
 template <int kDim>
-__device__ void load_block(const AttentionProblem& problem, const float* record, int first, int num_keys,
-                           const SharedArray<float>& to) {
-  const int64_t stride = static_cast<int64_t>(problem.kv_heads) * problem.head_dim;
+__device__ void load_block(const AttentionProblem& problem, const QueryTile& tile, const float* vectors, int dim,
+                           int first, const SharedArray<float>& to) {
+  const int64_t stride = static_cast<int64_t>(problem.kv_heads) * dim;
+  const float* record = vectors + (tile.record_begin() * problem.kv_heads + tile.kv_head()) * dim;
+  const int num_keys = tile.num_keys();
   for (int i = static_cast<int>(threadIdx.x); i < kKeys * kDim / 4; i += kThreads) {
     const int key = i / (kDim / 4), d = i % (kDim / 4) * 4;
     float4 x = make_float4(0, 0, 0, 0);
-    if (first + key < num_keys) x = load_four(record + (first + key) * stride, d, problem.head_dim, problem.by_fours);
-    to.store(key * Sizes<kDim>::kStride + d, x);
+    if (first + key < num_keys) x = load_four(record + (first + key) * stride, d, dim, problem.by_fours);
+    to.store(key * stride_of(kDim) + d, x);
   }
 }
 
-template <int kDim>
+template <int kDim, int kValueDim>
 class ThreadRows {
-  static constexpr int kStride = Sizes<kDim>::kStride, kColumns = kDim / kSide;  // columns 4x + 64c + (0 … 3)
+  static constexpr int kStride = stride_of(kDim), kValueStride = stride_of(kValueDim);
+  static constexpr int kColumns = kValueDim / kSide;  // columns 4x + 64c + (0 … 3)
 
  public:
   __device__ explicit ThreadRows(const QueryTile& tile)
       : tile_(tile), x_(static_cast<int>(threadIdx.x) % kSide), y_(static_cast<int>(threadIdx.x) / kSide) {
     SWITCHYARD_UNROLL
     for (int i = 0; i < 4; ++i) {
-      top_[i] = -INFINITY, total_[i] = 0;
+      top_[i] = tile.first_top(4 * y_ + i), total_[i] = x_ == 0 ? tile.first_total() : 0;
       SWITCHYARD_UNROLL
       for (int c = 0; c < kColumns; ++c) sums_[i][c] = 0;
     }
@@ -90,10 +98,10 @@ class ThreadRows {
     }
     SWITCHYARD_UNROLL
     for (int i = 0; i < 4; ++i) {
-      const int seen = tile_.keys_seen_by(4 * y_ + i) - first_key;
+      const int from = tile_.first_key_of(4 * y_ + i) - first_key, to = tile_.keys_seen_by(4 * y_ + i) - first_key;
       SWITCHYARD_UNROLL
       for (int j = 0; j < 4; ++j)
-        if (x_ + kSide * j >= seen) scores_[i][j] = -INFINITY;
+        if (x_ + kSide * j < from || x_ + kSide * j >= to) scores_[i][j] = -INFINITY;
     }
   }
 
@@ -130,7 +138,7 @@ class ThreadRows {
       for (int j = 0; j < 4; ++j) {
         SWITCHYARD_UNROLL
         for (int c = 0; c < kColumns; c += 4) {
-          const float4 v = values.template load<float4>((key + j) * kStride + 4 * x_ + kSide * c);
+          const float4 v = values.template load<float4>((key + j) * kValueStride + 4 * x_ + kSide * c);
           SWITCHYARD_UNROLL
           for (int i = 0; i < 4; ++i) {
             SWITCHYARD_UNROLL
@@ -148,12 +156,12 @@ class ThreadRows {
       SWITCHYARD_UNROLL
       for (int offset = kSide / 2; offset > 0; offset /= 2) total += __shfl_xor_sync(kAllLanes, total, offset);
       const float inverse = 1 / total;
-      const int64_t element = tile_.element(4 * y_ + i);
-      if (element < 0) continue;
+      const int64_t vector = tile_.vector(4 * y_ + i);
+      if (vector < 0) continue;
       SWITCHYARD_UNROLL
       for (int c = 0; c < kColumns; c += 4) {
         const int d = 4 * x_ + kSide * c;
-        float* to = out + element + d;
+        float* to = out + vector * dim + d;
         const float* sum = sums_[i] + c;
         if (by_fours) {
           const float4 y = make_float4(sum[0] * inverse, sum[1] * inverse, sum[2] * inverse, sum[3] * inverse);
@@ -174,51 +182,51 @@ class ThreadRows {
   float top_[4], total_[4];  // total: this thread's columns
 };
 
-template <int kDim>
+template <int kDim, int kValueDim>
 __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionProblem problem, float* out) {
   SharedMemory shared;
-  const auto q = shared.take<float>(kRows * Sizes<kDim>::kStride);
-  const auto block = shared.take<float>(kKeys * Sizes<kDim>::kStride);  // keys, then values
+  const auto q = shared.take<float>(kRows * stride_of(kDim));
+  const auto block = shared.take<float>(kKeys * stride_of(kDim));  // keys, then values
   const auto scores = shared.take<float>(kRows * kScoreStride);
   const QueryTile tile(problem, blockIdx.x);
   if (tile.empty()) return;
 
-  const int64_t origin = (tile.record_begin() * problem.kv_heads + tile.kv_head()) * problem.head_dim;
-  const int num_keys = tile.num_keys();
   load_queries<kDim>(problem, tile, q);
-  ThreadRows<kDim> rows(tile);
-  for (int first = 0; first < num_keys; first += kKeys) {
-    load_block<kDim>(problem, problem.k + origin, first, num_keys, block);
+  ThreadRows<kDim, kValueDim> rows(tile);
+  for (int first = tile.first_key(kKeys); first < tile.num_keys(); first += kKeys) {
+    load_block<kDim>(problem, tile, problem.k, problem.size.head_dim, first, block);
     __syncthreads();
-    rows.multiply_keys(q, block, first, problem.head_dim);
+    rows.multiply_keys(q, block, first, problem.size.head_dim);
     rows.exponentiate(scores);
     __syncthreads();
-    load_block<kDim>(problem, problem.v + origin, first, num_keys, block);
+    load_block<kValueDim>(problem, tile, problem.v, problem.size.value_dim, first, block);
     __syncthreads();
     rows.add_values(scores, block);
     __syncthreads();
   }
-  rows.store(problem.head_dim, problem.by_fours, out);
+  rows.store(problem.size.value_dim, problem.by_fours, out);
 }
 
-template <int kDim>
+template <int kDim, int kValueDim>
 void launch_kernel(const Stream& stream, const AttentionPlan& plan, const AttentionProblem& problem, float* out) {
-  static_assert(kRows == attention_tile_rows(kDim, DType::f32));
+  static_assert(kRows == attention_tile_rows({kDim, kValueDim}, DType::f32));
   const int64_t blocks = plan.num_tiles * problem.kv_heads * problem.parts;
-  launch(stream, {blocks_for(blocks, 1), kThreads, Sizes<kDim>::shared().bytes()}, attention_kernel<kDim>, problem,
-         out);
+  launch(stream, {blocks_for(blocks, 1), kThreads, shared_layout<kDim, kValueDim>().bytes()},
+         attention_kernel<kDim, kValueDim>, problem, out);
 }
 
 }  // namespace
 
 void attention_f32(const Stream& stream, const AttentionPlan& plan, const AttentionProblem& problem, float* out) {
-  switch (plan.padded_dim) {
+  switch (plan.padded.head_dim) {
     case 64:
-      return launch_kernel<64>(stream, plan, problem, out);
+      return launch_kernel<64, 64>(stream, plan, problem, out);
     case 128:
-      return launch_kernel<128>(stream, plan, problem, out);
+      return launch_kernel<128, 128>(stream, plan, problem, out);
+    case 192:
+      return launch_kernel<192, 128>(stream, plan, problem, out);
     default:
-      return launch_kernel<256>(stream, plan, problem, out);
+      return launch_kernel<256, 256>(stream, plan, problem, out);
   }
 }
 

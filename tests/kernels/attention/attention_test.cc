@@ -2,68 +2,21 @@
 
 #include <gtest/gtest.h>
 
-#include "reference/attention.h"
-#include "support/compare.h"
-#include "support/device.h"
+#include "attention_case.h"
 
 namespace switchyard {
 namespace {
 
 using namespace test;
 
-struct AttentionCase {
-  DType output;
-  int64_t heads, kv_heads, head_dim;
-  std::vector<int64_t> lengths;
-};
-
-std::ostream& operator<<(std::ostream& os, const AttentionCase& c) {
-  os << name_of(c.output) << "_" << c.heads << "_" << c.kv_heads << "x" << c.head_dim << "_of";
-  for (const int64_t n : c.lengths) os << "_" << n;
-  return os;
-}
-
-std::vector<int64_t> offsets_of(const std::vector<int64_t>& lengths) {
-  std::vector<int64_t> offsets{0};
-  for (const int64_t n : lengths) offsets.push_back(offsets.back() + n);
-  return offsets;
-}
-
-struct Inputs {
-  Tensor q, k, v;
-  Inputs(int64_t tokens, const AttentionCase& c)
-      : q(random_tensor({tokens, c.heads, c.head_dim}, DType::f32, 1, 4)),
-        k(random_tensor({tokens, c.kv_heads, c.head_dim}, DType::f32, 2)),
-        v(random_tensor({tokens, c.kv_heads, c.head_dim}, DType::f32, 3)) {}
-};
-
-std::vector<reference::Bounded> expected(const Inputs& in, const AttentionCase& c, double scale, double rounding) {
-  const auto offsets = offsets_of(c.lengths);
-  std::vector<reference::Bounded> want(static_cast<size_t>(in.q.size()));
-  for (size_t r = 0; r < c.lengths.size(); ++r)
-    for (int64_t h = 0; h < c.heads; ++h) {
-      const auto head = reference::attention_head(in.q, in.k, in.v, offsets[r], c.lengths[r], h, c.heads, c.kv_heads,
-                                                  c.head_dim, scale, rounding);
-      for (int64_t t = 0; t < c.lengths[r]; ++t)
-        std::copy_n(head.begin() + t * c.head_dim, c.head_dim,
-                    want.begin() + ((offsets[r] + t) * c.heads + h) * c.head_dim);
-    }
-  return want;
-}
-
 class AttentionTest : public testing::TestWithParam<std::tuple<Device, AttentionCase>> {};
 
 TEST_P(AttentionTest, AgreesWithDoublePrecision) {
   const auto& [device, c] = GetParam();
   if (const std::string why = why_skipped(device); !why.empty()) GTEST_SKIP() << why;
-  const auto offsets = offsets_of(c.lengths);
-  const Inputs in(offsets.back(), c);
+  const AttentionInputs in(offsets_of(c.lengths).back(), c);
   const float scale = 1 / std::sqrt(static_cast<float>(c.head_dim));
-  Tensor out({offsets.back(), c.heads, c.head_dim}, c.output);
-  const TestStream stream(device);
-  stream.run(attention, in.q, in.k, in.v, view_of(std::span<const int64_t>(offsets)), scale, out);
-  const bool rounds = device == Device::cuda && c.output == DType::bf16;
-  EXPECT_TRUE(close(out, expected(in, c, scale, rounds ? kBFloat16Epsilon : 0)));
+  EXPECT_TRUE(close(attend(TestStream(device), in, c, scale), expected(device, in, c, scale)));
 }
 
 std::string name_of_case(const testing::TestParamInfo<std::tuple<Device, AttentionCase>>& info) {
@@ -101,50 +54,8 @@ TEST_P(AttentionBits, OfManyLengths) {
   AttentionCase c{output(), 3, 1, 16, {}};
   for (const int64_t n : {1, 2, 3, 0, 0, 15, 16, 17, 31, 32, 33, 42, 43, 63, 64, 0, 65, 84, 85, 127, 128, 129, 300, 0})
     c.lengths.push_back(n);
-  const auto offsets = offsets_of(c.lengths);
-  const Inputs in(offsets.back(), c);
-  Tensor out({offsets.back(), c.heads, c.head_dim}, c.output);
-  TestStream(device()).run(attention, in.q, in.k, in.v, view_of(std::span<const int64_t>(offsets)), 0.25f, out);
-  const bool rounds = device() == Device::cuda && c.output == DType::bf16;
-  EXPECT_TRUE(close(out, expected(in, c, 0.25, rounds ? kBFloat16Epsilon : 0)));
-}
-
-// A record among others, in any place, on any number of threads: the bits of the record alone.
-TEST_P(AttentionBits, DependOnTheRecordAlone) {
-  const std::vector<int64_t> lengths{50, 140, 3, 0, 233, 1};
-  const auto offsets = offsets_of(lengths);
-  const TestStream one(device(), 1), three(device(), 3);
-  for (const int64_t dim : {20, 100}) {
-    const AttentionCase c{output(), 4, 2, dim, {}};
-    const Inputs in(offsets.back(), c);
-    Tensor together({offsets.back(), c.heads, dim}, c.output);
-    three.run(attention, in.q, in.k, in.v, view_of(std::span<const int64_t>(offsets)), 0.3f, together);
-    for (size_t r = 0; r < lengths.size(); ++r) {
-      const std::vector<int64_t> alone_offsets{0, lengths[r]};
-      Tensor alone({lengths[r], c.heads, dim}, c.output);
-      const auto record = [&](const Tensor& t) { return t.view().slice(offsets[r], lengths[r]); };
-      one.run(attention, record(in.q), record(in.k), record(in.v), view_of(std::span<const int64_t>(alone_offsets)),
-              0.3f, alone);
-      for (int64_t t = 0; t < lengths[r]; ++t) ASSERT_TRUE(same_row_bits(alone, t, together, offsets[r] + t));
-    }
-  }
-}
-
-// What follows a token does not touch it: a prefix of a record gives the bits of the whole record's beginning.
-TEST_P(AttentionBits, AreCausal) {
-  const AttentionCase c{output(), 2, 1, 16, {}};
-  const Inputs in(300, c);
-  const std::vector<int64_t> whole_offsets{0, 300};
-  Tensor whole({300, 2, 16}, output());
-  const TestStream stream(device());
-  stream.run(attention, in.q, in.k, in.v, view_of(std::span<const int64_t>(whole_offsets)), 0.25f, whole);
-  for (const int64_t length : {1, 64, 129, 255}) {
-    const std::vector<int64_t> offsets{0, length};
-    Tensor prefix({length, 2, 16}, output());
-    stream.run(attention, in.q.view().slice(0, length), in.k.view().slice(0, length), in.v.view().slice(0, length),
-               view_of(std::span<const int64_t>(offsets)), 0.25f, prefix);
-    for (int64_t t = 0; t < length; ++t) ASSERT_TRUE(same_row_bits(prefix, t, whole, t)) << "prefix of " << length;
-  }
+  const AttentionInputs in(offsets_of(c.lengths).back(), c);
+  EXPECT_TRUE(close(attend(TestStream(device()), in, c, 0.25f), expected(device(), in, c, 0.25)));
 }
 
 // Every query finds one key, by a code of signs, among scores whose exponentials would overflow: the result is that
@@ -153,7 +64,7 @@ TEST_P(AttentionBits, OfOneKeyEach) {
   for (const int64_t dim : {20, 64, 128}) {
     const AttentionCase c{output(), 4, 2, dim, {}};
     const std::vector<int64_t> offsets{0, 37, 180};
-    Inputs in(180, c);
+    const AttentionInputs in(180, c);
     const auto sign = [&](int64_t t, int64_t i) {
       return (i < 8 ? t >> i : static_cast<int64_t>(random_bits(4, static_cast<uint64_t>(t * dim + i)))) & 1 ? 1.0f
                                                                                                              : -1;
@@ -174,9 +85,7 @@ TEST_P(AttentionBits, OfOneKeyEach) {
         }
       }
     }
-    Tensor out({180, 4, dim}, output());
-    TestStream(device()).run(attention, in.q, in.k, in.v, view_of(std::span<const int64_t>(offsets)), 1.0f, out);
-    EXPECT_TRUE(close(out, want)) << "head_dim " << dim;
+    EXPECT_TRUE(close(attend(TestStream(device()), in, c, 1, offsets, 0, 180), want)) << "head_dim " << dim;
   }
 }
 
@@ -189,11 +98,11 @@ INSTANTIATE_TEST_SUITE_P(Devices, AttentionBits,
 
 TEST(Attention, OffsetsMustCoverTheTokens) {
   const AttentionCase c{DType::f32, 2, 1, 16, {}};
-  const Inputs in(10, c);
+  const AttentionInputs in(10, c);
   Tensor out({10, 2, 16}, DType::f32);
   CpuStream stream;
   for (const std::vector<int64_t>& bad : {std::vector<int64_t>{0, 9}, {0, 7, 5, 10}, {1, 10}, {0, 11}})
-    EXPECT_THROW(attention(stream, in.q, in.k, in.v, view_of(std::span<const int64_t>(bad)), 1, out), Error);
+    EXPECT_THROW(attention(stream, in.q, in.k, in.v, view_of(std::span<const int64_t>(bad)), {}, {}, 1, out), Error);
 }
 
 }  // namespace

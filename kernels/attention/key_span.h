@@ -1,0 +1,35 @@
+// Which keys attention's queries see.
+#pragma once
+
+#include <cstdint>
+#include <tuple>
+
+#include "base/fields.h"
+
+namespace switchyard {
+
+/// Which keys a query sees, of those of its record that do not come after it.
+struct KeySpan {
+  enum class Kind : uint8_t { all, window, chunk };
+  Kind kind = Kind::all;
+  int64_t size = 0;  ///< window: itself and the size − 1 before it; chunk: those of the same ⌊position / size⌋
+
+  /// The first one, for a query at this position of its record: never before that of an earlier query.
+  constexpr int64_t first_key(int64_t position) const {
+    switch (kind) {
+      case Kind::window:
+        return position < size ? 0 : position - size + 1;
+      case Kind::chunk:
+        return position - position % size;
+      default:
+        return 0;
+    }
+  }
+  constexpr bool is_valid() const { return kind == Kind::all || size > 0; }
+
+  bool operator==(const KeySpan&) const = default;
+  static constexpr auto fields() { return std::tuple{Field{"kind", &KeySpan::kind}, Field{"size", &KeySpan::size}}; }
+  friend constexpr int format_as(Kind kind) { return static_cast<int>(kind); }
+};
+
+}  // namespace switchyard
