@@ -88,6 +88,11 @@ void for_lanes(int64_t count, const Body& body) {
         i, [rest](const auto* p) { return load_part(p, rest); }, [rest](auto* p, F32x8 v) { store_part(p, v, rest); });
 }
 
+/// y[i] += x[i], i < count.
+inline void add_to(float* y, const float* x, int64_t count) {
+  for_lanes(count, [&](int64_t i, auto read, auto write) { write(y + i, read(y + i) + read(x + i)); });
+}
+
 /// a · b + c, rounded once.
 inline F32x8 fma(F32x8 a, F32x8 b, F32x8 c) {
   return _mm256_fmadd_ps(a, b, c);
@@ -168,9 +173,26 @@ inline float exp_f32(float x) {
   return exp(broadcast(x))[0];
 }
 
+/// 1 / (1 + e^(−x)), to about 2e-7 relative for either sign; 0 below −87.3. NaN stays NaN.
+inline F32x8 sigmoid(F32x8 x) {
+  const F32x8 small = exp(x < broadcast(0) ? x : -x);
+  return (x < broadcast(0) ? small : broadcast(1)) / (small + 1.0f);
+}
+
+/// The same function of one number, with the same bits.
+inline float sigmoid_f32(float x) {
+  return sigmoid(broadcast(x))[0];
+}
+
 /// silu(gate) · up, silu(x) = x / (1 + e^(−x)).
 inline F32x8 swiglu_of(F32x8 gate, F32x8 up) {
   return gate / (exp_within_limits(-gate) + 1.0f) * up;
+}
+
+/// (u + 1) · g / (1 + e^(−alpha · g)), g = min(gate, limit), u = up, held within ±limit. NaN stays NaN.
+inline F32x8 clamped_swiglu_of(F32x8 gate, F32x8 up, float alpha, float limit) {
+  const F32x8 g = min(broadcast(limit), gate), u = max(broadcast(-limit), min(broadcast(limit), up));
+  return g / (exp_within_limits(g * -alpha) + 1.0f) * (u + 1.0f);
 }
 
 }  // namespace switchyard
