@@ -60,7 +60,7 @@ class QuantisedTensor : public ::testing::Test {
     const Checkpoint checkpoint(directory_.path());
     const TensorTable table(checkpoint, config, "a model");
     StoredTensor embed;
-    embed.parts[0] = {.leaf = kEmbed, .shape = {vocabulary, kHidden}};
+    embed.parts[0] = {.module = kEmbed, .kind = "", .shape = {vocabulary, kHidden}};
     const TensorPart part = table.parts_of(embed).at(0);
     std::vector<float> values(part.weights.elements());
     PartReader reader(checkpoint);
