@@ -7,277 +7,31 @@ The files in the repository were made with Python 3.11, torch 2.13.0, transforme
 numpy 2.4; only these are needed.
 
 references/NAME/input.h5      the scoring input: tokens/{values i32, offsets u64 [n + 1]}, context i32 [n], id
-references/NAME/expected.h5   the truth: the stored weights in float64, by transformers (qwen3_moe, mixtral) or by Switchyard below.
+references/NAME/expected.h5   the truth: the stored weights in float64, by transformers or (switchyard) by formulas.py; of a quantised
+                              checkpoint, the float32 model of its dequantised weights.
   logprob f64, tokens i32, greedy u8 [n]
   token_logprob, argmax, top_gap   /{values, offsets} over the scored tokens; top_gap: log-probability of the most likely token minus
                                    that of the second
-  router_margin/{values, offsets}  over all tokens: the least gap, over layers, between the k-th and the next router score. Where it is
-                                   tiny, rounding may choose another expert, and all later tokens of the record may differ.
+  router_margin/{values, offsets}  over all tokens: the least gap, over layers, between the k-th and the next router score, and with
+                                   groups of experts between the last group kept and the next. Where it is tiny, rounding may choose
+                                   another expert, and all later tokens of the record may differ.
   embedding/{last, mean}           of the final-norm states over all positions [n, hidden]
   attributes {f32,bf16}_{max,mean}_abs_difference: of token_logprob, when transformers itself runs in that type (bf16 of `switchyard`:
                                    when the embedding table, the operands of every product but the router's, and the experts' results
                                    are rounded)
 """
-import contextlib, json, math, shutil, sys, tempfile
+import json, shutil, sys, tempfile
 from pathlib import Path
 
-import h5py, numpy as np, torch, transformers
-from safetensors.torch import load_file, save_file
+import torch
+
+from checkpoints import (edit_config, fuse_experts, in_bfloat16, random_switchyard_checkpoint, random_transformers_checkpoint,
+                         released_spelling, rewrite_tensors, shard, transposed_experts, with_fp8_projections, with_mxfp4_experts,
+                         with_prediction_layer)
+from formulas import Formulas
+from references import Transformers, clear_follow, clear_records, follow, random_records, readable_copy, write_reference
 
 ROOT = Path(__file__).resolve().parent
-
-
-# ---- checkpoints -------------------------------------------------------------------------------------------------------------
-
-def fill(parameters, tied, generator, peak=1.0):
-    """Random values of a size that keeps states and logits of order one; `peak` scales routers and heads."""
-    normal = lambda shape: torch.randn(shape, generator=generator)
-    for name, p in parameters:
-        if p.ndim == 1:
-            p.copy_(1 + 0.2 * normal(p.shape))
-        elif "embed_tokens" in name:
-            p.copy_(normal(p.shape) * (2 * peak / math.sqrt(p.shape[-1]) if tied else 1))
-        else:
-            gain = 2 * peak if name.endswith((".gate.weight", "lm_head.weight")) else 1.3
-            p.copy_(normal(p.shape) * gain / math.sqrt(p.shape[-1]))
-
-
-def random_transformers_checkpoint(path, family, dtype, seed, peak=1.0, **options):
-    """As transformers saves it: per expert, config.json in the spelling of transformers 5."""
-    config = transformers.CONFIG_MAPPING[family](**options)
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    with torch.no_grad():
-        fill(model.named_parameters(), config.tie_word_embeddings, torch.Generator().manual_seed(seed), peak)
-    model.to(dtype).save_pretrained(path)
-    (path / "generation_config.json").unlink(missing_ok=True)
-
-
-def edit_config(path, edit):
-    config = json.loads((path / "config.json").read_text())
-    edit(config)
-    (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-
-
-def released_spelling(config):
-    """transformers 5 -> transformers 4, the spelling of most released checkpoints."""
-    config["rope_theta"], config["rope_scaling"] = config.pop("rope_parameters")["rope_theta"], None
-    config["torch_dtype"] = config.pop("dtype")
-    if config["model_type"] == "qwen3_moe": config["num_experts"] = config.pop("num_local_experts", config.get("num_experts"))
-    config["transformers_version"] = "4.51.0"
-
-
-def fuse_experts(tensors, num_experts, transposed=False):
-    """A layer's experts as gate_up_proj [E, 2f, d] and down_proj [E, d, f]; transposed: [E, d, 2f] and [E, f, d]."""
-    stems = {name.split("experts.")[0] + "experts." for name in tensors if ".experts." in name}
-    turn = (lambda t: t.transpose(1, 2).contiguous()) if transposed else (lambda t: t)
-    for s in sorted(stems):
-        take = lambda kind: torch.stack([tensors.pop(f"{s}{e}.{kind}_proj.weight") for e in range(num_experts)])
-        tensors[s + "gate_up_proj"] = turn(torch.cat([take("gate"), take("up")], 1))
-        tensors[s + "down_proj"] = turn(take("down"))
-    return tensors
-
-
-def shard(path, num_files):
-    """model.safetensors -> several files with an index."""
-    tensors = load_file(path / "model.safetensors")
-    total = sum(t.nbytes for t in tensors.values())
-    files, done = [{} for _ in range(num_files)], 0
-    for name in sorted(tensors):
-        files[min(done * num_files // total, num_files - 1)][name] = tensors[name]
-        done += tensors[name].nbytes
-    weight_map = {}
-    for i, part in enumerate(files):
-        file = f"model-{i + 1:05d}-of-{num_files:05d}.safetensors"
-        save_file(part, path / file, metadata={"format": "pt"})
-        weight_map |= dict.fromkeys(part, file)
-    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    (path / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
-    (path / "model.safetensors").unlink()
-
-
-def random_switchyard_checkpoint(path, config, seed, peak=1.0):
-    d, hd, f = config["hidden_size"], config["head_dim"], config["moe_intermediate_size"]
-    q, kv = config["num_attention_heads"] * hd, config["num_key_value_heads"] * hd
-    shapes = {"model.embed_tokens.weight": (config["vocab_size"], d), "model.norm.weight": (d,)}
-    if not config["tie_word_embeddings"]: shapes["lm_head.weight"] = (config["vocab_size"], d)
-    for layer in range(config["num_hidden_layers"]):
-        p = f"model.layers.{layer}."
-        shapes |= {p + "input_layernorm.weight": (d,), p + "post_attention_layernorm.weight": (d,),
-                   p + "self_attn.q_proj.weight": (q, d), p + "self_attn.k_proj.weight": (kv, d),
-                   p + "self_attn.v_proj.weight": (kv, d), p + "self_attn.o_proj.weight": (d, q),
-                   p + "mlp.gate.weight": (config["num_experts"], d)}
-        blocks = {f"{p}mlp.experts.{e}.": f for e in range(config["num_experts"])}
-        if config["num_shared_experts"]: blocks[p + "mlp.shared_expert."] = f * config["num_shared_experts"]
-        for block, width in blocks.items():
-            shapes |= {block + "gate_proj.weight": (width, d), block + "up_proj.weight": (width, d), block + "down_proj.weight": (d, width)}
-    tensors = {name: torch.empty(shape) for name, shape in shapes.items()}
-    fill(tensors.items(), config["tie_word_embeddings"], torch.Generator().manual_seed(seed), peak)
-    path.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
-    (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-
-
-# ---- reference implementations: forward(tokens) -> states [n, d], logits [n, vocab], router margin [n] -----------------------------
-
-def margin_of(scores, k):
-    """Gap between the k-th and the next score; infinite when all are taken."""
-    if k == scores.shape[-1]: return torch.full(scores.shape[:1], math.inf, dtype=torch.float64)
-    top = torch.topk(scores.double(), k + 1, -1).values
-    return top[:, k - 1] - top[:, k]
-
-
-@contextlib.contextmanager
-def nothing_in_float32():
-    """transformers pins norms, softmax and rotary tables to float32 even in a float64 model: let them stay in float64."""
-    softmax, to, float_ = torch.nn.functional.softmax, torch.Tensor.to, torch.Tensor.float
-    is_double = lambda x: x.dtype == torch.float64
-    def patched_to(x, *args, **kwargs):
-        down = torch.float32 in args or kwargs.get("dtype") is torch.float32
-        return x if is_double(x) and down else to(x, *args, **kwargs)
-    def patched_softmax(x, dim=None, dtype=None, **kwargs):
-        return softmax(x, dim=dim, dtype=None if is_double(x) else dtype, **kwargs)
-    torch.nn.functional.softmax, torch.Tensor.to = patched_softmax, patched_to
-    torch.Tensor.float = lambda x, *args, **kwargs: x if is_double(x) else float_(x, *args, **kwargs)
-    try:
-        yield
-    finally:
-        torch.nn.functional.softmax, torch.Tensor.to, torch.Tensor.float = softmax, to, float_
-
-
-class Transformers:
-    def __init__(self, path, dtype):
-        stored_as = torch.float32 if dtype is torch.float64 else dtype
-        self.model = transformers.AutoModelForCausalLM.from_pretrained(
-            path, dtype=stored_as, attn_implementation="eager", experts_implementation="eager").to(dtype).eval()
-        config, rotary = self.model.config, self.model.model.rotary_emb
-        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        exponent = torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim
-        frequency = config.rope_parameters["rope_theta"] ** -exponent
-        rotary.inv_freq = frequency if dtype is torch.float64 else frequency.float()
-
-    def __call__(self, tokens):
-        margins, hooks, k = [], [], self.model.config.num_experts_per_tok
-        for name, module in self.model.named_modules():
-            if name.endswith("mlp.gate"):
-                see = lambda gate, args, _: margins.append(margin_of(args[0].flatten(0, -2) @ gate.weight.T.to(args[0].dtype), k))
-                hooks.append(module.register_forward_hook(see))
-        with nothing_in_float32():
-            states = self.model.model(input_ids=torch.tensor([tokens]), use_cache=False).last_hidden_state[0]
-            logits = self.model.lm_head(states)
-        for hook in hooks: hook.remove()
-        assert margins, "no router seen"
-        return states.double(), logits.double(), torch.stack(margins).amin(0)
-
-
-class Switchyard:
-    """The family `switchyard`, in float64:
-      x0 = E[token];  h = x + O attn(norm(x));  x = h + moe(norm(h));  logits = head(norm(x))   (head = E when tied)
-      attn: causal, grouped queries, scale 1/sqrt(head_dim), half-split rotary embedding of q and k
-      moe(u) = shared(u) + sum over the k largest router logits of softmax(those k)_e expert_e(u)
-      expert(u) = down(silu(gate u) * (up u)); the shared expert is one of num_shared_experts times the width
-    """
-    def __init__(self, path, in_bf16=False):
-        self.c = json.loads((path / "config.json").read_text())
-        self.t = {name: t.double() for name, t in load_file(path / "model.safetensors").items()}
-        self.rounded = (lambda x: x.bfloat16().double()) if in_bf16 else (lambda x: x)
-
-    def linear(self, x, name): return self.rounded(x) @ self.rounded(self.t[name]).T
-
-    def norm(self, x, name):
-        return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + self.c["rms_norm_eps"]) * self.t[name]
-
-    def ffn(self, u, block):
-        gate, up = self.linear(u, block + "gate_proj.weight"), self.linear(u, block + "up_proj.weight")
-        return self.linear(torch.nn.functional.silu(gate) * up, block + "down_proj.weight")
-
-    def attend(self, u, p):
-        n, hd = len(u), self.c["head_dim"]
-        heads = lambda s: self.linear(u, f"{p}self_attn.{s}_proj.weight").view(n, -1, hd)
-        angle = torch.arange(n, dtype=torch.float64)[:, None] * self.c["rope_theta"] ** -(torch.arange(0, hd, 2, dtype=torch.float64) / hd)
-        cos, sin = torch.cos(angle)[:, None], torch.sin(angle)[:, None]
-        def rotate(x):
-            a, b = x.split(hd // 2, -1)
-            return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
-        q, k, v = rotate(heads("q")), rotate(heads("k")), heads("v")
-        k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
-        scores = torch.einsum("qhd,khd->hqk", q, k) / math.sqrt(hd)
-        scores.masked_fill_(torch.ones(n, n, dtype=torch.bool).triu(1), -math.inf)
-        mixed = torch.einsum("hqk,khd->qhd", torch.softmax(scores, -1), v)
-        return self.linear(mixed.reshape(n, -1), p + "self_attn.o_proj.weight")
-
-    def moe(self, u, p):
-        k, scores = self.c["num_experts_per_tok"], u @ self.t[p + "mlp.gate.weight"].T
-        top = torch.topk(scores, k, -1)
-        weight = torch.zeros_like(scores).scatter(1, top.indices, torch.softmax(top.values, -1))
-        y = self.ffn(u, p + "mlp.shared_expert.") if self.c["num_shared_experts"] else torch.zeros_like(u)
-        for e in range(scores.shape[1]): y = y + weight[:, e:e + 1] * self.rounded(self.ffn(u, f"{p}mlp.experts.{e}."))
-        return y, margin_of(scores, k)
-
-    def __call__(self, tokens):
-        x, margins = self.rounded(self.t["model.embed_tokens.weight"][tokens]), []
-        for layer in range(self.c["num_hidden_layers"]):
-            p = f"model.layers.{layer}."
-            x = x + self.attend(self.norm(x, p + "input_layernorm.weight"), p)
-            y, margin = self.moe(self.norm(x, p + "post_attention_layernorm.weight"), p)
-            x = x + y
-            margins.append(margin)
-        x = self.norm(x, "model.norm.weight")
-        head = "model.embed_tokens.weight" if self.c["tie_word_embeddings"] else "lm_head.weight"
-        return x, self.linear(x, head), torch.stack(margins).amin(0)
-
-
-# ---- records and expected results -------------------------------------------------------------------------------------------------
-
-def random_records(seed, vocab_size, lengths):
-    rng = np.random.default_rng(seed)
-    return [rng.integers(0, vocab_size, n).tolist() for n in lengths]
-
-
-def follow(forward, start, length):
-    """`start`, continued with the most likely token each time."""
-    record = list(start)
-    while len(record) < length: record.append(int(forward(record)[1][-1].argmax()))
-    return record
-
-
-def scored(forward, record, context):
-    """Of the tokens after the context: their log-probabilities; the most likely tokens and their lead. And states, margins."""
-    states, logits, margin = forward(record)
-    rows = torch.log_softmax(logits, -1)[context - 1:len(record) - 1]
-    target, top = torch.tensor(record[context:], dtype=torch.long), torch.topk(rows, 2, -1)
-    return dict(token_logprob=rows.gather(1, target[:, None])[:, 0].numpy(), argmax=top.indices[:, 0].numpy().astype(np.int32),
-                top_gap=(top.values[:, 0] - top.values[:, 1]).numpy(), router_margin=margin.numpy(),
-                last=states[-1].numpy(), mean=states.mean(0).numpy())
-
-
-def write_reference(out, records, contexts, truth, others):
-    """others: name of a precision -> forward in it."""
-    out.mkdir(parents=True, exist_ok=True)
-    offsets = lambda parts: np.cumsum([0] + [len(p) for p in parts]).astype(np.uint64)
-    with h5py.File(out / "input.h5", "w") as h:
-        h["tokens/values"] = np.concatenate([np.asarray(r, np.int32) for r in records])
-        h["tokens/offsets"] = offsets(records)
-        h["context"] = np.asarray(contexts, np.int32)
-        h.create_dataset("id", data=[f"{out.name}/{i}" for i in range(len(records))], dtype=h5py.string_dtype())
-    results = [scored(truth, r, c) for r, c in zip(records, contexts)]
-    logprob = np.concatenate([r["token_logprob"] for r in results])
-    with h5py.File(out / "expected.h5", "w") as h:
-        h["logprob"] = np.array([r["token_logprob"].sum() for r in results])
-        h["tokens"] = np.array([len(r["token_logprob"]) for r in results], np.int32)
-        h["greedy"] = np.array([np.array_equal(r["argmax"], t[c:]) for r, t, c in zip(results, records, contexts)], np.uint8)
-        for name in ("token_logprob", "argmax", "top_gap", "router_margin"):
-            h[f"{name}/values"] = np.concatenate([r[name] for r in results])
-            h[f"{name}/offsets"] = offsets([r[name] for r in results])
-        for name in ("last", "mean"): h[f"embedding/{name}"] = np.stack([r[name] for r in results])
-        h.attrs["torch"], h.attrs["transformers"], h.attrs["model"] = str(torch.__version__), transformers.__version__, out.name
-        for name, forward in others.items():
-            other = np.concatenate([scored(forward, r, c)["token_logprob"] for r, c in zip(records, contexts)])
-            h.attrs[f"{name}_max_abs_difference"] = float(np.abs(other - logprob).max(initial=0))
-            h.attrs[f"{name}_mean_abs_difference"] = float(np.abs(other - logprob).mean()) if len(logprob) else 0.0
-        summary = {key: value for key, value in h.attrs.items() if "difference" in key}
-    least = min(r["router_margin"].min() for r in results)
-    print(out.name, f"{len(logprob)} tokens, mean {logprob.mean():.3f}, least router margin {least:.1e},",
-          ", ".join(f"{key} {value:.1e}" for key, value in summary.items()))
 
 
 # ---- the fixtures: seeds for which routers choose clearly, in bf16 too ------------------------------------------------------------
@@ -308,16 +62,13 @@ def from_switchyard(name, seed, **config):
     path = ROOT / "models" / name
     shutil.rmtree(path, ignore_errors=True)
     random_switchyard_checkpoint(path, config, seed)
-    fixture_reference(name, seed, Switchyard(path), {"bf16": Switchyard(path, in_bf16=True)})
-
-
-def rewrite_tensors(path, edit):
-    save_file(edit(load_file(path / "model.safetensors")), path / "model.safetensors", metadata={"format": "pt"})
+    fixture_reference(name, seed, Formulas(path), {"bf16": Formulas(path, in_bf16=True)})
 
 
 def qwen3moe_dense(name):
     """Dense layers in between, tied, weights not renormalised, heads together wider than the hidden size, half of the experts."""
-    from_transformers(name, "qwen3_moe", torch.float32, 1, lambda path: None, hidden_size=36, num_hidden_layers=6, num_attention_heads=6,
+    from_transformers(name, "qwen3_moe", torch.float32, 1, lambda path: None, hidden_size=36, num_hidden_layers=6,
+                      num_attention_heads=6,
                       num_key_value_heads=2, head_dim=12, num_experts=16, num_experts_per_tok=8, moe_intermediate_size=12,
                       intermediate_size=52, vocab_size=211, norm_topk_prob=False, tie_word_embeddings=True, decoder_sparse_step=2,
                       mlp_only_layers=[3], rope_theta=1e6, max_position_embeddings=128, rms_norm_eps=1e-6)
@@ -373,8 +124,295 @@ def switchyard_tied(name):
     from_switchyard(name, 6, **SWITCHYARD | dict(num_shared_experts=2, tie_word_embeddings=True, head_dim=6, num_key_value_heads=1))
 
 
+# ---- the families of released checkpoints ------------------------------------------------------------------------------------------
+
+def changed(way, value):
+    """An edit of config.json: `way` is the keys to the field, with points between."""
+    def edit(config):
+        *outer, last = way.split(".")
+        for key in outer: config = config[key]
+        config[last] = value
+    return edit
+
+
+def check_agreement(name, transformers_, formulas, records):
+    """The two independent computations, over every position."""
+    worst = 0.0
+    for record in records:
+        a, b = transformers_(record), formulas(record)
+        worst = max(worst, *((x - y).abs().nan_to_num().max().item() for x, y in zip(a, b)))
+    print(f"{name}: transformers and formulas differ by {worst:.1e}")
+    assert worst < 1e-8, "transformers and formulas disagree"
+
+
+def check_felt(name, path, record, felt, without):
+    """With another value of one setting, or without some tensors, the log-probabilities must be visibly others."""
+    rows = lambda forward: torch.log_softmax(forward(record)[1], -1)
+    truth, others = rows(Formulas(path)), {way: Formulas(path, changed(way, value)) for way, value in felt.items()}
+    others |= {"no " + ending: Formulas(path, without=[ending]) for ending in without}
+    difference = {way: (rows(other) - truth).abs().mean().item() for way, other in others.items()}
+    print(f"{name}: felt:", ", ".join(f"{way} {value:.2g}" for way, value in difference.items()))
+    assert min(difference.values(), default=1) > 0.02, "a setting is not felt"
+
+
+def of_family(name, family, seed, finish, felt={}, without=(), **options):
+    """finish(path): whatever else distinguishes the checkpoint, before anything is computed from it."""
+    path = ROOT / "models" / name
+    shutil.rmtree(path, ignore_errors=True)
+    random_transformers_checkpoint(path, family, torch.float32, seed, **options)
+    finish(path)
+    with tempfile.TemporaryDirectory() as plain:
+        readable_copy(path, plain)
+        truth = Transformers(plain, torch.float64)
+        others = {"f32": Transformers(plain, torch.float32), "bf16": Transformers(plain, torch.bfloat16)}
+        vocab_size = truth.body.config.vocab_size
+        records = clear_records(truth, seed, vocab_size, LONG_LENGTHS) + [clear_follow(truth, seed, vocab_size, 4, 20)]
+        check_agreement(name, truth, Formulas(path), records)
+        check_felt(name, path, records[-2], felt, without)
+        write_reference(ROOT / "references" / name, records, LONG_CONTEXTS + [4], truth, others)
+
+
+LONG_LENGTHS, LONG_CONTEXTS = [1, 2, 3, 17, 64, 65, 129, 200], [1, 1, 2, 17, 1, 60, 5, 1]  # the fourth: nothing to score
+
+
+def in_bf16(path, tensors=lambda t: t, config=lambda c: None, released=True, rope_key="rope_type", but=("e_score_correction_bias",)):
+    """As released: in bfloat16 but a few, and in the spelling of transformers 4; then further edits of tensors and config.json."""
+    def edit(c):
+        for part in (c, c.get("text_config", {}), c.get("vision_config", {})):
+            if "dtype" in part: part["dtype"] = "bfloat16"
+        if released: released_spelling(c, rope_key)
+        config(c)
+    rewrite_tensors(path, lambda t: tensors(in_bfloat16(t, but)))
+    edit_config(path, edit)
+
+
+def drop(*keys):
+    """An edit of config.json's part for the text model: these fields go, and defaults hold."""
+    return lambda config: [config.get("text_config", config).pop(key, None) for key in keys]
+
+
+def gptoss(name):
+    """Layer types out of step, activations clamped early, large sinks, tied, YaRN with other betas."""
+    full, sliding = "full_attention", "sliding_attention"
+    rope = dict(rope_type="yarn", rope_theta=150.0, factor=8.0, beta_fast=3.0, beta_slow=0.5, truncate=True,
+                original_max_position_embeddings=64)
+    of_family(name, "gpt_oss", 31, lambda path: in_bf16(path, released=False),
+              felt={"swiglu_limit": 7.0, "sliding_window": 40, "layer_types": [sliding, full, sliding], "attention_bias": False,
+                    "rope_parameters.truncate": False, "rope_parameters.beta_fast": 32.0, "rope_parameters.beta_slow": 1.0,
+                    "rope_parameters.rope_type": "default", "rope_parameters.attention_factor": 1.0}, without=["sinks"],
+              sinks=2.0, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
+              num_local_experts=12,
+              num_experts_per_tok=3, intermediate_size=8, vocab_size=190, sliding_window=21, layer_types=[full, sliding, sliding],
+              swiglu_limit=1.5, tie_word_embeddings=True, rope_parameters=rope, max_position_embeddings=512, initial_context_length=64)
+
+
+def gptoss_mxfp4(name):
+    """As released: MXFP4, here with an expert's blocks and scales in different files."""
+    def config(c):
+        others = ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]
+        c["quantization_config"] = dict(modules_to_not_convert=others, quant_method="mxfp4")
+        c["experts_per_token"] = c["num_experts_per_tok"]
+        drop("torch_dtype", "swiglu_alpha")(c)
+    def finish(path):
+        in_bf16(path, lambda t: with_mxfp4_experts(t, torch.Generator().manual_seed(32)), config)
+        shard(path, 2, order=lambda names: sorted(names, key=lambda n: (n.endswith("_scales"), n)))
+    rope = dict(rope_type="yarn", rope_theta=150000.0, factor=32.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
+                original_max_position_embeddings=64)
+    of_family(name, "gpt_oss", 32, finish,
+              felt={"sliding_window": 64, "rope_scaling.truncate": True, "rope_scaling.factor": 16.0, "swiglu_limit": 3.0},
+              without=["sinks"],
+              hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=12, num_local_experts=12,
+              num_experts_per_tok=4, intermediate_size=64, vocab_size=150, sliding_window=37, tie_word_embeddings=False,
+              rope_parameters=rope,
+              max_position_embeddings=2048, initial_context_length=64)
+
+
+def glm4moe(name):
+    """Two of four groups (selection biases so low that a dropped expert must not count as nought), weights not renormalised, biases, no
+    norms of queries and keys, an odd rotary share at top level, and a multi-token-prediction layer in the file."""
+    def finish(path):
+        in_bf16(path, lambda t: with_prediction_layer(t, 3, torch.Generator().manual_seed(33)),
+                lambda c: c.update(num_nextn_predict_layers=1))
+    of_family(name, "glm4_moe", 33, finish,
+              felt={"topk_group": 4, "n_group": 2, "norm_topk_prob": True, "attention_bias": False, "partial_rotary_factor": 0.5,
+                    "routed_scaling_factor": 1.0}, without=["e_score_correction_bias"],
+              selection_bias=(-0.9, 0.4), hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+              head_dim=16,
+              n_routed_experts=12, num_experts_per_tok=3, moe_intermediate_size=6, intermediate_size=40, n_shared_experts=1,
+              first_k_dense_replace=1, n_group=4, topk_group=2, norm_topk_prob=False, routed_scaling_factor=1.6, use_qk_norm=False,
+              attention_bias=True, vocab_size=130, max_position_embeddings=512, tie_word_embeddings=False, rms_norm_eps=1e-5,
+              rope_parameters=dict(rope_type="default", rope_theta=1000.0, partial_rotary_factor=0.4))
+
+
+def glm4moe_plain(name):
+    """Norms of queries and keys, no biases, no groups, the rotary share and other fields left to their defaults; float32."""
+    def config(c):
+        released_spelling(c)
+        drop("partial_rotary_factor", "first_k_dense_replace", "n_group", "topk_group", "norm_topk_prob", "attention_bias")(c)
+    of_family(name, "glm4_moe", 34, lambda path: edit_config(path, config),
+              felt={"use_qk_norm": False, "partial_rotary_factor": 1.0, "norm_topk_prob": False}, without=["e_score_correction_bias"],
+              hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=1, head_dim=12, n_routed_experts=12,
+              num_experts_per_tok=4, moe_intermediate_size=8, intermediate_size=36, n_shared_experts=2, first_k_dense_replace=1,
+              routed_scaling_factor=1.0, use_qk_norm=True, attention_bias=False, vocab_size=131, max_position_embeddings=256,
+              rms_norm_eps=1e-3, tie_word_embeddings=False,
+              rope_parameters=dict(rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5))
+
+
+def deepseekv3(name):
+    """Queries without a latent, YaRN with unequal mscales under the older key, two of four groups, FP8 blocks that do not divide the
+    weights, and a multi-token-prediction layer in the file."""
+    generator = torch.Generator().manual_seed(35)
+    def tensors(t):
+        return with_fp8_projections(with_prediction_layer(t, 3, generator), (16, 32), torch.float32, generator)
+    def config(c):
+        drop("rope_interleave", "head_dim", "qk_head_dim", "pretraining_tp")(c)
+        c["num_nextn_predict_layers"] = 1
+        c["quantization_config"] = dict(activation_scheme="dynamic", fmt="e4m3", quant_method="fp8", weight_block_size=[16, 32])
+    rope = dict(rope_type="yarn", rope_theta=10000.0, factor=40.0, beta_fast=32, beta_slow=1, mscale=0.7, mscale_all_dim=1.2,
+                original_max_position_embeddings=64)
+    of_family(name, "deepseek_v3", 35, lambda path: in_bf16(path, tensors, config, rope_key="type"),
+              felt={"rope_scaling.mscale": 1.2, "rope_scaling.mscale_all_dim": 0.7, "topk_group": 4, "n_group": 2,
+                    "rope_interleave": False,
+                    "norm_topk_prob": False, "routed_scaling_factor": 1.0}, without=["e_score_correction_bias"],
+              selection_bias=(0.5, 0.4), hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4,
+              q_lora_rank=None,
+              kv_lora_rank=20, qk_nope_head_dim=12, qk_rope_head_dim=8, v_head_dim=10, n_routed_experts=12, num_experts_per_tok=4,
+              moe_intermediate_size=12, intermediate_size=50, n_shared_experts=1, first_k_dense_replace=1, n_group=4, topk_group=2,
+              norm_topk_prob=True, routed_scaling_factor=2.5, vocab_size=120, max_position_embeddings=2560, tie_word_embeddings=False,
+              rope_parameters=rope, attention_bias=False)
+
+
+def kimik2(name):
+    """Queries through a latent, whose norms do not take the model's epsilon; no groups, biases in attention,
+    YaRN with one beta for both
+    ends. transformers knows it as deepseek_v3."""
+    def config(c):
+        drop("rope_interleave", "head_dim", "qk_head_dim")(c)
+        c.update(model_type="kimi_k2", scoring_func="sigmoid", topk_method="noaux_tc", moe_layer_freq=1, ep_size=1,
+                 num_nextn_predict_layers=0)
+    rope = dict(rope_type="yarn", rope_theta=500.0, factor=32.0, beta_fast=1.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0,
+                original_max_position_embeddings=40)
+    of_family(name, "deepseek_v3", 36, lambda path: in_bf16(path, config=config, rope_key="type"),
+              felt={"rope_scaling.beta_fast": 32.0, "rope_scaling.mscale_all_dim": 0.5, "routed_scaling_factor": 1.0,
+                    "attention_bias": False,
+                    "rope_scaling.type": "default"}, without=["e_score_correction_bias"],
+              hidden_size=32, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=3, q_lora_rank=24, kv_lora_rank=18,
+              qk_nope_head_dim=10, qk_rope_head_dim=12, v_head_dim=14, n_routed_experts=14, num_experts_per_tok=4,
+              moe_intermediate_size=8,
+              intermediate_size=44, n_shared_experts=2, first_k_dense_replace=2, n_group=1, topk_group=1, norm_topk_prob=True,
+              routed_scaling_factor=2.827, rms_norm_eps=1e-3, vocab_size=170, max_position_embeddings=1280, tie_word_embeddings=False,
+              rope_parameters=rope,
+              attention_bias=True)
+
+
+def dots1(name):
+    """A sliding window from layer 1 on, said by max_window_layers alone; biases, tied, weights not renormalised."""
+    def config(c):
+        drop("layer_types")(c)
+    of_family(name, "dots1", 37, lambda path: in_bf16(path, config=config, released=False),
+              felt={"sliding_window": 40, "max_window_layers": 2, "norm_topk_prob": True, "attention_bias": False},
+              without=["e_score_correction_bias"],
+              hidden_size=36, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=3, head_dim=12, n_routed_experts=12,
+              num_experts_per_tok=4, moe_intermediate_size=8, intermediate_size=44, n_shared_experts=1, first_k_dense_replace=1,
+              n_group=1,
+              topk_group=1, norm_topk_prob=False, routed_scaling_factor=1.5, attention_bias=True, sliding_window=19,
+              max_window_layers=1,
+              vocab_size=180, max_position_embeddings=256, tie_word_embeddings=True, rms_norm_eps=1e-5,
+              rope_parameters=dict(rope_type="default", rope_theta=1e4))
+
+
+LLAMA4_VISION = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, vision_output_dim=8,
+                     image_size=28, patch_size=14,
+                     projector_input_dim=8, projector_output_dim=8)
+
+
+def llama4(name):
+    """As released: the text model beside a vision tower, every layer sparse, irregular layers without positions, chunks,
+    temperature."""
+    def config(c):
+        drop("layer_types", "moe_layers", "no_rope_layer_interval")(c)
+        c["text_config"]["attn_temperature_tuning"] = 4  # transformers 5 insists on a bool
+    rope = dict(rope_type="llama3", rope_theta=500000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                original_max_position_embeddings=160)
+    text = dict(model_type="llama4_text", hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+                head_dim=12,
+                num_local_experts=12, num_experts_per_tok=1, intermediate_size=8, intermediate_size_mlp=48, interleave_moe_layer_step=1,
+                no_rope_layers=[0, 1, 1], use_qk_norm=True, attention_chunk_size=24, floor_scale=30, attn_scale=0.4,
+                rope_parameters=rope,
+                vocab_size=150, max_position_embeddings=1280, rms_norm_eps=1e-3, tie_word_embeddings=False,
+                pad_token_id=None)
+    of_family(name, "llama4", 38, lambda path: in_bf16(path, config=config),
+              felt={"attn_temperature_tuning": 0, "attn_scale": 0.1, "floor_scale": 60, "attention_chunk_size": 48,
+                    "no_rope_layers": [1, 0, 1],
+                    "use_qk_norm": False, "rope_scaling.rope_type": "default", "rope_scaling.high_freq_factor": 2.0},
+              text_config=text, vision_config=LLAMA4_VISION)
+
+
+def llama4text(name):
+    """Sparse layers in between, biases, no norms of queries and keys, no temperature; many fields left to their defaults."""
+    def config(c):
+        drop("layer_types", "moe_layers", "no_rope_layers", "no_rope_layer_interval", "attention_chunk_size", "attn_scale",
+             "rope_theta", "rms_norm_eps",
+             "num_local_experts", "num_experts_per_tok", "tie_word_embeddings")(c)
+    rope = dict(rope_type="llama3", rope_theta=500000.0, factor=16.0, low_freq_factor=1.0, high_freq_factor=1.0,
+                original_max_position_embeddings=128)
+    of_family(name, "llama4_text", 39, lambda path: in_bf16(path, config=config),
+              felt={"attn_temperature_tuning": True, "use_qk_norm": True, "attention_bias": False, "no_rope_layers": [1, 1, 1, 1],
+                    "attention_chunk_size": 64, "rope_scaling.rope_type": "default"},
+              hidden_size=32, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=1, head_dim=12, num_local_experts=16,
+              num_experts_per_tok=1, intermediate_size=6, intermediate_size_mlp=40, interleave_moe_layer_step=2, use_qk_norm=False,
+              attention_bias=True, attn_temperature_tuning=False, floor_scale=16, rope_parameters=rope, vocab_size=140,
+              max_position_embeddings=2048, pad_token_id=None)
+
+
+def qwen3vlmoe(name):
+    """As released: the text model beside a vision tower, experts [E, in, out]. Only the outer config says that nothing is tied."""
+    text = dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=12, num_experts=14,
+                num_experts_per_tok=3,
+                moe_intermediate_size=10, intermediate_size=44, mlp_only_layers=[1], norm_topk_prob=True, vocab_size=160,
+                max_position_embeddings=256,
+                rope_parameters=dict(rope_type="default", rope_theta=5e4, mrope_section=[2, 2, 2], mrope_interleaved=True))
+    vision = dict(depth=1, hidden_size=8, num_heads=2, intermediate_size=8, out_hidden_size=32, patch_size=2, spatial_merge_size=1,
+                  temporal_patch_size=1,
+                  num_position_embeddings=4, deepstack_visual_indexes=[0])
+    of_family(name, "qwen3_vl_moe", 40, lambda path: in_bf16(path, transposed_experts),
+              felt={"tie_word_embeddings": True, "rope_theta": 1e3},
+              text_config=text, vision_config=vision, tie_word_embeddings=False)
+
+
+def qwen3moe_yarn(name):
+    """Biases in attention, YaRN with its attention factor given and a factor that is not the ratio of lengths."""
+    rope = dict(rope_type="yarn", rope_theta=1000.0, factor=6.0, attention_factor=1.35, original_max_position_embeddings=48)
+    of_family(name, "qwen3_moe", 41, lambda path: in_bf16(path),
+              felt={"attention_bias": False, "rope_scaling.attention_factor": None, "rope_scaling.factor": 512 / 48,
+                    "rope_scaling.rope_type": "default"},
+              hidden_size=36, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=14, num_experts=20,
+              num_experts_per_tok=5,
+              moe_intermediate_size=8, intermediate_size=44, norm_topk_prob=True, tie_word_embeddings=False, attention_bias=True,
+              vocab_size=170,
+              max_position_embeddings=512, rms_norm_eps=1e-6, rope_parameters=rope)
+
+
+def qwen3moe_linear(name):
+    """Linear scaling of positions under the older key; FP8 blocks larger than the weights, scales in bfloat16, a dense layer."""
+    def tensors(t): return with_fp8_projections(t, (128, 128), torch.bfloat16, torch.Generator().manual_seed(42))
+    def config(c):
+        c["quantization_config"] = dict(activation_scheme="dynamic", fmt="e4m3", quant_method="fp8", weight_block_size=[128, 128],
+                                        modules_to_not_convert=["lm_head", "model.layers.0.mlp.gate", "model.layers.2.mlp.gate"])
+    of_family(name, "qwen3_moe", 42, lambda path: in_bf16(path, tensors, config, rope_key="type"), felt={"rope_scaling.factor": 1.0},
+              hidden_size=40, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=3, head_dim=20, num_experts=12,
+              num_experts_per_tok=4,
+              moe_intermediate_size=16, intermediate_size=150, mlp_only_layers=[1], norm_topk_prob=True, tie_word_embeddings=False,
+              vocab_size=130,
+              max_position_embeddings=512, rms_norm_eps=1e-6, rope_parameters=dict(rope_type="linear", rope_theta=100.0, factor=3.5))
+
+
 FIXTURES = {"qwen3moe-dense": qwen3moe_dense, "qwen3moe-fused": qwen3moe_fused, "qwen3moe-transposed": qwen3moe_transposed,
-            "mixtral-sharded": mixtral_sharded, "switchyard-shared": switchyard_shared, "switchyard-tied": switchyard_tied}
+            "mixtral-sharded": mixtral_sharded, "switchyard-shared": switchyard_shared, "switchyard-tied": switchyard_tied,
+            "gptoss": gptoss, "gptoss-mxfp4": gptoss_mxfp4, "glm4moe": glm4moe, "glm4moe-plain": glm4moe_plain,
+            "deepseekv3": deepseekv3,
+            "kimik2": kimik2, "dots1": dots1, "llama4": llama4, "llama4text": llama4text, "qwen3vlmoe": qwen3vlmoe,
+            "qwen3moe-yarn": qwen3moe_yarn, "qwen3moe-linear": qwen3moe_linear}
 
 if __name__ == "__main__":
     torch.set_grad_enabled(False)

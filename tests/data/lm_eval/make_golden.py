@@ -25,7 +25,7 @@ from lm_eval.models.huggingface import HFLM
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from make_fixtures import edit_config, random_transformers_checkpoint, released_spelling
+from checkpoints import edit_config, random_transformers_checkpoint, released_spelling
 
 TOKENIZERS, TEXTS = HERE.parent / "tokenizers", HERE.parents[2] / "demo/texts"
 ADDED = {"<|endoftext|>": True, "<|im_start|>": True, "<|im_end|>": True, "<think>": False}  # whether special
