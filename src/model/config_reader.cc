@@ -48,13 +48,19 @@ ConfigReader& ConfigReader::inside(std::string_view field, std::string_view know
   return inner_.back();
 }
 
+const Json* ConfigReader::find(std::string_view name) const {
+  if (object_.contains(name)) return find_field(object_, name);
+  const auto assumed = std::ranges::find(assumed_, name, &std::pair<std::string, Json>::first);
+  return assumed == assumed_.end() || assumed->second.is_null() ? nullptr : &assumed->second;
+}
+
 const Json* ConfigReader::take(std::string_view name) {
   taken_.emplace(name);
-  return find_field(object_, name);
+  return find(name);
 }
 
 bool ConfigReader::has(std::string_view name) const {
-  return find_field(object_, name) != nullptr;
+  return find(name) != nullptr;
 }
 
 bool ConfigReader::is_null(std::string_view name) const {
@@ -106,9 +112,8 @@ int64_t ConfigReader::integer(std::initializer_list<std::string_view> names, int
     if (first.empty()) {
       first = name;
       if (is_integer(name, *found, min, max)) value = found->get<int64_t>();
-    } else if (*found != *find_field(object_, first)) {
-      refuse(name, fmt::format("the same as \"{}\", which is {}", full(first), brief(*find_field(object_, first))),
-             *found);
+    } else if (*found != *find(first)) {
+      refuse(name, fmt::format("the same as \"{}\", which is {}", full(first), brief(*find(first))), *found);
     }
   }
   if (first.empty()) refuse_missing(names);
@@ -191,8 +196,7 @@ void ConfigReader::require(std::initializer_list<std::string_view> fields, bool 
   if (holds || !std::all_of(fields.begin(), fields.end(), [&](std::string_view f) { return is_sound(f); })) return;
   std::vector<std::string> values;
   for (const std::string_view field : fields)
-    if (const Json* value = find_field(object_, field))
-      values.push_back(fmt::format("\"{}\" {}", full(field), brief(*value)));
+    if (const Json* value = find(field)) values.push_back(fmt::format("\"{}\" {}", full(field), brief(*value)));
   refuse(fmt::format("{}: expected {}", fmt::join(values, ", "), expected));
 }
 

@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "io/json.h"
@@ -25,6 +26,9 @@ class ConfigReader {
   /// of fields that no family reads. Where there is none the field is wrong, and an empty object is read.
   ConfigReader& inside(std::string_view field, std::string_view known_as = "");
 
+  /// What fields are taken as where the file does not have them at all (null is no absence): a class's defaults.
+  void assume(std::vector<std::pair<std::string, Json>> absent) { assumed_ = std::move(absent); }
+
   /// One value under any of several spellings; where more than one is given they must agree. One must be given.
   int64_t integer(std::initializer_list<std::string_view> names, int64_t min, int64_t max);
   int64_t integer_or(std::string_view name, int64_t fallback, int64_t min, int64_t max);
@@ -38,7 +42,8 @@ class ConfigReader {
   std::vector<int64_t> integers_or_empty(std::string_view name);
   std::vector<std::string> texts_or_empty(std::string_view name);
   const Json* value(std::string_view name) { return take(name); }  ///< as it is; null when absent or JSON null
-  bool has(std::string_view name) const;                           ///< present and not null
+  bool has(std::string_view name) const;                           ///< present, or assumed, and not null
+  bool is_assumed(std::string_view name) const { return has(name) && !object_.contains(name); }
   bool is_null(std::string_view name) const;                       ///< present and null: some say so what is not there
   bool is_sound(std::string_view name) const;                      ///< nothing was wrong with it so far
 
@@ -73,6 +78,7 @@ class ConfigReader {
   };
 
   ConfigReader(const Json& object, std::shared_ptr<Report> report, std::string prefix, std::string known_as);
+  const Json* find(std::string_view name) const;
   const Json* take(std::string_view name);
   std::string full(std::string_view name) const { return prefix_ + std::string(name); }
   bool is_allowed(std::string_view name);
@@ -84,6 +90,7 @@ class ConfigReader {
   const Json& object_;
   std::shared_ptr<Report> report_;
   std::string prefix_, known_as_;
+  std::vector<std::pair<std::string, Json>> assumed_;
   std::set<std::string, std::less<>> taken_;
   std::deque<ConfigReader> inner_;
 };

@@ -60,18 +60,16 @@ std::string family_names();                              ///< "qwen3_moe, mixtra
 /// Vocabulary, widths, positions, norms, tied embeddings, layers that a checkpoint has beyond the last; and as many
 /// layers, with nothing in them.
 ModelConfig read_sizes(ConfigReader& reader);
-/// Heads of queries, keys and values, all of one size, and the scale 1 / √head_dim. absent: head_dim where the file has
-/// none; 0: hidden_size shared among the heads, as where it is null.
-AttentionConfig read_heads(ConfigReader& reader, int64_t hidden_size, int64_t absent = 0);
+/// Heads of queries, keys and values, all of one size, and the scale 1 / √head_dim.
+AttentionConfig read_heads(ConfigReader& reader, int64_t hidden_size);
 /// Rotary embedding of heads of `head_dim` dimensions: rope_theta, rope_scaling or rope_parameters.
 /// partial_rotary_factor is `partial` where it is absent; families without it have no such default, and it must be 1.
 RotaryConfig read_rotary(ConfigReader& reader, const ModelConfig& model, int64_t head_dim,
                          std::optional<double> partial = {});
-/// sliding_window, for layers that slide; null is none, and so is one as long as all positions. absent: where the file
-/// has none; 0: no window.
-KeySpan read_window(ConfigReader& reader, const ModelConfig& model, int64_t absent);
+/// sliding_window, for layers that slide; null is none, and so is one as long as all positions.
+KeySpan read_window(ConfigReader& reader, const ModelConfig& model);
 /// The same unless use_sliding_window is false.
-KeySpan read_window_if_used(ConfigReader& reader, const ModelConfig& model, int64_t absent, bool used_by_default);
+KeySpan read_window_if_used(ConfigReader& reader, const ModelConfig& model, bool used_by_default);
 /// layer_types: a type of each layer, one of `known`; `fallback` of the layer's number where it is absent.
 std::vector<std::string> read_layer_types(ConfigReader& reader, const ModelConfig& model,
                                           std::initializer_list<std::string_view> known,
@@ -81,16 +79,9 @@ void only_full_attention(ConfigReader& reader);
 /// How many experts there are and how many a token goes to, under their usual names.
 RouterConfig read_router(ConfigReader& reader);
 
-/// A family's values of fields that are absent.
-struct SigmoidRouting {
-  int64_t num_groups = 1, kept_groups = 1;
-  bool renormalise = true;
-  double scale = 1;
-  int64_t shared_experts = 0, first_dense = 0;
-};
 /// Feed-forward of DeepSeek-V3 and what follows it in that: sigmoid router with groups and a bias for the choice,
 /// shared experts, the first layers dense. Fills in all layers.
-void read_sigmoid_experts(ConfigReader& reader, const SigmoidRouting& absent, ModelConfig& model);
+void read_sigmoid_experts(ConfigReader& reader, ModelConfig& model);
 
 /// A model described in text_config, beside what other modalities need. model_type: what it says there.
 ModelConfig read_text_part(ConfigReader& reader, std::string_view model_type, ModelConfig (*read)(ConfigReader&));

@@ -37,7 +37,10 @@ void scale(const RotaryConfig& c, const YarnScaling& s, std::vector<double>& fre
 void scale(const RotaryConfig&, const Llama3Scaling& s, std::vector<double>& frequencies) {
   for (double& f : frequencies) {
     const double wavelengths = s.original_positions * f / (2 * std::numbers::pi);  // over the original positions
-    const double fast = (wavelengths - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
+    const double range = s.high_freq_factor - s.low_freq_factor;                   // 0: nothing is in between
+    const double fast = range > 0                          ? (wavelengths - s.low_freq_factor) / range
+                        : wavelengths >= s.low_freq_factor ? 1
+                                                           : 0;
     f = mix(f / s.factor, f, std::clamp(fast, 0.0, 1.0));
   }
 }

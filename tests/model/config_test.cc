@@ -94,7 +94,7 @@ INSTANTIATE_TEST_SUITE_P(
         Change{"rope_scaling", {{"type", "yarn"}, {"beta_fast", 1}, {"beta_slow", 2}}, "rope_scaling.beta_slow"},
         Change{"rope_scaling", {{"type", "yarn"}, {"truncate", 1}}, "rope_scaling.truncate"},
         Change{"rope_scaling",
-               {{"type", "llama3"}, {"factor", 2}, {"low_freq_factor", 4}, {"high_freq_factor", 4}},
+               {{"type", "llama3"}, {"factor", 2}, {"low_freq_factor", 4}, {"high_freq_factor", 2}},
                "rope_scaling.high_freq_factor"},
         Change{"rope_parameters", {{"rope_theta", 10000.0}, {"partial_rotary_factor", 0.5}}, "partial_rotary_factor"},
         Change{"attention_bias", 1, "attention_bias"}, Change{"layer_types", {"full_attention", 7}, "layer_types"},

@@ -17,28 +17,28 @@ ModelConfig read_sizes(ConfigReader& reader) {
   return c;
 }
 
-AttentionConfig read_heads(ConfigReader& reader, int64_t hidden_size, int64_t absent) {
+AttentionConfig read_heads(ConfigReader& reader, int64_t hidden_size) {
   const int64_t heads = reader.integer({"num_attention_heads"}, 1, 1 << 16);
   const int64_t kv_heads = reader.integer_or("num_key_value_heads", heads, 1, 1 << 16);
   reader.require({"num_attention_heads", "num_key_value_heads"}, heads % kv_heads == 0,
                  "the first to be a multiple of the second");
-  const bool shares = absent == 0 || reader.is_null("head_dim"), has_head_dim = reader.has("head_dim") || !shares;
+  const bool has_head_dim = reader.has("head_dim");
   reader.require({"hidden_size", "num_attention_heads"}, has_head_dim || hidden_size % heads == 0,
                  "the first to be a multiple of the second, or a head_dim");
-  const int64_t head_dim = reader.integer_or("head_dim", shares ? hidden_size / heads : absent, 1, 1 << 14);
+  const int64_t head_dim = reader.integer_or("head_dim", hidden_size / heads, 1, 1 << 14);
   reader.require({has_head_dim ? "head_dim" : "hidden_size"}, head_dim % 2 == 0,
                  "an even head_dim, for rotary embedding turns pairs");
   return AttentionConfig::of_heads(heads, kv_heads, head_dim, 0);
 }
 
-KeySpan read_window(ConfigReader& reader, const ModelConfig& model, int64_t absent) {
-  const int64_t size = reader.integer_or("sliding_window", reader.is_null("sliding_window") ? 0 : absent, 1, INT64_MAX);
+KeySpan read_window(ConfigReader& reader, const ModelConfig& model) {
+  const int64_t size = reader.integer_or("sliding_window", 0, 1, INT64_MAX);
   if (size == 0 || size >= model.max_positions) return {};
   return {KeySpan::Kind::window, size};
 }
 
-KeySpan read_window_if_used(ConfigReader& reader, const ModelConfig& model, int64_t absent, bool used_by_default) {
-  if (reader.flag_or("use_sliding_window", used_by_default)) return read_window(reader, model, absent);
+KeySpan read_window_if_used(ConfigReader& reader, const ModelConfig& model, bool used_by_default) {
+  if (reader.flag_or("use_sliding_window", used_by_default)) return read_window(reader, model);
   reader.value("sliding_window");  // of no concern
   return {};
 }

@@ -18,8 +18,8 @@ AttentionConfig read_attention(ConfigReader& reader, const ModelConfig& c) {
   reader.require({"qk_rope_head_dim"}, turned % 2 == 0, "an even number, for rotary embedding turns pairs");
   a.head_dim = plain + turned;
   a.value_dim = reader.integer({"v_head_dim"}, 1, 1 << 14);
-  const int64_t query_rank = reader.is_null("q_lora_rank") ? 0 : reader.integer_or("q_lora_rank", 1536, 1, 1 << 20);
-  a.projections = LatentProjections{.query_rank = query_rank, .kv_rank = reader.integer({"kv_lora_rank"}, 1, 1 << 20)};
+  a.projections = LatentProjections{.query_rank = reader.integer_or("q_lora_rank", 0, 1, 1 << 20),
+                                    .kv_rank = reader.integer({"kv_lora_rank"}, 1, 1 << 20)};
   a.input_bias = a.output_bias = reader.flag_or("attention_bias", false);
   // What transformers computes and writes down.
   reader.only("qk_head_dim", a.head_dim);
@@ -33,12 +33,17 @@ AttentionConfig read_attention(ConfigReader& reader, const ModelConfig& c) {
 }
 
 ModelConfig read(ConfigReader& reader) {
+  reader.assume({{"q_lora_rank", 1536},
+                 {"n_group", 8},
+                 {"topk_group", 4},
+                 {"routed_scaling_factor", 2.5},
+                 {"n_shared_experts", 1},
+                 {"first_k_dense_replace", 3}});
   ModelConfig c = read_sizes(reader);
   const AttentionConfig attention = read_attention(reader, c);
   for (LayerConfig& layer : c.layers) layer.attention = attention;
   only_full_attention(reader);
-  read_sigmoid_experts(reader, {.num_groups = 8, .kept_groups = 4, .scale = 2.5, .shared_experts = 1, .first_dense = 3},
-                       c);
+  read_sigmoid_experts(reader, c);
   return c;
 }
 

@@ -6,6 +6,7 @@ namespace switchyard::families {
 namespace {
 
 ModelConfig read(ConfigReader& reader) {
+  reader.assume({{"n_shared_experts", 1}, {"first_k_dense_replace", 1}});
   ModelConfig c = read_sizes(reader);
   AttentionConfig attention = read_heads(reader, c.hidden_size);
   attention.input_bias = reader.flag_or("attention_bias", false);
@@ -13,7 +14,7 @@ ModelConfig read(ConfigReader& reader) {
   attention.rotary = read_rotary(reader, c, attention.head_dim, 0.5);
   for (LayerConfig& layer : c.layers) layer.attention = attention;
   only_full_attention(reader);
-  read_sigmoid_experts(reader, {.shared_experts = 1, .first_dense = 1}, c);
+  read_sigmoid_experts(reader, c);
   return c;
 }
 

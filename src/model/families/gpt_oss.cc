@@ -8,12 +8,19 @@ namespace switchyard::families {
 namespace {
 
 ModelConfig read(ConfigReader& reader) {
+  reader.assume({{"head_dim", 64},
+                 {"sliding_window", 128},
+                 {"rope_theta", 150'000},
+                 {"swiglu_alpha", 1.702},
+                 {"swiglu_limit", 7}});
   ModelConfig c = read_sizes(reader);
-  AttentionConfig attention = read_heads(reader, c.hidden_size, 64);
+  AttentionConfig attention = read_heads(reader, c.hidden_size);
   attention.input_bias = attention.output_bias = reader.flag_or("attention_bias", true);
   attention.sinks = true;
   attention.rotary = read_rotary(reader, c, attention.head_dim);
-  const KeySpan window = read_window(reader, c, 128);
+  if (!reader.has("rope_parameters") && !reader.has("rope_scaling"))
+    attention.rotary.scaling = YarnScaling{.factor = 32, .original_positions = 4096, .truncate = false};
+  const KeySpan window = read_window(reader, c);
   const auto types = read_layer_types(reader, c, {"sliding_attention", "full_attention"},
                                       [](int64_t i) { return i % 2 == 0 ? "sliding_attention" : "full_attention"; });
 
@@ -25,8 +32,8 @@ ModelConfig read(ConfigReader& reader) {
   moe.router.bias = moe.router.renormalise = true;
   moe.expert_size = reader.integer({"intermediate_size"}, 1, 1 << 20);
   moe.activation = {.clamped = true,
-                    .alpha = reader.positive_number_or("swiglu_alpha", 1.702),
-                    .limit = reader.positive_number_or("swiglu_limit", 7)};
+                    .alpha = reader.positive_number("swiglu_alpha"),
+                    .limit = reader.positive_number("swiglu_limit")};
   const bool any_slides = std::ranges::find(types, "sliding_attention") != types.end();
   if (any_slides && reader.is_null("sliding_window"))
     reader.refuse("sliding_window", "a window for the layers that slide", nullptr);

@@ -49,8 +49,14 @@ MoeConfig read_moe(ConfigReader& reader) {
 }
 
 ModelConfig read(ConfigReader& reader) {
+  reader.assume({{"head_dim", 128},
+                 {"rms_norm_eps", 1e-5},
+                 {"rope_theta", 500'000},
+                 {"num_local_experts", 16},
+                 {"num_experts_per_tok", 1},
+                 {"attention_chunk_size", 8192}});
   ModelConfig c = read_sizes(reader);
-  AttentionConfig attention = read_heads(reader, c.hidden_size, 128);
+  AttentionConfig attention = read_heads(reader, c.hidden_size);
   attention.input_bias = attention.output_bias = reader.flag_or("attention_bias", false);
   attention.rotary = {};
   RotaryConfig rotary = read_rotary(reader, c, attention.head_dim);
@@ -59,7 +65,7 @@ ModelConfig read(ConfigReader& reader) {
   QueryTemperature temperature{.scale = reader.number_or("attn_scale", 0.1),
                                .floor = reader.positive_number_or("floor_scale", 8192)};
   if (!is_tuned(reader)) temperature = {};
-  const KeySpan chunk{KeySpan::Kind::chunk, reader.integer_or("attention_chunk_size", 8192, 1, INT64_MAX)};
+  const KeySpan chunk{KeySpan::Kind::chunk, reader.integer_or("attention_chunk_size", 1, 1, INT64_MAX)};
   const std::vector<bool> turned = read_turned_layers(reader, c.num_layers()),
                           sparse = read_moe_layers(reader, c.num_layers());
   const auto types = read_layer_types(reader, c, {"chunked_attention", "full_attention"}, [&](int64_t i) {

@@ -7,12 +7,13 @@
 namespace switchyard::families {
 
 ModelConfig read_qwen3_moe(ConfigReader& reader) {
+  reader.assume({{"sliding_window", 4096}});
   ModelConfig c = read_sizes(reader);
   AttentionConfig attention = read_heads(reader, c.hidden_size);
   attention.input_bias = attention.output_bias = reader.flag_or("attention_bias", false);
   attention.qk_norm = QkNorm::before_rotary;
   attention.rotary = read_rotary(reader, c, attention.head_dim);
-  attention.span = read_window_if_used(reader, c, 4096, false);
+  attention.span = read_window_if_used(reader, c, false);
   MoeConfig moe{.router = read_router(reader)};
   moe.expert_size = reader.integer({"moe_intermediate_size"}, 1, 1 << 20);
   moe.router.renormalise = reader.flag_or("norm_topk_prob", false);  // transformers' class default

@@ -7,30 +7,20 @@
 namespace switchyard {
 namespace {
 
-/// An object's own copy of a field that may stand at top level too, where both must agree.
-struct Given {
-  std::string name;
-  const Json* value;
-};
-
-double read_theta(ConfigReader& reader, ConfigReader* object, std::string_view object_name) {
-  std::vector<Given> given;
-  if (const Json* theta = reader.value("rope_theta")) given.push_back({"rope_theta", theta});
-  if (object != nullptr)
-    if (const Json* theta = object->value("rope_theta"))
-      given.push_back({fmt::format("{}.rope_theta", object_name), theta});
-  if (given.empty()) {
-    reader.refuse_missing({"rope_theta", "rope_parameters.rope_theta"});
+/// At top level, or in the object, whose own wins over what is only assumed; where both are given they must agree.
+double read_theta(ConfigReader& reader, ConfigReader* object) {
+  constexpr const char* kTheta = "rope_theta";
+  const bool here = reader.has(kTheta), inside = object != nullptr && object->has(kTheta);
+  if (!here && !inside) {
+    reader.refuse_missing({kTheta, "rope_parameters.rope_theta"});
     return 1;
   }
-  for (const Given& theta : given) {
-    if (*theta.value != *given.front().value)
-      reader.refuse(theta.name,
-                    fmt::format("the same as \"{}\", which is {}", given.front().name, brief(*given.front().value)),
-                    *theta.value);
-  }
-  const double top = reader.positive_number_or("rope_theta", 1);
-  return object != nullptr ? object->positive_number_or("rope_theta", top) : top;
+  const double top = reader.positive_number_or(kTheta, 1);
+  const double theta = inside ? object->positive_number(kTheta) : top;
+  if (here && inside && !reader.is_assumed(kTheta) && theta != top)
+    object->refuse(kTheta, fmt::format("the same as \"{}\", which is {}", kTheta, brief(*reader.value(kTheta))),
+                   *object->value(kTheta));
+  return theta;
 }
 
 constexpr const char* kOriginal = "original_max_position_embeddings";
@@ -69,8 +59,8 @@ Llama3Scaling read_llama3(ConfigReader& rope, const Positions& positions) {
   Llama3Scaling llama3{.factor = stretch.factor, .original_positions = stretch.original_positions};
   llama3.low_freq_factor = rope.positive_number("low_freq_factor");
   llama3.high_freq_factor = rope.positive_number("high_freq_factor");
-  rope.require({"low_freq_factor", "high_freq_factor"}, llama3.low_freq_factor < llama3.high_freq_factor,
-               "the first to be less than the second");
+  rope.require({"low_freq_factor", "high_freq_factor"}, llama3.low_freq_factor <= llama3.high_freq_factor,
+               "the first to be no more than the second");
   return llama3;
 }
 
@@ -103,7 +93,7 @@ RotaryConfig read_rotary(ConfigReader& reader, const ModelConfig& model, int64_t
                      "one of them, or the same");
   }
   ConfigReader* scaled = object_name.empty() ? nullptr : &reader.inside(object_name, "rope.");
-  rotary.theta = read_theta(reader, scaled, object_name);
+  rotary.theta = read_theta(reader, scaled);
   Positions positions{.max = model.max_positions, .original = {}};
   if (reader.has(kOriginal)) positions.original = reader.integer({kOriginal}, 1, 1 << 30);
   if (scaled != nullptr) read_scaling(*scaled, positions, rotary);

@@ -5,14 +5,14 @@
 namespace switchyard {
 namespace {
 
-RouterConfig read_sigmoid_router(ConfigReader& reader, const SigmoidRouting& absent) {
+RouterConfig read_sigmoid_router(ConfigReader& reader) {
   RouterConfig router{.selection_bias = true, .scores = RouterScores::sigmoid};
   router.num_experts = reader.integer({"n_routed_experts", "num_experts", "num_local_experts"}, 1, 1 << 16);
   router.experts_per_token = reader.integer({"num_experts_per_tok"}, 1, 1 << 16);
-  router.num_groups = reader.integer_or("n_group", absent.num_groups, 1, 1 << 16);
-  router.kept_groups = reader.integer_or("topk_group", absent.kept_groups, 1, 1 << 16);
-  router.renormalise = reader.flag_or("norm_topk_prob", absent.renormalise);
-  router.scale = reader.positive_number_or("routed_scaling_factor", absent.scale);
+  router.num_groups = reader.integer_or("n_group", 1, 1, 1 << 16);
+  router.kept_groups = reader.integer_or("topk_group", 1, 1, 1 << 16);
+  router.renormalise = reader.flag_or("norm_topk_prob", true);
+  router.scale = reader.positive_number_or("routed_scaling_factor", 1);
   reader.only("scoring_func", "sigmoid");
   reader.only("topk_method", "noaux_tc");
 
@@ -28,11 +28,11 @@ RouterConfig read_sigmoid_router(ConfigReader& reader, const SigmoidRouting& abs
 
 }  // namespace
 
-void read_sigmoid_experts(ConfigReader& reader, const SigmoidRouting& absent, ModelConfig& model) {
-  MoeConfig moe{.router = read_sigmoid_router(reader, absent)};
+void read_sigmoid_experts(ConfigReader& reader, ModelConfig& model) {
+  MoeConfig moe{.router = read_sigmoid_router(reader)};
   moe.expert_size = reader.integer({"moe_intermediate_size"}, 1, 1 << 20);
-  moe.shared_size = reader.integer_or("n_shared_experts", absent.shared_experts, 0, 1 << 10) * moe.expert_size;
-  const int64_t num_dense = reader.integer_or("first_k_dense_replace", absent.first_dense, 0, 1 << 20);
+  moe.shared_size = reader.integer_or("n_shared_experts", 0, 0, 1 << 10) * moe.expert_size;
+  const int64_t num_dense = reader.integer_or("first_k_dense_replace", 0, 0, 1 << 20);
   const DenseConfig dense{reader.integer({"intermediate_size"}, 1, 1 << 22)};
   for (int64_t i = 0; i < model.num_layers(); ++i) {
     LayerConfig& layer = model.layers[static_cast<size_t>(i)];

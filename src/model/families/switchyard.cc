@@ -8,7 +8,7 @@ ModelConfig read(ConfigReader& reader) {
   ModelConfig c = read_sizes(reader);
   AttentionConfig attention = read_heads(reader, c.hidden_size);
   attention.rotary = read_rotary(reader, c, attention.head_dim);
-  attention.span = read_window_if_used(reader, c, 0, true);
+  attention.span = read_window_if_used(reader, c, true);
   MoeConfig moe{.router = read_router(reader)};
   moe.router.renormalise = true;
   moe.expert_size = reader.integer({"moe_intermediate_size"}, 1, 1 << 20);
