@@ -199,16 +199,21 @@ class Claims {
   std::map<std::string, std::string> problems_;  ///< by tensor: that it is missing, of another shape, …
 };
 
-/// Whether the checkpoint has it, as the layout says; codes may lack, and are missed then.
-bool is_stored(const Checkpoint& checkpoint, const ModelConfig& c, const TensorLayout& layout, const Stored& stored) {
+/// How well a layout's tensor is what the checkpoint has: the more the better.
+enum class Fit : uint8_t { of_another_storage, missing, of_another_shape, there };
+
+Fit fit_of(const Checkpoint& checkpoint, const ModelConfig& c, const TensorLayout& layout, const Stored& stored) {
   const StoredForm form = stored_form(checkpoint, c, stored.name, stored.shape);
-  if (form.scales) return layout.stored_as != StoredAs::numbers;
-  return layout.stored_as != StoredAs::codes && checkpoint.find(form.weights.name) != nullptr;
+  const TensorInfo* tensor = checkpoint.find(form.weights.name);
+  const bool coded = form.scales || (tensor == nullptr && c.quantised() != nullptr);
+  if (layout.stored_as == (coded ? StoredAs::numbers : StoredAs::codes)) return Fit::of_another_storage;
+  if (tensor == nullptr) return form.scales ? Fit::of_another_shape : Fit::missing;
+  return tensor->shape == form.weights.shape ? Fit::there : Fit::of_another_shape;
 }
 
-/// The family's layout whose expert tensors are there; the first one if none is, whose missing tensors are then named.
+/// The family's layout that fits best, by a layer's first expert; of equal ones the first. What is missing, or of
+/// another shape, is named then.
 const TensorLayout& layout_of(const Checkpoint& checkpoint, const ModelConfig& c) {
-  const std::span<const TensorLayout> layouts = family_of(c).layouts;
   Parameter gate{.layer = c.first_moe_layer(),
                  .expert = 0,
                  .block = "mlp.experts.",
@@ -217,12 +222,9 @@ const TensorLayout& layout_of(const Checkpoint& checkpoint, const ModelConfig& c
   Parameter up = gate;
   up.module = "up_proj";
   const StoredTensor expert{.parts = {gate, up}, .num_parts = 2};
-  for (const TensorLayout& layout : layouts)
-    if (is_stored(checkpoint, c, layout, stored_as(c, layout, expert).front())) return layout;
-  const auto usual = std::ranges::find_if(layouts, [&](const TensorLayout& layout) {
-    return layout.stored_as != (c.quantised() ? StoredAs::numbers : StoredAs::codes);
+  return *std::ranges::max_element(family_of(c).layouts, {}, [&](const TensorLayout& layout) {
+    return fit_of(checkpoint, c, layout, stored_as(c, layout, expert).front());
   });
-  return usual == layouts.end() ? layouts.front() : *usual;
 }
 
 }  // namespace

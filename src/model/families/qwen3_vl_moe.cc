@@ -20,12 +20,14 @@ ModelConfig read_nested(ConfigReader& reader) {
   return read_text_part(reader, "qwen3_vl_moe_text", read);
 }
 
+// Released files have experts as [in, out], transformers 5 saves them as [out, in] under the same names.
 constexpr TensorLayout kLayouts[] = {
     kVisionLanguage,
-    {.spellings = kLanguageModel},
     {.spellings = kLanguageModel, .experts = ExpertLayout::fused},
-    {},
+    {.spellings = kLanguageModel},
     {.experts = ExpertLayout::fused_transposed},
+    {.experts = ExpertLayout::fused},
+    {},
 };
 constexpr std::string_view kVision[] = {"model.visual.", "visual."};
 
