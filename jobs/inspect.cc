@@ -76,6 +76,35 @@ std::string storage_of(const ModelConfig& c) {
   return q == nullptr ? "" : fmt::format("{}, blocks of {} × {}", q->method, q->block_rows, q->block_columns);
 }
 
+/// How many layers see less than all that comes before, and of what: "a window of 128 in 18 layers". Empty: none.
+std::string spans_of(const ModelConfig& c) {
+  std::vector<std::pair<KeySpan, int>> spans;
+  for (const LayerConfig& layer : c.layers) {
+    const KeySpan& span = layer.attention.span;
+    if (span.kind == KeySpan::Kind::all) continue;
+    const auto known = std::ranges::find(spans, span, &std::pair<KeySpan, int>::first);
+    if (known == spans.end())
+      spans.emplace_back(span, 1);
+    else
+      ++known->second;
+  }
+  std::vector<std::string> texts;
+  for (const auto& [span, count] : spans)
+    texts.push_back(fmt::format("{} of {} in {} layers", span.kind == KeySpan::Kind::window ? "a window" : "chunks",
+                                span.size, count));
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+std::string heads_of(const ModelConfig& c) {
+  const AttentionConfig& a = c.layers.front().attention;
+  std::string text = fmt::format("{} heads, {} key-value heads × {}", a.num_heads, a.num_kv_heads, a.head_dim);
+  if (a.value_dim != a.head_dim) text += fmt::format(", values × {}", a.value_dim);
+  if (a.latent() != nullptr) text += fmt::format(", of a latent of {}", a.latent()->kv_rank);
+  if (a.sinks) text += ", sinks";
+  if (const std::string spans = spans_of(c); !spans.empty()) text += ", " + spans;
+  return text;
+}
+
 Json to_json(const Inspection& i) {
   const ModelConfig& c = i.config;
   const AttentionConfig& attention = c.layers.front().attention;
@@ -90,6 +119,9 @@ Json to_json(const Inspection& i) {
   json["heads"] = attention.num_heads;
   json["kv_heads"] = attention.num_kv_heads;
   json["head_dim"] = attention.head_dim;
+  json["value_dim"] = attention.value_dim;
+  json["latent_size"] = attention.latent() == nullptr ? 0 : attention.latent()->kv_rank;
+  json["attention_spans"] = spans_of(c);
   json["experts"] = moe.router.num_experts;
   json["experts_per_token"] = moe.router.experts_per_token;
   json["expert_ffn_size"] = moe.expert_size;
@@ -118,7 +150,6 @@ Json to_json(const Inspection& i) {
 
 void print(const Inspection& i) {
   const ModelConfig& c = i.config;
-  const AttentionConfig& attention = c.layers.front().attention;
   const MoeConfig& moe = c.moe();
   const int64_t total = c.total_parameters(), active = c.active_parameters();
   const auto line = [](std::string_view name, const std::string& value) {
@@ -127,8 +158,7 @@ void print(const Inspection& i) {
   line("model", fmt::format("{} ({})", i.source, c.family));
   line("layers", fmt::format("{}, {} of them with experts", c.num_layers(), c.num_moe_layers()));
   line("hidden size", fmt::format("{}", c.hidden_size));
-  line("attention", fmt::format("{} heads, {} key-value heads × {}", attention.num_heads, attention.num_kv_heads,
-                                attention.head_dim));
+  line("attention", heads_of(c));
   line("experts",
        fmt::format("{}, {} per token, f {}{}", moe.router.num_experts, moe.router.experts_per_token, moe.expert_size,
                    moe.shared_size > 0 ? fmt::format(", shared f {}", moe.shared_size) : ""));
@@ -160,8 +190,7 @@ void InspectOptions::describe(OptionSet& o) {
   o.group("What");
   o.add("model", &model, "MODEL", "Hugging Face directory, or a config.json alone");
   o.positional("model");
-  o.add("reference", &reference, "NAME",
-        "a built-in configuration instead: seed-23B, qwen3-30b-a3b, gpt-oss-120b");
+  o.add("reference", &reference, "NAME", "a built-in configuration instead: seed-23B, qwen3-30b-a3b, gpt-oss-120b");
   describe_allow_config_field(o, &allow_config_field);
   o.add("json", &json, "", "print JSON");
   o.add("dry-run", &dry_run, "", "no effect: inspect changes nothing");
