@@ -1,7 +1,6 @@
 #include "model/loader.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <mutex>
 
@@ -12,31 +11,15 @@
 namespace switchyard {
 namespace {
 
-/// f32 values that stay finite when rounded to bf16. first: the first one's index in the tensor.
-void check_bf16_range(std::span<const float> values, const StoredMatrix& matrix, uint64_t first) {
-  constexpr float kLargest = 0x1.ffp127f;  // rounds to infinity from here on
-  if (all_below(values, kLargest)) return;
-  const auto bad = std::ranges::find_if(values, [](float x) { return std::fabs(x) >= kLargest; });
-  fail(ExitCode::input, "tensor {}: weight {} is {}, beyond the range of bf16 (use --dtype f32)", matrix.tensor->name,
-       first + static_cast<uint64_t>(bad - values.begin()), *bad);
-}
-
 /// Where a stored output goes: gate's and up's may be stored by turns.
 int64_t place_of(int64_t output, int64_t num_outputs, bool interleaved) {
   return interleaved ? output % 2 * (num_outputs / 2) + output / 2 : output;
 }
 
-/// Rows [first, …) of a part, as stored, to their places in out, [out, in].
-void put_rows(std::span<const float> in, int64_t first, const TensorPart& part, std::span<float> out) {
-  const int64_t rows = part.weights.rows, columns = part.weights.columns, end = first + std::ssize(in) / columns;
-  if (!part.transposed && rows > 1) {
-    for (int64_t r = first; r < end; ++r)
-      std::ranges::copy(in.subspan(static_cast<size_t>((r - first) * columns), static_cast<size_t>(columns)),
-                        out.begin() + place_of(r, rows, part.interleaved) * columns);
-    return;
-  }
-  // [in, out], or a vector, which is so for a matrix of one input.
+/// Rows [first, …) of a part stored [in, out], or of a vector, to their columns in out, [out, in].
+void put_columns(std::span<const float> in, int64_t first, const TensorPart& part, std::span<float> out) {
   constexpr int64_t kBlock = 32;
+  const int64_t rows = part.weights.rows, columns = part.weights.columns, end = first + std::ssize(in) / columns;
   for (int64_t r0 = first; r0 < end; r0 += kBlock)
     for (int64_t c0 = 0; c0 < columns; c0 += kBlock)
       for (int64_t r = r0; r < std::min(end, r0 + kBlock); ++r)
@@ -126,16 +109,21 @@ class Loader {
   /// A part as f32, [out, in].
   void read(const TensorPart& part, DType dtype, Scratch& s, std::span<float> out) {
     const int64_t rows = part.weights.rows, columns = part.weights.columns;
-    const bool in_place = !part.transposed && !part.interleaved;
-    s.reader.open(part);
+    const bool by_columns = part.transposed || (part.interleaved && rows == 1);
+    const auto row_of = [columns](std::span<float> matrix, int64_t row) {
+      return matrix.subspan(static_cast<size_t>(row * columns), static_cast<size_t>(columns));
+    };
+    s.reader.open(part, dtype);
     const int64_t at_once = s.reader.rows_at_once();
     for (int64_t first = 0; first < rows; first += at_once) {
-      const auto at = static_cast<size_t>(first * columns);
-      const auto count = static_cast<size_t>(std::min(at_once, rows - first) * columns);
-      const std::span<float> values = in_place ? out.subspan(at, count) : first_of(s.rows, count);
-      s.reader.read(values);
-      if (dtype == DType::bf16) check_bf16_range(values, part.weights, part.weights.first_element + at);
-      if (!in_place) put_rows(values, first, part, out);
+      const int64_t count = std::min(at_once, rows - first);
+      if (by_columns) {
+        const std::span<float> values = first_of(s.rows, static_cast<size_t>(count * columns));
+        s.reader.read(count, [&](int64_t row) { return row_of(values, row - first); });
+        put_columns(values, first, part, out);
+      } else {
+        s.reader.read(count, [&](int64_t row) { return row_of(out, place_of(row, rows, part.interleaved)); });
+      }
     }
     const std::lock_guard lock(mutex_);
     s.reader.close(loaded_.hashes);
@@ -171,18 +159,23 @@ void check_tied_copy(const TensorTable& table) {
   PartReader embed_reader(table.checkpoint()), copy_reader(table.checkpoint());
   embed_reader.open(embed);
   copy_reader.open(copy);
-  const int64_t rows = embed.weights.rows, at_once = embed_reader.rows_at_once();
+  const int64_t rows = embed.weights.rows, columns = embed.weights.columns, at_once = embed_reader.rows_at_once();
   std::vector<float> expected, found;
   for (int64_t first = 0; first < rows; first += at_once) {
-    expected.resize(static_cast<size_t>(std::min(at_once, rows - first) * embed.weights.columns));
-    found.resize(expected.size());
-    embed_reader.read(expected);
-    copy_reader.read(found);
+    const int64_t count = std::min(at_once, rows - first);
+    const auto read = [&](PartReader& reader, std::vector<float>& values) {
+      values.resize(static_cast<size_t>(count * columns));
+      reader.read(count, [&](int64_t row) {
+        return std::span(values).subspan(static_cast<size_t>((row - first) * columns), static_cast<size_t>(columns));
+      });
+    };
+    read(embed_reader, expected);
+    read(copy_reader, found);
     if (std::memcmp(expected.data(), found.data(), expected.size() * sizeof(float)) == 0) continue;
     size_t i = 0;
     while (std::memcmp(&expected[i], &found[i], sizeof(float)) == 0) ++i;
     fail(ExitCode::input, "tensor {}: weight {} is {}, expected {} as in {}, for tie_word_embeddings is true", copy_id,
-         static_cast<uint64_t>(first * embed.weights.columns) + i, found[i], expected[i], embed_id);
+         static_cast<uint64_t>(first * columns) + i, found[i], expected[i], embed_id);
   }
   log::info("tensor {} equals {}, to which it is tied", copy_id, embed_id);
 }

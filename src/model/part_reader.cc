@@ -7,13 +7,18 @@
 namespace switchyard {
 namespace {
 
-/// Fails on the first value that is not finite. first: its index in the tensor.
-void require_finite(std::span<const float> values, std::string_view what, const StoredMatrix& matrix, uint64_t first) {
-  if (all_below(values, std::numeric_limits<float>::infinity())) return;
-  for (size_t i = 0; i < values.size(); ++i)
-    if (!std::isfinite(values[i]))
-      fail(ExitCode::input, "tensor {}: {} {} is {}, expected a finite number", matrix.tensor->name, what, first + i,
-           values[i]);
+constexpr float kInfinity = std::numeric_limits<float>::infinity(), kBFloat16Limit = 0x1.ffp127f;  // rounds to infinity
+
+/// Fails on the first value that is not below the limit. first: its index in the tensor.
+void require_below(float limit, std::span<const float> values, std::string_view what, const StoredMatrix& matrix,
+                   uint64_t first) {
+  if (all_below(values, limit)) return;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (std::fabs(values[i]) < limit) continue;
+    const std::string_view wrong =
+        std::isfinite(values[i]) ? "beyond the range of bf16 (use --dtype f32)" : "expected a finite number";
+    fail(ExitCode::input, "tensor {}: {} {} is {}, {}", matrix.tensor->name, what, first + i, values[i], wrong);
+  }
 }
 
 }  // namespace
@@ -34,15 +39,16 @@ std::span<const std::byte> PartReader::fetch(const StoredMatrix& matrix, uint64_
   return stored;
 }
 
-void PartReader::open(const TensorPart& part) {
+void PartReader::open(const TensorPart& part, DType operand) {
   part_ = &part;
+  limit_ = operand == DType::bf16 ? kBFloat16Limit : kInfinity;
   next_row_ = 0;
   weights_hasher_ = scales_hasher_ = {};
   if (!part.scales) return;
   const StoredMatrix& scales = *part.scales;
   const auto values = first_of(scales_, scales.elements());
   scales.decode(fetch(scales, 0, scales.bytes, scales_hasher_), {}, values);
-  require_finite(values, "scale", scales, scales.first_element);
+  require_below(kInfinity, values, "scale", scales, scales.first_element);
 }
 
 int64_t PartReader::rows_at_once() const {
@@ -56,18 +62,17 @@ RowScales PartReader::scales_of(int64_t row) const {
   return {std::span(scales_).subspan(first, columns), part_->block_columns};
 }
 
-void PartReader::read(std::span<float> out) {
+void PartReader::read(int64_t rows, const std::function<std::span<float>(int64_t row)>& to) {
   const StoredMatrix& weights = part_->weights;
-  const auto columns = static_cast<size_t>(weights.columns);
-  const size_t rows = out.size() / columns, row_bytes = weights.row_bytes();
-  const auto stored = fetch(weights, static_cast<uint64_t>(next_row_) * row_bytes, rows * row_bytes, weights_hasher_);
-  for (size_t r = 0; r < rows; ++r) {
-    const int64_t row = next_row_ + static_cast<int64_t>(r);
-    const std::span<float> values = out.subspan(r * columns, columns);
-    weights.decode(stored.subspan(r * row_bytes, row_bytes), scales_of(row), values);
-    require_finite(values, "weight", weights, weights.first_element + static_cast<uint64_t>(row) * columns);
+  const size_t row_bytes = weights.row_bytes();
+  const auto stored = fetch(weights, static_cast<uint64_t>(next_row_) * row_bytes,
+                            static_cast<uint64_t>(rows) * row_bytes, weights_hasher_);
+  for (int64_t r = 0; r < rows; ++r, ++next_row_) {
+    const std::span<float> values = to(next_row_);
+    weights.decode(stored.subspan(static_cast<size_t>(r) * row_bytes, row_bytes), scales_of(next_row_), values);
+    require_below(limit_, values, "weight", weights,
+                  weights.first_element + static_cast<uint64_t>(next_row_ * weights.columns));
   }
-  next_row_ += static_cast<int64_t>(rows);
 }
 
 void PartReader::close(std::vector<PartHash>& hashes) {

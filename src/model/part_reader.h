@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,12 +34,13 @@ class PartReader {
   explicit PartReader(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
 
   /// Begins with a part, and reads its scales. Fails (input) on one that is NaN or infinite, naming tensor and index.
-  void open(const TensorPart& part);
+  /// operand: what its weights will be rounded to.
+  void open(const TensorPart& part, DType operand = DType::f32);
   /// How many rows it takes to read as much at once as is good for files and caches; at least one, at most all.
   int64_t rows_at_once() const;
-  /// The next rows, as many as out holds, as f32. Fails (input) on the first weight that is NaN or infinite, naming
-  /// tensor and index.
-  void read(std::span<float> out);
+  /// The next rows, each to to(row), as f32. Fails (input) on the first weight that is NaN or infinite, or becomes so
+  /// when it is rounded, naming tensor and index.
+  void read(int64_t rows, const std::function<std::span<float>(int64_t row)>& to);
   /// Ends with the part, after its last row: the hash of all its bytes, and that of its scales' bytes.
   void close(std::vector<PartHash>& hashes);
 
@@ -53,6 +55,7 @@ class PartReader {
 
   const Checkpoint& checkpoint_;
   const TensorPart* part_ = nullptr;
+  float limit_ = 0;  ///< that weights must stay below
   int64_t next_row_ = 0;
   Hasher weights_hasher_, scales_hasher_;
   std::vector<std::byte> stored_;

@@ -1,6 +1,7 @@
 // MXFP4 (OCP Microscaling Formats 1.0) as gpt-oss is released: 32 weights of a row share a scale, 2^(s − 127), and are
 // 16 bytes of two E2M1 codes each, the one of lower index in the low half.
 #include <bit>
+#include <cstring>
 #include <limits>
 
 #include "model/weight_format.h"
@@ -10,16 +11,29 @@ namespace {
 
 constexpr size_t kBlock = 32;
 
-constexpr float kValues[16] = {0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
-                               -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
+using U32x8 = uint32_t __attribute__((vector_size(32)));
+using F32x8 = float __attribute__((vector_size(32)));
+
+/// E2M1: sign, two bits of exponent with bias 1, one of mantissa. Eight codes to what they stand for, the first in a
+/// word's low bits. Exact: a subnormal number, m / 2, is 1 + m / 2 less 1.
+F32x8 e2m1(uint32_t word) {
+  const U32x8 codes = (U32x8{} + word) >> U32x8{0, 4, 8, 12, 16, 20, 24, 28};
+  const U32x8 magnitude = codes & 7, is_subnormal = std::bit_cast<U32x8>(magnitude < 2);  // all bits, or none
+  const U32x8 number = (magnitude << 22) + ((126u - is_subnormal) << 23);
+  const U32x8 excess = is_subnormal & std::bit_cast<uint32_t>(1.0f);
+  const F32x8 value = std::bit_cast<F32x8>(number) - std::bit_cast<F32x8>(excess);
+  return std::bit_cast<F32x8>(std::bit_cast<U32x8>(value) | (codes & 8) << 28);
+}
 
 void decode(std::span<const std::byte> stored, const RowScales& scales, std::span<float> out) {
-  const auto* codes = reinterpret_cast<const uint8_t*>(stored.data());
+  const std::byte* codes = stored.data();
   float* weight = out.data();
   for (const float scale : scales.values)
-    for (size_t i = 0; i < kBlock / 2; ++i, ++codes, weight += 2) {
-      weight[0] = kValues[*codes & 15] * scale;
-      weight[1] = kValues[*codes >> 4] * scale;
+    for (size_t i = 0; i < kBlock / 8; ++i, codes += 4, weight += 8) {
+      uint32_t word;
+      std::memcpy(&word, codes, sizeof word);
+      const F32x8 weights = e2m1(word) * scale;
+      std::memcpy(weight, &weights, sizeof weights);
     }
 }
 
