@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -31,16 +32,21 @@ int64_t round_up(int64_t n, int64_t multiple) {
 
 }  // namespace
 
-// About 256 rows share a packed block of keys and values, and at most 64 positions, or the causal edge wastes too much.
+// Many rows share a packed block of keys and values: as many as leave it room beside their queries and sums in a cache
+// of half a megabyte, but not so many positions that a record is too few tasks. They make whole tiles, of any CPU's
+// size.
 AttentionScratch::AttentionScratch(int64_t group, int64_t head_dim, int64_t value_dim)
-    : positions(std::clamp<int64_t>(256 / group, 8, 64)),
-      rows(positions * group),
-      padded_dim(round_up(value_dim, kTileColumns)) {
+    : padded_dim(round_up(value_dim, kTileColumns)) {
+  constexpr int64_t kFloats = (256 << 10) / sizeof(float), kFewestPositions = 8, kMostPositions = 126;
+  const int64_t most = std::min(kFloats / (head_dim + padded_dim) / group, kMostPositions);
+  const int64_t of_whole_tiles = kMostMultiplyRows / std::gcd(kMostMultiplyRows, group);
+  positions = std::max(round_down(most, of_whole_tiles), kFewestPositions);
+  rows = positions * group;
   const auto floats = [&](int64_t count) { return layout.add(static_cast<size_t>(count) * sizeof(float)); };
   q = floats(rows * head_dim);
   keys = floats(kKeyBlock * head_dim);
   values = floats(kKeyBlock * padded_dim);
-  scores = floats(rows * kKeyBlock);
+  scores = floats(kMostMultiplyRows * kKeyBlock);
   sums = floats(rows * padded_dim);
   row_max = floats(rows);
   row_sum = floats(rows);
@@ -57,6 +63,7 @@ struct Inputs {
 
 struct Task {
   int64_t record_begin;  // token
+  int64_t record_length;
   int64_t first, count;  // positions within the record
   int64_t kv_head;
 };
@@ -158,11 +165,13 @@ class QueryBlock {
   void pack_values(const KeyBlock& block) {
     for (int64_t j = block.begin; j < block.end; ++j) {
       const float* from = v_in_ + key_vector(block.first + j) * value_dim_;
-      for (int64_t d = 0; d < padded_dim_; d += kTileColumns) {
-        float* to = values_ + d * block.end + j * kTileColumns;
-        const int64_t used = std::min(kTileColumns, value_dim_ - d);
-        std::fill(std::copy_n(from + d, used, to), to + kTileColumns, 0.0f);
+      float* to = values_ + j * kTileColumns;
+      int64_t rest = value_dim_;
+      for (; rest >= kTileColumns; rest -= kTileColumns, from += kTileColumns, to += block.end * kTileColumns) {
+        store(to, load(from));
+        store(to + kLanes, load(from + kLanes));
       }
+      if (rest > 0) std::fill(std::copy_n(from, rest, to), to + kTileColumns, 0.0f);
     }
   }
 
@@ -173,42 +182,40 @@ class QueryBlock {
     const int64_t end = std::min(position(row + count - 1) + 1 - block.first, block.end);
     if (begin >= end) return;
     const MultiplyTile multiply = multiply_[static_cast<size_t>(count) - 1];
-    float* scores = scores_ + row * kKeyBlock;
     for (int64_t j = round_down(begin, kTileColumns); j < end; j += kTileColumns)
-      multiply(q_ + row * head_dim_, head_dim_, keys_ + j * head_dim_, head_dim_, false, scores + j, kKeyBlock);
+      multiply(q_ + row * head_dim_, head_dim_, keys_ + j * head_dim_, head_dim_, false, scores_ + j, kKeyBlock);
     exponentiate(row, count, {block.first, begin, end});
     float* sums = sums_ + row * padded_dim_;
     for (int64_t d = 0; d < padded_dim_; d += kTileColumns)
-      multiply(scores + begin, kKeyBlock, values_ + d * block.end + begin * kTileColumns, end - begin, true, sums + d,
+      multiply(scores_ + begin, kKeyBlock, values_ + d * block.end + begin * kTileColumns, end - begin, true, sums + d,
                padded_dim_);
+  }
+
+  // Of scores [begin, end), whole lanes, those outside [from, to) become −∞.
+  static void hide(float* score, int64_t begin, int64_t end, int64_t from, int64_t to) {
+    constexpr I32x8 kLane{0, 1, 2, 3, 4, 5, 6, 7};
+    for (int64_t i = begin; i < std::min(from, end); i += kLanes)
+      store(score + i, kLane < static_cast<int32_t>(from - i) ? broadcast(-kInfinity) : load(score + i));
+    for (int64_t i = std::max(begin, round_down(to, kLanes)); i < end; i += kLanes)
+      store(score + i, kLane < static_cast<int32_t>(to - i) ? load(score + i) : broadcast(-kInfinity));
   }
 
   // The online softmax (Milakov & Gimelshein 2018) of a tile's rows: the scores of `keys` become e^(score − max), 0
   // where a row does not see the key; on a new maximum the row's sums shrink accordingly. Step by step for all rows, so
   // that one row's chain of dependent operations runs beside the others'.
   void exponentiate(int64_t row, int64_t count, const KeyBlock& keys) {
-    std::array<int64_t, kMostMultiplyRows> lanes_begin, lanes_end;
     std::array<float, kMostMultiplyRows> new_max, sum, shrink;
+    const int64_t begin = round_down(keys.begin, kLanes), end = round_up(keys.end, kLanes);
     for (int64_t r = 0; r < count; ++r) {
-      float* score = scores_ + (row + r) * kKeyBlock;
+      float* score = scores_ + r * kKeyBlock;
       const int64_t last = position(row + r);
-      int64_t begin = std::max(span_.first_key(last) - keys.first, keys.begin);
-      int64_t end = std::min(last + 1 - keys.first, keys.end);
-      if (begin >= end) begin = end = 0;  // none of them
-      lanes_begin[r] = round_down(begin, kLanes);
-      lanes_end[r] = round_up(end, kLanes);
-      std::fill(score + lanes_begin[r], score + begin, -kInfinity);
-      std::fill(score + end, score + lanes_end[r], -kInfinity);
-      if (keys.begin < lanes_begin[r]) std::fill(score + keys.begin, score + lanes_begin[r], 0.0f);
-      if (lanes_end[r] < keys.end) std::fill(score + lanes_end[r], score + keys.end, 0.0f);
+      hide(score, begin, end, span_.first_key(last) - keys.first, std::min(last + 1 - keys.first, keys.end));
       F32x8 top = broadcast(row_max_[row + r]);
-      for (int64_t i = lanes_begin[r]; i < lanes_end[r]; i += kLanes) top = max(load(score + i), top);
+      for (int64_t i = begin; i < end; i += kLanes) top = max(load(score + i), top);
       new_max[r] = max_of_lanes(top);
     }
-    for (int64_t r = 0; r < count; ++r) {
-      float* score = scores_ + (row + r) * kKeyBlock + lanes_begin[r];
-      sum[r] = sum_of_lanes(exponentials(score, lanes_end[r] - lanes_begin[r], new_max[r]));
-    }
+    for (int64_t r = 0; r < count; ++r)
+      sum[r] = sum_of_lanes(exponentials(scores_ + r * kKeyBlock + begin, end - begin, new_max[r]));
     for_lanes(count, [&](int64_t r, auto read, auto write) {
       const F32x8 factor = exp(read(row_max_ + row + r) - read(&new_max[r]));
       write(&shrink[r], factor);
@@ -241,18 +248,24 @@ class QueryBlock {
   float *q_, *keys_, *values_, *scores_, *sums_, *row_max_, *row_sum_;
 };
 
+// The longest record first, its parts from the last on: cost grows with the number of keys. A head's blocks follow each
+// other, for they read the same keys; where a span leaves them few in common, the blocks of the same tokens do.
 std::vector<Task> make_tasks(std::span<const int64_t> offsets, int64_t kv_heads, const KeySpan& span,
                              int64_t positions) {
   std::vector<Task> tasks;
   for (size_t r = 0; r + 1 < offsets.size(); ++r) {
     const int64_t length = offsets[r + 1] - offsets[r];
-    for (int64_t first = 0; first < length; first += positions)
-      for (int64_t h = 0; h < kv_heads; ++h)
-        tasks.push_back({offsets[r], first, std::min(positions, length - first), h});
+    for (int64_t end = length; end > 0; end = round_down(end - 1, positions)) {
+      const int64_t first = round_down(end - 1, positions);
+      for (int64_t h = 0; h < kv_heads; ++h) tasks.push_back({offsets[r], length, first, end - first, h});
+    }
   }
-  // The longest first: cost grows with the number of keys.
-  const auto keys = [&](const Task& t) { return t.first + t.count - span.first_key(t.first); };
-  std::stable_sort(tasks.begin(), tasks.end(), [&](const Task& a, const Task& b) { return keys(a) > keys(b); });
+  const bool by_head = span.kind == KeySpan::Kind::all || span.size > 4 * kKeyBlock;
+  std::stable_sort(tasks.begin(), tasks.end(), [&](const Task& a, const Task& b) {
+    if (a.record_length != b.record_length) return a.record_length > b.record_length;
+    if (a.record_begin != b.record_begin) return a.record_begin < b.record_begin;
+    return by_head && a.kv_head < b.kv_head;
+  });
   return tasks;
 }
 

@@ -30,9 +30,9 @@ struct FfnScratch {
 /// attention: one block of query rows (positions × the heads of one key-value head) against one block of keys.
 struct AttentionScratch {
   ScratchLayout layout;
+  int64_t padded_dim;  ///< value_dim, rounded up to a micro-tile's columns
   int64_t positions;   ///< of a block of queries
   int64_t rows;        ///< positions × group
-  int64_t padded_dim;  ///< value_dim, rounded up to a micro-tile's columns
   size_t q, keys, values, scores, sums, row_max, row_sum;
   AttentionScratch(int64_t group, int64_t head_dim, int64_t value_dim);
 };

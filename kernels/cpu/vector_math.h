@@ -132,8 +132,11 @@ inline bool has_avx512() {
   return __builtin_cpu_supports("avx512f") != 0;
 }
 
+/// ((v₀ + v₄) + (v₂ + v₆)) + ((v₁ + v₅) + (v₃ + v₇))
 inline float sum_of_lanes(F32x8 v) {
-  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+  const F32x8 four = v + __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
+  const F32x8 two = four + __builtin_shufflevector(four, four, 2, 3, 0, 1, 6, 7, 4, 5);
+  return two[0] + two[1];
 }
 
 inline float max_of_lanes(F32x8 v) {

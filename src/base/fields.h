@@ -22,8 +22,9 @@ namespace switchyard {
 
 template <class Owner, class Value>
 struct Field {
+  using Member = Value Owner::*;
   std::string_view name;
-  Value Owner::*member;
+  Member member;
 };
 template <class Owner, class Value>
 Field(const char*, Value Owner::*) -> Field<Owner, Value>;

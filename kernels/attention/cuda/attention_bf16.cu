@@ -69,12 +69,16 @@ __device__ void load_queries(const AttentionProblem& problem, const QueryTile& t
 /// kKeys vectors are on their way to shared memory; from number `num_keys` on, zeros.
 template <int kKeys, int kDim>
 __device__ void start_copy(const BFloat16* vectors, int num_keys, const SharedVectors& to) {
-  constexpr int kPieces = kDim / kPiece;
-  static_assert(kKeys * kPieces % kThreads == 0, "every thread copies as much");
+  constexpr int kPieces = kDim / kPiece, kAcross = kPieces & -kPieces;  // a power of two: columns of pieces at once
+  constexpr int kDown = kThreads / kAcross;                             // vectors at once
+  static_assert(kKeys % kDown == 0, "every thread copies as much");
+  const int key = static_cast<int>(threadIdx.x) / kAcross, d = static_cast<int>(threadIdx.x) % kAcross * kPiece;
   SWITCHYARD_UNROLL
-  for (int piece = 0; piece < kKeys * kPieces; piece += kThreads) {
-    const int i = piece + static_cast<int>(threadIdx.x), key = i / kPieces, d = i % kPieces * kPiece;
-    copy_async_16(to.address(key * stride_of(kDim) + d), vectors + key * kDim + d, key < num_keys);
+  for (int k = 0; k < kKeys; k += kDown) {
+    SWITCHYARD_UNROLL
+    for (int c = 0; c < kDim; c += kAcross * kPiece)
+      copy_async_16(to.address((key + k) * stride_of(kDim) + d + c), vectors + (key + k) * kDim + d + c,
+                    key + k < num_keys);
   }
 }
 
