@@ -88,6 +88,11 @@ void for_lanes(int64_t count, const Body& body) {
         i, [rest](const auto* p) { return load_part(p, rest); }, [rest](auto* p, F32x8 v) { store_part(p, v, rest); });
 }
 
+/// y[i] += x[i], i < count.
+inline void add_to(float* y, const float* x, int64_t count) {
+  for_lanes(count, [&](int64_t i, auto read, auto write) { write(y + i, read(y + i) + read(x + i)); });
+}
+
 /// a · b + c, rounded once.
 inline F32x8 fma(F32x8 a, F32x8 b, F32x8 c) {
   return _mm256_fmadd_ps(a, b, c);

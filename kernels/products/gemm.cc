@@ -50,7 +50,7 @@ void gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput o
         if (output == GemmOutput::store) {
           std::copy_n(from, columns, to);
         } else {
-          for_lanes(columns, [&](int64_t i, auto read, auto write) { write(to + i, read(to + i) + read(from + i)); });
+          add_to(to, from, columns);
         }
       }
     }

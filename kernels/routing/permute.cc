@@ -6,7 +6,15 @@
 #include "kernels/cpu/vector_math.h"
 #include "kernels/row_blocks.h"
 
-namespace switchyard::cpu {
+namespace switchyard {
+
+void check_combine(ConstView y, ConstView weight, ConstView out) {
+  const bool shaped = y.shape.rank() == 3 && y.rows() == out.rows() && y.shape[2] == out.row_elements();
+  SWITCHYARD_CHECK(shaped && (weight.data == nullptr || weight.shape == Shape({y.shape[0], y.shape[1]})),
+                   "combine: y {}, weight {}, out {}", y.shape.str(), weight.shape.str(), out.shape.str());
+}
+
+namespace cpu {
 namespace {
 
 // target row `to[i]` = source row `from[i]`; a null list stands for i itself. Both are checked: an index beyond its
@@ -42,9 +50,8 @@ void scatter_rows(const Stream& stream, ConstView x, ConstView row, View y) {
 }
 
 void combine(const Stream& stream, ConstView y, ConstView weight, View out) {
-  const int64_t tokens = out.rows(), dim = out.row_elements(), k = weight.row_elements();
-  SWITCHYARD_CHECK(weight.rows() == tokens && y.elements() == tokens * k * dim, "combine: y {}, weight {}, out {}",
-                   y.shape.str(), weight.shape.str(), out.shape.str());
+  check_combine(y, weight, out);
+  const int64_t tokens = out.rows(), dim = out.row_elements(), k = y.shape[1];
   const auto* w = weight.as<float>();
   auto* sum = out.as<float>();
   with_float_type(y.dtype, "combine", [&](auto element) {
@@ -57,7 +64,7 @@ void combine(const Stream& stream, ConstView y, ConstView weight, View out) {
           __builtin_prefetch(sum + next * dim + i, 1);
           F32x8 mixed = broadcast(0);
           for (int64_t j = 0; j < k; ++j)
-            mixed = fma(broadcast(w[t * k + j]), read(slots + (t * k + j) * dim + i), mixed);
+            mixed = fma(broadcast(w != nullptr ? w[t * k + j] : 1), read(slots + (t * k + j) * dim + i), mixed);
           write(sum + t * dim + i, read(sum + t * dim + i) + mixed);
         });
       }
@@ -65,4 +72,5 @@ void combine(const Stream& stream, ConstView y, ConstView weight, View out) {
   });
 }
 
-}  // namespace switchyard::cpu
+}  // namespace cpu
+}  // namespace switchyard

@@ -53,20 +53,20 @@ void move_rows(const Stream& stream, const Rows& rows) {
   move_in_units<uint4, uint2, uint32_t, uint16_t, uint8_t>(stream, rows);
 }
 
-/// A quad a thread; the weights are the same for all threads of a row.
-template <class T, bool kWhole>
+/// A quad a thread; the weights are the same for all threads of a row. Without kWeighted they are ones.
+template <class T, bool kWhole, bool kWeighted>
 __global__ void combine_kernel(const T* y, const float* weight, RowSplit split, int64_t tokens, int64_t k, int64_t dim,
                                float* out) {
   const RowShare share = row_share(split);
   if (share.row >= tokens) return;
-  const float* w = weight + share.row * k;
   for (int64_t i = share.first * kQuad; i < dim; i += share.step * kQuad) {
     const T* slots = y + share.row * k * dim + i;
     float4 mixed = make_float4(0, 0, 0, 0);
     for (int64_t j = 0; j < k; ++j) {
       const float4 slot = load_quad<kWhole>(slots + j * dim, dim - i);
-      mixed = make_float4(fmaf(w[j], slot.x, mixed.x), fmaf(w[j], slot.y, mixed.y), fmaf(w[j], slot.z, mixed.z),
-                          fmaf(w[j], slot.w, mixed.w));
+      const float w = kWeighted ? weight[share.row * k + j] : 1;
+      mixed = make_float4(fmaf(w, slot.x, mixed.x), fmaf(w, slot.y, mixed.y), fmaf(w, slot.z, mixed.z),
+                          fmaf(w, slot.w, mixed.w));
     }
     float* to = out + share.row * dim + i;
     const float4 sum = load_quad<kWhole>(to, dim - i);
@@ -87,15 +87,16 @@ void scatter_rows(const Stream& stream, ConstView x, ConstView row, View y) {
 }
 
 void combine(const Stream& stream, ConstView y, ConstView weight, View out) {
-  const int64_t tokens = out.rows(), dim = out.row_elements(), k = weight.row_elements();
-  SWITCHYARD_CHECK(weight.rows() == tokens && y.elements() == tokens * k * dim, "combine: y {}, weight {}, out {}",
-                   y.shape.str(), weight.shape.str(), out.shape.str());
+  check_combine(y, weight, out);
+  const int64_t tokens = out.rows(), dim = out.row_elements(), k = y.shape[1];
   const RowSplit split = RowSplit::of(quads_of(dim));
   with_float_type(y.dtype, "combine", [&](auto element) {
     with_bool(whole_quads(dim, {y, out}), [&](auto whole) {
-      using T = decltype(element);
-      launch(stream, split.shape(tokens), combine_kernel<T, decltype(whole)::value>, y.as<T>(), weight.as<float>(),
-             split, tokens, k, dim, out.as<float>());
+      with_bool(weight.data != nullptr, [&](auto weighted) {
+        using T = decltype(element);
+        launch(stream, split.shape(tokens), combine_kernel<T, decltype(whole)::value, decltype(weighted)::value>,
+               y.as<T>(), weight.as<float>(), split, tokens, k, dim, out.as<float>());
+      });
     });
   });
 }

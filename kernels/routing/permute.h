@@ -11,7 +11,7 @@ using GatherRowsFn = void(const Stream&, ConstView x, ConstView row, View y);
 /// y[row[i],:] = x[i,:].   x: [m, dim]; row: [m] i32, distinct; y: [n, dim], the dtype of x
 using ScatterRowsFn = void(const Stream&, ConstView x, ConstView row, View y);
 /// out[t,:] += Σ_j weight[t,j] · y[t,j,:], summed over j = 0 … k−1 in f32 in that order, then added.
-/// y: [tokens, k, dim] f32|bf16; weight: [tokens, k] f32; out: [tokens, dim] f32
+/// y: [tokens, k, dim] f32|bf16; weight: [tokens, k] f32, or empty: ones; out: [tokens, dim] f32
 using CombineFn = void(const Stream&, ConstView y, ConstView weight, View out);
 
 namespace cpu {
@@ -24,9 +24,13 @@ GatherRowsFn gather_rows;
 ScatterRowsFn scatter_rows;
 CombineFn combine;
 }  // namespace cuda
+
 inline constexpr Op<GatherRowsFn> gather_rows{"gather_rows", cpu::gather_rows, SWITCHYARD_CUDA_IMPL(cuda::gather_rows)};
 inline constexpr Op<ScatterRowsFn> scatter_rows{"scatter_rows", cpu::scatter_rows,
                                                 SWITCHYARD_CUDA_IMPL(cuda::scatter_rows)};
 inline constexpr Op<CombineFn> combine{"combine", cpu::combine, SWITCHYARD_CUDA_IMPL(cuda::combine)};
+
+// For the implementations.
+void check_combine(ConstView y, ConstView weight, ConstView out);
 
 }  // namespace switchyard

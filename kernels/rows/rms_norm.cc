@@ -9,7 +9,7 @@ namespace switchyard::cpu {
 
 void rms_norm(const Stream& stream, ConstView x, ConstView weight, float eps, View y) {
   const int64_t rows = x.rows(), dim = x.row_elements();
-  SWITCHYARD_CHECK(weight.elements() == dim && y.rows() == rows && y.row_elements() == dim,
+  SWITCHYARD_CHECK((weight.data == nullptr || weight.elements() == dim) && y.rows() == rows && y.row_elements() == dim,
                    "rms_norm: x {}, weight {}, y {}", x.shape.str(), weight.shape.str(), y.shape.str());
   const auto* in = x.as<float>();
   const auto* w = weight.as<float>();
@@ -22,7 +22,7 @@ void rms_norm(const Stream& stream, ConstView x, ConstView weight, float eps, Vi
         for_lanes(dim, [&](int64_t i, auto read, auto) { squares = fma(read(row + i), read(row + i), squares); });
         const float scale = 1 / std::sqrt(sum_of_lanes(squares) / static_cast<float>(dim) + eps);
         for_lanes(dim, [&](int64_t i, auto read, auto write) {
-          write(out + r * dim + i, read(row + i) * broadcast(scale) * read(w + i));
+          write(out + r * dim + i, read(row + i) * broadcast(scale) * (w != nullptr ? read(w + i) : broadcast(1)));
         });
       }
     });

@@ -27,7 +27,8 @@ template <bool kWhole, class T>
 __device__ void write_scaled(const float* row, const float* weight, float scale, const RowShare& share, int64_t dim,
                              T* out) {
   for (int64_t i = share.first * kQuad; i < dim; i += share.step * kQuad) {
-    const float4 v = load_quad<kWhole>(row + i, dim - i), w = load_quad<kWhole>(weight + i, dim - i);
+    const float4 v = load_quad<kWhole>(row + i, dim - i);
+    const float4 w = weight != nullptr ? load_quad<kWhole>(weight + i, dim - i) : make_float4(1, 1, 1, 1);
     store_quad<kWhole>(out + i, make_float4(v.x * scale * w.x, v.y * scale * w.y, v.z * scale * w.z, v.w * scale * w.w),
                        dim - i);
   }
@@ -63,7 +64,7 @@ constexpr int64_t kShortRow = 256;  // two quads a lane at most
 
 void rms_norm(const Stream& stream, ConstView x, ConstView weight, float eps, View y) {
   const int64_t rows = x.rows(), dim = x.row_elements();
-  SWITCHYARD_CHECK(weight.elements() == dim && y.rows() == rows && y.row_elements() == dim,
+  SWITCHYARD_CHECK((weight.data == nullptr || weight.elements() == dim) && y.rows() == rows && y.row_elements() == dim,
                    "rms_norm: x {}, weight {}, y {}", x.shape.str(), weight.shape.str(), y.shape.str());
   with_float_type(y.dtype, "rms_norm", [&](auto element) {
     with_bool(whole_quads(dim, {x, weight, y}), [&](auto whole) {

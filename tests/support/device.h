@@ -87,7 +87,7 @@ class TestStream {
 
    private:
     View there(ConstView host) {
-      if (host.elements() == 0) return {nullptr, host.shape, host.dtype, Device::cuda};
+      if (host.data == nullptr || host.elements() == 0) return {nullptr, host.shape, host.dtype, Device::cuda};
       const auto [entry, is_new] = tensors_.try_emplace(host.data);
       OwnedTensor& tensor = entry->second;
       if (is_new) {

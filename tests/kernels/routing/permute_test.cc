@@ -79,6 +79,19 @@ TEST_P(PermuteTest, CombineIsTheWeightedSumAdded) {
   }
 }
 
+TEST_P(PermuteTest, CombineWithoutWeightsTakesOnes) {
+  TestStream stream(device_);
+  for (const int64_t dim : {19, 1028}) {
+    const Tensor y = random_tensor({9, 3, dim}, dtype_, 1);
+    Tensor ones({9, 3}, DType::f32), out = random_tensor({9, dim}, DType::f32, 3),
+                                     want = random_tensor({9, dim}, DType::f32, 3);
+    for (int64_t i = 0; i < ones.size(); ++i) ones.set(i, 1);
+    stream.run(combine, y, ones, want);
+    stream.run(combine, y, ConstView{}, out);
+    EXPECT_TRUE(same_bits(out, want));
+  }
+}
+
 // The order of the sum and its roundings are written out: one result, on every device and at any address.
 TEST_P(PermuteTest, CombineGivesTheCpusBits) {
   TestStream stream(device_);

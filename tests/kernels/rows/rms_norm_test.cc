@@ -69,6 +69,19 @@ TEST_P(RmsNormOnDeviceTest, InPlaceGivesTheSameBits) {
   }
 }
 
+TEST_P(RmsNormOnDeviceTest, WithoutWeightsTheyAreOnes) {
+  TestStream stream(GetParam());
+  for (const int64_t dim : {45, 64, 1028})
+    for (const DType output : {DType::f32, DType::bf16}) {
+      const Tensor x = random_tensor({20, dim}, DType::f32, 1);
+      Tensor ones({dim}, DType::f32), want({20, dim}, output), y({20, dim}, output);
+      for (int64_t i = 0; i < dim; ++i) ones.set(i, 1);
+      stream.run(rms_norm, x, ones, 1e-6f, want);
+      stream.run(rms_norm, x, ConstView{}, 1e-6f, y);
+      EXPECT_TRUE(same_bits(y, want));
+    }
+}
+
 TEST_P(RmsNormOnDeviceTest, AZeroRowStaysZero) {
   Tensor x({1, 16}, DType::f32), y({1, 16}, DType::f32);
   TestStream(GetParam()).run(rms_norm, x, random_tensor({16}, DType::f32, 2), 1e-6f, y);

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "kernels/op.h"
+
+namespace switchyard {
+
+/// y[r, to … to + count) = x[r / (m / n), first … first + count): a row of x for several of y, as heads share one. The
+/// other columns of y stay.   x: [n, xdim] f32; y: [m, ydim] f32, m a multiple of n
+using CopyColumnsFn = void(const Stream&, ConstView x, int64_t first, int64_t count, View y, int64_t to);
+namespace cpu {
+CopyColumnsFn copy_columns;
+}
+namespace cuda {
+CopyColumnsFn copy_columns;
+}
+inline constexpr Op<CopyColumnsFn> copy_columns{"copy_columns", cpu::copy_columns,
+                                                SWITCHYARD_CUDA_IMPL(cuda::copy_columns)};
+
+// For the implementations: how many rows of y take the same row of x.
+int64_t rows_that_share(ConstView x, int64_t first, int64_t count, ConstView y, int64_t to);
+
+}  // namespace switchyard

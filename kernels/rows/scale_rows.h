@@ -1,0 +1,22 @@
+#pragma once
+
+#include "kernels/op.h"
+
+namespace switchyard {
+
+/// y[r,:] = factor[row[r]] · x[r,:].   x: [rows, …] f32; row: [rows] i32, or empty: r itself; factor: [n] f32;
+/// y: the shape of x, f32 (may be x itself) or bf16 (rounded)
+/// A row beyond the factors is refused on the CPU; a device does not check it, and reads elsewhere.
+using ScaleRowsFn = void(const Stream&, ConstView x, ConstView row, ConstView factor, View y);
+namespace cpu {
+ScaleRowsFn scale_rows;
+}
+namespace cuda {
+ScaleRowsFn scale_rows;
+}
+inline constexpr Op<ScaleRowsFn> scale_rows{"scale_rows", cpu::scale_rows, SWITCHYARD_CUDA_IMPL(cuda::scale_rows)};
+
+// For the implementations.
+void check_scale_rows(ConstView x, ConstView row, ConstView factor, ConstView y);
+
+}  // namespace switchyard

@@ -1,0 +1,54 @@
+#include "kernels/rows/copy_columns.h"
+
+#include <gtest/gtest.h>
+
+#include "support/compare.h"
+#include "support/device.h"
+
+namespace switchyard {
+namespace {
+
+using namespace test;
+
+class CopyColumnsTest : public testing::TestWithParam<Device> {
+ protected:
+  void SetUp() override {
+    if (const std::string why = why_skipped(GetParam()); !why.empty()) GTEST_SKIP() << why;
+  }
+};
+
+struct Case {
+  int64_t n, x_dim, first, count, m, y_dim, to;
+};
+
+TEST_P(CopyColumnsTest, ColumnsGoToEveryRowThatSharesThem) {
+  const TestStream stream(GetParam());
+  for (const Case& c : {Case{5, 24, 8, 16, 5, 32, 4}, Case{5, 24, 8, 16, 15, 32, 0}, Case{3, 7, 2, 5, 12, 11, 6},
+                        Case{70, 9, 0, 9, 140, 9, 0}, Case{2, 4100, 4, 4096, 2, 4108, 8}, Case{4, 8, 1, 4, 8, 8, 4},
+                        Case{4, 8, 4, 4, 8, 8, 3}, Case{4, 6, 0, 4, 4, 8, 4}, Case{4, 8, 0, 4, 4, 6, 0},
+                        Case{4, 8, 8, 0, 4, 8, 8}, Case{0, 8, 0, 4, 0, 8, 0}})
+    for (const int64_t displacement : {0, 1}) {
+      const Tensor x = random_tensor({c.n, c.x_dim}, DType::f32, 1);
+      Tensor y = random_tensor({c.m, c.y_dim}, DType::f32, 2), want = random_tensor({c.m, c.y_dim}, DType::f32, 2);
+      for (int64_t r = 0; r < c.m; ++r)
+        for (int64_t i = 0; i < c.count; ++i)
+          want.data<float>()[r * c.y_dim + c.to + i] = x.data<float>()[r / (c.m / c.n) * c.x_dim + c.first + i];
+      stream.run_displaced(displacement, copy_columns, x, c.first, c.count, y, c.to);
+      EXPECT_TRUE(same_bits(y, want)) << c.count << " of " << c.x_dim << " to " << c.to;
+    }
+}
+
+TEST_P(CopyColumnsTest, WhatLiesBeyondARowIsRefused) {
+  const TestStream stream(GetParam());
+  const Tensor x({2, 8}, DType::f32), y({4, 6}, DType::f32), odd({3, 6}, DType::f32);
+  EXPECT_NO_THROW(stream.run(copy_columns, x, 4, 4, y, 2));
+  EXPECT_THROW(stream.run(copy_columns, x, 5, 4, y, 2), Error);
+  EXPECT_THROW(stream.run(copy_columns, x, 4, 4, y, 3), Error);
+  EXPECT_THROW(stream.run(copy_columns, x, -1, 4, y, 2), Error);
+  EXPECT_THROW(stream.run(copy_columns, x, 4, 4, odd, 2), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, CopyColumnsTest, testing::ValuesIn(kDevices), testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace switchyard
