@@ -173,6 +173,17 @@ inline float exp_f32(float x) {
   return exp(broadcast(x))[0];
 }
 
+/// 1 / (1 + e^(−x)), to about 2e-7 relative for either sign; 0 below −87.3. NaN stays NaN.
+inline F32x8 sigmoid(F32x8 x) {
+  const F32x8 small = exp(x < broadcast(0) ? x : -x);
+  return (x < broadcast(0) ? small : broadcast(1)) / (small + 1.0f);
+}
+
+/// The same function of one number, with the same bits.
+inline float sigmoid_f32(float x) {
+  return sigmoid(broadcast(x))[0];
+}
+
 /// silu(gate) · up, silu(x) = x / (1 + e^(−x)).
 inline F32x8 swiglu_of(F32x8 gate, F32x8 up) {
   return gate / (exp_within_limits(-gate) + 1.0f) * up;

@@ -4,17 +4,40 @@
 
 namespace switchyard {
 
-/// The k largest logits of each token, by value, ties to the lowest index, in descending order; their weights are
-/// softmax over all experts (`renormalise` false) or over the chosen k (true).
-/// logits: [tokens, experts] f32; expert: [tokens, k] i32; weight: [tokens, k] f32
-using RouterTopKFn = void(const Stream&, ConstView logits, bool renormalise, View expert, View weight);
+/// What an expert's score is made of: softmax over all experts' logits, or σ of its own.
+enum class RouterScores : uint8_t { softmax, sigmoid };
+
+/// Which experts a token goes to, and with which weights.
+struct RouterRule {
+  RouterScores scores = RouterScores::softmax;
+  bool renormalise = false;  ///< softmax: over the chosen k alone; sigmoid: weights are divided by their sum + 1e-20
+  float scale = 1;           ///< of the weights, last
+  /// Experts are num_groups equal groups in order; only those of the kept_groups best are chosen from.
+  int32_t num_groups = 1, kept_groups = 1;
+};
+
+/// The k experts of each token with the largest keys, in descending order, ties to the lowest index, and their weights.
+/// Keys: without a selection_bias the logits; with one, score + bias.   (DeepSeek-V3, "noaux_tc"; Wang et al. 2024)
+/// Groups: a group's value is the sum of its two largest keys (its one, where a group is one expert); ties to the
+/// lowest index. Experts of other groups are never chosen, not even where a kept group's keys are −∞.
+/// A key that is NaN ranks with +∞, and a group that has a key of +∞ with +∞: what is broken is chosen, and shows.
+/// Weights: the scores of the chosen without the bias, renormalised or not, times scale.
+/// logits: [tokens, experts] f32, with the router's own bias, if it has one; selection_bias: [experts] f32, or empty;
+/// expert: [tokens, k] i32, distinct; weight: [tokens, k] f32
+using RouterTopKFn = void(const Stream&, ConstView logits, const RouterRule& rule, ConstView selection_bias,
+                          View expert, View weight);
 namespace cpu {
 RouterTopKFn router_top_k;
 }
 namespace cuda {
-RouterTopKFn router_top_k;
+RouterTopKFn router_top_k;  ///< at most 4096 experts, but for plain softmax
 }
 inline constexpr Op<RouterTopKFn> router_top_k{"router_top_k", cpu::router_top_k,
                                                SWITCHYARD_CUDA_IMPL(cuda::router_top_k)};
+
+// For the implementations.
+inline constexpr float kRenormaliseEpsilon = 1e-20f;  ///< of sigmoid's sum
+void check_router_top_k(ConstView logits, const RouterRule& rule, ConstView selection_bias, ConstView expert,
+                        ConstView weight);
 
 }  // namespace switchyard

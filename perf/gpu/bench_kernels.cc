@@ -109,8 +109,9 @@ class Ops {
                 weight = empty({kTokens, k}, DType::f32);
     flops("gemm router f32 [16384, 2048] [128, 2048]^T", 2 * f(kTokens) * f(d_) * f(experts),
           [&] { gemm(stream(), u.view(), w.router, GemmOutput::store, logits.view()); });
-    bytes("router_top_k [16384, 128], 8", f(kTokens) * f(experts * 4 + k * 8),
-          [&] { router_top_k(stream(), logits.view(), true, expert.view(), weight.view()); });
+    bytes("router_top_k [16384, 128], 8", f(kTokens) * f(experts * 4 + k * 8), [&] {
+      router_top_k(stream(), logits.view(), RouterRule{.renormalise = true}, {}, expert.view(), weight.view());
+    });
     OwnedTensor offsets = empty({experts + 1}, DType::i64), input = empty({pairs}, DType::i32),
                 output = empty({pairs}, DType::i32), total = empty({experts}, DType::i64);
     bench().report_time("kernels", "group_by_expert [16384, 8]", time_on_device(stream(), [&] {

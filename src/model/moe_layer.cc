@@ -33,7 +33,7 @@ MoeCall::MoeCall(const Stream& stream, Arena& arena, const MoeConfig& c, const L
   View expert = arena.alloc({tokens, k}, DType::i32);
   weight_ = arena.alloc({tokens, k}, DType::f32);
   gemm(stream, u, w.router, GemmOutput::store, logits);
-  router_top_k(stream, logits, c.router.renormalise, expert, weight_);
+  router_top_k(stream, logits, RouterRule{.renormalise = c.router.renormalise}, ConstView{}, expert, weight_);
 
   if (operand != DType::f32) {
     View rounded = arena.alloc(u.shape, operand);

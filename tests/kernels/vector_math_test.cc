@@ -31,6 +31,27 @@ TEST(VectorMath, ExpAtItsEdges) {
   EXPECT_TRUE(std::isnan(exp_f32(NAN)));
 }
 
+TEST(VectorMath, SigmoidIsAsExactForBothSigns) {
+  double worst = 0;
+  float where = 0;
+  for (uint64_t i = 0; i < 400'000; ++i) {
+    const float x = 87.3f * (2 * random_uniform(1, i) - 1);
+    const double error = std::abs(sigmoid_f32(x) * (1 + std::exp(-static_cast<double>(x))) - 1);
+    if (error > worst) worst = error, where = x;
+  }
+  EXPECT_LT(worst, 2.5e-7) << "at " << where;
+}
+
+TEST(VectorMath, SigmoidAtItsEdges) {
+  EXPECT_EQ(sigmoid_f32(0), 0.5f);
+  EXPECT_EQ(sigmoid_f32(-0.0f), 0.5f);
+  EXPECT_EQ(sigmoid_f32(kInfinity), 1);
+  EXPECT_EQ(sigmoid_f32(100), 1);
+  EXPECT_EQ(sigmoid_f32(-kInfinity), 0);
+  EXPECT_EQ(sigmoid_f32(-100), 0);
+  EXPECT_TRUE(std::isnan(sigmoid_f32(NAN)));
+}
+
 TEST(VectorMath, PartialLanesAreTheFullOnes) {
   const float values[8] = {1, 2, 3, 4, 5, 6, 7, 8};
   for (int64_t count = 0; count < 8; ++count) {
