@@ -189,4 +189,10 @@ inline F32x8 swiglu_of(F32x8 gate, F32x8 up) {
   return gate / (exp_within_limits(-gate) + 1.0f) * up;
 }
 
+/// (u + 1) · g / (1 + e^(−alpha · g)), g = min(gate, limit), u = up, held within ±limit. NaN stays NaN.
+inline F32x8 clamped_swiglu_of(F32x8 gate, F32x8 up, float alpha, float limit) {
+  const F32x8 g = min(broadcast(limit), gate), u = max(broadcast(-limit), min(broadcast(limit), up));
+  return g / (exp_within_limits(g * -alpha) + 1.0f) * (u + 1.0f);
+}
+
 }  // namespace switchyard

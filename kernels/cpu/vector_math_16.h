@@ -36,6 +36,13 @@ SWITCHYARD_AVX512 [[gnu::always_inline]] inline F32x16 swiglu_of(F32x16 gate, F3
   return gate / (exp_within_limits(-gate) + 1.0f) * up;
 }
 
+SWITCHYARD_AVX512 [[gnu::always_inline]] inline F32x16 clamped_swiglu_of(F32x16 gate, F32x16 up, float alpha,
+                                                                         float limit) {
+  const F32x16 g = gate > limit ? broadcast_16(limit) : gate, below = up > limit ? broadcast_16(limit) : up;
+  const F32x16 u = below < -limit ? broadcast_16(-limit) : below;
+  return g / (exp_within_limits(g * -alpha) + 1.0f) * (u + 1.0f);
+}
+
 /// The first `count` of sixteen lanes, all where there are more.
 inline __mmask16 first_lanes(int64_t count) {
   return static_cast<__mmask16>(count < 16 ? (1 << count) - 1 : 0xffff);

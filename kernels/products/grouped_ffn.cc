@@ -54,6 +54,25 @@ std::vector<Task> make_tasks(const GroupedRows& rows, std::span<const FfnWeights
   return tasks;
 }
 
+/// What all tasks share.
+struct Call {
+  ConstView x;
+  const GroupedRows& rows;
+  const GatedActivation& activation;
+  GemmOutput output;
+  View y;
+};
+
+/// Null: none.
+const float* values_of(const OwnedTensor& bias) {
+  return static_cast<const float*>(bias.view().data);
+}
+
+/// To `columns` of each row of a panel's product.
+void add_bias(const float* bias, int64_t columns, float* product, int64_t rows, int64_t stride) {
+  for (int64_t r = 0; r < rows; ++r) add_to(product + r * stride, bias, columns);
+}
+
 /// Entry i's row: the list's, or i itself.
 int64_t row_of(std::span<const int32_t> list, int64_t i) {
   return list.empty() ? i : list[static_cast<size_t>(i)];
@@ -83,36 +102,66 @@ void scatter(const float* panel, int64_t columns, std::span<const int32_t> outpu
   }
 }
 
-void run_task(const Task& task, const GroupedRows& rows, ConstView x, GemmOutput output, View y) {
+void run_task(const Task& task, const Call& call) {
   const PackedMatrix::Impl &gate_up = task.weights->gate_up.impl(), &down = task.weights->down.impl();
   const FfnScratch scratch(gate_up.panels, down.panels);
   std::byte* memory = thread_scratch(scratch.layout.bytes());
   std::byte *widened = memory + scratch.widened, *workspace = memory + scratch.workspace;
   auto* product = reinterpret_cast<float*>(memory + scratch.product);
+  const float *gate_up_bias = values_of(task.weights->gate_up_bias), *down_bias = values_of(task.weights->down_bias);
+  const int64_t f = down.panels.k();
 
-  gather(x, rows.input_row, task, gate_up.panels.row_bytes(), memory + scratch.x);
+  gather(call.x, call.rows.input_row, task, gate_up.panels.row_bytes(), memory + scratch.x);
   for (int64_t p = 0; p < gate_up.panels.count(); ++p) {
+    const int64_t columns = gate_up.panels.columns(p) / 2, first = gate_up.panels.first_column(p) / 2;
     gate_up.panels.product(p).run(memory + scratch.x, task.count, gate_up.prepared(p, widened), product, workspace);
+    if (gate_up_bias != nullptr) {
+      add_bias(gate_up_bias + first, columns, product, task.count, 2 * columns);
+      add_bias(gate_up_bias + f + first, columns, product + columns, task.count, 2 * columns);
+    }
     with_float_type(down.panels.operand(), "grouped_ffn", [&](auto element) {
       auto* act = reinterpret_cast<decltype(element)*>(memory + scratch.act);
-      swiglu_rows(product, task.count, gate_up.panels.columns(p) / 2, act + gate_up.panels.first_column(p) / 2,
-                  down.panels.k());
+      swiglu_rows(call.activation, product, task.count, columns, act + first, f);
     });
   }
   for (int64_t p = 0; p < down.panels.count(); ++p) {
+    const int64_t columns = down.panels.columns(p), first = down.panels.first_column(p);
     down.panels.product(p).run(memory + scratch.act, task.count, down.prepared(p, widened), product, workspace);
-    with_float_type(y.dtype, "grouped_ffn", [&](auto element) {
-      scatter<decltype(element)>(product, down.panels.columns(p), rows.output_row, task, down.panels.first_column(p),
-                                 output, y);
+    if (down_bias != nullptr) add_bias(down_bias + first, columns, product, task.count, columns);
+    with_float_type(call.y.dtype, "grouped_ffn", [&](auto element) {
+      scatter<decltype(element)>(product, columns, call.rows.output_row, task, first, call.output, call.y);
     });
   }
 }
 
 }  // namespace
 
+void check_activation(const GatedActivation& activation) {
+  SWITCHYARD_CHECK(!activation.clamped || activation.limit > 0, "grouped_ffn: activations clamped at {}",
+                   activation.limit);
+}
+
+void check_biases(std::span<const FfnWeights> weights) {
+  const FfnWeights* first = nullptr;
+  for (const FfnWeights& w : weights) {
+    if (w.down.n() == 0) continue;
+    if (first == nullptr) first = &w;
+    const auto fits = [&](OwnedTensor FfnWeights::*member, int64_t n) {
+      const ConstView bias = (w.*member).view();
+      if ((bias.data == nullptr) != ((first->*member).view().data == nullptr)) return false;
+      return bias.data == nullptr || (bias.dtype == DType::f32 && bias.elements() == n);
+    };
+    SWITCHYARD_CHECK(fits(&FfnWeights::gate_up_bias, w.gate_up.n()) && fits(&FfnWeights::down_bias, w.down.n()),
+                     "grouped_ffn: group {}: biases {} and {} of products of {} and {}, not as the first group's",
+                     &w - weights.data(), w.gate_up_bias.view().shape.str(), w.down_bias.view().shape.str(),
+                     w.gate_up.n(), w.down.n());
+  }
+}
+
 namespace cpu {
 
-size_t grouped_ffn_bytes(ConstView, const GroupedRows&, std::span<const FfnWeights> weights, GemmOutput, View) {
+size_t grouped_ffn_bytes(ConstView, const GroupedRows&, std::span<const FfnWeights> weights, const GatedActivation&,
+                         GemmOutput, View) {
   size_t most = 0;
   for (const FfnWeights& w : weights)
     if (w.down.bytes() > 0)
@@ -121,7 +170,7 @@ size_t grouped_ffn_bytes(ConstView, const GroupedRows&, std::span<const FfnWeigh
 }
 
 void grouped_ffn(const Stream& stream, ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights,
-                 GemmOutput output, View y) {
+                 const GatedActivation& activation, GemmOutput output, View y) {
   const auto covers = [&](std::span<const int32_t> list, int64_t num_rows) {
     return rows.offsets.back() <= (list.empty() ? num_rows : std::ssize(list));
   };
@@ -130,14 +179,17 @@ void grouped_ffn(const Stream& stream, ConstView x, const GroupedRows& rows, std
                    "grouped_ffn: {} offsets for {} groups, {} input rows, {} output rows", rows.offsets.size(),
                    weights.size(), rows.input_row.size(), rows.output_row.size());
   SWITCHYARD_CHECK(output == GemmOutput::store || y.dtype == DType::f32, "grouped_ffn adds to {}", name_of(y.dtype));
+  check_activation(activation);
+  check_biases(weights);
   const std::vector<Task> tasks = make_tasks(rows, weights, stream.pool->num_threads());
   for (const Task& task : tasks)
     SWITCHYARD_CHECK(task.weights->gate_up.k() == x.row_elements() && task.weights->gate_up.operand() == x.dtype &&
                          task.weights->down.operand() == x.dtype && y.row_elements() == x.row_elements(),
                      "grouped_ffn: x {} {}, y {}, gate_up [{}, {}] {}", name_of(x.dtype), x.shape.str(), y.shape.str(),
                      task.weights->gate_up.n(), task.weights->gate_up.k(), name_of(task.weights->gate_up.operand()));
+  const Call call{x, rows, activation, output, y};
   stream.parallel_for(static_cast<int64_t>(tasks.size()),
-                      [&](int64_t i, int) { run_task(tasks[static_cast<size_t>(i)], rows, x, output, y); });
+                      [&](int64_t i, int) { run_task(tasks[static_cast<size_t>(i)], call); });
 }
 
 }  // namespace cpu

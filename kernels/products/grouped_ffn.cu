@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <vector>
 
 #include "kernels/products/cuda/grouped_ffn.h"
@@ -31,12 +32,25 @@ GroupWeights collect(std::span<const FfnWeights> weights, PackedMatrix FfnWeight
   return result;
 }
 
+/// One of the two products' biases, as above; no elements where no group has any.
+std::vector<const float*> collect_biases(std::span<const FfnWeights> weights, OwnedTensor FfnWeights::*member) {
+  std::vector<const float*> result;
+  for (const FfnWeights& w : weights) result.push_back(static_cast<const float*>((w.*member).view().data));
+  if (std::ranges::all_of(result, [](const float* bias) { return bias == nullptr; })) result.clear();
+  return result;
+}
+
 }  // namespace
 
 void grouped_ffn_in_tiles(const Stream& stream, ConstView x, const GroupedRows& rows,
-                          std::span<const FfnWeights> weights, GemmOutput output, View y, int32_t tile_rows) {
+                          std::span<const FfnWeights> weights, const GatedActivation& activation, GemmOutput output,
+                          View y, int32_t tile_rows) {
+  check_activation(activation);
+  check_biases(weights);
   const GroupWeights gate_up = collect(weights, &FfnWeights::gate_up, RowOrder::gate_up);
   const GroupWeights down = collect(weights, &FfnWeights::down, RowOrder::plain);
+  const std::vector<const float*> gate_up_biases = collect_biases(weights, &FfnWeights::gate_up_bias);
+  const std::vector<const float*> down_biases = collect_biases(weights, &FfnWeights::down_bias);
   SWITCHYARD_CHECK(rows.offsets.size() == weights.size() + 1, "grouped_ffn: {} offsets for {} groups",
                    rows.offsets.size(), weights.size());
   const int64_t entries = num_entries(rows, x), d = x.row_elements();
@@ -60,6 +74,7 @@ void grouped_ffn_in_tiles(const Stream& stream, ConstView x, const GroupedRows& 
             .x_stride = d,
             .k = d,
             .weights = gate_up.data,
+            .biases = gate_up_biases,
             .n = up.n,
             .padded_k = up.padded_k(),
             .entries = entries,
@@ -67,6 +82,7 @@ void grouped_ffn_in_tiles(const Stream& stream, ConstView x, const GroupedRows& 
             .tiles = tiles,
             .input_row = rows.input_row.empty() ? nullptr : rows.input_row.data(),
             .epilogue = Epilogue::swiglu,
+            .activation = activation,
             .output = x.dtype,
             .y = activations,
             .y_stride = last.padded_k()};
@@ -74,6 +90,7 @@ void grouped_ffn_in_tiles(const Stream& stream, ConstView x, const GroupedRows& 
   p.x = activations;
   p.x_stride = p.k = p.padded_k = last.padded_k();
   p.weights = down.data;
+  p.biases = down_biases;
   p.n = d;
   p.input_row = nullptr;
   p.output_row = rows.output_row.empty() ? nullptr : rows.output_row.data();
@@ -85,10 +102,10 @@ void grouped_ffn_in_tiles(const Stream& stream, ConstView x, const GroupedRows& 
 }
 
 void grouped_ffn(const Stream& stream, ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights,
-                 GemmOutput output, View y) {
+                 const GatedActivation& activation, GemmOutput output, View y) {
   const int64_t d = x.row_elements();
   const int32_t tile_rows = tile_rows_for(x.dtype, d, num_entries(rows, x), std::ssize(weights), d);
-  grouped_ffn_in_tiles(stream, x, rows, weights, output, y, tile_rows);
+  grouped_ffn_in_tiles(stream, x, rows, weights, activation, output, y, tile_rows);
 }
 
 }  // namespace switchyard::cuda

@@ -105,7 +105,7 @@ void grouped_ffn_128_experts(benchmark::State& state, DType dtype) {
   }
   const Tensor x = random_tensor({kTokens, kDim}, dtype), y({kTokens * kSlots, kDim}, dtype);
   measure(state, dtype, 2.0 * kTokens * kSlots * 3 * kDim * kFfn, [&] {
-    grouped_ffn(stream(), x.view, {offsets, input_row, output_row}, weights, GemmOutput::store, y.view);
+    grouped_ffn(stream(), x.view, {offsets, input_row, output_row}, weights, {}, GemmOutput::store, y.view);
   });
 }
 

@@ -42,7 +42,7 @@ MoeCall::MoeCall(const Stream& stream, Arena& arena, const MoeConfig& c, const L
   }
   y_ = arena.alloc({tokens * k, u.shape[1]}, operand);
   const auto experts = [&w](const Stream& s, ConstView rows, const GroupedRows& grouped, View out) {
-    grouped_ffn(s, rows, grouped, w.experts, GemmOutput::store, out);
+    grouped_ffn(s, rows, grouped, w.experts, GatedActivation{}, GemmOutput::store, out);
   };
   routing_ = exchange.route(stream, arena, expert, layer);
   flight_ = routing_->flight(stream, arena, u_, experts, y_);
@@ -66,12 +66,13 @@ void moe_layer(const Stream& stream, Arena& arena, const MoeConfig& c, const Lay
   call.finish();
 }
 
-void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, ConstView u, View x) {
+void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, ConstView u, View x,
+             const GatedActivation& activation) {
   const ArenaScope scope(arena);
   const std::array<int64_t, 2> all = {0, u.rows()};
   const ConstView offsets = on_device(stream, arena, view_of(std::span<const int64_t>(all)));
   const GroupedRows rows{{static_cast<const int64_t*>(offsets.data), all.size()}, {}, {}};
-  grouped_ffn(stream, u, rows, w, GemmOutput::add, x);
+  grouped_ffn(stream, u, rows, w, activation, GemmOutput::add, x);
 }
 
 }  // namespace switchyard

@@ -41,7 +41,8 @@ class MoeCall {
 void moe_layer(const Stream& stream, Arena& arena, const MoeConfig& config, const LayerWeights& w, int layer,
                Exchange& exchange, ConstView u, View x);
 
-/// x += ffn(u) for one SwiGLU that every token takes.   u: [tokens, d] operand; x: [tokens, d] f32; w: one element
-void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, ConstView u, View x);
+/// x += ffn(u) for one FFN that every token takes.   u: [tokens, d] operand; x: [tokens, d] f32; w: one element
+void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, ConstView u, View x,
+             const GatedActivation& activation = {});
 
 }  // namespace switchyard

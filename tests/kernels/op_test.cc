@@ -35,6 +35,12 @@ TEST(Op, WeightsLieSomewhereToo) {
   EXPECT_TRUE(lies_on(Device::cpu, on_cpu));
   EXPECT_FALSE(lies_on(Device::cuda, on_cpu));
   EXPECT_TRUE(lies_on(Device::cuda, none)) << "it holds nothing";
+  FfnWeights biases;
+  biases.down_bias = OwnedTensor({4}, DType::f32);
+  EXPECT_TRUE(lies_on(Device::cpu, biases));
+  EXPECT_FALSE(lies_on(Device::cuda, biases));
+  biases.down_bias = OwnedTensor::of_shape({4}, DType::f32, Device::cpu);
+  EXPECT_TRUE(lies_on(Device::cuda, biases)) << "it has no memory";
   const std::span<const FfnWeights> list(&on_cpu, 1);
   EXPECT_FALSE(lies_on(Device::cuda, list));
   EXPECT_TRUE(lies_on(Device::cuda, list.first(0)));

@@ -34,7 +34,8 @@ class Calls {
         offsets_({2}, DType::i64, stream.device),
         partials_({cross_entropy_scratch(kRows, 1100)}, DType::f32, stream.device) {
     ffn_.emplace_back();
-    ffn_[0] = {pack(600, 96, RowOrder::gate_up), pack(96, 300)};
+    ffn_[0] = {pack(600, 96, RowOrder::gate_up), pack(96, 300), OwnedTensor({600}, DType::f32, stream.device),
+               OwnedTensor({96}, DType::f32, stream.device)};
     std::vector<int32_t> rows(kRows);
     std::iota(rows.begin(), rows.end(), 0);
     copy(stream_, view_of(std::span<const int32_t>(rows)), list_.view());
@@ -52,7 +53,7 @@ class Calls {
       case 0:
         return gemm(stream, x_.view(), square_, GemmOutput::store, y_.view());
       case 1:
-        return grouped_ffn(stream, x_.view(), {offsets, rows, rows}, ffn_, GemmOutput::store, y_.view());
+        return grouped_ffn(stream, x_.view(), {offsets, rows, rows}, ffn_, {}, GemmOutput::store, y_.view());
       case 2:
         return attention(stream, q_.view(), k_.view(), k_.view(), offsets_.view(), 0.2f,
                          y_.view().reshaped({kRows, 4, 24}));

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
+#include "kernels/products/gated_activation.h"
 #include "reference/bounded.h"
 
 namespace switchyard::reference {
@@ -12,6 +14,19 @@ inline Bounded swiglu(Bounded gate, Bounded up) {
   const double value = silu * up.value;
   return {value, 1.1 * gate.bound * (std::abs(up.value) + up.bound) + std::abs(silu) * up.bound +
                      8 * kEpsilon * std::abs(value)};
+}
+
+/// (u + 1) · g · σ(alpha · g) of gpt-oss. Limits make no bound larger; alpha · g is rounded before its exponential.
+inline Bounded clamped_swiglu(Bounded gate, Bounded up, double alpha, double limit) {
+  const double g = std::min(gate.value, limit), u = std::clamp(up.value, -limit, limit) + 1;
+  const double glu = g / (1 + std::exp(-alpha * g));
+  const double value = glu * u;
+  return {value, 1.1 * gate.bound * (std::abs(u) + up.bound) + std::abs(glu) * up.bound +
+                     (10 + 2 * std::abs(alpha * g)) * kEpsilon * std::abs(value)};
+}
+
+inline Bounded activated(const GatedActivation& activation, Bounded gate, Bounded up) {
+  return activation.clamped ? clamped_swiglu(gate, up, activation.alpha, activation.limit) : swiglu(gate, up);
 }
 
 }  // namespace switchyard::reference

@@ -25,6 +25,7 @@ inline int64_t num_entries(const GroupedRows& rows, ConstView x) {
 
 /// tile_rows: one of tile_shapes(x.dtype, d). The bits are the same for all.
 void grouped_ffn_in_tiles(const Stream& stream, ConstView x, const GroupedRows& rows,
-                          std::span<const FfnWeights> weights, GemmOutput output, View y, int32_t tile_rows);
+                          std::span<const FfnWeights> weights, const GatedActivation& activation, GemmOutput output,
+                          View y, int32_t tile_rows);
 
 }  // namespace switchyard::cuda

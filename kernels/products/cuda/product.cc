@@ -54,6 +54,8 @@ void product(const Stream& stream, const Product& p) {
   SWITCHYARD_CHECK(swiglu ? p.output == p.operand
                           : p.output == DType::f32 || (p.output == DType::bf16 && p.epilogue == Epilogue::store),
                    "a product of {} to {}", name_of(p.operand), name_of(p.output));
+  SWITCHYARD_CHECK(p.biases.empty() || p.biases.size() == p.weights.size(), "a product of {} groups with {} biases",
+                   p.weights.size(), p.biases.size());
   const bool aligned = rows_are_aligned(p.operand, p.x_stride);
   SWITCHYARD_CHECK(!aligned || reinterpret_cast<uintptr_t>(p.x) % kAlignment == 0, "a product of rows at {}", p.x);
   if (p.operand == DType::bf16)

@@ -7,13 +7,15 @@
 
 #include "base/stream.h"
 #include "kernels/products/cuda/tile_table.h"
+#include "kernels/products/gated_activation.h"
 
 namespace switchyard::cuda {
 
-/// store: y = product;  add: y += product (f32 output);  swiglu: y = silu(gate) · up, of weights in RowOrder::gate_up.
+/// store: y = product;  add: y += product (f32 output);  swiglu: y = activation(gate, up), of weights in
+/// RowOrder::gate_up.
 enum class Epilogue : uint8_t { store, add, swiglu };
 
-/// y[output_row[i], j] = Σ_k x[input_row[i], k] W_g[j, k] for each entry i of group g.
+/// y[output_row[i], j] = Σ_k x[input_row[i], k] W_g[j, k] + bias_g[j] for each entry i of group g.
 ///
 /// Every sum runs over k in ascending order, in steps of 16 on tensor cores (mma.m16n8k16) and one by one in f32, from
 /// zero: an element's bits depend on neither the tile that computes it nor the other rows.
@@ -24,6 +26,7 @@ struct Product {
   int64_t k = 0;         ///< columns of x that are there; those up to padded_k count as zero
 
   std::span<const void* const> weights = {};  ///< a group each: [n rounded up to 128, padded_k], as in cuda::Matrix
+  std::span<const float* const> biases = {};  ///< a group each: [n], in W's order, on the device; empty: none
   int64_t n = 0, padded_k = 0;
 
   int64_t entries = 0;
@@ -33,7 +36,8 @@ struct Product {
   const int32_t* output_row = nullptr;  ///< null: entry i itself
 
   Epilogue epilogue = Epilogue::store;
-  DType output = DType::f32;  ///< f32, bf16 (store) or the operand (swiglu)
+  GatedActivation activation = {};  ///< of swiglu
+  DType output = DType::f32;        ///< f32, bf16 (store) or the operand (swiglu)
   void* y = nullptr;
   int64_t y_stride = 0;  ///< swiglu writes n / 2 columns rounded up to 64, the others n
 };

@@ -67,8 +67,24 @@ class Accumulator {
     }
   }
 
-  template <Epilogue kEpilogue, class Out>
-  __device__ void finish(const ProductKernel& p, const Place& place) const {
+  /// To all sums of a row of W's storage bias(row).
+  template <class BiasOf>
+  __device__ void add(const Place& place, const BiasOf& bias) {
+    const int first_column = place.column_tile * Shape::columns + first_column_ + lane_ % 4 * 2;
+    SWITCHYARD_UNROLL
+    for (int n = 0; n < kN; ++n) {
+      const float low = bias(first_column + n * 8), high = bias(first_column + n * 8 + 1);
+      SWITCHYARD_UNROLL
+      for (int m = 0; m < kM; ++m) {
+        sums_[m][n][0] += low, sums_[m][n][1] += high;
+        sums_[m][n][2] += low, sums_[m][n][3] += high;
+      }
+    }
+  }
+
+  /// gated(gate, up): the activation, where the epilogue is swiglu.
+  template <Epilogue kEpilogue, class Out, class Gated>
+  __device__ void finish(const ProductKernel& p, const Place& place, [[maybe_unused]] const Gated& gated) const {
     const int row_in_fragment = lane_ / 4, column_in_fragment = lane_ % 4 * 2;
     const int first_column = place.column_tile * Shape::columns + first_column_;
     SWITCHYARD_UNROLL
@@ -82,8 +98,7 @@ class Accumulator {
           SWITCHYARD_UNROLL
           for (int n = 0; n < kN; n += 2) {
             const float *gate = sums_[m][n] + 2 * half, *up = sums_[m][n + 1] + 2 * half;
-            store(row, (first_column + n * 8) / 2 + column_in_fragment, swiglu_of(gate[0], up[0]),
-                  swiglu_of(gate[1], up[1]));
+            store(row, (first_column + n * 8) / 2 + column_in_fragment, gated(gate[0], up[0]), gated(gate[1], up[1]));
           }
         } else {
           SWITCHYARD_UNROLL

@@ -48,8 +48,21 @@ class Accumulator {
     }
   }
 
-  template <Epilogue kEpilogue, class Out>
-  __device__ void finish(const ProductKernel& p, const Place& place) const {
+  /// To all sums of a row of W's storage bias(row).
+  template <class BiasOf>
+  __device__ void add(const Place& place, const BiasOf& bias) {
+    const int first_column = place.column_tile * Shape::columns + column_;
+    SWITCHYARD_UNROLL
+    for (int n = 0; n < kN; ++n) {
+      const float value = bias(first_column + 8 * n);
+      SWITCHYARD_UNROLL
+      for (int m = 0; m < kM; ++m) sums_[m][n] += value;
+    }
+  }
+
+  /// gated(gate, up): the activation, where the epilogue is swiglu.
+  template <Epilogue kEpilogue, class Out, class Gated>
+  __device__ void finish(const ProductKernel& p, const Place& place, [[maybe_unused]] const Gated& gated) const {
     const int first_column = place.column_tile * Shape::columns + column_;
     SWITCHYARD_UNROLL
     for (int m = 0; m < kM; ++m) {
@@ -60,7 +73,7 @@ class Accumulator {
         SWITCHYARD_UNROLL
         for (int n = 0; n < kN; n += 2) {
           const int w_row = first_column + 8 * n;  // of gate, of which every other block of 8 is
-          row[w_row / 16 * 8 + w_row % 8] = swiglu_of(sums_[m][n], sums_[m][n + 1]);
+          row[w_row / 16 * 8 + w_row % 8] = gated(sums_[m][n], sums_[m][n + 1]);
         }
       } else {
         SWITCHYARD_UNROLL

@@ -9,6 +9,18 @@
 
 namespace switchyard::cuda {
 
+/// What is added to the sums of the row `r` of W's storage; 0 where that is padding.
+template <RowOrder kOrder>
+struct Bias {
+  const float* values;
+  int n;
+  __device__ float operator()(int r) const {
+    const int64_t from = source_row(kOrder, n, r);
+    return from < 0 ? 0 : values[from];
+  }
+};
+
+// Choices that are not the main loop's are made behind it, and once for all sums: they cost no kernel more.
 template <class Shape, bool kAligned, class Accumulator, Epilogue kEpilogue, class Out>
 __global__ void __launch_bounds__(kProductThreads, Shape::blocks) product_kernel(ProductKernel p) {
   SharedMemory shared;
@@ -17,7 +29,13 @@ __global__ void __launch_bounds__(kProductThreads, Shape::blocks) product_kernel
   if (place.tile.rows == 0) return;
   Accumulator accumulator;
   run_slabs<Shape, kAligned>(p, place, stages, accumulator);
-  accumulator.template finish<kEpilogue, Out>(p, place);
+  constexpr bool kGated = kEpilogue == Epilogue::swiglu;
+  constexpr RowOrder kOrder = kGated ? RowOrder::gate_up : RowOrder::plain;
+  if (p.biased) accumulator.add(place, Bias<kOrder>{p.bias(place.tile.group), p.n});
+  if (kGated && p.clamped)
+    accumulator.template finish<kEpilogue, Out>(p, place, ClampedSwiglu{p.alpha, p.limit});
+  else
+    accumulator.template finish<kEpilogue, Out>(p, place, Swiglu{});
 }
 
 template <class Shape, bool kAligned, class Accumulator, Epilogue kEpilogue, class Out>
@@ -43,14 +61,20 @@ void launch_product(const Stream& stream, const Product& p) {
                        .y = p.y,
                        .y_stride = p.y_stride,
                        .add = p.epilogue == Epilogue::add,
+                       .clamped = p.activation.clamped,
+                       .biased = !p.biases.empty(),
+                       .alpha = static_cast<float>(p.activation.alpha),
+                       .limit = static_cast<float>(p.activation.limit),
                        .first_group = 0,
                        .num_groups = 0,
-                       .weights = {}};
+                       .pointers = {}};
   const LaunchShape shape{blocks_for((num_tiles + band - 1) / band * band * num_column_tiles, 1), kProductThreads,
                           SharedLayout().add<typename Shape::Element>(Shape::stages * Shape::stage_elements).bytes()};
-  for (size_t first = 0; first < p.weights.size(); first += kMaxGroupsAtOnce) {
-    const size_t count = std::min<size_t>(kMaxGroupsAtOnce, p.weights.size() - first);
-    std::copy_n(p.weights.begin() + static_cast<std::ptrdiff_t>(first), count, kernel.weights);
+  const size_t at_once = kernel.biased ? kMaxPointers / 2 : kMaxPointers;
+  for (size_t first = 0; first < p.weights.size(); first += at_once) {
+    const size_t count = std::min(at_once, p.weights.size() - first);
+    const void** end = std::ranges::copy(p.weights.subspan(first, count), kernel.pointers).out;
+    if (kernel.biased) std::ranges::copy(p.biases.subspan(first, count), end);
     kernel.first_group = static_cast<int>(first);
     kernel.num_groups = static_cast<int>(count);
     launch(stream, shape, product_kernel<Shape, kAligned, Accumulator, kEpilogue, Out>, kernel);

@@ -19,7 +19,7 @@
 namespace switchyard::cuda {
 
 inline constexpr int kProductThreads = 128;
-inline constexpr int kMaxGroupsAtOnce = 256;
+inline constexpr int kMaxPointers = 480;
 
 /// kBlocks: of a multiprocessor, which bounds the registers.
 template <class T, int kRows, int kColumns, int kDepth, int kStages, int kBlocks, int kWarpRows>
@@ -47,10 +47,17 @@ struct ProductKernel {
   const int32_t *input_row, *output_row;
   void* y;
   int64_t y_stride;
-  bool add;
+  bool add, clamped, biased;
+  float alpha, limit;
   int first_group, num_groups;
-  const void* weights[kMaxGroupsAtOnce];
+  const void* pointers[kMaxPointers];  // each group's weights, then, if there are any, each group's bias
+
+  __device__ const void* weights(int group) const { return pointers[group - first_group]; }
+  __device__ const float* bias(int group) const {
+    return static_cast<const float*>(pointers[num_groups + group - first_group]);
+  }
 };
+static_assert(sizeof(ProductKernel) <= 4096, "what a kernel takes of parameters before CUDA 12.1");
 
 /// A block's tile of rows and the number of its tile of columns; no rows: nothing to do. `band` tiles of rows stand
 /// side by side before the next column of tiles, so that they take W from the L2 cache.
@@ -104,7 +111,7 @@ class TileLoader {
       }
       x_[i] = static_cast<const T*>(p.x) + row * p.x_stride + column_;
     }
-    const auto* w = static_cast<const T*>(p.weights[place.tile.group - p.first_group]);
+    const auto* w = static_cast<const T*>(p.weights(place.tile.group));
     w_ = w + (static_cast<int64_t>(place.column_tile) * Shape::columns + row_) * p.padded_k + column_;
   }
 
@@ -165,9 +172,18 @@ __device__ void run_slabs(const ProductKernel& p, const Place& place,
   }
 }
 
-__device__ inline float swiglu_of(float gate, float up) {
-  return gate / (1 + expf(-gate)) * up;
-}
+struct Swiglu {
+  __device__ float operator()(float gate, float up) const { return gate / (1 + expf(-gate)) * up; }
+};
+
+/// NaN is not beyond any limit, and stays.
+struct ClampedSwiglu {
+  float alpha, limit;
+  __device__ float operator()(float gate, float up) const {
+    const float g = gate > limit ? limit : gate, u = up > limit ? limit : up < -limit ? -limit : up;
+    return g / (1 + expf(-alpha * g)) * (u + 1);
+  }
+};
 
 __device__ inline int64_t output_row_of(const ProductKernel& p, int64_t entry) {
   return p.output_row != nullptr ? p.output_row[entry] : entry;

@@ -10,7 +10,8 @@ size_t gemm_bytes(ConstView, const PackedMatrix& w, GemmOutput, View) {
   return RowBitsWorkspace(w.n(), w.k(), w.operand()).bytes;
 }
 
-size_t grouped_ffn_bytes(ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights, GemmOutput, View) {
+size_t grouped_ffn_bytes(ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights,
+                         const GatedActivation&, GemmOutput, View) {
   constexpr int32_t kSmallestTile = 16;  // of which there are most
   const auto some = std::ranges::find_if(weights, [](const FfnWeights& w) { return w.down.bytes() > 0; });
   if (some == weights.end()) return 0;

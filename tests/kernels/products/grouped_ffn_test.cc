@@ -7,6 +7,7 @@
 #include "reference/ffn.h"
 #include "support/compare.h"
 #include "support/device.h"
+#include "support/expect_error.h"
 
 namespace switchyard {
 namespace {
@@ -17,29 +18,47 @@ struct FfnCase {
   DType operand, output;
   int64_t d, f;
   std::vector<int64_t> counts;  // entries of each group
+  bool biased = false;
+  GatedActivation activation = {};
 };
+
+constexpr GatedActivation kClamped{.clamped = true, .alpha = 1.702, .limit = 7},
+    kTight{.clamped = true, .alpha = 1.3, .limit = 0.1};
 
 std::ostream& operator<<(std::ostream& os, const FfnCase& c) {
   os << name_of(c.operand) << "_to_" << name_of(c.output) << "_" << c.d << "x" << c.f;
+  if (c.biased) os << "_biased";
+  if (c.activation.clamped) os << "_clamped" << (c.activation == kTight ? "_tight" : "");
   if (c.counts.size() > 8) return os << "_groups_" << c.counts.size();
   for (const int64_t n : c.counts) os << "_" << n;
   return os;
 }
 
 struct Experts {
-  std::vector<Tensor> gate_up, down;
+  std::vector<Tensor> gate_up, down, gate_up_bias, down_bias;
   std::vector<FfnWeights> packed;
 };
+
+OwnedTensor moved(const Stream& stream, const Tensor& tensor) {
+  OwnedTensor there(tensor.view().shape, tensor.dtype(), stream.device);
+  copy(stream, tensor.view(), there.view());
+  return there;
+}
 
 Experts make_experts(const Stream& stream, const FfnCase& c) {
   Experts e;
   for (size_t g = 0; g < c.counts.size(); ++g) {
     e.gate_up.push_back(widened(random_tensor({2 * c.f, c.d}, c.operand, 10 + g)));
     e.down.push_back(widened(random_tensor({c.d, c.f}, c.operand, 100 + g)));
+    e.gate_up_bias.push_back(random_tensor({2 * c.f}, DType::f32, 1000 + g));
+    e.down_bias.push_back(random_tensor({c.d}, DType::f32, 2000 + g));
     e.packed.emplace_back();
     if (c.counts[g] == 0) continue;  // an empty group's weights are not touched, so they need not exist
     e.packed.back().gate_up = PackedMatrix::pack(stream, e.gate_up.back(), c.operand, RowOrder::gate_up);
     e.packed.back().down = PackedMatrix::pack(stream, e.down.back(), c.operand);
+    if (!c.biased) continue;
+    e.packed.back().gate_up_bias = moved(stream, e.gate_up_bias.back());
+    e.packed.back().down_bias = moved(stream, e.down_bias.back());
   }
   synchronize(stream);
   return e;
@@ -68,7 +87,9 @@ std::vector<reference::Bounded> expected(const FfnCase& c, const Experts& expert
   std::vector<reference::Bounded> want(static_cast<size_t>(num_outputs * c.d), reference::Bounded{0, 0});
   for (size_t g = 0; g < c.counts.size(); ++g)
     for (auto i = static_cast<size_t>(rows.offsets[g]); i < static_cast<size_t>(rows.offsets[g + 1]); ++i) {
-      const auto row = reference::ffn_row(x, row_of(rows.input_row, i), experts.gate_up[g], experts.down[g], c.d, c.f,
+      const reference::Ffn<Tensor> w{experts.gate_up[g], experts.down[g], c.biased ? &experts.gate_up_bias[g] : nullptr,
+                                     c.biased ? &experts.down_bias[g] : nullptr};
+      const auto row = reference::ffn_row(x, row_of(rows.input_row, i), w, c.d, c.f, c.activation,
                                           c.operand == DType::bf16 ? kBFloat16Epsilon : 0);
       std::copy(row.begin(), row.end(), want.begin() + row_of(rows.output_row, i) * c.d);
     }
@@ -88,7 +109,7 @@ TEST_P(GroupedFfnTest, AgreesWithDoublePrecision) {
   const Tensor x = random_tensor({50, c.d}, c.operand, 1);
   const Routing routing(c.counts, 50);
   Tensor y({routing.offsets.back() + 1, c.d}, c.output);  // one row more than entries: it stays as it is
-  stream.run(grouped_ffn, x, routing, experts.packed, GemmOutput::store, y);
+  stream.run(grouped_ffn, x, routing, experts.packed, c.activation, GemmOutput::store, y);
   EXPECT_TRUE(close(y, expected(c, experts, x, routing, y.view().rows())));
 }
 
@@ -102,14 +123,14 @@ TEST_P(GroupedFfnTest, EntriesAreRowsWithoutLists) {
   const Tensor x = random_tensor({offsets.back(), c.d}, c.operand, 1);
   const Shape shape{offsets.back(), c.d};
   Tensor y(shape, DType::f32), sum = random_tensor(shape, DType::f32, 3), want = random_tensor(shape, DType::f32, 3);
-  stream.run(grouped_ffn, x, rows, experts.packed, GemmOutput::store, y);
+  stream.run(grouped_ffn, x, rows, experts.packed, c.activation, GemmOutput::store, y);
   EXPECT_TRUE(close(y, expected(c, experts, x, rows, offsets.back())));
-  stream.run(grouped_ffn, x, rows, experts.packed, GemmOutput::add, sum);
+  stream.run(grouped_ffn, x, rows, experts.packed, c.activation, GemmOutput::add, sum);
   for (int64_t i = 0; i < want.size(); ++i) want.data<float>()[i] += y.data<float>()[i];
   EXPECT_TRUE(same_bits(sum, want));
 }
 
-// One expert of one hidden value: y = silu(gate x) · up x.
+// One expert of one hidden value: y = activation(x, x).
 TEST_P(GroupedFfnTest, ExtremeGatesNeitherOverflowNorVanish) {
   const auto& [device, c] = GetParam();
   const TestStream stream(device);
@@ -125,8 +146,12 @@ TEST_P(GroupedFfnTest, ExtremeGatesNeitherOverflowNorVanish) {
   const std::vector<int64_t> offsets{0, 3};
   Tensor x({3, 1}, c.operand), y({3, 1}, DType::f32);
   x.set(0, 1e15f), x.set(1, -1e4f), x.set(2, NAN);
-  stream.run(grouped_ffn, x, GroupedRows{offsets, {}, {}}, weights, GemmOutput::store, y);
+  stream.run(grouped_ffn, x, GroupedRows{offsets, {}, {}}, weights, GatedActivation{}, GemmOutput::store, y);
   EXPECT_NEAR(y.at(0) / 1e30, 1, 0.02);
+  EXPECT_NEAR(y.at(1), 0, 1e-29);
+  EXPECT_TRUE(std::isnan(y.at(2)));
+  stream.run(grouped_ffn, x, GroupedRows{offsets, {}, {}}, weights, kClamped, GemmOutput::store, y);
+  EXPECT_NEAR(y.at(0), 8 * 7 / (1 + std::exp(-1.702 * 7)), 0.01);
   EXPECT_NEAR(y.at(1), 0, 1e-29);
   EXPECT_TRUE(std::isnan(y.at(2)));
 }
@@ -136,22 +161,32 @@ std::string name_of_parameters(const testing::TestParamInfo<std::tuple<Device, F
   return std::string(name_of(device)) + "_" + testing::PrintToString(c);
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, GroupedFfnTest,
-                         testing::Combine(testing::ValuesIn(kDevices),
-                                          testing::Values(FfnCase{DType::f32, DType::f32, 24, 20, {3, 0, 40, 1}},
-                                                          FfnCase{DType::f32, DType::bf16, 33, 17, {0, 9}},
-                                                          FfnCase{DType::f32, DType::f32, 16, 300, {5, 2}},
-                                                          FfnCase{DType::f32, DType::f32, 520, 8, {0, 0, 140}},
-                                                          FfnCase{DType::f32, DType::f32, 8, 700, {3}},
-                                                          FfnCase{DType::f32, DType::f32, 8, 8, {0, 0}},
-                                                          FfnCase{DType::f32, DType::f32, 12, 12,
-                                                                  std::vector<int64_t>(260, 1)},
-                                                          FfnCase{DType::bf16, DType::bf16, 24, 20, {3, 0, 40, 1}},
-                                                          FfnCase{DType::bf16, DType::f32, 33, 17, {0, 9}},
-                                                          FfnCase{DType::bf16, DType::bf16, 16, 300, {5, 2}},
-                                                          FfnCase{DType::bf16, DType::f32, 520, 8, {0, 0, 300}},
-                                                          FfnCase{DType::bf16, DType::f32, 96, 80, {130, 0, 70}})),
-                         name_of_parameters);
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, GroupedFfnTest,
+    testing::Combine(
+        testing::ValuesIn(kDevices),
+        testing::Values(
+            FfnCase{DType::f32, DType::f32, 24, 20, {3, 0, 40, 1}}, FfnCase{DType::f32, DType::bf16, 33, 17, {0, 9}},
+            FfnCase{DType::f32, DType::f32, 16, 300, {5, 2}}, FfnCase{DType::f32, DType::f32, 520, 8, {0, 0, 140}},
+            FfnCase{DType::f32, DType::f32, 8, 700, {3}}, FfnCase{DType::f32, DType::f32, 8, 8, {0, 0}},
+            FfnCase{DType::f32, DType::f32, 12, 12, std::vector<int64_t>(500, 1)},
+            FfnCase{DType::f32, DType::f32, 24, 21, {3, 0, 40, 1}, true},
+            FfnCase{DType::f32, DType::bf16, 33, 17, {0, 9}, true, kTight},
+            FfnCase{DType::f32, DType::f32, 16, 300, {5, 2}, true, kTight},
+            FfnCase{DType::f32, DType::f32, 520, 8, {0, 70}, true, kClamped},
+            FfnCase{DType::f32, DType::f32, 520, 40, {70}, false, kClamped},
+            FfnCase{DType::f32, DType::f32, 8, 8, {0, 0}, true, kClamped},
+            FfnCase{DType::f32, DType::f32, 12, 12, std::vector<int64_t>(300, 1), true, kTight},
+            FfnCase{DType::bf16, DType::f32, 16, 12, std::vector<int64_t>(300, 1), true, kTight},
+            FfnCase{DType::bf16, DType::bf16, 24, 21, {3, 0, 40, 1}, true},
+            FfnCase{DType::bf16, DType::f32, 33, 17, {0, 9}, true, kTight},
+            FfnCase{DType::bf16, DType::bf16, 16, 300, {5, 2}, true, kTight},
+            FfnCase{DType::bf16, DType::f32, 520, 8, {0, 70}, true, kClamped},
+            FfnCase{DType::bf16, DType::f32, 96, 80, {130, 0, 70}, true, kClamped},
+            FfnCase{DType::bf16, DType::bf16, 24, 20, {3, 0, 40, 1}}, FfnCase{DType::bf16, DType::f32, 33, 17, {0, 9}},
+            FfnCase{DType::bf16, DType::bf16, 16, 300, {5, 2}}, FfnCase{DType::bf16, DType::f32, 520, 8, {0, 0, 300}},
+            FfnCase{DType::bf16, DType::f32, 96, 80, {130, 0, 70}})),
+    name_of_parameters);
 
 class GroupedFfnRowBits : public GroupedFfnTest {};
 
@@ -167,25 +202,28 @@ TEST_P(GroupedFfnRowBits, DependOnTheRowAndItsExpertAlone) {
   const std::vector<int64_t> one_each{0, 1};
   for (int32_t r = 0; r < num_rows; ++r) {
     row[0] = r;
-    one.run(grouped_ffn, x, GroupedRows{one_each, row, row}, std::span(experts.packed).first(1), GemmOutput::store,
-            alone);
+    one.run(grouped_ffn, x, GroupedRows{one_each, row, row}, std::span(experts.packed).first(1), c.activation,
+            GemmOutput::store, alone);
   }
   const Routing routing(c.counts, num_rows);
   for (const TestStream* stream : {&one, &three}) {  // in whole blocks, and in smaller ones
     Tensor together({routing.offsets.back(), c.d}, c.output);
-    stream->run(grouped_ffn, x, routing, experts.packed, GemmOutput::store, together);
+    stream->run(grouped_ffn, x, routing, experts.packed, c.activation, GemmOutput::store, together);
     for (size_t i = 0; i < static_cast<size_t>(num_rows); ++i)
       ASSERT_TRUE(same_row_bits(together, routing.output_row[i], alone, routing.input_row[i])) << "entry " << i;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Operands, GroupedFfnRowBits,
-                         testing::Combine(testing::ValuesIn(kDevices),
-                                          testing::Values(FfnCase{DType::f32, DType::f32, 65, 30, {139, 60}},
-                                                          FfnCase{DType::bf16, DType::bf16, 65, 30, {139, 60}},
-                                                          FfnCase{DType::f32, DType::f32, 64, 40, {139, 60}},
-                                                          FfnCase{DType::bf16, DType::f32, 64, 40, {139, 60}})),
-                         name_of_parameters);
+INSTANTIATE_TEST_SUITE_P(
+    Operands, GroupedFfnRowBits,
+    testing::Combine(testing::ValuesIn(kDevices),
+                     testing::Values(FfnCase{DType::f32, DType::f32, 65, 30, {139, 60}},
+                                     FfnCase{DType::bf16, DType::bf16, 65, 30, {139, 60}},
+                                     FfnCase{DType::f32, DType::f32, 64, 40, {139, 60}},
+                                     FfnCase{DType::bf16, DType::f32, 64, 40, {139, 60}},
+                                     FfnCase{DType::f32, DType::f32, 64, 30, {139, 60}, true, kTight},
+                                     FfnCase{DType::bf16, DType::bf16, 64, 30, {139, 60}, true, kTight})),
+    name_of_parameters);
 
 INSTANTIATE_TEST_SUITE_P(LargeGroups, GroupedFfnRowBits,
                          testing::Combine(testing::Values(Device::cpu),
@@ -201,9 +239,31 @@ TEST(GroupedFfn, RowsOutsideTheViewsAreRefused) {
   Tensor y({3, 8}, DType::f32);
   const std::vector<int64_t> offsets{0, 2};
   const std::vector<int32_t> good{0, 1}, beyond{0, 3}, negative{-1, 0};
-  EXPECT_THROW(grouped_ffn(stream, x, {offsets, beyond, good}, experts.packed, GemmOutput::store, y), Error);
-  EXPECT_THROW(grouped_ffn(stream, x, {offsets, good, negative}, experts.packed, GemmOutput::store, y), Error);
+  EXPECT_THROW(grouped_ffn(stream, x, {offsets, beyond, good}, experts.packed, {}, GemmOutput::store, y), Error);
+  EXPECT_THROW(grouped_ffn(stream, x, {offsets, good, negative}, experts.packed, {}, GemmOutput::store, y), Error);
 }
+
+class GroupedFfnRefuses : public testing::TestWithParam<Device> {};
+
+TEST_P(GroupedFfnRefuses, BiasesOfSomeGroupsOrOfAnotherLengthAndLimitsThatAreNone) {
+  if (const std::string why = why_skipped(GetParam()); !why.empty()) GTEST_SKIP() << why;
+  const FfnCase c{DType::f32, DType::f32, 8, 6, {1, 1}, true};
+  const TestStream stream(GetParam());
+  const Tensor x = random_tensor({2, 8}, DType::f32, 1), y({2, 8}, DType::f32);
+  const auto run = [&](const Experts& experts, const GatedActivation& activation) {
+    stream.run(grouped_ffn, x, Routing(c.counts, 2), experts.packed, activation, GemmOutput::store, y);
+  };
+  Experts experts = make_experts(stream, c);
+  EXPECT_NO_THROW(run(experts, kClamped));
+  EXPECT_TRUE(fails(ExitCode::internal, {"clamped at 0"}, [&] { run(experts, {.clamped = true, .alpha = 1}); }));
+  experts.packed[1].down_bias = {};
+  EXPECT_TRUE(fails(ExitCode::internal, {"group 1", "biases"}, [&] { run(experts, {}); }));
+  experts = make_experts(stream, c);
+  experts.packed[0].gate_up_bias = moved(stream, Tensor({6}, DType::f32));
+  EXPECT_TRUE(fails(ExitCode::internal, {"group 0", "biases"}, [&] { run(experts, {}); }));
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, GroupedFfnRefuses, testing::ValuesIn(kDevices), testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace switchyard

@@ -81,7 +81,8 @@ TEST_P(DeviceProduct, LargeMatricesArriveWhole) {
 
 constexpr Op<void(const Stream&, ConstView, const PackedMatrix&, GemmOutput, View, int32_t)> kOwnGemm{
     "own_gemm", nullptr, cuda::own_gemm_in_tiles};
-constexpr Op<void(const Stream&, ConstView, const GroupedRows&, std::span<const FfnWeights>, GemmOutput, View, int32_t)>
+constexpr Op<void(const Stream&, ConstView, const GroupedRows&, std::span<const FfnWeights>, const GatedActivation&,
+                  GemmOutput, View, int32_t)>
     kOwnFfn{"grouped_ffn", nullptr, cuda::grouped_ffn_in_tiles};
 
 TEST_P(DeviceProduct, BitsAreTheSameForEveryTile) {
@@ -98,9 +99,16 @@ TEST_P(DeviceProduct, BitsAreTheSameForEveryTile) {
   EXPECT_GE(results.size(), 2u);
 }
 
+OwnedTensor random_on_device(const TestStream& stream, int64_t size, uint64_t seed) {
+  OwnedTensor there({size}, DType::f32, Device::cuda);
+  copy(stream, random_tensor({size}, DType::f32, seed), there.view());
+  return there;
+}
+
+// With all that an expert may have; and the columns that pad the activations are zeros, which the next product adds up.
 TEST_P(DeviceProduct, ExpertsBitsAreTheSameForEveryTile) {
   const TestStream stream(Device::cuda);
-  const int64_t d = 72, f = 100;
+  const int64_t d = 72, f = 100, padded_f = 128;
   const std::vector<int64_t> offsets{0, 5, 5, 205, 222};
   std::vector<int32_t> input, output;
   for (int32_t i = 0; i < 222; ++i) input.push_back(i * 7 % 50), output.push_back(221 - i);
@@ -109,13 +117,23 @@ TEST_P(DeviceProduct, ExpertsBitsAreTheSameForEveryTile) {
     weights[g].gate_up =
         PackedMatrix::pack(stream, random_tensor({2 * f, d}, DType::f32, 10 + g), GetParam(), RowOrder::gate_up);
     weights[g].down = PackedMatrix::pack(stream, random_tensor({d, f}, DType::f32, 20 + g), GetParam());
+    weights[g].gate_up_bias = random_on_device(stream, 2 * f, 30 + g);
+    weights[g].down_bias = random_on_device(stream, d, 40 + g);
   }
-  const Tensor x = random_tensor({50, d}, GetParam(), 1);
+  const Tensor x = random_tensor({50, d}, GetParam(), 1), activations({222, padded_f}, GetParam());
+  const GatedActivation activation{.clamped = true, .alpha = 1.702, .limit = 1};
   std::vector<Tensor> results;
   for (const int32_t tile_rows : cuda::tile_shapes(GetParam(), d)) {
     results.emplace_back(Shape{222, d}, DType::f32);
-    stream.run(kOwnFfn, x, GroupedRows{offsets, input, output}, weights, GemmOutput::store, results.back(), tile_rows);
+    stream.run(kOwnFfn, x, GroupedRows{offsets, input, output}, weights, activation, GemmOutput::store, results.back(),
+               tile_rows);
     EXPECT_TRUE(same_bits(results.back(), results.front())) << tile_rows;
+    const cuda::FfnWorkspace workspace(222, f, GetParam(), 4, tile_rows);
+    copy(stream, {stream.stream().workspace.data() + workspace.activations, {222, padded_f}, GetParam(), Device::cuda},
+         activations);
+    synchronize(stream);
+    for (int64_t r = 0; r < 222; ++r)
+      for (int64_t i = f; i < padded_f; ++i) ASSERT_EQ(activations.at(r * padded_f + i), 0) << r << ", " << i;
   }
 }
 
