@@ -20,10 +20,15 @@
 
 namespace switchyard {
 
+/// An alias: nvcc puts parentheses around such a type in what it hands to the compiler of the host, which warns of
+/// them.
+template <class Owner, class Value>
+using MemberOf = Value Owner::*;
+
 template <class Owner, class Value>
 struct Field {
   std::string_view name;
-  Value Owner::*member;
+  MemberOf<Owner, Value> member;
 };
 template <class Owner, class Value>
 Field(const char*, Value Owner::*) -> Field<Owner, Value>;
