@@ -54,6 +54,7 @@ std::vector<Task> make_tasks(const GroupedRows& rows, std::span<const FfnWeights
   return tasks;
 }
 
+/// What all tasks share.
 struct Call {
   ConstView x;
   const GroupedRows& rows;

@@ -53,19 +53,18 @@ void move_rows(const Stream& stream, const Rows& rows) {
   move_in_units<uint4, uint2, uint32_t, uint16_t, uint8_t>(stream, rows);
 }
 
-/// A quad a thread; the weights are the same for all threads of a row.
-template <class T, bool kWhole>
+/// A quad a thread; the weights are the same for all threads of a row. Without kWeighted they are ones.
+template <class T, bool kWhole, bool kWeighted>
 __global__ void combine_kernel(const T* y, const float* weight, RowSplit split, int64_t tokens, int64_t k, int64_t dim,
                                float* out) {
   const RowShare share = row_share(split);
   if (share.row >= tokens) return;
-  const auto weight_of = [&](int64_t j) { return weight != nullptr ? weight[share.row * k + j] : 1.0f; };
   for (int64_t i = share.first * kQuad; i < dim; i += share.step * kQuad) {
     const T* slots = y + share.row * k * dim + i;
     float4 mixed = make_float4(0, 0, 0, 0);
     for (int64_t j = 0; j < k; ++j) {
       const float4 slot = load_quad<kWhole>(slots + j * dim, dim - i);
-      const float w = weight_of(j);
+      const float w = kWeighted ? weight[share.row * k + j] : 1;
       mixed = make_float4(fmaf(w, slot.x, mixed.x), fmaf(w, slot.y, mixed.y), fmaf(w, slot.z, mixed.z),
                           fmaf(w, slot.w, mixed.w));
     }
@@ -93,9 +92,11 @@ void combine(const Stream& stream, ConstView y, ConstView weight, View out) {
   const RowSplit split = RowSplit::of(quads_of(dim));
   with_float_type(y.dtype, "combine", [&](auto element) {
     with_bool(whole_quads(dim, {y, out}), [&](auto whole) {
-      using T = decltype(element);
-      launch(stream, split.shape(tokens), combine_kernel<T, decltype(whole)::value>, y.as<T>(), weight.as<float>(),
-             split, tokens, k, dim, out.as<float>());
+      with_bool(weight.data != nullptr, [&](auto weighted) {
+        using T = decltype(element);
+        launch(stream, split.shape(tokens), combine_kernel<T, decltype(whole)::value, decltype(weighted)::value>,
+               y.as<T>(), weight.as<float>(), split, tokens, k, dim, out.as<float>());
+      });
     });
   });
 }

@@ -67,9 +67,9 @@ class Accumulator {
     }
   }
 
-  /// To all sums of a row of W its bias.
-  template <class Bias>
-  __device__ void add(const Place& place, const Bias& bias) {
+  /// To all sums of a row of W's storage bias(row).
+  template <class BiasOf>
+  __device__ void add(const Place& place, const BiasOf& bias) {
     const int first_column = place.column_tile * Shape::columns + first_column_ + lane_ % 4 * 2;
     SWITCHYARD_UNROLL
     for (int n = 0; n < kN; ++n) {

@@ -30,8 +30,8 @@ __global__ void __launch_bounds__(kProductThreads, Shape::blocks) product_kernel
   Accumulator accumulator;
   run_slabs<Shape, kAligned>(p, place, stages, accumulator);
   constexpr bool kGated = kEpilogue == Epilogue::swiglu;
-  if (p.biased)
-    accumulator.add(place, Bias < kGated ? RowOrder::gate_up : RowOrder::plain > {p.bias(place.tile.group), p.n});
+  constexpr RowOrder kOrder = kGated ? RowOrder::gate_up : RowOrder::plain;
+  if (p.biased) accumulator.add(place, Bias<kOrder>{p.bias(place.tile.group), p.n});
   if (kGated && p.clamped)
     accumulator.template finish<kEpilogue, Out>(p, place, ClampedSwiglu{p.alpha, p.limit});
   else

@@ -236,15 +236,16 @@ TEST_P(RouterOnDeviceTest, SmallScoresKeepTheirDigits) {
 // Kept groups with fewer finite keys than are chosen: their other experts, in order, and none of a dropped group.
 TEST_P(RouterOnDeviceTest, KeysOfMinusInfinityAreChosenLast) {
   const TestStream stream(GetParam());
-  const RouterRule rule{.scores = RouterScores::sigmoid, .num_groups = 4, .kept_groups = 2};
   Tensor bias({8}, DType::f32);
-  const auto chosen = [&](const std::vector<int64_t>& finite) {
+  const auto chosen = [&](const std::vector<int64_t>& finite, int32_t groups) {
     for (int64_t e = 0; e < 8; ++e) bias.set(e, std::ranges::count(finite, e) > 0 ? 0.0f : -INFINITY);
+    const RouterRule rule{.scores = RouterScores::sigmoid, .num_groups = groups, .kept_groups = groups / 2};
     return experts_of(route(stream, Tensor({1, 8}, DType::f32), 4, rule, bias));
   };
-  EXPECT_EQ(chosen({6, 7}), (std::vector<int32_t>{6, 7, 0, 1}));
-  EXPECT_EQ(chosen({5}), (std::vector<int32_t>{0, 1, 2, 3}));  // a group's sum with −∞ is no more than the others'
-  EXPECT_EQ(chosen({}), (std::vector<int32_t>{0, 1, 2, 3}));
+  EXPECT_EQ(chosen({5, 6}, 2), (std::vector<int32_t>{5, 6, 4, 7}));
+  EXPECT_EQ(chosen({6, 7}, 4), (std::vector<int32_t>{6, 7, 0, 1}));
+  EXPECT_EQ(chosen({5}, 4), (std::vector<int32_t>{0, 1, 2, 3}));  // with −∞ a group's sum is no more than the others'
+  EXPECT_EQ(chosen({}, 4), (std::vector<int32_t>{0, 1, 2, 3}));
 }
 
 TEST_P(RouterOnDeviceTest, WhatIsBrokenIsChosenAndShows) {
