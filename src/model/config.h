@@ -15,7 +15,7 @@
 #include "base/hash.h"
 #include "io/json.h"
 #include "kernels/attention/key_span.h"
-#include "kernels/products/grouped_ffn.h"
+#include "kernels/products/gated_activation.h"
 #include "kernels/routing/router.h"
 #include "model/rotary.h"
 
