@@ -4,33 +4,39 @@ namespace switchyard {
 
 void MergeTable::add(int32_t left, int32_t right, Merge merge) {
   if (are_small(left, right)) small_[small_place(left, right)] = packed(merge);
-  put(key_of(left, right), packed(merge));
-  if (size_ * 2 <= slots_.size()) return;
-  std::vector<Slot> old(slots_.size() * 2);
-  old.swap(slots_);
+  put(key_of(left, right), ~packed(merge));
+  if (size_ * 2 <= lines_.size() * kSlots) return;
+  std::vector<Line> old(lines_.size() * 2);
+  old.swap(lines_);
   filter_.assign(filter_.size() * 2, 0);
   --shift_;
   size_ = 0;
-  for (const Slot& slot : old)
-    if (slot.key != kFree) put(slot.key, slot.merge);
+  for (const Line& line : old)
+    for (size_t i = 0; i < kSlots; ++i)
+      if (line.keys[i] != kFree) put(line.keys[i], line.merges[i]);
 }
 
+/// Into the first free slot of its line, or behind.
 void MergeTable::put(uint64_t key, uint64_t merge) {
-  const uint64_t place = place_of(key);
-  filter_[place / 64] |= uint64_t{1} << (place % 64);
-  Slot& slot = slots_[slot_of(key)];
-  if (slot.key == kFree) ++size_;
-  slot = {key, merge};
+  const Place place = place_of(key);
+  filter_[place.filter] |= uint64_t{1} << place.first_bit | uint64_t{1} << place.second_bit;
+  for (size_t at = place.line;; at = (at + 1) & (lines_.size() - 1))
+    for (size_t i = 0; i < kSlots; ++i) {
+      Line& line = lines_[at];
+      if (line.keys[i] != key && line.keys[i] != kFree) continue;
+      if (line.keys[i] == kFree) ++size_;
+      line.keys[i] = key;
+      line.merges[i] = merge;
+      return;
+    }
 }
 
-/// Its slot, or the free one that it would take: where its hash says, beside that, or behind.
-size_t MergeTable::slot_of(uint64_t key) const {
-  const auto is_it = [&](size_t at) { return slots_[at].key == key || slots_[at].key == kFree; };
-  size_t at = place_of(key) >> kFilterBits;
-  if (is_it(at)) return at;
-  if (is_it(at ^ 1)) return at ^ 1;
-  for (at |= 1; !is_it(at);) at = (at + 1) & (slots_.size() - 1);
-  return at;
+uint64_t MergeTable::find_behind(uint64_t key) const {
+  for (size_t at = place_of(key).line;; at = (at + 1) & (lines_.size() - 1))
+    for (size_t i = 0; i < kSlots; ++i) {
+      if (lines_[at].keys[i] == key) return lines_[at].merges[i];
+      if (lines_[at].keys[i] == kFree) return 0;
+    }
 }
 
 }  // namespace switchyard

@@ -17,6 +17,7 @@ bool merge_next_windows(const MergeTable& table, std::span<MergeLane> lanes) {
   for (bool merging = true; merging;) {
     merging = false;
     for (MergeLane& lane : lanes) merging |= !lane.done() && lane.step(table);
+    for (MergeLane& lane : lanes) lane.find_least();
   }
   for (MergeLane& lane : lanes)
     if (!lane.done()) lane.end_window();
@@ -29,40 +30,10 @@ void MergeWindow::begin(const MergeTable& table, std::span<const int32_t> tokens
   const auto size = static_cast<uint32_t>(tokens.size());
   std::ranges::copy(tokens, tokens_);
   begins_ = ~uint64_t{0} >> (kMost - size);
-  blocks_ = (size + kBlock - 1) / kBlock;
-  std::fill(keys_ + size - 1, keys_ + blocks_ * kBlock, Merge::kNoRank);
+  std::fill(keys_ + size - 1, keys_ + kMost, Merge::kNoRank);
   for (uint32_t at = 0; at + 1 < size; ++at)
     keys_[at] = key_of_pair(table.find_first(tokens_[at], tokens_[at + 1]), at);
   find_least();
-}
-
-bool MergeWindow::step(const MergeTable& table) {
-  if (least_ >= Merge::kNoRank << kPlaceBits) return false;
-  const uint32_t left = least_ & (kMost - 1);
-  const uint64_t behind = begins_ & ~uint64_t{1} << left, before = begins_ & ((uint64_t{1} << left) - 1);
-  const auto right = static_cast<uint32_t>(std::countr_zero(behind));
-  const uint64_t behind_right = behind & (behind - 1);
-  begins_ &= ~(uint64_t{1} << right);
-  tokens_[left] = becomes_[left];
-
-  uint32_t previous = kMost, previous_key = Merge::kNoRank, left_key = Merge::kNoRank;
-  if (behind_right != 0)
-    left_key = key_of_pair(table.find(tokens_[left], tokens_[std::countr_zero(behind_right)]), left);
-  if (before != 0) {
-    previous = static_cast<uint32_t>(std::bit_width(before)) - 1;
-    previous_key = key_of_pair(table.find(tokens_[previous], tokens_[left]), previous);
-  }
-  keys_[left] = left_key;
-  keys_[right] = Merge::kNoRank;
-  keys_[previous] = previous_key;
-  find_least();
-  return true;
-}
-
-void MergeWindow::find_least() {
-  uint32_t least = Merge::kNoRank;
-  for (uint32_t i = 0; i < blocks_ * kBlock; ++i) least = std::min(least, keys_[i]);
-  least_ = least;
 }
 
 void MergeWindow::append_to(std::vector<MergedToken>& out, size_t begin) const {
