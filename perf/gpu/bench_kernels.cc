@@ -75,11 +75,11 @@ class Ops {
                 sum = random({kTokens, d_});
     const auto product = [](int64_t n, int64_t k) { return 2 * f(kTokens) * f(n) * f(k); };
     flops("gemm q [16384, 2048] [4096, 2048]^T", product(q_, d_),
-          [&] { gemm(stream(), x.view(), w.q, GemmOutput::store, y.view()); });
+          [&] { gemm(stream(), x.view(), w.q.weight, GemmOutput::store, y.view()); });
     flops("gemm k [16384, 2048] [512, 2048]^T", product(kv_, d_),
-          [&] { gemm(stream(), x.view(), w.k, GemmOutput::store, narrow.view()); });
+          [&] { gemm(stream(), x.view(), w.k.weight, GemmOutput::store, narrow.view()); });
     flops("gemm o, added [16384, 4096] [2048, 4096]^T", product(d_, q_),
-          [&] { gemm(stream(), wide.view(), w.o, GemmOutput::add, sum.view()); });
+          [&] { gemm(stream(), wide.view(), w.o.weight, GemmOutput::add, sum.view()); });
   }
 
   void attention_and_rope() {
@@ -108,7 +108,7 @@ class Ops {
     OwnedTensor logits = empty({kTokens, experts}, DType::f32), expert = empty({kTokens, k}, DType::i32),
                 weight = empty({kTokens, k}, DType::f32);
     flops("gemm router f32 [16384, 2048] [128, 2048]^T", 2 * f(kTokens) * f(d_) * f(experts),
-          [&] { gemm(stream(), u.view(), w.router, GemmOutput::store, logits.view()); });
+          [&] { gemm(stream(), u.view(), w.router.weight, GemmOutput::store, logits.view()); });
     bytes("router_top_k [16384, 128], 8", f(kTokens) * f(experts * 4 + k * 8), [&] {
       router_top_k(stream(), logits.view(), RouterRule{.renormalise = true}, {}, expert.view(), weight.view());
     });
@@ -148,7 +148,7 @@ class Ops {
   RandomEngine engine_;
   const ModelConfig& c_ = engine_.weights().config;
   const AttentionConfig& a_ = c_.layers.front().attention;
-  const int64_t d_ = c_.hidden_size, q_ = a_.query_size(), kv_ = a_.kv_size();
+  const int64_t d_ = c_.hidden_size, q_ = a_.query_size(), kv_ = a_.key_size();
   uint64_t seed_ = 0;
 };
 

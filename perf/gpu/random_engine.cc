@@ -3,6 +3,7 @@
 #include "base/rng.h"
 #include "base/stopwatch.h"
 #include "model/random_model.h"
+#include "operations.h"
 
 namespace switchyard::bench {
 
@@ -46,19 +47,8 @@ Batch random_batch(const ModelConfig& config, int64_t records, int64_t length) {
 }
 
 double product_flops(const ModelConfig& c, int64_t records, int64_t length) {
-  const auto f = [](int64_t x) { return static_cast<double>(x); };
-  const double d = f(c.hidden_size);
-  double per_token = 0;
-  for (const LayerConfig& layer : c.layers) {
-    const double q = f(layer.attention.query_size()), kv = f(layer.attention.kv_size());
-    per_token += 2 * d * (2 * q + 2 * kv) + 4 * q * f(length + 1) / 2;
-    if (const MoeConfig* moe = layer.moe())
-      per_token += 2 * d * f(moe->router.num_experts) +
-                   6 * d * (f(moe->router.experts_per_token) * f(moe->expert_size) + f(moe->shared_size));
-    else
-      per_token += 6 * d * f(layer.dense()->size);
-  }
-  return f(records) * (f(length) * per_token + f(length - 1) * 2 * d * f(c.vocab_size));
+  const auto tokens = static_cast<double>(records * length), scored = static_cast<double>(records * (length - 1));
+  return tokens * (layer_operations(c) + attention_operations(c, length)) + scored * head_operations(c);
 }
 
 }  // namespace switchyard::bench

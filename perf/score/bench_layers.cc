@@ -11,8 +11,8 @@
 #include "ceiling.h"
 #include "kernels/cpu_isa.h"
 #include "model/engine.h"
-#include "model/parameters.h"
 #include "model/random_model.h"
+#include "operations.h"
 
 namespace switchyard::bench {
 namespace {
@@ -60,27 +60,6 @@ ModelConfig deepseek_v3() {
   return c;
 }
 
-/// Two for each weight of a matrix that a token is multiplied with, outside embedding and head.
-double product_operations(const ModelConfig& c) {
-  double operations = 0;
-  for_each_parameter(c, c.experts_per_token(), [&](const Parameter& p, int64_t copies) {
-    if (p.layer >= 0 && p.shape.rank() == 2)
-      operations += 2.0 * static_cast<double>(p.shape.elements()) * static_cast<double>(copies);
-  });
-  return operations * static_cast<double>(kTokens);
-}
-
-double attention_operations(const ModelConfig& c) {
-  double operations = 0;
-  for (const LayerConfig& layer : c.layers) {
-    const AttentionConfig& a = layer.attention;
-    int64_t pairs = 0;
-    for (int64_t p = 0; p < kRecord; ++p) pairs += p + 1 - a.span.first_key(p);
-    operations += 2.0 * static_cast<double>(pairs * a.num_heads * (a.head_dim + a.value_dim));
-  }
-  return operations * static_cast<double>(kTokens / kRecord);
-}
-
 void layers(benchmark::State& state, const ModelConfig& config, DType operand) {
   const char* threads = std::getenv("SWITCHYARD_BENCH_THREADS");
   const auto group = make_self_communicator();
@@ -111,11 +90,12 @@ void layers(benchmark::State& state, const ModelConfig& config, DType operand) {
     best = std::min(best, seconds);
   }
   ceiling = std::max(ceiling, ceiling_gflops(engine.stream(), operand));
-  const double flops = product_operations(config) + attention_operations(config);
+  const double attending = attention_operations(config, kRecord), per_token = layer_operations(config) + attending;
+  const double flops = static_cast<double>(kTokens) * per_token;
   state.counters["gflops"] = flops * 1e-9 / best;
   state.counters["ceiling_gflops"] = ceiling;
   state.counters["share_of_ceiling"] = flops * 1e-9 / best / ceiling;
-  state.counters["share_of_attention"] = attention_operations(config) / flops;
+  state.counters["share_of_attention"] = attending / per_token;
   state.SetLabel(std::string(current_cpu_isa()));
 }
 

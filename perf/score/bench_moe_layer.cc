@@ -29,11 +29,12 @@ OwnedTensor random_tensor(const Shape& shape, float scale, uint64_t seed) {
 LayerWeights random_layer(DType operand) {
   const int64_t d = kDim, f = kLayer.expert_size, experts = kLayer.router.num_experts;
   LayerWeights w;
-  w.router = PackedMatrix::pack(random_tensor({experts, d}, 0.1f, 1).view(), DType::f32);
+  w.router.weight = PackedMatrix::pack(random_tensor({experts, d}, 0.1f, 1).view(), DType::f32);
   for (int64_t e = 0; e < experts; ++e) {
     const auto seed = static_cast<uint64_t>(10 + e);
-    w.experts.push_back({PackedMatrix::pack(random_tensor({2 * f, d}, 0.1f, seed).view(), operand, RowOrder::gate_up),
-                         PackedMatrix::pack(random_tensor({d, f}, 0.1f, seed + 1000).view(), operand)});
+    w.experts.push_back(
+        {.gate_up = PackedMatrix::pack(random_tensor({2 * f, d}, 0.1f, seed).view(), operand, RowOrder::gate_up),
+         .down = PackedMatrix::pack(random_tensor({d, f}, 0.1f, seed + 1000).view(), operand)});
   }
   return w;
 }

@@ -12,6 +12,7 @@
 #include "io/json.h"
 #include "kernels/cpu_isa.h"
 #include "model/memory_plan.h"
+#include "operations.h"
 #include "perf_checkpoint.h"
 
 namespace switchyard::bench {
@@ -24,14 +25,8 @@ struct Layout {
   int ranks, threads;
 };
 
-/// Products only: projections, scores and values, router, experts, vocabulary.
 double flops_per_token(const ModelConfig& c) {
-  const auto f = [](int64_t x) { return static_cast<double>(x); };
-  const AttentionConfig& a = c.layers.front().attention;
-  const double d = f(c.hidden_size), q = f(a.query_size()), kv = f(a.kv_size());
-  const double attention = 2 * d * (2 * q + 2 * kv) + 4 * q * f(kLength + 1) / 2;
-  const double moe = 2 * d * f(c.num_experts()) + f(c.experts_per_token()) * 6 * d * f(c.moe().expert_size);
-  return f(c.num_layers()) * (attention + moe) + 2 * d * f(c.vocab_size);
+  return layer_operations(c) + attention_operations(c, kLength) + head_operations(c);
 }
 
 struct Child {
