@@ -70,13 +70,13 @@ ModelConfig parse(ConfigReader& reader, const std::vector<std::string>& quantiza
   const std::string model_type = reader.text("model_type");
   const Family* family = find_family(model_type);
   if (family == nullptr && reader.is_sound("model_type"))
-    reader.refuse(fmt::format("model family \"{}\" is not supported; these are: {}", model_type, family_names()));
+    reader.refuse(fmt::format("model family {} is not supported; these are: {}", brief(model_type), family_names()));
   const WeightStorage storage = reader.storage(quantization_files);
   if (family == nullptr) reader.fail_if_wrong();  // its other fields mean what only it knows
   ModelConfig c = family->read(reader);
   c.family = family->model_type;
   if (c.quantised() == nullptr) c.storage = storage;
-  reader.require({"num_hidden_layers", "mlp_only_layers", "decoder_sparse_step", "first_k_dense_replace"},
+  reader.require({"num_hidden_layers", "mlp_only_layers", "decoder_sparse_step", "first_k_dense_replace", "moe_layers"},
                  c.num_moe_layers() > 0, "experts in one layer at least, but no layer has experts");
   reader.finish();
   check_total(c, reader.subject());

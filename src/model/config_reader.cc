@@ -59,6 +59,10 @@ const Json* ConfigReader::take(std::string_view name) {
   return find(name);
 }
 
+void ConfigReader::take_all() {
+  for (const auto& [name, value] : object_.items()) taken_.insert(name);
+}
+
 bool ConfigReader::has(std::string_view name) const {
   return find(name) != nullptr;
 }
@@ -197,7 +201,7 @@ void ConfigReader::require(std::initializer_list<std::string_view> fields, bool 
   std::vector<std::string> values;
   for (const std::string_view field : fields)
     if (const Json* value = find(field)) values.push_back(fmt::format("\"{}\" {}", full(field), brief(*value)));
-  refuse(fmt::format("{}: expected {}", fmt::join(values, ", "), expected));
+  refuse(fmt::format("{}{}expected {}", fmt::join(values, ", "), values.empty() ? "" : ": ", expected));
 }
 
 WeightStorage ConfigReader::storage(const std::vector<std::string>& files) {

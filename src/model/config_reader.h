@@ -42,10 +42,11 @@ class ConfigReader {
   std::vector<int64_t> integers_or_empty(std::string_view name);
   std::vector<std::string> texts_or_empty(std::string_view name);
   const Json* value(std::string_view name) { return take(name); }  ///< as it is; null when absent or JSON null
-  bool has(std::string_view name) const;                           ///< present, or assumed, and not null
+  void take_all();                        ///< of an object whose fields mean what nobody here knows
+  bool has(std::string_view name) const;  ///< present, or assumed, and not null
   bool is_assumed(std::string_view name) const { return has(name) && !object_.contains(name); }
-  bool is_null(std::string_view name) const;                       ///< present and null: some say so what is not there
-  bool is_sound(std::string_view name) const;                      ///< nothing was wrong with it so far
+  bool is_null(std::string_view name) const;   ///< present and null: some say so what is not there
+  bool is_sound(std::string_view name) const;  ///< nothing was wrong with it so far
 
   /// The field may be absent, null or this value; anything else would change the mathematics.
   void only(std::string_view name, const Json& value);

@@ -81,6 +81,7 @@ def plain_name(name):
 def rope_settings(c):
     """The object, whatever its key; its `rope_theta` may stand beside it."""
     rope = dict(c.get("rope_parameters") or c.get("rope_scaling") or {})
+    if "original_max_position_embeddings" in c: rope["original_max_position_embeddings"] = c["original_max_position_embeddings"]
     return {"rope_theta": c.get("rope_theta"), **rope, "kind": rope.get("rope_type", rope.get("type", "default"))}
 
 
@@ -175,7 +176,7 @@ class Formulas:
         q, k, v = (self.linear(u, f"{p}{s}_proj", bias).unflatten(-1, (-1, hd)) for s in "qkv")
         if self.family == "llama4_text": return *self.llama4_heads(q, k, layer), v, hd ** -0.5
         if c.get("use_qk_norm"): q, k = self.norm(q, p + "q_norm"), self.norm(k, p + "k_norm")
-        part = int(hd * c.get("partial_rotary_factor", rope_settings(c).get("partial_rotary_factor", 1)))
+        part = int(hd * rope_settings(c).get("partial_rotary_factor", c.get("partial_rotary_factor", 1)))
         q, k = (torch.cat([self.rotate(x[..., :part], False), x[..., part:]], -1) for x in (q, k))
         return q, k, v, hd ** -0.5
 
@@ -217,8 +218,9 @@ class Formulas:
         query = key[:, None]
         causal = key <= query
         kind = (c.get("layer_types") or {layer: None})[layer]
-        if self.family == "dots1" and not c.get("layer_types") and c.get("sliding_window") and layer >= c["max_window_layers"]:
-            kind = "sliding_attention"
+        slides = {"dots1": lambda: not c.get("layer_types") and layer >= c["max_window_layers"], "mixtral": lambda: True,
+                  "qwen3_moe": lambda: c.get("use_sliding_window")}.get(self.family, lambda: False)
+        if c.get("sliding_window") and slides(): kind = "sliding_attention"
         if self.family == "llama4_text" and self.has_rope(layer):
             return causal & (key // c["attention_chunk_size"] == query // c["attention_chunk_size"])
         return causal & (key > query - c["sliding_window"]) if kind == "sliding_attention" else causal

@@ -407,12 +407,30 @@ def qwen3moe_linear(name):
               max_position_embeddings=512, rms_norm_eps=1e-6, rope_parameters=dict(rope_type="linear", rope_theta=100.0, factor=3.5))
 
 
+def mixtral_window(name):
+    """Every layer slides."""
+    of_family(name, "mixtral", 43, lambda path: in_bf16(path), felt={"sliding_window": None},
+              hidden_size=36, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=10, num_local_experts=12,
+              num_experts_per_tok=2, intermediate_size=12, vocab_size=150, sliding_window=11, tie_word_embeddings=False,
+              rope_parameters=dict(rope_type="default", rope_theta=100.0), max_position_embeddings=512)
+
+
+def qwen3moe_window(name):
+    """The same, where a flag says so."""
+    of_family(name, "qwen3_moe", 44, lambda path: in_bf16(path), felt={"use_sliding_window": False, "sliding_window": 40},
+              hidden_size=36, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=10, num_experts=12,
+              num_experts_per_tok=2, moe_intermediate_size=12, intermediate_size=44, norm_topk_prob=True, vocab_size=150,
+              use_sliding_window=True, sliding_window=17, max_window_layers=1, tie_word_embeddings=False,
+              rope_parameters=dict(rope_type="default", rope_theta=100.0), max_position_embeddings=512, rms_norm_eps=1e-6)
+
+
 FIXTURES = {"qwen3moe-dense": qwen3moe_dense, "qwen3moe-fused": qwen3moe_fused, "qwen3moe-transposed": qwen3moe_transposed,
             "mixtral-sharded": mixtral_sharded, "switchyard-shared": switchyard_shared, "switchyard-tied": switchyard_tied,
             "gptoss": gptoss, "gptoss-mxfp4": gptoss_mxfp4, "glm4moe": glm4moe, "glm4moe-plain": glm4moe_plain,
             "deepseekv3": deepseekv3,
             "kimik2": kimik2, "dots1": dots1, "llama4": llama4, "llama4text": llama4text, "qwen3vlmoe": qwen3vlmoe,
-            "qwen3moe-yarn": qwen3moe_yarn, "qwen3moe-linear": qwen3moe_linear}
+            "qwen3moe-yarn": qwen3moe_yarn, "qwen3moe-linear": qwen3moe_linear,
+            "mixtral-window": mixtral_window, "qwen3moe-window": qwen3moe_window}
 
 if __name__ == "__main__":
     torch.set_grad_enabled(False)

@@ -222,11 +222,10 @@ TEST(Config, AllProblemsAreNamedAtOnce) {
   json["rope_scaling"] = {{"rope_type", "dynamic"}, {"beta_fast", 32}};
   json["logit_bias"] = 0.5;
   json["quantization_config"] = {{"quant_method", "fp8"}};
-  EXPECT_TRUE(test::fails_input(
-      {"config.json: 8 problems: ", "\"vocab_size\" is missing", "\"hidden_size\"", "\"64\"", "\"attention_bias\"",
-       "\"num_experts_per_tok\" 129", "\"rope_scaling.rope_type\"", "\"rope_scaling.beta_fast\"", "\"logit_bias\"",
-       "says fp8", "(--allow-config-field logit_bias,rope_scaling.beta_fast "},
-      [&] { parse(json); }));
+  EXPECT_TRUE(test::fails_input({"config.json: 7 problems: ", "\"vocab_size\" is missing", "\"hidden_size\"", "\"64\"",
+                                 "\"attention_bias\"", "\"num_experts_per_tok\" 129", "\"rope_scaling.rope_type\"",
+                                 "\"logit_bias\"", "says fp8", "(--allow-config-field logit_bias "},
+                                [&] { parse(json); }));
 }
 
 std::string refusal(const Json& json) {

@@ -2,7 +2,8 @@
 // transformers/models/deepseek_v3.
 #include <cmath>
 
-#include "model/family.h"
+#include "model/families/shared_fields.h"
+#include "model/families/sigmoid_experts.h"
 
 namespace switchyard::families {
 namespace {
@@ -47,13 +48,9 @@ ModelConfig read(ConfigReader& reader) {
   return c;
 }
 
-constexpr Spelling kSpellings[] = {{"mlp.shared_expert.", "mlp.shared_experts."}};
-constexpr TensorLayout kLayouts[] = {{.spellings = kSpellings},
-                                     {.spellings = kSpellings, .experts = ExpertLayout::fused}};
-
 }  // namespace
 
-extern const Family deepseek_v3{"deepseek_v3", read, kLayouts};
-extern const Family kimi_k2{"kimi_k2", read, kLayouts};
+extern const Family deepseek_v3{"deepseek_v3", read, kSigmoidLayouts};
+extern const Family kimi_k2{"kimi_k2", read, kSigmoidLayouts};
 
 }  // namespace switchyard::families

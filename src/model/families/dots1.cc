@@ -1,6 +1,7 @@
 // dots.llm1: grouped-query attention with per-head norms, the last layers with a window; experts as DeepSeek-V3 has
 // them. transformers/models/dots1.
-#include "model/family.h"
+#include "model/families/shared_fields.h"
+#include "model/families/sigmoid_experts.h"
 
 namespace switchyard::families {
 namespace {
@@ -25,12 +26,8 @@ ModelConfig read(ConfigReader& reader) {
   return c;
 }
 
-constexpr Spelling kSpellings[] = {{"mlp.shared_expert.", "mlp.shared_experts."}};
-constexpr TensorLayout kLayouts[] = {{.spellings = kSpellings},
-                                     {.spellings = kSpellings, .experts = ExpertLayout::fused}};
-
 }  // namespace
 
-extern const Family dots1{"dots1", read, kLayouts};
+extern const Family dots1{"dots1", read, kSigmoidLayouts};
 
 }  // namespace switchyard::families

@@ -1,6 +1,7 @@
 // GLM-4.5: grouped-query attention that turns a part of each head; experts as DeepSeek-V3 has them.
 // transformers/models/glm4_moe.
-#include "model/family.h"
+#include "model/families/shared_fields.h"
+#include "model/families/sigmoid_experts.h"
 
 namespace switchyard::families {
 namespace {
@@ -18,12 +19,8 @@ ModelConfig read(ConfigReader& reader) {
   return c;
 }
 
-constexpr Spelling kSpellings[] = {{"mlp.shared_expert.", "mlp.shared_experts."}};
-constexpr TensorLayout kLayouts[] = {{.spellings = kSpellings},
-                                     {.spellings = kSpellings, .experts = ExpertLayout::fused}};
-
 }  // namespace
 
-extern const Family glm4_moe{"glm4_moe", read, kLayouts};
+extern const Family glm4_moe{"glm4_moe", read, kSigmoidLayouts};
 
 }  // namespace switchyard::families

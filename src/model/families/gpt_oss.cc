@@ -2,6 +2,7 @@
 // with biases and a clamped activation, gate and up interleaved. transformers/models/gpt_oss.
 #include <algorithm>
 
+#include "model/families/shared_fields.h"
 #include "model/family.h"
 
 namespace switchyard::families {
@@ -24,11 +25,7 @@ ModelConfig read(ConfigReader& reader) {
   const auto types = read_layer_types(reader, c, {"sliding_attention", "full_attention"},
                                       [](int64_t i) { return i % 2 == 0 ? "sliding_attention" : "full_attention"; });
 
-  MoeConfig moe{.biases = true};
-  moe.router.num_experts = reader.integer({"num_local_experts", "num_experts"}, 1, 1 << 16);
-  moe.router.experts_per_token = reader.integer({"num_experts_per_tok", "experts_per_token"}, 1, 1 << 16);
-  reader.require({"num_experts_per_tok", "experts_per_token", "num_local_experts"},
-                 moe.router.experts_per_token <= moe.router.num_experts, "no more experts per token than there are");
+  MoeConfig moe{.router = read_router(reader), .biases = true};
   moe.router.bias = moe.router.renormalise = true;
   moe.expert_size = reader.integer({"intermediate_size"}, 1, 1 << 20);
   moe.activation = {.clamped = true,

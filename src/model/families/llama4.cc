@@ -2,6 +2,7 @@
 // token, whose input is scaled, beside a shared one. transformers/models/llama4.
 #include <algorithm>
 
+#include "model/families/shared_fields.h"
 #include "model/family.h"
 
 namespace switchyard::families {

@@ -1,4 +1,5 @@
 // Mixtral: softmax router, always renormalised; experts w1 (gate), w3 (up), w2 (down) under block_sparse_moe.
+#include "model/families/shared_fields.h"
 #include "model/family.h"
 
 namespace switchyard::families {

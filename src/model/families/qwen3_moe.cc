@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "model/families/shared_fields.h"
+
 namespace switchyard::families {
 
 ModelConfig read_qwen3_moe(ConfigReader& reader) {

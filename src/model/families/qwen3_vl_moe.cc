@@ -1,6 +1,7 @@
 // Qwen3-VL-MoE's text model: Qwen3-MoE, with positions on three axes (mrope_section), which are one for text.
 // transformers/models/qwen3_vl_moe.
 #include "model/families/qwen3_moe.h"
+#include "model/families/shared_fields.h"
 
 namespace switchyard::families {
 namespace {

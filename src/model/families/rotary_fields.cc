@@ -2,9 +2,9 @@
 // or in rope_scaling. The kind of scaling is its rope_type, or type. transformers/modeling_rope_utils.
 #include <cmath>
 
-#include "model/family.h"
+#include "model/families/shared_fields.h"
 
-namespace switchyard {
+namespace switchyard::families {
 namespace {
 
 /// At top level, or in the object, whose own wins over what is only assumed; where both are given they must agree.
@@ -27,23 +27,21 @@ constexpr const char* kOriginal = "original_max_position_embeddings";
 
 struct Positions {
   int64_t max;
-  std::optional<int64_t> original;  ///< as said at top level, which wins
+  std::optional<int64_t> original;  ///< as said at top level, where it may stand too
 };
 
-struct Stretch {
-  double factor, original_positions;
-};
-
-/// An explicit factor wins over the ratio of lengths.
-Stretch read_stretch(ConfigReader& rope, const Positions& positions) {
-  const int64_t own = rope.integer_or(kOriginal, positions.max, 1, 1 << 30);
-  const auto original = static_cast<double>(positions.original.value_or(own));
-  return {rope.positive_number_or("factor", static_cast<double>(positions.max) / original), original};
+double read_original(ConfigReader& rope, const Positions& positions) {
+  const int64_t original = rope.integer_or(kOriginal, positions.original.value_or(positions.max), 1, 1 << 30);
+  if (positions.original && original != *positions.original)
+    rope.refuse(kOriginal, fmt::format("the same as at top level, which is {}", *positions.original), original);
+  return static_cast<double>(original);
 }
 
 YarnScaling read_yarn(ConfigReader& rope, const Positions& positions) {
-  const Stretch stretch = read_stretch(rope, positions);
-  YarnScaling yarn{.factor = stretch.factor, .original_positions = stretch.original_positions};
+  if (!rope.has("factor") && !rope.has(kOriginal) && !positions.original) rope.refuse_missing({"factor"});
+  YarnScaling yarn{.original_positions = read_original(rope, positions)};
+  // One that is given wins over the ratio of lengths.
+  yarn.factor = rope.positive_number_or("factor", static_cast<double>(positions.max) / yarn.original_positions);
   yarn.beta_fast = rope.positive_number_or("beta_fast", yarn.beta_fast);
   yarn.beta_slow = rope.positive_number_or("beta_slow", yarn.beta_slow);
   rope.require({"beta_fast", "beta_slow"}, yarn.beta_fast >= yarn.beta_slow, "the first to be no less than the second");
@@ -55,8 +53,7 @@ YarnScaling read_yarn(ConfigReader& rope, const Positions& positions) {
 }
 
 Llama3Scaling read_llama3(ConfigReader& rope, const Positions& positions) {
-  const Stretch stretch = read_stretch(rope, positions);
-  Llama3Scaling llama3{.factor = stretch.factor, .original_positions = stretch.original_positions};
+  Llama3Scaling llama3{.factor = rope.positive_number("factor"), .original_positions = read_original(rope, positions)};
   llama3.low_freq_factor = rope.positive_number("low_freq_factor");
   llama3.high_freq_factor = rope.positive_number("high_freq_factor");
   rope.require({"low_freq_factor", "high_freq_factor"}, llama3.low_freq_factor <= llama3.high_freq_factor,
@@ -73,9 +70,25 @@ void read_scaling(ConfigReader& rope, const Positions& positions, RotaryConfig& 
     rotary.scaling = read_yarn(rope, positions);
   else if (kind == "llama3")
     rotary.scaling = read_llama3(rope, positions);
-  else if (kind != "default")
+  else if (kind != "default") {
+    rope.take_all();
     rope.refuse(rope.has("rope_type") ? "rope_type" : "type",
                 "default, linear, yarn or llama3 (anything else is not implemented)", kind);
+  }
+}
+
+/// How many dimensions of a head are turned: a share of them, said at top level or in the object.
+int64_t read_turned(ConfigReader& reader, ConfigReader* object, int64_t head_dim, double absent) {
+  constexpr const char* kShare = "partial_rotary_factor";
+  const double top = reader.positive_number_or(kShare, absent);
+  const bool inside = object != nullptr && object->has(kShare);
+  const double share = inside ? object->positive_number(kShare) : top;
+  if (inside && reader.has(kShare) && share != top)
+    object->refuse(kShare, fmt::format("the same as at top level, which is {}", top), *object->value(kShare));
+  const auto turned = static_cast<int64_t>(static_cast<double>(head_dim) * share);
+  reader.require({"head_dim", kShare}, 2 <= turned && turned <= head_dim && turned % 2 == 0,
+                 fmt::format("an even number of dimensions that are turned, 2 … {}", head_dim));
+  return turned;
 }
 
 }  // namespace
@@ -97,15 +110,10 @@ RotaryConfig read_rotary(ConfigReader& reader, const ModelConfig& model, int64_t
   Positions positions{.max = model.max_positions, .original = {}};
   if (reader.has(kOriginal)) positions.original = reader.integer({kOriginal}, 1, 1 << 30);
   if (scaled != nullptr) read_scaling(*scaled, positions, rotary);
-  if (partial) {
-    double share = reader.positive_number_or("partial_rotary_factor", *partial);
-    if (scaled != nullptr) share = scaled->positive_number_or("partial_rotary_factor", share);
-    rotary.dim = static_cast<int64_t>(static_cast<double>(head_dim) * share);
-    reader.require({"head_dim", "partial_rotary_factor"},
-                   2 <= rotary.dim && rotary.dim <= head_dim && rotary.dim % 2 == 0,
-                   fmt::format("an even number of dimensions that are turned, 2 … {}", head_dim));
-  }
+  if (std::holds_alternative<YarnScaling>(rotary.scaling) && rotary.theta <= 1)
+    reader.refuse(fmt::format("YaRN with a rope_theta of {}: expected more than 1", rotary.theta));
+  if (partial) rotary.dim = read_turned(reader, scaled, head_dim, *partial);
   return rotary;
 }
 
-}  // namespace switchyard
+}  // namespace switchyard::families

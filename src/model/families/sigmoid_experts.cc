@@ -1,14 +1,14 @@
-// The feed-forward blocks of DeepSeek-V3, GLM-4.5 and dots.llm1: a router with sigmoid scores, a bias for the choice
-// alone and groups of experts ("noaux_tc"), shared experts, dense layers first.
-#include "model/family.h"
+#include "model/families/sigmoid_experts.h"
 
-namespace switchyard {
+#include "model/families/shared_fields.h"
+
+namespace switchyard::families {
 namespace {
 
 RouterConfig read_sigmoid_router(ConfigReader& reader) {
-  RouterConfig router{.selection_bias = true, .scores = RouterScores::sigmoid};
-  router.num_experts = reader.integer({"n_routed_experts", "num_experts", "num_local_experts"}, 1, 1 << 16);
-  router.experts_per_token = reader.integer({"num_experts_per_tok"}, 1, 1 << 16);
+  RouterConfig router = read_router(reader);
+  router.selection_bias = true;
+  router.scores = RouterScores::sigmoid;
   router.num_groups = reader.integer_or("n_group", 1, 1, 1 << 16);
   router.kept_groups = reader.integer_or("topk_group", 1, 1, 1 << 16);
   router.renormalise = reader.flag_or("norm_topk_prob", true);
@@ -43,4 +43,4 @@ void read_sigmoid_experts(ConfigReader& reader, ModelConfig& model) {
   }
 }
 
-}  // namespace switchyard
+}  // namespace switchyard::families

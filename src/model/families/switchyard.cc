@@ -1,4 +1,5 @@
 // Our own reference family: softmax over the k largest logits, and a shared expert beside the chosen ones.
+#include "model/families/shared_fields.h"
 #include "model/family.h"
 
 namespace switchyard::families {

@@ -1,9 +1,8 @@
-// What several families read alike from config.json.
+#include "model/families/shared_fields.h"
+
 #include <algorithm>
 
-#include "model/family.h"
-
-namespace switchyard {
+namespace switchyard::families {
 
 ModelConfig read_sizes(ConfigReader& reader) {
   ModelConfig c;
@@ -50,7 +49,7 @@ std::vector<std::string> read_layer_types(ConfigReader& reader, const ModelConfi
   const auto other = std::ranges::find_if(
       types, [&](const std::string& type) { return std::ranges::find(known, type) == known.end(); });
   if (other != types.end()) reader.refuse("layer_types", fmt::format("each of {}", fmt::join(known, ", ")), *other);
-  if (!types.empty())
+  if (reader.has("layer_types"))
     reader.require({"layer_types", "num_hidden_layers"}, std::ssize(types) == model.num_layers(),
                    "a type for each layer");
   if (std::ssize(types) == model.num_layers()) return types;
@@ -68,9 +67,9 @@ void only_full_attention(ConfigReader& reader) {
 
 RouterConfig read_router(ConfigReader& reader) {
   RouterConfig router;
-  router.num_experts = reader.integer({"num_experts", "num_local_experts"}, 1, 1 << 16);
-  router.experts_per_token = reader.integer({"num_experts_per_tok"}, 1, 1 << 16);
-  reader.require({"num_experts_per_tok", "num_experts", "num_local_experts"},
+  router.num_experts = reader.integer({"num_experts", "num_local_experts", "n_routed_experts"}, 1, 1 << 16);
+  router.experts_per_token = reader.integer({"num_experts_per_tok", "experts_per_token"}, 1, 1 << 16);
+  reader.require({"num_experts_per_tok", "experts_per_token", "num_experts", "num_local_experts", "n_routed_experts"},
                  router.experts_per_token <= router.num_experts, "no more experts per token than there are");
   return router;
 }
@@ -86,4 +85,4 @@ ModelConfig read_text_part(ConfigReader& reader, std::string_view model_type, Mo
   return c;
 }
 
-}  // namespace switchyard
+}  // namespace switchyard::families
