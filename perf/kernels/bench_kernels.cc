@@ -2,18 +2,15 @@
 // run.
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <vector>
 
 #include "base/rng.h"
-#include "ceiling.h"
 #include "kernels/attention/attention.h"
-#include "kernels/cpu_isa.h"
 #include "kernels/products/gemm.h"
 #include "kernels/products/grouped_ffn.h"
 #include "kernels/vocabulary/cross_entropy.h"
+#include "share_of_ceiling.h"
 
 namespace switchyard::bench {
 namespace {
@@ -49,30 +46,12 @@ Tensor random_tensor(const Shape& shape, DType dtype) {
   return t;
 }
 
-template <class Run>
-void measure(benchmark::State& state, DType dtype, double flops, const Run& run) {
-  run();  // touches all memory
-  double best = 1e30, ceiling = ceiling_gflops(stream(), dtype);
-  for (auto _ : state) {
-    const auto start = std::chrono::steady_clock::now();
-    run();
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    state.SetIterationTime(seconds);
-    best = std::min(best, seconds);
-  }
-  ceiling = std::max(ceiling, ceiling_gflops(stream(), dtype));
-  state.counters["gflops"] = flops * 1e-9 / best;
-  state.counters["ceiling_gflops"] = ceiling;
-  state.counters["share_of_ceiling"] = flops * 1e-9 / best / ceiling;
-  state.counters["threads"] = stream().pool->num_threads();
-  state.SetLabel(std::string(current_cpu_isa()));
-}
-
 void gemm_8192x1024x1024(benchmark::State& state, DType dtype) {
   constexpr int64_t kRows = 8192, kDim = 1024;
   const Tensor x = random_tensor({kRows, kDim}, dtype), y({kRows, kDim}, DType::f32);
   const PackedMatrix w = PackedMatrix::pack(random_tensor({kDim, kDim}, DType::f32).view, dtype);
-  measure(state, dtype, 2.0 * kRows * kDim * kDim, [&] { gemm(stream(), x.view, w, GemmOutput::store, y.view); });
+  measure_share(state, stream(), dtype, 2.0 * kRows * kDim * kDim,
+                [&] { gemm(stream(), x.view, w, GemmOutput::store, y.view); });
 }
 
 // 8192 tokens, each to 4 of 128 experts at random.
@@ -104,7 +83,7 @@ void grouped_ffn_128_experts(benchmark::State& state, DType dtype) {
     offsets.push_back(static_cast<int64_t>(input_row.size()));
   }
   const Tensor x = random_tensor({kTokens, kDim}, dtype), y({kTokens * kSlots, kDim}, dtype);
-  measure(state, dtype, 2.0 * kTokens * kSlots * 3 * kDim * kFfn, [&] {
+  measure_share(state, stream(), dtype, 2.0 * kTokens * kSlots * 3 * kDim * kFfn, [&] {
     grouped_ffn(stream(), x.view, {offsets, input_row, output_row}, weights, {}, GemmOutput::store, y.view);
   });
 }
@@ -126,7 +105,7 @@ void attention_of(benchmark::State& state, const AttentionShape& s) {
   int64_t keys = 0;  // of a record's queries together
   for (int64_t t = 0; t < s.length; ++t) keys += t + 1 - s.span.first_key(t);
   const auto pairs = static_cast<double>(s.records * s.heads * keys);
-  measure(state, DType::f32, 2 * static_cast<double>(s.head_dim + s.value_dim) * pairs, [&] {
+  measure_share(state, stream(), DType::f32, 2 * static_cast<double>(s.head_dim + s.value_dim) * pairs, [&] {
     attention(stream(), q.view, k.view, v.view, view_of(std::span<const int64_t>(offsets)), s.span, {}, 0.125f,
               out.view);
   });
@@ -138,8 +117,8 @@ void cross_entropy_8192x32000x1024(benchmark::State& state, DType dtype) {
   const PackedMatrix head = PackedMatrix::pack(random_tensor({kVocab, kDim}, DType::f32).view, dtype);
   const Tensor scratch({cross_entropy_scratch(kRows, kVocab)}, DType::f32), logprob({kRows}, DType::f32),
       argmax({kRows}, DType::i32);
-  measure(state, dtype, 2.0 * kRows * kVocab * kDim,
-          [&] { cross_entropy(stream(), x.view, head, target.view, scratch.view, logprob.view, argmax.view); });
+  measure_share(state, stream(), dtype, 2.0 * kRows * kVocab * kDim,
+                [&] { cross_entropy(stream(), x.view, head, target.view, scratch.view, logprob.view, argmax.view); });
 }
 
 // Manual time, fixed repetitions: the best of them is what is reported.

@@ -3,16 +3,13 @@
 // operations are those of products, and of the pairs of query and key that see each other.
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
-#include "base/stopwatch.h"
-#include "ceiling.h"
-#include "kernels/cpu_isa.h"
 #include "model/engine.h"
 #include "model/random_model.h"
 #include "operations.h"
+#include "share_of_ceiling.h"
 
 namespace switchyard::bench {
 namespace {
@@ -80,23 +77,9 @@ void layers(benchmark::State& state, const ModelConfig& config, DType operand) {
     const ArenaScope scope(engine.arena());
     engine.decoder().forward(engine.stream(), engine.arena(), batch);
   };
-  run();
-  double best = 1e30, ceiling = ceiling_gflops(engine.stream(), operand);
-  for (auto _ : state) {
-    const double start = seconds_now();
-    run();
-    const double seconds = seconds_now() - start;
-    state.SetIterationTime(seconds);
-    best = std::min(best, seconds);
-  }
-  ceiling = std::max(ceiling, ceiling_gflops(engine.stream(), operand));
   const double attending = attention_operations(config, kRecord), per_token = layer_operations(config) + attending;
-  const double flops = static_cast<double>(kTokens) * per_token;
-  state.counters["gflops"] = flops * 1e-9 / best;
-  state.counters["ceiling_gflops"] = ceiling;
-  state.counters["share_of_ceiling"] = flops * 1e-9 / best / ceiling;
+  measure_share(state, engine.stream(), operand, static_cast<double>(kTokens) * per_token, run);
   state.counters["share_of_attention"] = attending / per_token;
-  state.SetLabel(std::string(current_cpu_isa()));
 }
 
 void gpt_oss_layers(benchmark::State& state, DType operand) {

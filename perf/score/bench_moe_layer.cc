@@ -1,14 +1,11 @@
 // One MoE layer as the decoder calls it (router, top-k, experts, combine), as a share of the plain product's rate.
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <cstdlib>
 
 #include "base/rng.h"
-#include "base/stopwatch.h"
-#include "ceiling.h"
-#include "kernels/cpu_isa.h"
 #include "model/moe_layer.h"
+#include "share_of_ceiling.h"
 
 namespace switchyard::bench {
 namespace {
@@ -58,23 +55,9 @@ void moe_layer_8192_tokens(benchmark::State& state, DType operand) {
   Arena arena(need.high_water());
 
   const auto run = [&] { moe_layer(stream, arena, kLayer, w, 0, *exchange, u.view(), x.view()); };
-  run();
-  double best = 1e30, ceiling = ceiling_gflops(stream, operand);
-  for (auto _ : state) {
-    const double start = seconds_now();
-    run();
-    const double seconds = seconds_now() - start;
-    state.SetIterationTime(seconds);
-    best = std::min(best, seconds);
-  }
-  ceiling = std::max(ceiling, ceiling_gflops(stream, operand));
   const auto tokens = static_cast<double>(kTokens), d = static_cast<double>(kDim);
   const double flops = tokens * 2 * d * (128 + 4 * 3 * static_cast<double>(kLayer.expert_size));
-  state.counters["gflops"] = flops * 1e-9 / best;
-  state.counters["ceiling_gflops"] = ceiling;
-  state.counters["share_of_ceiling"] = flops * 1e-9 / best / ceiling;
-  state.counters["threads"] = pool.num_threads();
-  state.SetLabel(std::string(current_cpu_isa()));
+  measure_share(state, stream, operand, flops, run);
 }
 
 BENCHMARK_CAPTURE(moe_layer_8192_tokens, f32, DType::f32)

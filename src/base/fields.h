@@ -22,7 +22,7 @@ namespace switchyard {
 
 template <class Owner, class Value>
 struct Field {
-  using Member = Value Owner::*;
+  using Member = Value Owner::*;  // nvcc would hand the type on in parentheses, of which the host's compiler warns
   std::string_view name;
   Member member;
 };

@@ -23,6 +23,17 @@ View normed_latent(const Stream& stream, Arena& arena, ConstView x, const OwnedT
   return y;
 }
 
+/// What a position does to queries and keys: turns dimensions of each head, from `first` on.
+struct Rotation {
+  const Stream& stream;
+  ConstView positions, cos_sin;
+  RotaryPairs pairs;
+
+  void turn(View heads, int64_t first) const {
+    if (cos_sin.rows() > 0) rope(stream, positions, cos_sin, pairs, first, heads);
+  }
+};
+
 /// k = K u, v = V u, q = Q u
 AttentionHeads direct_heads(const Stream& stream, Arena& arena, const AttentionConfig& c, const AttentionWeights& w,
                             ConstView u) {
@@ -33,9 +44,9 @@ AttentionHeads direct_heads(const Stream& stream, Arena& arena, const AttentionC
 }
 
 /// c = norm(latent part of C u): each head's [plain part of k, v] = B c; the part of k that turns is the rest of C u,
-/// the same in all heads.   (DeepSeek-V2, §2.1)
+/// the same in all heads, and turned here, once.   (DeepSeek-V2, §2.1)
 AttentionHeads latent_heads(const Stream& stream, Arena& arena, const AttentionConfig& c, const AttentionWeights& w,
-                            ConstView u) {
+                            const Rotation& rotation, ConstView u) {
   const int64_t tokens = u.rows(), kv_rank = c.latent()->kv_rank, plain = c.rotary.first, turned = c.rotary.dim;
   AttentionHeads heads;
   heads.k = arena.alloc({tokens, c.num_heads, c.head_dim}, DType::f32);
@@ -46,6 +57,7 @@ AttentionHeads latent_heads(const Stream& stream, Arena& arena, const AttentionC
   const View v = heads.v.reshaped({tokens * c.num_heads, c.value_dim});
 
   const View shared = product(stream, arena, u, w.kv_latent);
+  rotation.turn(shared.reshaped({tokens, 1, kv_rank + turned}), kv_rank);
   const View latent = arena.alloc({tokens, kv_rank}, DType::f32);
   copy_columns(stream, shared, 0, kv_rank, latent, 0);
   const View normed = normed_latent(stream, arena, latent, w.kv_latent_norm, u.dtype);
@@ -73,17 +85,17 @@ void norm_heads(const Stream& stream, const OwnedTensor& weight, float eps, View
 
 AttentionHeads attention_heads(const Stream& stream, Arena& arena, const AttentionConfig& c, const AttentionWeights& w,
                                float eps, ConstView u, ConstView positions, const PositionTables& tables) {
+  const Rotation rotation{stream, positions, tables.cos_sin, c.rotary.pairs};
+  const bool direct = c.latent() == nullptr;
   const AttentionHeads heads =
-      c.latent() != nullptr ? latent_heads(stream, arena, c, w, u) : direct_heads(stream, arena, c, w, u);
+      direct ? direct_heads(stream, arena, c, w, u) : latent_heads(stream, arena, c, w, rotation, u);
   const auto& [q, k, v] = heads;
   if (c.qk_norm == QkNorm::before_rotary) {
     norm_heads(stream, w.q_norm, eps, q);
     norm_heads(stream, w.k_norm, eps, k);
   }
-  if (c.rotary.dim > 0) {
-    rope(stream, positions, tables.cos_sin, c.rotary.pairs, c.rotary.first, q);
-    rope(stream, positions, tables.cos_sin, c.rotary.pairs, c.rotary.first, k);
-  }
+  rotation.turn(q, c.rotary.first);
+  if (direct) rotation.turn(k, c.rotary.first);
   if (c.qk_norm == QkNorm::after_rotary) {
     norm_heads(stream, w.q_norm, eps, q);  // whose weights are ones
     norm_heads(stream, w.k_norm, eps, k);

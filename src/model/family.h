@@ -43,8 +43,8 @@ struct TensorLayout {
 struct Family {
   std::string_view model_type;
   ModelConfig (*read)(ConfigReader&);
-  std::span<const TensorLayout>
-      layouts;  ///< the one that fits a checkpoint's experts best is its; of equal ones the first
+  /// The one that fits a checkpoint's experts best is its; of equal ones the first.
+  std::span<const TensorLayout> layouts;
   /// Tensors called so at their beginning are of no part of the model that reads text.
   std::span<const std::string_view> other_modalities = {};
 };

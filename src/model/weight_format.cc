@@ -56,6 +56,10 @@ const WeightFormat* find_weight_format(std::string_view method) {
   return found == kFormats.end() ? nullptr : *found;
 }
 
+bool is_list_of_names(const Json& value) {
+  return value.is_array() && std::ranges::all_of(value, [](const Json& name) { return name.is_string(); });
+}
+
 int64_t num_blocks(int64_t extent, int64_t block) {
   return extent / block + (extent % block != 0);
 }

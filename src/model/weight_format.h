@@ -70,6 +70,9 @@ struct StoredForm {
 StoredForm stored_form(const Checkpoint& checkpoint, const ModelConfig& config, const std::string& name,
                        const std::vector<int64_t>& shape);
 
+/// Whether modules_to_not_convert, or its like, is what it should be.
+bool is_list_of_names(const Json& value);
+
 /// How many blocks there are along an axis, one that its end cuts short included.
 int64_t num_blocks(int64_t extent, int64_t block);
 

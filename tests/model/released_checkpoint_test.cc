@@ -67,9 +67,7 @@ TEST(ReleasedCheckpoint, WhatIsWrongIsNamed) {
     t.bytes.append(static_cast<size_t>(rows) * (t.dtype == "U8" ? 1 : 2), '\0');
   };
   const auto third_is_nan = [](Model&, RawTensor& t) { t.bytes.replace(4, 2, "\xc0\x7f"); };  // BF16
-  const auto renamed = [](const char* to) {
-    return [to](Model&, RawTensor& t) { t.name = to; };
-  };
+  const auto renamed = [](const char* to) { return [to](Model&, RawTensor& t) { t.name = to; }; };
   const Spoilt cases[] = {
       {"gptoss", "self_attn.sinks", vanish, "is missing"},
       {"gptoss", "self_attn.sinks", one_longer, "expected ["},

@@ -183,6 +183,9 @@ TEST(QuantisedConfig, Fp8OfAnotherKindIsRefused) {
 TEST(QuantisedConfig, Mxfp4IsReadWithNothingElse) {
   Json mxfp4 = {{"quant_method", "mxfp4"}, {"modules_to_not_convert", {"lm_head"}}};
   EXPECT_EQ(refusal_of(mxfp4), "");
+  mxfp4["modules_to_not_convert"] = "lm_head";
+  EXPECT_NE(refusal_of(mxfp4).find("says mxfp4: \"modules_to_not_convert\""), std::string::npos) << refusal_of(mxfp4);
+  mxfp4["modules_to_not_convert"] = nullptr;
   mxfp4["group_size"] = 16;
   EXPECT_NE(refusal_of(mxfp4).find("says mxfp4: \"group_size\" 16"), std::string::npos) << refusal_of(mxfp4);
 }

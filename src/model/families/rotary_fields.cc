@@ -1,7 +1,5 @@
 // Rotary embedding as config.json has it: rope_theta at top level or within rope_parameters; how it is scaled in there,
 // or in rope_scaling. The kind of scaling is its rope_type, or type. transformers/modeling_rope_utils.
-#include <cmath>
-
 #include "model/families/shared_fields.h"
 
 namespace switchyard::families {

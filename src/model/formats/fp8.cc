@@ -33,10 +33,6 @@ void decode(std::span<const std::byte> stored, const RowScales& scales, std::spa
   }
 }
 
-bool is_list_of_names(const Json& value) {
-  return value.is_array() && std::ranges::all_of(value, [](const Json& name) { return name.is_string(); });
-}
-
 /// Fields at a value that changes nothing here. Some checkpoints of other formats call themselves fp8 as well.
 bool is_known(std::string_view field, const Json& value) {
   const std::string_view text = value.is_string() ? std::string_view(value.get_ref<const std::string&>()) : "";

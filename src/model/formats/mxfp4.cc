@@ -46,10 +46,15 @@ void decode_scales(std::span<const std::byte> stored, const RowScales&, std::spa
   }
 }
 
+/// Fields at a value that changes nothing here.
+bool is_known(std::string_view field, const Json& value) {
+  return value.is_null() || field == "quant_method" || (field == "dequantize" && value.is_boolean()) ||
+         (field == "modules_to_not_convert" && is_list_of_names(value));
+}
+
 std::string read(const Json& description, QuantisedWeights& weights) {
   for (const auto& [field, value] : description.items())
-    if (!value.is_null() && field != "quant_method" && field != "modules_to_not_convert" && field != "dequantize")
-      return fmt::format("\"{}\" {}", field, brief(value));
+    if (!is_known(field, value)) return fmt::format("\"{}\" {}", field, brief(value));
   weights.block_rows = 1;
   weights.block_columns = kBlock;
   return {};
