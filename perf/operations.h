@@ -1,7 +1,7 @@
 // How many operations scoring takes, to hold against what a machine can do: those of products alone.
 #pragma once
 
-#include "model/config.h"
+#include "model/config/model_config.h"
 
 namespace switchyard::bench {
 

@@ -11,7 +11,7 @@
 #include "jobs/score/input_identity.h"
 #include "jobs/score/plan.h"
 #include "jobs/score/text_input.h"
-#include "model/config.h"
+#include "model/config/model_config.h"
 
 namespace switchyard {
 namespace {

@@ -8,7 +8,7 @@
 #include "import/importer.h"
 #include "jobs/score/options.h"
 #include "jobs/score/plan.h"
-#include "model/config.h"
+#include "model/config/model_config.h"
 #include "run/run_directory.h"
 
 namespace switchyard {

@@ -14,7 +14,7 @@
 #include "base/stopwatch.h"
 #include "io/file.h"
 #include "kernels/cpu_isa.h"
-#include "model/loader.h"
+#include "model/checkpoint/loader.h"
 #include "model/parameters.h"
 
 namespace switchyard::bench {

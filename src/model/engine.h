@@ -7,8 +7,8 @@
 #include <optional>
 
 #include "base/device.h"
+#include "model/checkpoint/loader.h"
 #include "model/decoder.h"
-#include "model/loader.h"
 
 namespace switchyard {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "exchange/exchange.h"
-#include "model/loader.h"
+#include "model/checkpoint/loader.h"
 #include "model/moe_layer.h"
 
 namespace switchyard {

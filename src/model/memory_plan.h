@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "base/dtype.h"
-#include "model/config.h"
+#include "model/config/model_config.h"
 #include "model/decoder.h"
 
 namespace switchyard {

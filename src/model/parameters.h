@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/config.h"
+#include "model/config/model_config.h"
 #include "model/weights.h"
 
 namespace switchyard {

@@ -1,7 +1,7 @@
 // A model's weights without a checkpoint, for benchmarks of whole configurations and for tests.
 #pragma once
 
-#include "model/loader.h"
+#include "model/checkpoint/loader.h"
 
 namespace switchyard {
 

@@ -6,7 +6,7 @@
 
 #include "kernels/products/grouped_ffn.h"
 #include "kernels/products/packed_matrix.h"
-#include "model/config.h"
+#include "model/config/model_config.h"
 
 namespace switchyard {
 

@@ -1,6 +1,6 @@
 // A model's config.json.
 #include "io/json.h"
-#include "model/config.h"
+#include "model/config/model_config.h"
 #include "tests/fuzz/fuzz_support.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

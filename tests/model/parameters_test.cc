@@ -6,7 +6,7 @@
 #include <map>
 #include <set>
 
-#include "tests/model/sample_configs.h"
+#include "tests/model/config/sample_configs.h"
 
 namespace switchyard::test {
 namespace {

@@ -10,7 +10,7 @@
 #include "kernels/products/gemm.h"
 #include "model/memory_plan.h"
 #include "model/parameters.h"
-#include "tests/model/sample_configs.h"
+#include "tests/model/config/sample_configs.h"
 #include "tests/model/scoring.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"

@@ -9,7 +9,7 @@
 #include <string>
 #include <tuple>
 
-#include "model/config.h"
+#include "model/config/model_config.h"
 #include "tests/model/scoring.h"
 #include "tests/support/device.h"
 #include "tests/support/fixture_models.h"

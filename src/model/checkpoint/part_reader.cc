@@ -1,0 +1,91 @@
+#include "model/checkpoint/part_reader.h"
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+namespace switchyard {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity(), kBFloat16Limit = 0x1.ffp127f;  // rounds to infinity
+
+/// Fails on the first value that is not below the limit. first: its index in the tensor.
+void require_below(float limit, std::span<const float> values, std::string_view what, const StoredMatrix& matrix,
+                   uint64_t first) {
+  if (all_below(values, limit)) return;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (std::fabs(values[i]) < limit) continue;
+    const std::string_view wrong =
+        std::isfinite(values[i]) ? "beyond the range of bf16 (use --dtype f32)" : "expected a finite number";
+    fail(ExitCode::input, "tensor {}: {} {} is {}, {}", matrix.tensor->name, what, first + i, values[i], wrong);
+  }
+}
+
+}  // namespace
+
+bool all_below(std::span<const float> values, float limit) {
+  // The bits of |x| order as numbers do, NaN above infinity. A maximum of integers vectorises, a branch per value or a
+  // sum of floats does not.
+  uint32_t largest = 0;
+  for (const float x : values) largest = std::max(largest, std::bit_cast<uint32_t>(x) & 0x7fffffffu);
+  return largest < std::bit_cast<uint32_t>(limit);
+}
+
+std::span<const std::byte> PartReader::fetch(const StoredMatrix& matrix, uint64_t first, uint64_t bytes,
+                                             Hasher& hasher) {
+  const auto stored = first_of(stored_, bytes);
+  checkpoint_.read(*matrix.tensor, matrix.first_byte + first, stored);
+  hasher.update(std::span<const std::byte>(stored));
+  return stored;
+}
+
+void PartReader::open(const TensorPart& part, DType operand) {
+  part_ = &part;
+  limit_ = operand == DType::bf16 ? kBFloat16Limit : kInfinity;
+  next_row_ = 0;
+  weights_hasher_ = scales_hasher_ = {};
+  if (!part.scales) return;
+  const StoredMatrix& scales = *part.scales;
+  const auto values = first_of(scales_, scales.elements());
+  scales.decode(fetch(scales, 0, scales.bytes, scales_hasher_), {}, values);
+  require_below(kInfinity, values, "scale", scales, scales.first_element);
+}
+
+int64_t PartReader::rows_at_once() const {
+  return std::clamp<int64_t>(kWeightsAtOnce / part_->weights.columns, 1, part_->weights.rows);
+}
+
+RowScales PartReader::scales_of(int64_t row) const {
+  if (!part_->scales) return {};
+  const auto columns = static_cast<size_t>(part_->scales->columns);
+  const auto first = static_cast<size_t>(row / part_->block_rows) * columns;
+  return {std::span(scales_).subspan(first, columns), part_->block_columns};
+}
+
+void PartReader::read(int64_t rows, const std::function<std::span<float>(int64_t row)>& to) {
+  const StoredMatrix& weights = part_->weights;
+  const size_t row_bytes = weights.row_bytes();
+  const auto stored = fetch(weights, static_cast<uint64_t>(next_row_) * row_bytes,
+                            static_cast<uint64_t>(rows) * row_bytes, weights_hasher_);
+  for (int64_t r = 0; r < rows; ++r, ++next_row_) {
+    const std::span<float> values = to(next_row_);
+    weights.decode(stored.subspan(static_cast<size_t>(r) * row_bytes, row_bytes), scales_of(next_row_), values);
+    require_below(limit_, values, "weight", weights,
+                  weights.first_element + static_cast<uint64_t>(next_row_ * weights.columns));
+  }
+}
+
+void PartReader::close(std::vector<PartHash>& hashes) {
+  SWITCHYARD_CHECK(next_row_ == part_->weights.rows, "tensor {}: {} of {} rows read", part_->weights.id, next_row_,
+                   part_->weights.rows);
+  hashes.push_back({part_->weights.id, weights_hasher_.digest()});
+  if (part_->scales) hashes.push_back({part_->scales->id, scales_hasher_.digest()});
+}
+
+size_t PartReader::buffer_bytes(int64_t elements, int64_t columns, int64_t num_scales) {
+  const int64_t at_once = std::min(elements, std::max(kWeightsAtOnce, columns));
+  // Stored numbers take at most 4 bytes, a weight as a scale; scales are there as f32 too.
+  return sizeof(float) * static_cast<size_t>(std::max(at_once, num_scales) + num_scales);
+}
+
+}  // namespace switchyard
