@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <utility>
 #include <vector>
 
+#include "kernels/attention/cpu/blocks.h"
 #include "kernels/cpu/exponentials.h"
 #include "kernels/cpu/scratch_layouts.h"
 #include "kernels/cpu/vector_math.h"
@@ -21,14 +23,6 @@ constexpr int64_t kKeyBlock =
 
 // Where a row's maximum begins. Finite: a row that sees no key of its first block shall get no ∞ − ∞.
 constexpr float kLowest = std::numeric_limits<float>::lowest();
-
-int64_t round_down(int64_t n, int64_t multiple) {
-  return n / multiple * multiple;
-}
-
-int64_t round_up(int64_t n, int64_t multiple) {
-  return round_down(n + multiple - 1, multiple);
-}
 
 }  // namespace
 
@@ -54,18 +48,18 @@ AttentionScratch::AttentionScratch(int64_t group, int64_t head_dim, int64_t valu
 
 namespace {
 
-struct Inputs {
+struct Arguments {
   ConstView q, k, v;
   KeySpan span;
   ConstView sinks;
   float scale;
+  View lse;
 };
 
 struct Task {
-  int64_t record_begin;  // token
+  RecordHead head;
   int64_t record_length;
   int64_t first, count;  // positions within the record
-  int64_t kv_head;
 };
 
 /// Keys [begin, end), counted from the record's key `first`: what some query of a block sees. `begin` is at a
@@ -74,24 +68,22 @@ struct KeyBlock {
   int64_t first, begin, end;
 };
 
-/// One block of queries of one key-value head. Row p · group + g is position first + p of the head's g-th query head.
+/// One block of queries of one key-value head.
 class QueryBlock {
  public:
-  QueryBlock(const Task& task, const Inputs& in, const AttentionScratch& scratch)
+  QueryBlock(const Task& task, const Arguments& in, const AttentionScratch& scratch)
       : task_(task),
         span_(in.span),
-        heads_(in.q.shape[1]),
-        kv_heads_(in.k.shape[1]),
         head_dim_(in.q.shape[2]),
         value_dim_(in.v.shape[2]),
         padded_dim_(scratch.padded_dim),
-        group_(heads_ / kv_heads_),
-        rows_(task.count * group_),
+        rows_(task.count * task.head.group),
         scale_(in.scale),
         q_in_(in.q.as<float>()),
         k_in_(in.k.as<float>()),
         v_in_(in.v.as<float>()),
-        sinks_(in.sinks.as<float>()) {
+        sinks_(in.sinks.as<float>()),
+        lse_(in.lse.as<float>()) {
     std::byte* memory = thread_scratch(scratch.layout.bytes());
     const auto floats = [memory](size_t offset) { return reinterpret_cast<float*>(memory + offset); };
     q_ = floats(scratch.q);
@@ -116,15 +108,12 @@ class QueryBlock {
       for (int64_t row = 0; row < rows_; row += std::ssize(multiply_)) attend(row, block);
     }
     store_outputs(out);
+    if (lse_ != nullptr) store_lse();
   }
 
  private:
-  int64_t position(int64_t row) const { return task_.first + row / group_; }
-  int64_t head(int64_t row) const { return task_.kv_head * group_ + row % group_; }
-  /// Which vector of q and out.
-  int64_t query(int64_t row) const { return (task_.record_begin + position(row)) * heads_ + head(row); }
-  /// Which vector of k and v.
-  int64_t key_vector(int64_t key) const { return (task_.record_begin + key) * kv_heads_ + task_.kv_head; }
+  int64_t position(int64_t row) const { return task_.head.position(task_.first, row); }
+  int64_t query(int64_t row) const { return task_.head.query(task_.first, row); }
 
   void load_queries() {
     for (int64_t row = 0; row < rows_; ++row) {
@@ -140,39 +129,22 @@ class QueryBlock {
     std::fill_n(row_sum_, rows_, 0.0f);
     if (sinks_ == nullptr) return;
     for (int64_t row = 0; row < rows_; ++row) {
-      const float sink = sinks_[head(row)];
+      const float sink = sinks_[task_.head.head(row)];
       row_max_[row] = sink < kLowest ? kLowest : sink;
       row_sum_[row] = 1;
     }
   }
 
-  // keys_: [block.end / 16][head_dim][16]; what is missing is zero.
+  // keys_: [block.end / 16][head_dim][16]
   void pack_keys(const KeyBlock& block) {
-    const int64_t stride = kv_heads_ * head_dim_;
-    for (int64_t j = block.begin; j < round_up(block.end, kTileColumns); j += kLanes) {
-      const float* from = k_in_ + key_vector(block.first + j) * head_dim_;
-      float* to = keys_ + j / kTileColumns * kTileColumns * head_dim_ + j % kTileColumns;
-      const int64_t count = std::clamp<int64_t>(block.end - j, 0, kLanes);
-      int64_t d = 0;
-      for (; count == kLanes && d + kLanes <= head_dim_; d += kLanes)
-        transpose_8x8(from + d, stride, to + d * kTileColumns, kTileColumns);
-      for (; d < head_dim_; ++d)
-        for (int64_t i = 0; i < kLanes; ++i) to[d * kTileColumns + i] = i < count ? from[i * stride + d] : 0;
-    }
+    pack_transposed(k_in_ + task_.head.key(block.first + block.begin) * head_dim_, task_.head.kv_heads * head_dim_,
+                    block.end - block.begin, head_dim_, keys_ + block.begin * head_dim_);
   }
 
-  // values_: [padded_dim / 16][block.end][16]; what is missing is zero.
+  // values_: [padded_dim / 16][block.end][16]
   void pack_values(const KeyBlock& block) {
-    for (int64_t j = block.begin; j < block.end; ++j) {
-      const float* from = v_in_ + key_vector(block.first + j) * value_dim_;
-      float* to = values_ + j * kTileColumns;
-      int64_t rest = value_dim_;
-      for (; rest >= kTileColumns; rest -= kTileColumns, from += kTileColumns, to += block.end * kTileColumns) {
-        store(to, load(from));
-        store(to + kLanes, load(from + kLanes));
-      }
-      if (rest > 0) std::fill(std::copy_n(from, rest, to), to + kTileColumns, 0.0f);
-    }
+    pack_panels(v_in_ + task_.head.key(block.first + block.begin) * value_dim_, task_.head.kv_heads * value_dim_,
+                block.end - block.begin, value_dim_, values_ + block.begin * kTileColumns, block.end);
   }
 
   // A tile's rows against a block's keys, from the first that the first row sees to the last that the last one sees.
@@ -189,15 +161,6 @@ class QueryBlock {
     for (int64_t d = 0; d < padded_dim_; d += kTileColumns)
       multiply(scores_ + begin, kKeyBlock, values_ + d * block.end + begin * kTileColumns, end - begin, true, sums + d,
                padded_dim_);
-  }
-
-  // Of scores [begin, end), whole lanes, those outside [from, to) become −∞.
-  static void hide(float* score, int64_t begin, int64_t end, int64_t from, int64_t to) {
-    constexpr I32x8 kLane{0, 1, 2, 3, 4, 5, 6, 7};
-    for (int64_t i = begin; i < std::min(from, end); i += kLanes)
-      store(score + i, kLane < static_cast<int32_t>(from - i) ? broadcast(-kInfinity) : load(score + i));
-    for (int64_t i = std::max(begin, round_down(to, kLanes)); i < end; i += kLanes)
-      store(score + i, kLane < static_cast<int32_t>(to - i) ? load(score + i) : broadcast(-kInfinity));
   }
 
   // The online softmax (Milakov & Gimelshein 2018) of a tile's rows: the scores of `keys` become e^(score − max), 0
@@ -239,39 +202,48 @@ class QueryBlock {
     }
   }
 
+  // The logarithm in double: a C library's rounding of it does not show.
+  void store_lse() const {
+    for (int64_t row = 0; row < rows_; ++row)
+      lse_[query(row)] = static_cast<float>(row_max_[row] + std::log(static_cast<double>(row_sum_[row])));
+  }
+
   const std::span<const MultiplyTile> multiply_ = multiply_tiles();
   const Task task_;
   const KeySpan span_;
-  const int64_t heads_, kv_heads_, head_dim_, value_dim_, padded_dim_, group_, rows_;
+  const int64_t head_dim_, value_dim_, padded_dim_, rows_;
   const float scale_;
   const float *q_in_, *k_in_, *v_in_, *sinks_;
+  float* lse_;
   float *q_, *keys_, *values_, *scores_, *sums_, *row_max_, *row_sum_;
 };
 
 // The longest record first, its parts from the last on: cost grows with the number of keys. A head's blocks follow each
 // other, for they read the same keys; where a span leaves them few in common, the blocks of the same tokens do.
-std::vector<Task> make_tasks(std::span<const int64_t> offsets, int64_t kv_heads, const KeySpan& span,
+std::vector<Task> make_tasks(std::span<const int64_t> offsets, int64_t kv_heads, int64_t group, const KeySpan& span,
                              int64_t positions) {
   std::vector<Task> tasks;
   for (size_t r = 0; r + 1 < offsets.size(); ++r) {
     const int64_t length = offsets[r + 1] - offsets[r];
     for (int64_t end = length; end > 0; end = round_down(end - 1, positions)) {
       const int64_t first = round_down(end - 1, positions);
-      for (int64_t h = 0; h < kv_heads; ++h) tasks.push_back({offsets[r], length, first, end - first, h});
+      for (int64_t h = 0; h < kv_heads; ++h)
+        tasks.push_back({{offsets[r], h, kv_heads, group}, length, first, end - first});
     }
   }
   const bool by_head = span.kind == KeySpan::Kind::all || span.size > 4 * kKeyBlock;
   std::stable_sort(tasks.begin(), tasks.end(), [&](const Task& a, const Task& b) {
     if (a.record_length != b.record_length) return a.record_length > b.record_length;
-    if (a.record_begin != b.record_begin) return a.record_begin < b.record_begin;
-    return by_head && a.kv_head < b.kv_head;
+    if (a.head.record_begin != b.head.record_begin) return a.head.record_begin < b.head.record_begin;
+    return by_head && a.head.kv_head < b.head.kv_head;
   });
   return tasks;
 }
 
 }  // namespace
 
-void check_attention(ConstView q, ConstView k, ConstView v, const KeySpan& span, ConstView sinks, ConstView out) {
+void check_attention(ConstView q, ConstView k, ConstView v, const KeySpan& span, ConstView sinks, ConstView lse,
+                     ConstView out) {
   SWITCHYARD_CHECK(q.shape.rank() == 3 && k.shape.rank() == 3 && k.rows() == q.rows() && k.shape[1] > 0 &&
                        q.shape[1] % k.shape[1] == 0 && k.shape[2] == q.shape[2] && v.shape.rank() == 3 &&
                        v.shape == Shape({k.rows(), k.shape[1], v.shape[2]}) &&
@@ -279,26 +251,25 @@ void check_attention(ConstView q, ConstView k, ConstView v, const KeySpan& span,
                    "attention: q {}, k {}, v {}, out {}", q.shape.str(), k.shape.str(), v.shape.str(), out.shape.str());
   SWITCHYARD_CHECK(sinks.data == nullptr || sinks.elements() == q.shape[1], "attention: sinks {} for {} heads",
                    sinks.shape.str(), q.shape[1]);
+  SWITCHYARD_CHECK(lse.data == nullptr || lse.shape == Shape({q.rows(), q.shape[1]}), "attention: q {}, lse {}",
+                   q.shape.str(), lse.shape.str());
   SWITCHYARD_CHECK(span.is_valid(), "attention: a window or chunk of {} keys", span.size);
 }
 
 namespace cpu {
 
-size_t attention_bytes(ConstView q, ConstView k, ConstView v, ConstView, const KeySpan&, ConstView, float, View) {
+size_t attention_bytes(ConstView q, ConstView k, ConstView v, ConstView, const KeySpan&, ConstView, float, View, View) {
   return AttentionScratch(q.shape[1] / k.shape[1], q.shape[2], v.shape[2]).layout.bytes();
 }
 
 void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, ConstView record_offsets,
-               const KeySpan& span, ConstView sinks, float scale, View out) {
-  check_attention(q, k, v, span, sinks, out);
-  const auto offsets = record_offsets.span<int64_t>();
-  SWITCHYARD_CHECK(!offsets.empty() && offsets.front() == 0 && offsets.back() == q.rows() &&
-                       std::is_sorted(offsets.begin(), offsets.end()),
-                   "attention: the offsets of {} records do not cover {} tokens in order", offsets.size() - 1,
-                   q.rows());
-  const AttentionScratch scratch(q.shape[1] / k.shape[1], q.shape[2], v.shape[2]);
-  const std::vector<Task> tasks = make_tasks(offsets, k.shape[1], span, scratch.positions);
-  const Inputs in{q, k, v, span, sinks, scale};
+               const KeySpan& span, ConstView sinks, float scale, View lse, View out) {
+  check_attention(q, k, v, span, sinks, lse, out);
+  const int64_t kv_heads = k.shape[1], group = q.shape[1] / kv_heads;
+  const AttentionScratch scratch(group, q.shape[2], v.shape[2]);
+  const std::vector<Task> tasks =
+      make_tasks(checked_offsets(record_offsets, q.rows()), kv_heads, group, span, scratch.positions);
+  const Arguments in{q, k, v, span, sinks, scale, lse};
   with_float_type(out.dtype, "attention", [&](auto element) {
     auto* to = out.as<decltype(element)>();
     stream.parallel_for(static_cast<int64_t>(tasks.size()),

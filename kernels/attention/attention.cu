@@ -14,8 +14,9 @@ bool is_aligned(const void* p, size_t bytes) {
 }  // namespace
 
 void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, ConstView record_offsets,
-               const KeySpan& span, ConstView sinks, float scale, View out) {
-  check_attention(q, k, v, span, sinks, out);
+               const KeySpan& span, ConstView sinks, float scale, View lse, View out) {
+  check_attention(q, k, v, span, sinks, lse, out);
+  SWITCHYARD_CHECK(lse.data == nullptr, "attention: the logarithms of denominators are computed on the CPU only");
   SWITCHYARD_CHECK(record_offsets.elements() > 0, "attention: no offsets");
   SWITCHYARD_CHECK(out.dtype == DType::f32 || out.dtype == DType::bf16, "attention: out is {}", name_of(out.dtype));
   const AttentionPlan plan(q, k, v, record_offsets, out.dtype);

@@ -13,11 +13,13 @@ namespace switchyard {
 ///   record_offsets: [records + 1] i64, from 0 to tokens, non-decreasing (checked on the CPU only)
 ///   sinks: [heads] f32, a logit of each query head that joins the softmax's denominator and nothing else (gpt-oss);
 ///          no data: none
+///   lse: [tokens, heads] f32, the logarithm of each softmax's denominator, Σ e^score, its sink included; no data: not
+///        wanted (a CUDA device does not compute it)
 ///   out: [tokens, heads, value_dim] f32|bf16
 /// Arithmetic in f32. On a CUDA device with a bf16 result the products are bf16's: q, k, v and the probabilities are
 /// rounded, sums are f32. There head_dim and value_dim are at most 256.
 using AttentionFn = void(const Stream&, ConstView q, ConstView k, ConstView v, ConstView record_offsets,
-                         const KeySpan& span, ConstView sinks, float scale, View out);
+                         const KeySpan& span, ConstView sinks, float scale, View lse, View out);
 namespace cpu {
 AttentionFn attention;
 WorkingBytes<AttentionFn> attention_bytes;
@@ -29,7 +31,27 @@ WorkingBytes<AttentionFn> attention_bytes;  ///< no fewer for more records eithe
 inline constexpr Op<AttentionFn> attention{"attention", cpu::attention, SWITCHYARD_CUDA_IMPL(cuda::attention),
                                            cpu::attention_bytes, cuda::attention_bytes};
 
+/// Its gradients, from P = e^(scale · q kᵀ − lse), never more than a tile of which exists (Dao et al. 2022, appendix
+/// B):
+///   dS = P ⊙ (d_out vᵀ − δ), δ the sum of d_out ⊙ out over a query's vector;   dq = scale · dS k,
+///   dk = scale · dSᵀ q, dv = Pᵀ d_out, each summed over the heads of the group
+///   q, k, v, record_offsets, span, sinks, scale: as forward; out, lse: what it gave, f32
+///   d_out: [tokens, heads, value_dim] f32
+///   dq, dk, dv: of the shapes of q, k and v, f32, written whole
+/// An element of dq is one chain of fused multiply-adds over keys in order, of dk and dv over queries, by position,
+/// then head. A record's bits depend on it alone; no element is −0.
+using AttentionBackwardFn = void(const Stream&, ConstView q, ConstView k, ConstView v, ConstView record_offsets,
+                                 const KeySpan& span, ConstView sinks, float scale, ConstView out, ConstView lse,
+                                 ConstView d_out, View dq, View dk, View dv);
+namespace cpu {
+AttentionBackwardFn attention_backward;
+WorkingBytes<AttentionBackwardFn> attention_backward_bytes;
+}  // namespace cpu
+inline constexpr Op<AttentionBackwardFn> attention_backward{"attention_backward", cpu::attention_backward, nullptr,
+                                                            cpu::attention_backward_bytes};
+
 /// Fails (internal) where the shapes do not go together.
-void check_attention(ConstView q, ConstView k, ConstView v, const KeySpan& span, ConstView sinks, ConstView out);
+void check_attention(ConstView q, ConstView k, ConstView v, const KeySpan& span, ConstView sinks, ConstView lse,
+                     ConstView out);
 
 }  // namespace switchyard

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <tuple>
 
 #include "base/fields.h"
@@ -23,6 +24,17 @@ struct KeySpan {
         return position - position % size;
       default:
         return 0;
+    }
+  }
+  /// The first position whose query no longer sees the key at this position: never before that of an earlier key.
+  constexpr int64_t end_query(int64_t key) const {
+    switch (kind) {
+      case Kind::window:
+        return key + size;
+      case Kind::chunk:
+        return key - key % size + size;
+      default:
+        return std::numeric_limits<int64_t>::max();
     }
   }
   constexpr bool is_valid() const { return kind == Kind::all || size > 0; }

@@ -19,12 +19,17 @@ constexpr int format_as(RotaryPairs pairs) {
 ///   cos_sin: [max_position, n] f32, cosines of the n/2 pairs' angles, then their sines
 ///   x: [tokens, heads, head_dim] f32
 using RopeFn = void(const Stream&, ConstView positions, ConstView cos_sin, RotaryPairs pairs, int64_t first, View x);
+/// Its gradient, in place: dx comes as that of the result and becomes that of x; a pair (a, b) of it becomes
+/// (a cos + b sin, b cos − a sin), and what was not turned stays. Arguments as above.
+using RopeBackwardFn = void(const Stream&, ConstView positions, ConstView cos_sin, RotaryPairs pairs, int64_t first,
+                            View dx);
 /// Fills cos_sin [num_positions, 2 · frequencies] with factor · cos(p · frequency) and factor · sin(p · frequency),
 /// computed in double on the host: one table for every device. Waits for the stream.
 using FillRopeTableFn = void(const Stream&, std::span<const double> frequencies, double factor, View cos_sin);
 
 namespace cpu {
 RopeFn rope;
+RopeBackwardFn rope_backward;
 FillRopeTableFn fill_rope_table;
 }  // namespace cpu
 namespace cuda {
@@ -32,6 +37,7 @@ RopeFn rope;
 FillRopeTableFn fill_rope_table;
 }  // namespace cuda
 inline constexpr Op<RopeFn> rope{"rope", cpu::rope, SWITCHYARD_CUDA_IMPL(cuda::rope)};
+inline constexpr Op<RopeBackwardFn> rope_backward{"rope_backward", cpu::rope_backward, nullptr};
 inline constexpr Op<FillRopeTableFn> fill_rope_table{"fill_rope_table", cpu::fill_rope_table,
                                                      SWITCHYARD_CUDA_IMPL(cuda::fill_rope_table)};
 

@@ -44,13 +44,22 @@ inline void store(float* p, F32x8 v) {
   std::memcpy(p, &v, sizeof v);
 }
 
-/// Rounds as to_bfloat16() does.
-inline void store(BFloat16* p, F32x8 v) {
+/// Rounds as to_bfloat16() does; the upper halves are zero.
+inline U32x8 bfloat16_bits(F32x8 v) {
   const auto u = std::bit_cast<U32x8>(v);
   const U32x8 rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
   const U32x8 quiet_nan = (u >> 16) | 0x40u;
-  const U16x8 bits = __builtin_convertvector(v == v ? rounded : quiet_nan, U16x8);
+  return v == v ? rounded : quiet_nan;
+}
+
+inline void store(BFloat16* p, F32x8 v) {
+  const U16x8 bits = __builtin_convertvector(bfloat16_bits(v), U16x8);
   std::memcpy(p, &bits, sizeof bits);
+}
+
+/// One of a, one of b, and so on, as bf16.
+inline U32x8 bfloat16_pairs(F32x8 a, F32x8 b) {
+  return bfloat16_bits(a) | bfloat16_bits(b) << 16;
 }
 
 /// The first `count` < 8 elements, the other lanes `fill`.
@@ -139,10 +148,25 @@ inline float sum_of_lanes(F32x8 v) {
   return two[0] + two[1];
 }
 
+/// Σ a[i] b[i], i < count: eight chains of fused multiply-adds, i mod 8.
+inline float dot(const float* a, const float* b, int64_t count) {
+  F32x8 sum = broadcast(0);
+  for_lanes(count, [&](int64_t i, auto read, auto) { sum = fma(read(a + i), read(b + i), sum); });
+  return sum_of_lanes(sum);
+}
+
 inline float max_of_lanes(F32x8 v) {
   const F32x8 four = max(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3));
   const F32x8 two = max(four, __builtin_shufflevector(four, four, 2, 3, 0, 1, 6, 7, 4, 5));
   return max(two, __builtin_shufflevector(two, two, 1, 0, 3, 2, 5, 4, 7, 6))[0];
+}
+
+/// The largest of some numbers; NaN is passed over.
+inline float max_of(const float* x, int64_t count) {
+  F32x8 lanes = broadcast(-kInfinity);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) lanes = max(load(x + i), lanes);
+  return max_of_lanes(max(load_part(x + i, count - i, -kInfinity), lanes));
 }
 
 /// Of exp(): its limits, and the parts of its formula.
@@ -190,6 +214,18 @@ inline float sigmoid_f32(float x) {
 /// silu(gate) · up, silu(x) = x / (1 + e^(−x)).
 inline F32x8 swiglu_of(F32x8 gate, F32x8 up) {
   return gate / (exp_within_limits(-gate) + 1.0f) * up;
+}
+
+/// A product of silu(gate) and up, and its derivatives by gate and by up.
+template <class V>
+struct SwigluAndDerivatives {
+  V value, by_gate, by_up;
+};
+
+/// The value has swiglu_of()'s bits. by_gate = up · σ · (1 + gate · (1 − σ)), σ = 1 / (1 + e^(−gate)).
+inline SwigluAndDerivatives<F32x8> swiglu_and_derivatives(F32x8 gate, F32x8 up) {
+  const F32x8 power = exp_within_limits(-gate), divisor = power + 1.0f, silu = gate / divisor;
+  return {silu * up, (silu * power + 1.0f) / divisor * up, silu};
 }
 
 /// (u + 1) · g / (1 + e^(−alpha · g)), g = min(gate, limit), u = up, held within ±limit. NaN stays NaN.

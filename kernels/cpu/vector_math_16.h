@@ -36,6 +36,12 @@ SWITCHYARD_AVX512 [[gnu::always_inline]] inline F32x16 swiglu_of(F32x16 gate, F3
   return gate / (exp_within_limits(-gate) + 1.0f) * up;
 }
 
+SWITCHYARD_AVX512 [[gnu::always_inline]] inline SwigluAndDerivatives<F32x16> swiglu_and_derivatives(F32x16 gate,
+                                                                                                    F32x16 up) {
+  const F32x16 power = exp_within_limits(-gate), divisor = power + 1.0f, silu = gate / divisor;
+  return {silu * up, (silu * power + 1.0f) / divisor * up, silu};
+}
+
 SWITCHYARD_AVX512 [[gnu::always_inline]] inline F32x16 clamped_swiglu_of(F32x16 gate, F32x16 up, float alpha,
                                                                          float limit) {
   const F32x16 g = gate > limit ? broadcast_16(limit) : gate, below = up > limit ? broadcast_16(limit) : up;

@@ -1,7 +1,7 @@
 #include "kernels/products/packed_matrix.h"
 
+#include <cstring>
 #include <new>
-#include <vector>
 
 #include "base/memory.h"
 #include "kernels/products/cpu/packed_matrix_impl.h"
@@ -34,10 +34,12 @@ PackedMatrix::Impl::Impl(const MatrixPanels& shape, RowOrder row_order)
 
 void PackedMatrix::Impl::allocate() {
   const size_t bytes = panels.bytes();
-  if (bytes < kLargeBytes)
+  if (bytes < kLargeBytes) {
     small.reset(static_cast<std::byte*>(::operator new(bytes, kAlignment)));
-  else
+    std::memset(small.get(), 0, bytes);
+  } else {
     large = Memory(bytes);
+  }
   data = small ? small.get() : large.data();
 }
 
@@ -48,26 +50,68 @@ PackedMatrix::~PackedMatrix() = default;
 PackedMatrix::PackedMatrix(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 PackedMatrix::PackedMatrix(std::shared_ptr<const cuda::Matrix> matrix) : cuda_(std::move(matrix)) {}
 
-PackedMatrix PackedMatrix::pack(ConstView source, DType operand, RowOrder order) {
-  const int64_t n = source.rows(), k = source.row_elements();
+PackedMatrix PackedMatrix::uninitialised(int64_t n, int64_t k, DType operand, RowOrder order) {
   SWITCHYARD_CHECK(order == RowOrder::plain || n % 2 == 0, "gate and up of {} rows together", n);
-  const auto* w = source.as<float>();
   auto impl = std::make_unique<Impl>(MatrixPanels(n, k, operand), order);
   impl->allocate();
-  const MatrixPanels& panels = impl->panels;
-  std::vector<float> paired;
-  for (int64_t p = 0; p < panels.count(); ++p) {
-    const float* rows = w + panels.first_column(p) * k;
-    if (order == RowOrder::gate_up) {
-      const float* gate = w + panels.first_column(p) / 2 * k;
-      const int64_t half = panels.columns(p) / 2 * k;
-      paired.assign(gate, gate + half);
-      paired.insert(paired.end(), gate + n / 2 * k, gate + n / 2 * k + half);
-      rows = paired.data();
-    }
-    panels.product(p).pack(rows, impl->panel(p));
-  }
   return PackedMatrix(std::move(impl));
+}
+
+PackedMatrix PackedMatrix::pack(ConstView source, DType operand, RowOrder order) {
+  PackedMatrix packed = uninitialised(source.rows(), source.row_elements(), operand, order);
+  packed.rewrite(nullptr, source);
+  return packed;
+}
+
+void PackedMatrix::rewrite(const Stream* stream, ConstView source) {
+  SWITCHYARD_CHECK(source.rows() == n() && source.row_elements() == k(), "{} packed where [{}, {}] was",
+                   source.shape.str(), n(), k());
+  write(stream, source.as<float>(), k(), 1);
+}
+
+void PackedMatrix::rewrite_rows(const Stream* stream, ConstView source, int64_t first_row) {
+  static_assert(kRowsTogether == kPanelColumns);
+  const int64_t rows = source.rows(), end = first_row + rows;
+  SWITCHYARD_CHECK(impl_->order == RowOrder::plain && source.row_elements() == k() && first_row % kRowsTogether == 0 &&
+                       (rows % kRowsTogether == 0 ? end <= n() : end == n()),
+                   "rows {} to {} packed where [{}, {}] was", first_row, end, n(), k());
+  const int64_t first_panel = first_row / kPanelColumns;
+  const auto write_panel = [&](int64_t i) {
+    const int64_t p = first_panel + i;
+    const PanelPart part{source.as<float>() + i * kPanelColumns * k(), k(), 1, 0, impl_->panels.columns(p)};
+    impl_->panels.product(p).pack({{part}}, impl_->panel(p));
+  };
+  const int64_t num_panels = (rows + kPanelColumns - 1) / kPanelColumns;
+  if (stream == nullptr)
+    for (int64_t i = 0; i < num_panels; ++i) write_panel(i);
+  else
+    stream->parallel_for(num_panels, [&](int64_t i, int) { write_panel(i); });
+}
+
+void PackedMatrix::rewrite_transposed(const Stream* stream, ConstView source) {
+  SWITCHYARD_CHECK(source.rows() == k() && source.row_elements() == n(), "{} packed, transposed, where [{}, {}] was",
+                   source.shape.str(), n(), k());
+  write(stream, source.as<float>(), 1, n());
+}
+
+// The element of row i, column j lies at source[i · row_stride + j · column_stride].
+void PackedMatrix::write(const Stream* stream, const float* source, int64_t row_stride, int64_t column_stride) {
+  SWITCHYARD_CHECK(impl_ && impl_->data != nullptr, "a packed matrix that is not on the CPU, or a shape, written over");
+  const MatrixPanels& panels = impl_->panels;
+  const auto write_panel = [&](int64_t p) {
+    const int64_t columns = panels.columns(p), first = panels.first_column(p), half = columns / 2;
+    const auto part = [&](int64_t row, int64_t first_output, int64_t count) {
+      return PanelPart{source + row * row_stride, row_stride, column_stride, first_output, count};
+    };
+    if (impl_->order == RowOrder::plain)
+      panels.product(p).pack({{part(first, 0, columns)}}, impl_->panel(p));
+    else
+      panels.product(p).pack({{part(first / 2, 0, half), part((n() + first) / 2, half, half)}}, impl_->panel(p));
+  };
+  if (stream == nullptr)
+    for (int64_t p = 0; p < panels.count(); ++p) write_panel(p);
+  else
+    stream->parallel_for(panels.count(), [&](int64_t p, int) { write_panel(p); });
 }
 
 PackedMatrix PackedMatrix::pack(const Stream& stream, ConstView source, DType operand, RowOrder order) {

@@ -37,8 +37,20 @@ class PackedMatrix {
   /// The same on the stream's device, where the source may lie too. One on the host may be changed once this returns;
   /// on a CUDA device the matrix is there when the stream has come so far.
   static PackedMatrix pack(const Stream& stream, ConstView source, DType operand, RowOrder order = RowOrder::plain);
+  /// One on the CPU whose elements are undefined until it is written over.
+  static PackedMatrix uninitialised(int64_t n, int64_t k, DType operand, RowOrder order = RowOrder::plain);
   /// One without memory, which has the bytes that pack() would allocate (after CpuIsa is set).
   static PackedMatrix of_shape(int64_t n, int64_t k, DType operand, RowOrder order, Device device);
+
+  /// Writes another matrix over this one, which lies on the CPU: the bytes are then those of pack(). A panel is a task
+  /// of the stream; without one (null) the caller does it all, as a task of its own. source: [n, k] f32
+  void rewrite(const Stream* stream, ConstView source);
+  /// The same of some rows alone, from first_row on, in RowOrder::plain. source: [rows, k] f32; kRowsTogether divides
+  /// first_row, and rows unless they are the last.
+  void rewrite_rows(const Stream* stream, ConstView source, int64_t first_row);
+  static constexpr int64_t kRowsTogether = 512;
+  /// The same of the source's transpose, of which no copy is made. source: [k, n] f32
+  void rewrite_transposed(const Stream* stream, ConstView source);
 
   int64_t n() const;
   int64_t k() const;
@@ -53,6 +65,7 @@ class PackedMatrix {
 
  private:
   explicit PackedMatrix(std::unique_ptr<Impl> impl);
+  void write(const Stream* stream, const float* source, int64_t row_stride, int64_t column_stride);
   std::unique_ptr<Impl> impl_;
   std::shared_ptr<const cuda::Matrix> cuda_;
 };

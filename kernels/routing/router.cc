@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/cpu/vector_math.h"
+#include "kernels/routing/cpu/softmax.h"
 #include "kernels/row_blocks.h"
 
 namespace switchyard {
@@ -71,17 +71,6 @@ void make_keys(int64_t count, const Value& value, std::vector<int32_t>& keys) {
     std::memcpy(keys.data() + i, &v, sizeof v);
   });
   std::fill(keys.begin() + count, keys.end(), kNone);
-}
-
-// Σ e^(logit − top): the softmax over all experts, when the chosen ones do not share the weight among themselves. A
-// logit beyond top, or NaN, counts as top.
-float sum_of_exp(const float* logits, int64_t experts, float top) {
-  const auto exp_of = [&](F32x8 logit) { return exp(min(logit, broadcast(top)) - top); };
-  F32x8 lanes = broadcast(0);
-  int64_t i = 0;
-  for (; i + kLanes <= experts; i += kLanes) lanes += exp_of(load(logits + i));
-  if (i < experts) lanes += exp_of(load_part(logits + i, experts - i, -kInfinity));
-  return sum_of_lanes(lanes);
 }
 
 // The largest logit_of(i), i < count; +∞ where one is NaN.

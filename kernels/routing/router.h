@@ -35,6 +35,21 @@ RouterTopKFn router_top_k;  ///< at most 4096 experts, but for plain softmax
 inline constexpr Op<RouterTopKFn> router_top_k{"router_top_k", cpu::router_top_k,
                                                SWITCHYARD_CUDA_IMPL(cuda::router_top_k)};
 
+/// The gradient of Σ_j d_weight[j] · weight[j] + Σ_e d_probability[e] · p[e] by each token's logits, its experts and so
+/// the order of their slots fixed; p is the softmax over all experts' logits, the weights are router_top_k's. With dp
+/// the gradient of p, that is d_probability, and, without renormalisation, scale · d_weight at the chosen experts:
+///   d_logits[e] = p[e] (dp[e] − Σ_i p[i] dp[i]), and with renormalisation at the chosen experts
+///               + weight[j] (d_weight[j] − Σ_i weight[i] d_weight[i] / scale)
+/// rule: softmax without groups alone, yet; d_probability: [experts] f32, or empty: zeros; d_logits: [tokens, experts]
+/// f32; the others as in router_top_k, d_weight like weight
+using RouterTopKBackwardFn = void(const Stream&, ConstView logits, const RouterRule& rule, ConstView expert,
+                                  ConstView weight, ConstView d_weight, ConstView d_probability, View d_logits);
+namespace cpu {
+RouterTopKBackwardFn router_top_k_backward;
+}
+inline constexpr Op<RouterTopKBackwardFn> router_top_k_backward{"router_top_k_backward", cpu::router_top_k_backward,
+                                                                nullptr};
+
 // For the implementations.
 inline constexpr float kRenormaliseEpsilon = 1e-20f;  ///< of sigmoid's sum
 void check_router_top_k(ConstView logits, const RouterRule& rule, ConstView selection_bias, ConstView expert,

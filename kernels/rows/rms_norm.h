@@ -1,18 +1,34 @@
 #pragma once
 
+#include <span>
+
+#include "base/slice_tree.h"
 #include "kernels/op.h"
+#include "kernels/products/gemm.h"
 
 namespace switchyard {
 
 /// y[r,:] = x[r,:] · weight / sqrt(mean(x[r,:]²) + eps).   (Zhang & Sennrich 2019)
 /// x: [rows, dim] f32; weight: [dim] f32, or empty: ones; y: [rows, dim] f32 (may be x itself) or bf16
 using RmsNormFn = void(const Stream&, ConstView x, ConstView weight, float eps, View y);
+/// Its gradient. With s_r = 1 / sqrt(mean(x[r,:]²) + eps) and g = dy ⊙ weight,
+///   dx[r,i] = (or +=) s_r · (g[r,i] − x[r,i] · s_r² · Σ_j g[r,j] x[r,j] / dim)
+///   dweight[j][i] = Σ dy[r,i] · x[r,i] · s_r over the rows of the j-th node of tree_nodes(rows.slices), summed by
+///                   slices; 0 where it has none
+///   dy, dx: [rows, dim] f32 (dx may be dy itself when it is stored); rows: one group; inverse_rms: [rows] f32, where
+///   s is kept while it is needed; dweight: a view [dim] f32 for each node, or none: not wanted. Without any row no
+///   view is touched.
+using RmsNormBackwardFn = void(const Stream&, ConstView x, ConstView weight, float eps, ConstView dy,
+                               const SlicedRows& rows, GemmOutput output, View inverse_rms, View dx,
+                               std::span<const View> dweight);
 namespace cpu {
 RmsNormFn rms_norm;
-}
+RmsNormBackwardFn rms_norm_backward;
+}  // namespace cpu
 namespace cuda {
 RmsNormFn rms_norm;
 }
 inline constexpr Op<RmsNormFn> rms_norm{"rms_norm", cpu::rms_norm, SWITCHYARD_CUDA_IMPL(cuda::rms_norm)};
+inline constexpr Op<RmsNormBackwardFn> rms_norm_backward{"rms_norm_backward", cpu::rms_norm_backward, nullptr};
 
 }  // namespace switchyard

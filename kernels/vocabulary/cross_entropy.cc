@@ -1,6 +1,8 @@
 #include "kernels/vocabulary/cross_entropy.h"
 
+#include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "kernels/cpu/scratch_layouts.h"
 #include "kernels/cpu/vector_math.h"
@@ -23,13 +25,6 @@ static_assert(sizeof(Partial) == 4 * sizeof(float));
 
 int64_t num_tiles(int64_t vocab) {
   return (vocab + kTileColumns - 1) / kTileColumns;
-}
-
-float max_of(const float* x, int64_t count) {
-  F32x8 lanes = broadcast(-kInfinity);
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) lanes = max(load(x + i), lanes);
-  return max_of_lanes(max(load_part(x + i, count - i, -kInfinity), lanes));
 }
 
 // Σ e^(x − max). A logit that is not finite makes the sum NaN: 0 · logit does, and is nothing otherwise.
@@ -58,7 +53,8 @@ void add_panel(const float* logits, int64_t first_column, int64_t columns, int32
   if (target >= first_column && target < first_column + columns) partial.target_logit = logits[target - first_column];
 }
 
-void finish_row(const Partial* partials, int64_t tiles, int32_t target, float& logprob, int32_t& argmax) {
+/// lse: null: not wanted
+void finish_row(const Partial* partials, int64_t tiles, int32_t target, float* lse, float& logprob, int32_t& argmax) {
   const Partial* best = partials;
   for (const Partial* p = partials; p < partials + tiles; ++p)
     if (p->max > best->max) best = p;
@@ -66,7 +62,9 @@ void finish_row(const Partial* partials, int64_t tiles, int32_t target, float& l
   for (const Partial* p = partials; p < partials + tiles; ++p)
     sum += static_cast<double>(p->sum) * std::exp(static_cast<double>(p->max) - static_cast<double>(best->max));
   const double logit = partials[target / kTileColumns].target_logit;
-  logprob = static_cast<float>(logit - static_cast<double>(best->max) - std::log(sum));
+  const double top = best->max, log_sum = std::log(sum);
+  if (lse != nullptr) *lse = static_cast<float>(top + log_sum);
+  logprob = static_cast<float>(logit - top - log_sum);
   argmax = best->argmax;
 }
 
@@ -76,33 +74,39 @@ int64_t cross_entropy_scratch(int64_t rows, int64_t vocab) {
   return rows * num_tiles(vocab) * static_cast<int64_t>(sizeof(Partial) / sizeof(float));
 }
 
+void check_targets(ConstView target, int64_t vocab) {
+  const std::span<const int32_t> targets = target.span<int32_t>();
+  const auto outside = std::ranges::find_if(targets, [&](int32_t id) { return id < 0 || id >= vocab; });
+  SWITCHYARD_CHECK(outside == targets.end(), "cross_entropy: row {} has target {} of {}", outside - targets.begin(),
+                   *outside, vocab);
+}
+
 namespace cpu {
 
-size_t cross_entropy_bytes(ConstView, const PackedMatrix& head, ConstView, View, View, View) {
+size_t cross_entropy_bytes(ConstView, const PackedMatrix& head, ConstView, View, View, View, View) {
   return PanelScratch(head.impl().panels).layout.bytes();
 }
 
 // A task is a tile of the vocabulary and a block of rows: its panels are multiplied and reduced one by one.
 void cross_entropy(const Stream& stream, ConstView x, const PackedMatrix& head, ConstView target, View scratch,
-                   View logprob, View argmax) {
+                   View lse, View logprob, View argmax) {
   const int64_t rows = x.rows(), vocab = head.n(), tiles = num_tiles(vocab);
   SWITCHYARD_CHECK(x.dtype == head.operand() && x.row_elements() == head.k() && target.elements() == rows &&
-                       logprob.elements() == rows && argmax.elements() == rows && head.impl().order == RowOrder::plain,
-                   "cross_entropy: x {} {}, head {} [{}, {}], target {}, logprob {}, argmax {}", name_of(x.dtype),
-                   x.shape.str(), name_of(head.operand()), vocab, head.k(), target.shape.str(), logprob.shape.str(),
-                   argmax.shape.str());
+                       logprob.elements() == rows && argmax.elements() == rows &&
+                       (lse.data == nullptr || lse.elements() == rows) && head.impl().order == RowOrder::plain,
+                   "cross_entropy: x {} {}, head {} [{}, {}], target {}, lse {}, logprob {}, argmax {}",
+                   name_of(x.dtype), x.shape.str(), name_of(head.operand()), vocab, head.k(), target.shape.str(),
+                   lse.shape.str(), logprob.shape.str(), argmax.shape.str());
   SWITCHYARD_CHECK(scratch.dtype == DType::f32 && scratch.elements() >= cross_entropy_scratch(rows, vocab),
                    "cross_entropy: scratch {} {} for {} rows", name_of(scratch.dtype), scratch.shape.str(), rows);
-  const auto* targets = target.as<int32_t>();
-  for (int64_t r = 0; r < rows; ++r)
-    SWITCHYARD_CHECK(targets[r] >= 0 && targets[r] < vocab, "cross_entropy: row {} has target {} of {}", r, targets[r],
-                     vocab);
+  check_targets(target, vocab);
   if (rows == 0) return;
   const PackedMatrix::Impl& matrix = head.impl();
   const MatrixPanels& panels = matrix.panels;
   const PanelScratch layout(panels);
   const int64_t num_blocks = (rows + kRowsPerTask - 1) / kRowsPerTask;
   const auto* in = static_cast<const std::byte*>(x.data);
+  const auto* targets = target.as<int32_t>();
   auto* partials = reinterpret_cast<Partial*>(scratch.as<float>());
 
   stream.parallel_for(num_blocks * tiles, [&](int64_t task, int) {
@@ -125,7 +129,8 @@ void cross_entropy(const Stream& stream, ConstView x, const PackedMatrix& head, 
   });
   for_row_blocks(stream, rows, [&](int64_t first, int64_t count) {
     for (int64_t r = first; r < first + count; ++r)
-      finish_row(partials + r * tiles, tiles, targets[r], logprob.as<float>()[r], argmax.as<int32_t>()[r]);
+      finish_row(partials + r * tiles, tiles, targets[r], lse.data == nullptr ? nullptr : lse.as<float>() + r,
+                 logprob.as<float>()[r], argmax.as<int32_t>()[r]);
   });
 }
 

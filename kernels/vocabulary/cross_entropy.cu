@@ -109,7 +109,7 @@ void multiply(const Stream& stream, ConstView x, const Matrix& w, const Logits& 
 }  // namespace
 
 void cross_entropy(const Stream& stream, ConstView x, const PackedMatrix& head, ConstView target, View /*scratch*/,
-                   View logprob, View argmax) {
+                   View lse, View logprob, View argmax) {
   const Matrix& w = head.on_cuda();
   const int64_t rows = x.rows(), vocab = w.n;
   SWITCHYARD_CHECK(x.dtype == w.operand && x.row_elements() == w.k && target.elements() == rows &&
@@ -117,6 +117,7 @@ void cross_entropy(const Stream& stream, ConstView x, const PackedMatrix& head, 
                    "cross_entropy: x {} {}, head {} [{}, {}], target {}, logprob {}, argmax {}", name_of(x.dtype),
                    x.shape.str(), name_of(w.operand), vocab, w.k, target.shape.str(), logprob.shape.str(),
                    argmax.shape.str());
+  SWITCHYARD_CHECK(lse.data == nullptr, "cross_entropy: lse {} is wanted of a CUDA device", lse.shape.str());
   const CrossEntropyPlan plan(rows, vocab);
   SWITCHYARD_CHECK(stream.workspace.size() >= plan.layout.bytes() && vocab <= 0x7fffffff - kSegment,
                    "cross_entropy: a workspace of {} bytes, {} are needed", stream.workspace.size(),

@@ -10,10 +10,11 @@ namespace switchyard {
 /// vocabulary, and so the order of the sum, is fixed.
 ///   x: [rows, d], dtype the operand of head; head: [vocab, d]
 ///   target: [rows] i32, below vocab: refused otherwise on the CPU, on a CUDA device the logprob is NaN
+///   lse: [rows] f32, log Σ e^logit, what cross_entropy_backward wants; empty: not wanted, as a CUDA device demands
 ///   logprob: [rows] f32; argmax: [rows] i32
 ///   scratch: cross_entropy_scratch(rows, vocab) f32 elements, for the CPU's partial sums; a CUDA device ignores it
 using CrossEntropyFn = void(const Stream&, ConstView x, const PackedMatrix& head, ConstView target, View scratch,
-                            View logprob, View argmax);
+                            View lse, View logprob, View argmax);
 namespace cpu {
 CrossEntropyFn cross_entropy;
 WorkingBytes<CrossEntropyFn> cross_entropy_bytes;
@@ -27,5 +28,22 @@ inline constexpr Op<CrossEntropyFn> cross_entropy{"cross_entropy", cpu::cross_en
                                                   cuda::cross_entropy_bytes};
 
 int64_t cross_entropy_scratch(int64_t rows, int64_t vocab);
+
+/// The gradient of −scale · Σ logprob by the logits of some tokens of the vocabulary:
+///   d_logits[r,j] = scale · (e^(logit − lse[r]) − [first_id + j = target[r]]), logit = ⟨x[r,:], head[first_id + j,:]⟩,
+/// computed again with the forward pass's bits. A row's bits depend on that row alone.
+///   x, head, target, lse: as there; first_id: a multiple of kPanelColumns (512)
+///   d_logits: [rows, ids], dtype the operand, first_id + ids ≤ vocab
+using CrossEntropyBackwardFn = void(const Stream&, ConstView x, const PackedMatrix& head, ConstView target,
+                                    ConstView lse, float scale, int64_t first_id, View d_logits);
+namespace cpu {
+CrossEntropyBackwardFn cross_entropy_backward;
+WorkingBytes<CrossEntropyBackwardFn> cross_entropy_backward_bytes;
+}  // namespace cpu
+inline constexpr Op<CrossEntropyBackwardFn> cross_entropy_backward{
+    "cross_entropy_backward", cpu::cross_entropy_backward, nullptr, cpu::cross_entropy_backward_bytes};
+
+// For the implementations.
+void check_targets(ConstView target, int64_t vocab);
 
 }  // namespace switchyard

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <span>
+
+#include "base/slice_tree.h"
 #include "kernels/op.h"
 
 namespace switchyard {
@@ -14,5 +17,19 @@ namespace cuda {
 EmbeddingFn embedding;
 }
 inline constexpr Op<EmbeddingFn> embedding{"embedding", cpu::embedding, SWITCHYARD_CUDA_IMPL(cuda::embedding)};
+
+/// The gradient by some rows of the table: dtable[node][id − first_id,:] = Σ dy[t,:] over the node's tokens t with that
+/// id, for ids [first_id, first_id + dtable[node].rows()); others are skipped. Each slice's tokens are added up in
+/// order, then the slices up the tree; 0 where there are none.
+/// ids: [tokens] i32; dy: [tokens, dim] f32; rows: one group, the tokens; dtable: one a node of
+/// tree_nodes(rows.slices), [ids of the range, dim] f32
+using EmbeddingBackwardFn = void(const Stream&, ConstView ids, ConstView dy, const SlicedRows& rows, int64_t first_id,
+                                 std::span<const View> dtable);
+namespace cpu {
+EmbeddingBackwardFn embedding_backward;
+WorkingBytes<EmbeddingBackwardFn> embedding_backward_bytes;
+}  // namespace cpu
+inline constexpr Op<EmbeddingBackwardFn> embedding_backward{"embedding_backward", cpu::embedding_backward, nullptr,
+                                                            cpu::embedding_backward_bytes};
 
 }  // namespace switchyard

@@ -98,7 +98,7 @@ class Ops {
           [&] { rope(stream(), positions.view(), cos_sin.view(), RotaryPairs::halves, 0, q.view()); });
     const auto scale = static_cast<float>(1 / std::sqrt(f(a_.head_dim)));
     flops("attention, 16 records of 1024", 4 * f(q_) * f(kTokens) * f(kLength + 1) / 2,
-          [&] { attention(stream(), q.view(), k.view(), v.view(), offsets.view(), {}, {}, scale, out.view()); });
+          [&] { attention(stream(), q.view(), k.view(), v.view(), offsets.view(), {}, {}, scale, {}, out.view()); });
   }
 
   void experts() {
@@ -140,7 +140,7 @@ class Ops {
                 scratch = empty({cross_entropy_scratch(kTokens, c_.vocab_size)}, DType::f32);
     copy(stream(), view_of<int32_t>(batch.ids), target.view());
     flops("cross_entropy, 16384 rows, vocabulary 151936", 2 * f(kTokens) * f(d_) * f(c_.vocab_size), [&] {
-      cross_entropy(stream(), x.view(), engine_.weights().head, target.view(), scratch.view(), logprob.view(),
+      cross_entropy(stream(), x.view(), engine_.weights().head, target.view(), scratch.view(), {}, logprob.view(),
                     argmax.view());
     });
   }

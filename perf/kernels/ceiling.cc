@@ -1,9 +1,11 @@
 #include "ceiling.h"
 
+#include <immintrin.h>
 #include <omp.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <dnnl.hpp>
 #include <thread>
 #include <vector>
@@ -52,15 +54,19 @@ class Product {
 };
 
 template <class Run>
-double best_gflops(const Run& run) {
-  double best = 0;
+double best_seconds(const Run& run) {
+  double best = 1e30;
   for (int i = 0; i < kRuns; ++i) {
     const auto start = std::chrono::steady_clock::now();
     run();
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    best = std::max(best, 2e-9 * kSize * kSize * kSize / seconds);
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   return best;
+}
+
+template <class Run>
+double best_gflops(const Run& run) {
+  return 2e-9 * kSize * kSize * kSize / best_seconds(run);
 }
 
 double with_pool(const Stream& stream, Type type) {
@@ -88,6 +94,28 @@ double with_own_threads(int threads, Type type) {
   return gflops;
 }
 
+void fill_past_caches(std::byte* to, size_t bytes) {
+  const __m256i ones = _mm256_set1_epi8(1);
+  for (size_t i = 0; i < bytes; i += sizeof ones) _mm256_stream_si256(reinterpret_cast<__m256i*>(to + i), ones);
+  _mm_sfence();
+}
+
+constexpr int64_t kParts = 64;
+constexpr size_t kPart = size_t{4} << 20;
+
+/// GB/s of what write(to, from) writes, kPart bytes a time.
+template <class Write>
+double in_parts(const Stream& stream, const Write& write) {
+  const Memory to(kParts * kPart), from(kParts * kPart);
+  std::memset(from.data(), 1, from.size());  // pages of its own
+  return 1e-9 * kParts * kPart / best_seconds([&] {
+           stream.parallel_for(kParts, [&](int64_t part, int) {
+             const size_t offset = static_cast<size_t>(part) * kPart;
+             write(to.data() + offset, from.data() + offset);
+           });
+         });
+}
+
 }  // namespace
 
 double ceiling_gflops(const Stream& stream, DType dtype) {
@@ -95,6 +123,15 @@ double ceiling_gflops(const Stream& stream, DType dtype) {
   // Without native bf16, what can be reached is what f32 reaches.
   const Type type = dtype == DType::bf16 && has_native_bf16() ? Type::bf16 : Type::f32;
   return std::max(with_pool(stream, type), with_own_threads(stream.pool->num_threads(), type));
+}
+
+double ceiling_write_gbytes(const Stream& stream) {
+  return std::max(in_parts(stream, [](std::byte* to, const std::byte*) { std::memset(to, 1, kPart); }),
+                  in_parts(stream, [](std::byte* to, const std::byte*) { fill_past_caches(to, kPart); }));
+}
+
+double ceiling_copy_gbytes(const Stream& stream) {
+  return 2 * in_parts(stream, [](std::byte* to, const std::byte* from) { std::memcpy(to, from, kPart); });
 }
 
 }  // namespace switchyard::bench

@@ -8,7 +8,7 @@
 #include "base/rng.h"
 #include "io/file.h"
 #include "io/input.h"
-#include "io/safetensors.h"
+#include "io/safetensors_writer.h"
 #include "model/parameters.h"
 
 namespace switchyard::bench {

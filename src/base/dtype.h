@@ -74,6 +74,18 @@ constexpr float half_to_float(uint16_t h) {
   return sign ? -subnormal : subnormal;
 }
 
+/// f32 to IEEE half: to nearest, ties to even; from 65520 on infinite; NaN stays NaN.
+constexpr uint16_t to_half(float x) {
+  const auto u = std::bit_cast<uint32_t>(x);
+  const uint32_t sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
+  const auto with_sign = [&](uint32_t bits) { return static_cast<uint16_t>(sign | bits); };
+  if (magnitude > 0x7f800000u) return with_sign(0x7e00u | (magnitude >> 13 & 0x3ffu));
+  if (magnitude >= std::bit_cast<uint32_t>(65520.0f)) return with_sign(0x7c00u);
+  if (magnitude < std::bit_cast<uint32_t>(0x1p-14f))  // to a multiple of 2^-24, the last bit of 0.5
+    return with_sign(std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - std::bit_cast<uint32_t>(0.5f));
+  return with_sign((magnitude + 0xfffu + ((magnitude >> 13) & 1u) - (112u << 23)) >> 13);
+}
+
 template <class T>
 struct DTypeOf;
 template <>

@@ -6,9 +6,12 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/products/gemm.h"
-#include "kernels/products/grouped_ffn.h"
+#include "kernels/products/grouped_ffn_backward.h"
+#include "kernels/products/weight_gradient.h"
+#include "kernels/routing/expert_probabilities.h"
 #include "kernels/scratch.h"
 #include "kernels/vocabulary/cross_entropy.h"
+#include "kernels/vocabulary/embedding.h"
 #include "support/compare.h"
 #include "support/device.h"
 
@@ -29,13 +32,26 @@ class Calls {
         y_({kRows, kDim}, DType::f32, stream.device),
         q_({kRows, 4, 24}, DType::f32, stream.device),
         k_({kRows, 2, 24}, DType::f32, stream.device),
+        dk_({kRows, 2, 24}, DType::f32, stream.device),
+        lse_({kRows, 4}, DType::f32, stream.device),
         list_({kRows}, DType::i32, stream.device),
         logprob_({kRows}, DType::f32, stream.device),
         offsets_({2}, DType::i64, stream.device),
-        partials_({cross_entropy_scratch(kRows, 1100)}, DType::f32, stream.device) {
+        partials_({cross_entropy_scratch(kRows, 1100)}, DType::f32, stream.device),
+        gradient_({kDim, kDim}, DType::f32, stream.device),
+        hidden_({kRows, 300}, operand, stream.device),
+        d_hidden_({kRows, 600}, operand, stream.device),
+        d_logits_({kRows, 500}, operand, stream.device),
+        table_({300, kDim}, DType::f32, stream.device),
+        dtable_{table_.view()},
+        sums_({1, kDim}, DType::f64, stream.device) {
     ffn_.emplace_back();
     ffn_[0] = {pack(600, 96, RowOrder::gate_up), pack(96, 300), OwnedTensor({600}, DType::f32, stream.device),
                OwnedTensor({96}, DType::f32, stream.device)};
+    unbiased_.emplace_back();
+    unbiased_[0] = {pack(600, 96, RowOrder::gate_up), pack(96, 300)};
+    transposed_.emplace_back();
+    transposed_[0] = {pack(96, 600), pack(300, 96)};
     std::vector<int32_t> rows(kRows);
     std::iota(rows.begin(), rows.end(), 0);
     copy(stream_, view_of(std::span<const int32_t>(rows)), list_.view());
@@ -45,7 +61,8 @@ class Calls {
     for (OwnedTensor* t : {&q_, &k_}) copy(stream_, Tensor(t->view().shape, DType::f32), t->view());
   }
 
-  static constexpr int kNum = 4;
+  /// How many calls there are on the device; the CPU's last ones have no CUDA implementation.
+  static int num(Device device) { return device == Device::cpu ? 10 : 4; }
   void run(int i, const Stream& stream) {
     const std::span<const int64_t> offsets(static_cast<const int64_t*>(offsets_.view().data), 2);
     const std::span<const int32_t> rows(static_cast<const int32_t*>(list_.view().data), kRows);
@@ -55,10 +72,28 @@ class Calls {
       case 1:
         return grouped_ffn(stream, x_.view(), {offsets, rows, rows}, ffn_, {}, GemmOutput::store, y_.view());
       case 2:
-        return attention(stream, q_.view(), k_.view(), k_.view(), offsets_.view(), {}, {}, 0.2f,
+        return attention(stream, q_.view(), k_.view(), k_.view(), offsets_.view(), {}, {}, 0.2f, {},
                          y_.view().reshaped({kRows, 4, 24}));
+      case 3:
+        return cross_entropy(stream, x_.view(), head_, list_.view(), partials_.view(), {}, logprob_.view(),
+                             list_.view());
+      case 4:
+        return attention_backward(stream, q_.view(), k_.view(), k_.view(), offsets_.view(), {}, {}, 0.2f, q_.view(),
+                                  lse_.view(), q_.view(), y_.view().reshaped({kRows, 4, 24}), dk_.view(), dk_.view());
+      case 5: {
+        const View gradient = gradient_.view();
+        return weight_gradient(stream, x_.view(), x_.view(), {{0, 4}, slice_offsets_}, {&gradient, 1});
+      }
+      case 6:
+        return grouped_ffn_backward(stream, x_.view(), x_.view(), {}, offsets, unbiased_, transposed_, {},
+                                    GemmOutput::store, hidden_.view(), d_hidden_.view(), y_.view(), {});
+      case 7:
+        return cross_entropy_backward(stream, x_.view(), head_, list_.view(), logprob_.view(), 1, 512,
+                                      d_logits_.view());
+      case 8:
+        return embedding_backward(stream, list_.view(), y_.view(), {{0, 1}, offsets}, 0, dtable_);
       default:
-        return cross_entropy(stream, x_.view(), head_, list_.view(), partials_.view(), logprob_.view(), list_.view());
+        return expert_probabilities(stream, y_.view(), {{0, 1}, offsets}, sums_.view());
     }
   }
 
@@ -71,8 +106,13 @@ class Calls {
   const Stream& stream_;
   const DType operand_;
   const PackedMatrix square_, head_;
-  std::vector<FfnWeights> ffn_;
-  OwnedTensor x_, y_, q_, k_, list_, logprob_, offsets_, partials_;
+  std::vector<FfnWeights> ffn_, unbiased_;
+  std::vector<FfnWeights> transposed_;
+  OwnedTensor x_, y_, q_, k_, dk_, lse_, list_, logprob_, offsets_, partials_, gradient_, hidden_, d_hidden_, d_logits_,
+      table_;
+  std::vector<View> dtable_;
+  OwnedTensor sums_;
+  const std::vector<int64_t> slice_offsets_{0, 90, 90, 120, kRows};
 };
 
 size_t measured(Calls& calls, int call, Device device) {
@@ -88,7 +128,7 @@ class WorkingBytesTest : public testing::TestWithParam<DType> {};
 TEST_P(WorkingBytesTest, OfAThreadAreExact) {
   CpuStream stream(1);
   Calls calls(stream, GetParam());
-  for (int call = 0; call < Calls::kNum; ++call) {
+  for (int call = 0; call < Calls::num(Device::cpu); ++call) {
     const size_t bytes = measured(calls, call, Device::cpu);
     EXPECT_GT(bytes, 0u) << "call " << call;
     std::thread([&] {
@@ -109,7 +149,7 @@ TEST_P(WorkingBytesTest, OfACudaStreamAreEnough) {
   if (const std::string why = why_skipped(Device::cuda); !why.empty()) GTEST_SKIP() << why;
   const TestStream stream(Device::cuda);
   Calls calls(stream, GetParam());
-  for (int call = 0; call < Calls::kNum; ++call) {
+  for (int call = 0; call < Calls::num(Device::cuda); ++call) {
     const size_t bytes = measured(calls, call, Device::cuda);
     EXPECT_GT(bytes, 0u) << "call " << call;
     const TestStream exact(Device::cuda, 1, bytes);

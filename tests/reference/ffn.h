@@ -26,7 +26,7 @@ Bounded with_bias(Bounded sum, const W* bias, int64_t j) {
 }
 
 /// One row through down(activation(gate_up(x))). `activation_epsilon`: of the rounding of the activations to bf16, or
-/// 0. A value near a rounding boundary may go either way, hence a bound and no rounded value.
+/// 0.
 template <class X, class W>
 std::vector<Bounded> ffn_row(const X& x, int64_t row, const Ffn<W>& w, int64_t d, int64_t f,
                              const GatedActivation& activation, double activation_epsilon) {
@@ -41,9 +41,8 @@ std::vector<Bounded> ffn_row(const X& x, int64_t row, const Ffn<W>& w, int64_t d
   }
   std::vector<Bounded> act;
   for (int64_t j = 0; j < f; ++j) {
-    Bounded a = activated(activation, h[static_cast<size_t>(j)], h[static_cast<size_t>(f + j)]);
-    a.bound += activation_epsilon * (std::abs(a.value) + a.bound);
-    act.push_back(a);
+    const Bounded a = activated(activation, h[static_cast<size_t>(j)], h[static_cast<size_t>(f + j)]);
+    act.push_back(rounded(a, activation_epsilon));
   }
   for (int64_t j = 0; j < d; ++j) {
     const Bounded sum =

@@ -69,7 +69,7 @@ class TestStream {
     ConstView argument(ConstView host) { return there(host); }
     View argument(View host) {
       const View device = there(host);
-      written_.emplace_back(device, host);
+      if (host.data != nullptr) written_.emplace_back(device, host);
       return device;
     }
     GroupedRows argument(const GroupedRows& rows) {

@@ -53,6 +53,13 @@ inline Tensor random_tensor(const Shape& shape, DType dtype, uint64_t seed, floa
   return t;
 }
 
+/// f32 or bf16, all NaN: what an op leaves as it was shows.
+inline Tensor poisoned(const Shape& shape, DType dtype) {
+  Tensor t(shape, dtype);
+  for (int64_t i = 0; i < t.size(); ++i) t.set(i, NAN);
+  return t;
+}
+
 inline Tensor i32_tensor(const std::vector<int32_t>& values) {
   Tensor t({static_cast<int64_t>(values.size())}, DType::i32);
   std::copy(values.begin(), values.end(), t.data<int32_t>());

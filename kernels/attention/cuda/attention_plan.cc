@@ -34,7 +34,7 @@ AttentionPlan::AttentionPlan(ConstView q, ConstView k, ConstView v, ConstView re
 }
 
 size_t attention_bytes(ConstView q, ConstView k, ConstView v, ConstView record_offsets, const KeySpan&, ConstView,
-                       float, View out) {
+                       float, View, View out) {
   return AttentionPlan(q, k, v, record_offsets, out.dtype).layout.bytes();
 }
 

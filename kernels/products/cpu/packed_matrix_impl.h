@@ -46,7 +46,7 @@ struct PackedMatrix::Impl {
   std::byte* data = nullptr;
 
   Impl(const MatrixPanels& shape, RowOrder order);
-  void allocate();
+  void allocate();  ///< zero
   std::byte* panel(int64_t index) const { return data + panels.offset(index); }
   /// Ready for PanelProduct::run.
   const std::byte* prepared(int64_t index, std::byte* widened) const {

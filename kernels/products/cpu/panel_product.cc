@@ -60,6 +60,20 @@ dnnl::memory::desc weights_request(int64_t n, int64_t k, Type type) {
   return {{k, n}, type, Format::any};
 }
 
+// As oneDNN describes it; none where that is of another kind.
+std::optional<PanelLayout> layout_of(const dnnl::memory::desc& weights) {
+  const dnnl_blocking_desc_t& desc = weights.data.format_desc.blocking;
+  const std::span strides(desc.strides, 2), blocks(desc.inner_blks, 3), dims(desc.inner_idxs, 3);
+  const int64_t n = weights.data.dims[1];
+  if (weights.data.format_kind != dnnl_blocked || weights.data.offset0 != 0) return {};
+  if (desc.inner_nblks == 0 && strides[1] == 1) return PanelLayout{n, 0, strides[0], 1};
+  if (desc.inner_nblks < 2 || dims[0] != 0 || dims[1] != 1) return {};
+  const bool pairs = desc.inner_nblks == 3 && dims[2] == 0 && blocks[2] == 2;
+  const int64_t together = pairs ? 2 : 1, row = blocks[1] * together;
+  if (desc.inner_nblks != (pairs ? 3 : 2) || strides[0] != blocks[0] * row) return {};
+  return PanelLayout{blocks[1], strides[1], row, together};
+}
+
 void widen(const std::byte* from, int64_t count, std::byte* to) {
   const auto* narrow = reinterpret_cast<const BFloat16*>(from);
   auto* wide = reinterpret_cast<float*>(to);
@@ -89,7 +103,9 @@ PanelProduct::PanelProduct(int64_t n, int64_t k, DType operand)
     // Few outputs agree by chance now and then: the narrower the product, the more rows are tried.
     const auto num_rows = static_cast<uint64_t>(std::clamp<int64_t>(64 / n, 1, 16));
     for (uint64_t row = 0; agree && row < num_rows; ++row) agree = row_agrees(row);
-    if (agree) return;
+    if (!agree) continue;
+    find_layout();
+    return;
   }
   fail(ExitCode::environment,
        "oneDNN {} on {}: {} product of {} outputs, {} inputs: a row's bits depend on its place in every "
@@ -112,6 +128,18 @@ void PanelProduct::make_tiles(const std::vector<int64_t>& sizes) {
   }
 }
 
+// Believed if packing gives the bytes of oneDNN's own reordering.
+void PanelProduct::find_layout() {
+  const std::optional<PanelLayout> layout = layout_of(tiles_[0].desc.weights_desc());
+  if (!layout) return;
+  std::vector<float> w(static_cast<size_t>(n_ * k_));
+  for (size_t i = 0; i < w.size(); ++i) w[i] = 2 * random_uniform(1, i) - 1;
+  std::vector<std::byte> packed(panel_bytes()), reordered(panel_bytes());
+  pack_part({w.data(), k_, 1, 0, n_}, k_, *layout, operand_, packed.data());
+  reorder(w.data(), reordered.data());
+  if (packed == reordered) layout_ = layout;
+}
+
 // One random row (another for each seed), everywhere in every tile, against random weights.
 bool PanelProduct::row_agrees(uint64_t seed) const {
   const int64_t max_rows = tiles_[0].rows;
@@ -119,7 +147,7 @@ bool PanelProduct::row_agrees(uint64_t seed) const {
   for (size_t i = 0; i < w.size(); ++i) w[i] = 2 * random_uniform(1, i) - 1;
   std::vector<std::byte> panel(tiles_[0].desc.weights_desc().get_size() + 64), scratchpad;
   auto* aligned = panel.data() + (64 - std::bit_cast<uintptr_t>(panel.data()) % 64) % 64;
-  pack_for_product(w.data(), aligned);
+  reorder_for_product(w.data(), aligned);
   std::vector<std::byte> x(static_cast<size_t>(max_rows * k_) * size_of(product_type_));
   for (int64_t i = 0; i < max_rows * k_; ++i) {
     const float value = 2 * random_uniform(2 + seed, static_cast<uint64_t>(i % k_)) - 1;
@@ -145,22 +173,33 @@ size_t PanelProduct::panel_bytes() const {
   return emulated_ ? product_bytes / 2 : product_bytes;
 }
 
-void PanelProduct::pack_for_product(const float* w, std::byte* panel) const {
+void PanelProduct::reorder_for_product(const float* w, std::byte* panel) const {
   const dnnl::memory::desc target = tiles_[0].desc.weights_desc();
-  std::memset(panel, 0, target.get_size());  // also what pads the layout
   dnnl::memory from = at({{k_, n_}, Type::f32, Format::ba}, w), to = at(target, panel);
   dnnl::stream& stream = one_thread_stream();
   dnnl::reorder(from, to).execute(stream, from, to);
   stream.wait();
 }
 
-void PanelProduct::pack(const float* w, std::byte* panel) const {
-  if (!emulated_) return pack_for_product(w, panel);
+// oneDNN's own way: w [n, k] f32, row-major.
+void PanelProduct::reorder(const float* w, std::byte* panel) const {
+  if (!emulated_) return reorder_for_product(w, panel);
   std::vector<float> wide(panel_bytes() / sizeof(BFloat16));
-  pack_for_product(w, reinterpret_cast<std::byte*>(wide.data()));
+  reorder_for_product(w, reinterpret_cast<std::byte*>(wide.data()));
   auto* narrow = reinterpret_cast<BFloat16*>(panel);
   for_lanes(static_cast<int64_t>(wide.size()),
             [&](int64_t i, auto read, auto write) { write(narrow + i, read(wide.data() + i)); });
+}
+
+void PanelProduct::pack(std::span<const PanelPart> parts, std::byte* panel) const {
+  const auto pack_parts = [&](const PanelLayout& layout, DType stored, std::byte* to) {
+    for (const PanelPart& part : parts) pack_part(part, k_, layout, stored, to);
+  };
+  if (layout_) return pack_parts(*layout_, operand_, panel);
+  std::vector<float> rows(static_cast<size_t>(n_ * k_));
+  pack_parts({.outputs = 1, .block_stride = k_, .input_stride = 1, .together = 1}, DType::f32,
+             reinterpret_cast<std::byte*>(rows.data()));
+  reorder(rows.data(), panel);
 }
 
 const std::byte* PanelProduct::prepare(const std::byte* panel, std::byte* widened) const {

@@ -10,9 +10,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <dnnl.hpp>
+#include <optional>
+#include <span>
 #include <vector>
 
-#include "base/dtype.h"
+#include "kernels/products/cpu/pack_panel.h"
 
 namespace switchyard {
 
@@ -29,8 +31,12 @@ class PanelProduct {
 
   /// Of a packed panel, as stored.
   size_t panel_bytes() const;
+  /// The parts together are the panel's n outputs. What pads the panel is not written: it is zero beforehand.
+  void pack(std::span<const PanelPart> parts, std::byte* panel) const;
+  /// The same through oneDNN, several times slower: what pack() does where it does not know the layout, and is held to.
   /// w: [n, k] f32, row-major
-  void pack(const float* w, std::byte* panel) const;
+  void reorder(const float* w, std::byte* panel) const;
+  bool has_known_layout() const { return layout_.has_value(); }
 
   /// bf16 without native products: panels are stored as bf16 in the order of the f32 product, and widened before use.
   bool emulated() const { return emulated_; }
@@ -51,7 +57,8 @@ class PanelProduct {
 
   void make_tiles(const std::vector<int64_t>& sizes);
   bool row_agrees(uint64_t seed) const;
-  void pack_for_product(const float* w, std::byte* panel) const;
+  void find_layout();
+  void reorder_for_product(const float* w, std::byte* panel) const;
   const Tile& tile_for(int64_t rows) const;
   size_t staging_bytes() const;
   const std::byte* stage(const std::byte* x, int64_t rows, int64_t tile_rows, std::byte* staging) const;
@@ -61,7 +68,8 @@ class PanelProduct {
   int64_t n_, k_;
   DType operand_, product_type_;
   bool emulated_;
-  std::vector<Tile> tiles_;  // largest first; all take one weights layout
+  std::vector<Tile> tiles_;            // largest first; all take one weights layout
+  std::optional<PanelLayout> layout_;  // none: one that only oneDNN knows
 };
 
 }  // namespace switchyard

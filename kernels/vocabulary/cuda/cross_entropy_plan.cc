@@ -3,7 +3,7 @@
 
 namespace switchyard::cuda {
 
-size_t cross_entropy_bytes(ConstView x, const PackedMatrix& head, ConstView, View, View, View) {
+size_t cross_entropy_bytes(ConstView x, const PackedMatrix& head, ConstView, View, View, View, View) {
   return CrossEntropyPlan(x.rows(), head.n()).layout.bytes();
 }
 

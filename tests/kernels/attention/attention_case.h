@@ -45,13 +45,17 @@ struct AttentionInputs {
         v(random_tensor({tokens, c.kv_heads, c.value_dim}, DType::f32, 3)) {}
 };
 
+inline ConstView sinks_of(const AttentionCase& c) {
+  return c.sinks.empty() ? ConstView{} : view_of(std::span<const float>(c.sinks));
+}
+
 /// The op on tokens [first, first + count) of the inputs, which are the case's records or others.
 inline Tensor attend(const TestStream& stream, const AttentionInputs& in, const AttentionCase& c, float scale,
-                     const std::vector<int64_t>& offsets, int64_t first, int64_t count) {
+                     const std::vector<int64_t>& offsets, int64_t first, int64_t count, View lse = {}) {
   Tensor out({count, c.heads, c.value_dim}, c.output);
   const auto part = [&](const Tensor& t) { return ConstView(t.view().slice(first, count)); };
   stream.run(attention, part(in.q), part(in.k), part(in.v), view_of(std::span<const int64_t>(offsets)), c.span,
-             c.sinks.empty() ? ConstView{} : view_of(std::span<const float>(c.sinks)), scale, out);
+             sinks_of(c), scale, lse, out);
   return out;
 }
 inline Tensor attend(const TestStream& stream, const AttentionInputs& in, const AttentionCase& c, float scale) {

@@ -158,8 +158,7 @@ TEST(Attention, ArgumentsMustGoTogether) {
   const auto run = [&](const AttentionCase& c, const Shape& out_shape) {
     const AttentionInputs in(10, c);
     Tensor out(out_shape, DType::f32);
-    attention(stream, in.q, in.k, in.v, view_of(std::span<const int64_t>(offsets)), c.span,
-              c.sinks.empty() ? ConstView{} : view_of(std::span<const float>(c.sinks)), 1, out);
+    attention(stream, in.q, in.k, in.v, view_of(std::span<const int64_t>(offsets)), c.span, sinks_of(c), 1, {}, out);
   };
   EXPECT_NO_THROW(run(good, {10, 4, 16}));
   AttentionCase bad = good;

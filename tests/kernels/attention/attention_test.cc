@@ -102,7 +102,8 @@ TEST(Attention, OffsetsMustCoverTheTokens) {
   Tensor out({10, 2, 16}, DType::f32);
   CpuStream stream;
   for (const std::vector<int64_t>& bad : {std::vector<int64_t>{0, 9}, {0, 7, 5, 10}, {1, 10}, {0, 11}})
-    EXPECT_THROW(attention(stream, in.q, in.k, in.v, view_of(std::span<const int64_t>(bad)), {}, {}, 1, out), Error);
+    EXPECT_THROW(attention(stream, in.q, in.k, in.v, view_of(std::span<const int64_t>(bad)), {}, {}, 1, {}, out),
+                 Error);
 }
 
 }  // namespace

@@ -19,6 +19,19 @@ TEST(KeySpan, BeginsWithTheFirstKeyThatIsSeen) {
     }
 }
 
+TEST(KeySpan, EndsWithTheLastQueryThatSees) {
+  for (const KeySpan::Kind kind : {KeySpan::Kind::window, KeySpan::Kind::chunk})
+    for (const int64_t size : {1, 2, 37, 128, 1000}) {
+      const KeySpan span{kind, size};
+      for (int64_t s = 0; s < 300; ++s) {
+        int64_t end = s;
+        while (reference::sees(span, end, s)) ++end;
+        EXPECT_EQ(span.end_query(s), end) << fmt::format("kind {}, size {}, position {}", kind, size, s);
+      }
+    }
+  EXPECT_GT(KeySpan{}.end_query(7), int64_t{1} << 60);
+}
+
 TEST(KeySpan, TellsItsFields) {
   std::string text;
   const KeySpan span{KeySpan::Kind::chunk, 8192};

@@ -35,6 +35,28 @@ class RopeTest : public testing::TestWithParam<std::tuple<Device, Case>> {
   }
   Tensor before() const { return random_tensor({5, case_.heads, case_.head_dim}, DType::f32, 1); }
 
+  /// The pairs of before() turned by their angles, times `sign`.
+  std::vector<reference::Bounded> turned(double sign) const {
+    const Tensor original = before();
+    std::vector<reference::Bounded> want;
+    for (int64_t i = 0; i < original.size(); ++i) want.push_back({original.at(i), 0});  // what stays, exactly
+    const int64_t pairs = case_.rotated / 2;
+    for (int64_t t = 0; t < 5; ++t)
+      for (int64_t h = 0; h < case_.heads; ++h)
+        for (int64_t i = 0; i < pairs; ++i) {
+          const double angle = sign * positions_[static_cast<size_t>(t)] * frequencies_[static_cast<size_t>(i)];
+          const double cosine = kFactor * std::cos(angle), sine = kFactor * std::sin(angle);
+          const int64_t begin = (t * case_.heads + h) * case_.head_dim + case_.first;
+          const bool halves = case_.pairs == RotaryPairs::halves;
+          const int64_t a = begin + (halves ? i : 2 * i), b = begin + (halves ? i + pairs : 2 * i + 1);
+          const double va = original.at(a), vb = original.at(b);
+          const double bound = 4 * kFactor * reference::kEpsilon * (std::abs(va) + std::abs(vb));
+          want[static_cast<size_t>(a)] = {va * cosine - vb * sine, bound};
+          want[static_cast<size_t>(b)] = {vb * cosine + va * sine, bound};
+        }
+    return want;
+  }
+
   const Device device_ = std::get<Device>(GetParam());
   const Case case_ = std::get<Case>(GetParam());
   const std::vector<int32_t> positions_{0, 1, 7, 4095, 2};
@@ -43,27 +65,9 @@ class RopeTest : public testing::TestWithParam<std::tuple<Device, Case>> {
 };
 
 TEST_P(RopeTest, TurnsEachPairByItsAngle) {
-  const Tensor original = before();
   Tensor x = before();
   TestStream(device_).run(rope, i32_tensor(positions_), table_, case_.pairs, case_.first, x);
-
-  std::vector<reference::Bounded> want;
-  for (int64_t i = 0; i < x.size(); ++i) want.push_back({original.at(i), 0});  // what stays, exactly
-  const int64_t pairs = case_.rotated / 2;
-  for (int64_t t = 0; t < 5; ++t)
-    for (int64_t h = 0; h < case_.heads; ++h)
-      for (int64_t i = 0; i < pairs; ++i) {
-        const double angle = positions_[static_cast<size_t>(t)] * frequencies_[static_cast<size_t>(i)];
-        const double cosine = kFactor * std::cos(angle), sine = kFactor * std::sin(angle);
-        const int64_t begin = (t * case_.heads + h) * case_.head_dim + case_.first;
-        const bool halves = case_.pairs == RotaryPairs::halves;
-        const int64_t a = begin + (halves ? i : 2 * i), b = begin + (halves ? i + pairs : 2 * i + 1);
-        const double va = original.at(a), vb = original.at(b);
-        const double bound = 4 * kFactor * reference::kEpsilon * (std::abs(va) + std::abs(vb));
-        want[static_cast<size_t>(a)] = {va * cosine - vb * sine, bound};
-        want[static_cast<size_t>(b)] = {vb * cosine + va * sine, bound};
-      }
-  EXPECT_TRUE(close(x, want));
+  EXPECT_TRUE(close(x, turned(1)));
 }
 
 // The arithmetic is two roundings that are written out: one result, on every device and at any address.
@@ -111,6 +115,37 @@ INSTANTIATE_TEST_SUITE_P(
                                      Case{1, 24, RotaryPairs::adjacent, 4, 10}, Case{3, 23, RotaryPairs::halves, 5, 18},
                                      Case{2, 16, RotaryPairs::halves, 3, 8})));
 
+class RopeBackwardTest : public RopeTest {};
+
+TEST_P(RopeBackwardTest, TurnsEachPairBack) {
+  Tensor dx = before();
+  rope_backward(CpuStream(), i32_tensor(positions_), table_, case_.pairs, case_.first, dx);
+  EXPECT_TRUE(close(dx, turned(-1)));
+}
+
+// The gradient of ⟨rope(x), y⟩ in the direction of x: rope is linear.
+TEST_P(RopeBackwardTest, IsTheTransposeOfRope) {
+  const CpuStream stream;
+  const Tensor x = before(), y = random_tensor({5, case_.heads, case_.head_dim}, DType::f32, 2);
+  Tensor rope_x = before(), dx = random_tensor({5, case_.heads, case_.head_dim}, DType::f32, 2);
+  rope(stream, i32_tensor(positions_), table_, case_.pairs, case_.first, rope_x);
+  rope_backward(stream, i32_tensor(positions_), table_, case_.pairs, case_.first, dx);
+  double there = 0, back = 0, magnitude = 0;
+  for (int64_t i = 0; i < x.size(); ++i) {
+    there += rope_x.at(i) * y.at(i);
+    back += x.at(i) * dx.at(i);
+    magnitude += 4 * std::abs(y.at(i)) + 4 * std::abs(x.at(i));
+  }
+  EXPECT_NEAR(there, back, 4 * reference::kEpsilon * magnitude);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, RopeBackwardTest,
+                         testing::Combine(testing::Values(Device::cpu),
+                                          testing::Values(Case{3, 2}, Case{9, 80}, Case{5, 12, RotaryPairs::adjacent},
+                                                          Case{4, 128, RotaryPairs::halves, 0, 64},
+                                                          Case{1, 24, RotaryPairs::adjacent, 4, 10},
+                                                          Case{3, 23, RotaryPairs::halves, 5, 18})));
+
 TEST(RopeTable, HasAnglesInDoublePrecision) {
   Tensor table({100000, 4}, DType::f32);
   fill_rope_table(CpuStream(), std::vector<double>{1, 0.3}, 0.5, table);
@@ -133,6 +168,7 @@ TEST(Rope, WhatDoesNotFitIsRefused) {
   EXPECT_THROW(run(-1, 0), Error);
   EXPECT_THROW(run(0, 3), Error);
   EXPECT_THROW(run(0, -1), Error);
+  EXPECT_THROW(rope_backward(stream, i32_tensor({8}), table, RotaryPairs::halves, 0, x), Error);
 }
 
 }  // namespace

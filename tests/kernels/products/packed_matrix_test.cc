@@ -4,8 +4,10 @@
 
 #include <thread>
 
+#include "kernels/products/cpu/packed_matrix_impl.h"
 #include "kernels/products/cuda/matrix.h"
 #include "kernels/products/gemm.h"
+#include "reference/linear.h"
 #include "support/compare.h"
 #include "support/device.h"
 
@@ -68,6 +70,97 @@ TEST_P(PackedMatrixTest, PacksFromSeveralThreads) {
     EXPECT_TRUE(same_bits(got, want));
   }
 }
+
+/// Matrices that are written over, on the CPU.
+class RewriteTest : public testing::TestWithParam<DType> {
+ protected:
+  static constexpr std::pair<int64_t, int64_t> kShapes[] = {{1, 1},    {2, 15},   {17, 33},
+                                                            {72, 300}, {514, 63}, {1030, 101}};
+
+  static Tensor source(int64_t n, int64_t k, uint64_t seed) {
+    Tensor t = random_tensor({n, k}, DType::f32, seed);
+    const float special[] = {-0.0f, 1e-42f, INFINITY, -INFINITY, 0x1.01p0f, 0x1.03p0f, 3.4e38f};
+    for (int64_t i = 6; i < t.size(); i += 13) t.set(i, special[(i / 13) % 7]);
+    return t;
+  }
+
+  static Tensor transposed(const Tensor& t) {
+    const int64_t rows = t.view().rows(), columns = t.view().row_elements();
+    Tensor result({columns, rows}, DType::f32);
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t c = 0; c < columns; ++c) result.set(c * rows + r, static_cast<float>(t.at(r * columns + c)));
+    return result;
+  }
+
+  static testing::AssertionResult same_bytes(const PackedMatrix& a, const PackedMatrix& b) {
+    if (a.bytes() != b.bytes()) return testing::AssertionFailure() << a.bytes() << " and " << b.bytes() << " bytes";
+    for (size_t i = 0; i < a.bytes(); ++i)
+      if (a.impl().data[i] != b.impl().data[i]) return testing::AssertionFailure() << "byte " << i;
+    return testing::AssertionSuccess();
+  }
+};
+
+TEST_P(RewriteTest, BytesAreThoseOfPacking) {
+  const CpuStream two(2);
+  for (const auto& [n, k] : kShapes)
+    for (const RowOrder order : {RowOrder::plain, RowOrder::gate_up}) {
+      if (order == RowOrder::gate_up && n % 2 != 0) continue;
+      const Tensor old = source(n, k, 1), now = source(n, k, 2);
+      const PackedMatrix want = PackedMatrix::pack(now, GetParam(), order);
+      PackedMatrix got = PackedMatrix::uninitialised(n, k, GetParam(), order);
+      for (const Stream* stream : std::initializer_list<const Stream*>{nullptr, &two.stream}) {
+        got.rewrite(stream, old);
+        EXPECT_FALSE(same_bytes(got, want)) << n << " x " << k;
+        got.rewrite(stream, now);
+        EXPECT_TRUE(same_bytes(got, want)) << n << " x " << k;
+        got.rewrite(stream, old);
+        got.rewrite_transposed(stream, transposed(now));
+        EXPECT_TRUE(same_bytes(got, want)) << n << " x " << k << ", transposed";
+      }
+    }
+}
+
+// Every layout that oneDNN takes, and each weight in its place: against packing through oneDNN.
+TEST_P(RewriteTest, IsWhatOneDnnMakesOfIt) {
+  for (const auto& [n, k] : kShapes) {
+    if (n > kPanelColumns) continue;
+    const PanelProduct& product = PanelProduct::of(n, k, GetParam());
+    const Tensor w = random_tensor({n, k}, DType::f32, 3);
+    EXPECT_TRUE(product.has_known_layout()) << n << " x " << k;
+    const PackedMatrix got = PackedMatrix::pack(w, GetParam());
+    std::vector<std::byte> want(product.panel_bytes());
+    product.reorder(w.data<float>(), want.data());
+    EXPECT_EQ(std::memcmp(got.impl().data, want.data(), want.size()), 0) << n << " x " << k;
+  }
+}
+
+TEST_P(RewriteTest, RefusesOtherShapes) {
+  PackedMatrix w = PackedMatrix::uninitialised(6, 4, GetParam());
+  EXPECT_THROW(w.rewrite(nullptr, Tensor({4, 6}, DType::f32)), Error);
+  EXPECT_THROW(w.rewrite_transposed(nullptr, Tensor({6, 4}, DType::f32)), Error);
+  EXPECT_THROW(PackedMatrix::uninitialised(5, 4, GetParam(), RowOrder::gate_up), Error);
+}
+
+// The gradient of a product's input, dx = dy W: a product with what W's transpose is packed to.
+TEST_P(RewriteTest, GradientOfAnInputIsAProductWithTheTranspose) {
+  constexpr int64_t kRows = 70, kN = 130, kK = 523;
+  const CpuStream stream(2);
+  const Tensor dy = random_tensor({kRows, kN}, GetParam(), 1);
+  const Tensor w = widened(random_tensor({kN, kK}, GetParam(), 2));
+  PackedMatrix packed = PackedMatrix::uninitialised(kK, kN, GetParam());
+  packed.rewrite_transposed(&stream.stream, w);
+  Tensor dx({kRows, kK}, DType::f32);
+  gemm(stream, dy, packed, GemmOutput::store, dx);
+  EXPECT_TRUE(close(dx, reference::linear(dy, transposed(w), kRows, kK, kN)));
+  for (const int64_t count : {1, 3, 33}) {
+    Tensor part({count, kK}, DType::f32);
+    gemm(stream, dy.view().slice(7, count), packed, GemmOutput::store, part);
+    for (int64_t r = 0; r < count; ++r) EXPECT_TRUE(same_row_bits(part, r, dx, 7 + r)) << "of " << count;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(PackedMatrix, RewriteTest, testing::Values(DType::f32, DType::bf16),
+                         [](const auto& param) { return std::string(switchyard::name_of(param.param)); });
 
 TEST(PackedMatrixMove, EmptyUntilPacked) {
   PackedMatrix a;

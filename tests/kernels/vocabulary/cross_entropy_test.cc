@@ -13,14 +13,15 @@ namespace {
 using namespace test;
 
 struct Result {
-  Tensor logprob, argmax;
+  Tensor lse, logprob, argmax;
 };
 
 Result score(const TestStream& stream, ConstView x, const PackedMatrix& head, const std::vector<int32_t>& targets) {
   const auto rows = static_cast<int64_t>(targets.size());
-  Result result{Tensor({rows, 1}, DType::f32), Tensor({rows, 1}, DType::i32)};
+  Result result{poisoned({rows, 1}, DType::f32), Tensor({rows, 1}, DType::f32), Tensor({rows, 1}, DType::i32)};
   const Tensor scratch({cross_entropy_scratch(rows, head.n())}, DType::f32);
-  stream.run(cross_entropy, x, head, i32_tensor(targets), scratch, result.logprob, result.argmax);
+  const View lse = stream.stream().device == Device::cpu ? View(result.lse) : View{};
+  stream.run(cross_entropy, x, head, i32_tensor(targets), scratch, lse, result.logprob, result.argmax);
   return result;
 }
 
@@ -51,7 +52,7 @@ TEST_P(CrossEntropyTest, AgreesWithDoublePrecision) {
   const TestStream stream(device);
   const Result got = score(stream, x, PackedMatrix::pack(stream, w, c.operand), targets);
   const auto logits = reference::linear(x, w, c.rows, c.vocab, c.d);
-  std::vector<reference::Bounded> want;
+  std::vector<reference::Bounded> want, want_lse;
   for (int64_t r = 0; r < c.rows; ++r) {
     std::vector<double> row;
     double bound = 0;
@@ -60,14 +61,19 @@ TEST_P(CrossEntropyTest, AgreesWithDoublePrecision) {
       bound = std::max(bound, logits[static_cast<size_t>(r * c.vocab + j)].bound);
     }
     const auto best = std::max_element(row.begin(), row.end());
-    const double logprob = row[static_cast<size_t>(targets[static_cast<size_t>(r)])] - reference::log_sum_exp(row);
+    const double lse = reference::log_sum_exp(row);
+    const double logprob = row[static_cast<size_t>(targets[static_cast<size_t>(r)])] - lse;
     // Both logit and log-sum move with the logits; a tile's f32 sum of 2048 terms adds its own rounding.
     want.push_back({logprob, 2 * bound + 4 * reference::kEpsilon * (64 + std::abs(*best) + std::abs(logprob))});
+    want_lse.push_back({lse, bound + 4 * reference::kEpsilon * (64 + std::abs(*best))});
     const int32_t argmax = got.argmax.data<int32_t>()[r];
     ASSERT_TRUE(argmax >= 0 && argmax < c.vocab) << argmax;
     EXPECT_GE(row[static_cast<size_t>(argmax)], *best - 2 * bound) << "row " << r;
   }
   EXPECT_TRUE(close(got.logprob, want));
+  if (device == Device::cpu) {
+    EXPECT_TRUE(close(got.lse, want_lse));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CrossEntropyTest,
@@ -96,12 +102,14 @@ TEST_P(CrossEntropyRowBits, DependOnTheRowAlone) {
   const Result all = score(one, x, head, targets);
   const Result again = score(three, x, head, targets);
   EXPECT_TRUE(same_bits(again.logprob, all.logprob));
+  EXPECT_TRUE(same_bits(again.lse, all.lse));
   for (const auto& [first, count] :
        {std::pair<int64_t, int64_t>{0, 1}, {1, 7}, {100, rows / 4}, {rows - 1, 1}, {3, 33}, {20, rows - 25}}) {
     const Result part =
         score(three, x.view().slice(first, count), head, {targets.begin() + first, targets.begin() + first + count});
     for (int64_t r = 0; r < count; ++r) {
       ASSERT_TRUE(same_row_bits(part.logprob, r, all.logprob, first + r));
+      ASSERT_TRUE(same_row_bits(part.lse, r, all.lse, first + r));
       ASSERT_EQ(part.argmax.data<int32_t>()[r], all.argmax.data<int32_t>()[first + r]);
     }
   }
@@ -188,6 +196,23 @@ TEST_P(CrossEntropy, TargetsOutsideTheVocabularyAreRefused) {
   }
 }
 
+TEST_P(CrossEntropy, TheLogSumIsThereOnTheCpuAlone) {
+  const TestStream stream(GetParam());
+  const PackedMatrix head = PackedMatrix::pack(stream, column({1, 2, 3}), DType::f32);
+  const Tensor scratch({cross_entropy_scratch(1, 3)}, DType::f32), lse({1}, DType::f32), logprob({1}, DType::f32),
+      argmax({1}, DType::i32);
+  const auto run = [&](View wanted) {
+    stream.run(cross_entropy, column({1}), head, i32_tensor({0}), scratch, wanted, logprob, argmax);
+    return logprob.at(0);
+  };
+  const double without = run({});
+  if (GetParam() == Device::cpu) {
+    EXPECT_EQ(run(lse), without);
+  } else {
+    EXPECT_THROW(run(lse), Error);
+  }
+}
+
 TEST_P(CrossEntropy, NoRows) {
   score_logits({1, 2, 3}, {});
 }
@@ -201,7 +226,7 @@ TEST(CrossEntropyWorkspace, GrowsWithTheRows) {
   size_t before = 0;
   for (int64_t rows = 0; rows < 5000; rows += 7) {
     const ConstView x{nullptr, {rows, 64}, DType::bf16, Device::cuda};
-    const size_t bytes = cross_entropy.working_bytes(Device::cuda, x, head, {}, {}, {}, {});
+    const size_t bytes = cross_entropy.working_bytes(Device::cuda, x, head, {}, {}, {}, {}, {});
     EXPECT_GE(bytes, before) << rows;
     before = bytes;
   }

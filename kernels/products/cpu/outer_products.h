@@ -1,0 +1,37 @@
+// Internal to kernels/: the micro-kernel of weight gradients, a tile of sums of outer products.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/cpu/vector_math_16.h"
+#include "kernels/products/cpu/chain_steps.h"
+
+namespace switchyard {
+
+/// A tile: kOuterRows of the sums' rows by kOuterColumns of their columns.
+inline constexpr int64_t kOuterRows = 12, kOuterColumns = 32, kOuterTile = kOuterRows * kOuterColumns;
+
+/// What the steps make of a tile: of Σ aᵀ b over rows.
+struct OuterProducts {
+  const float* a;  ///< [rows, kOuterRows]
+  const float* b;  ///< [rows, kOuterColumns]
+  std::span<const ChainStep> steps;
+  float* stack;            ///< [stack_depth, kOuterTile]
+  float* const* nodes;     ///< each node's matrix
+  int64_t offset, stride;  ///< the tile's first element in these, and the distance of their rows
+  int64_t rows, columns;   ///< of the tile, where the matrix ends within it
+  bool past_caches;        ///< nodes that are aligned for it are written to memory without a place in the caches
+};
+
+/// Chains begin at +0 and end with + 0; one that goes on later may get it on the way too, where it changes nothing of
+/// the end. The same bits from each of the two.
+void sum_outer_products_avx2(const OuterProducts& tile);
+void sum_outer_products_avx512(const OuterProducts& tile);
+
+/// By this CPU's widest registers.
+inline void sum_outer_products(const OuterProducts& tile) {
+  (has_avx512() ? sum_outer_products_avx512 : sum_outer_products_avx2)(tile);
+}
+
+}  // namespace switchyard

@@ -1,0 +1,82 @@
+#include "kernels/products/cpu/swiglu_backward.h"
+
+namespace switchyard {
+namespace {
+
+template <class T>
+struct Row {
+  int64_t columns;
+  const float *gate, *up, *a;
+  float weight;
+  T *scaled_h, *d_gate, *d_up;
+};
+
+/// Writes a row; the result is Σ h · a, by columns modulo eight.
+template <class T>
+F32x8 differentiate_avx2(const Row<T>& row) {
+  F32x8 dot = broadcast(0);
+  for_lanes(row.columns, [&](int64_t i, auto read, auto write) {
+    const F32x8 a = read(row.a + i), dh = a * row.weight;
+    const auto h = swiglu_and_derivatives(read(row.gate + i), read(row.up + i));
+    dot = fma(h.value, a, dot);
+    write(row.d_gate + i, dh * h.by_gate);
+    write(row.d_up + i, dh * h.by_up);
+    write(row.scaled_h + i, h.value * row.weight);
+  });
+  return dot;
+}
+
+template <class T>
+SWITCHYARD_AVX512 F32x8 differentiate_avx512(const Row<T>& row) {
+  F32x8 dot = broadcast(0);
+  for (int64_t i = 0; i < row.columns; i += 16) {
+    const __mmask16 lanes = first_lanes(row.columns - i);
+    const F32x16 a = load_lanes(row.a + i, lanes), dh = a * row.weight;
+    const auto h = swiglu_and_derivatives(load_lanes(row.gate + i, lanes), load_lanes(row.up + i, lanes));
+    dot = fma(__builtin_shufflevector(h.value, h.value, 0, 1, 2, 3, 4, 5, 6, 7),
+              __builtin_shufflevector(a, a, 0, 1, 2, 3, 4, 5, 6, 7), dot);
+    if (row.columns - i > kLanes)
+      dot = fma(__builtin_shufflevector(h.value, h.value, 8, 9, 10, 11, 12, 13, 14, 15),
+                __builtin_shufflevector(a, a, 8, 9, 10, 11, 12, 13, 14, 15), dot);
+    store_lanes(row.d_gate + i, dh * h.by_gate, lanes);
+    store_lanes(row.d_up + i, dh * h.by_up, lanes);
+    store_lanes(row.scaled_h + i, h.value * row.weight, lanes);
+  }
+  return dot;
+}
+
+template <class T>
+void for_each_row(const SwigluBackward<T>& block, decltype(differentiate_avx2<T>)* differentiate) {
+  for (int64_t r = 0; r < block.rows; ++r) {
+    const float* gate = block.gate_up + r * 2 * block.columns;
+    T* d_gate = block.d_gate_up + r * 2 * block.f;
+    const F32x8 dot = differentiate({.columns = block.columns,
+                                     .gate = gate,
+                                     .up = gate + block.columns,
+                                     .a = block.a + r * block.a_stride,
+                                     .weight = block.weight == nullptr ? 1 : block.weight[r],
+                                     .scaled_h = block.scaled_h + r * block.f,
+                                     .d_gate = d_gate,
+                                     .d_up = d_gate + block.f});
+    if (block.dot != nullptr) block.dot[r] += sum_of_lanes(dot);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void swiglu_backward_avx2(const SwigluBackward<T>& block) {
+  for_each_row(block, differentiate_avx2<T>);
+}
+
+template <class T>
+SWITCHYARD_AVX512 void swiglu_backward_avx512(const SwigluBackward<T>& block) {
+  for_each_row(block, differentiate_avx512<T>);
+}
+
+template void swiglu_backward_avx2(const SwigluBackward<float>&);
+template void swiglu_backward_avx2(const SwigluBackward<BFloat16>&);
+template void swiglu_backward_avx512(const SwigluBackward<float>&);
+template void swiglu_backward_avx512(const SwigluBackward<BFloat16>&);
+
+}  // namespace switchyard

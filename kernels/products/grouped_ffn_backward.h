@@ -1,0 +1,33 @@
+#pragma once
+
+#include <span>
+
+#include "kernels/products/grouped_ffn.h"
+
+namespace switchyard {
+
+/// The gradients of Σ_i ⟨d_out[i], weight[i] · down_g(h[i])⟩, h[i] = activation(gate_up_g(x[i])), entries i sorted by
+/// group g; h is computed again from x. With a = down_gᵀ d_out[i] and dh = weight[i] · a:
+///   scaled_h[i]  = weight[i] · h, the activation before it is rounded
+///   d_gate_up[i] = (dh · up · σ(gate) (1 + gate (1 − σ(gate))), dh · gate · σ(gate))
+///   dx[i]        = (or +=, f32 alone) gate_up_gᵀ d_gate_up[i], of its rounded values
+///   dweight[i]   = Σ_j h_j a_j, the activation before it is rounded
+/// The weights' own gradients are weight_gradient(d_gate_up, x) and weight_gradient(d_out, scaled_h). A row's bits
+/// depend on that row and its group's weights alone.
+/// x, d_out: [R, d], dtype the operand; weight: [R] f32, or empty: ones; offsets: [groups + 1], offsets[groups] = R;
+/// weights: [groups] (empty groups' are not touched, and may be missing), without biases; transposed: [groups], of
+/// their matrices the transposes, gate_up's [d, 2f] (gate's columns, then up's) in RowOrder::plain, down's [f, d];
+/// activation: not a clamped one yet; scaled_h: [R, f], d_gate_up: [R, 2f], dtype the operand; dx: [R, d] f32, or the
+/// operand; dweight: [R] f32, or empty: not wanted
+using GroupedFfnBackwardFn = void(const Stream&, ConstView x, ConstView d_out, ConstView weight,
+                                  std::span<const int64_t> offsets, std::span<const FfnWeights> weights,
+                                  std::span<const FfnWeights> transposed, const GatedActivation& activation,
+                                  GemmOutput output, View scaled_h, View d_gate_up, View dx, View dweight);
+namespace cpu {
+GroupedFfnBackwardFn grouped_ffn_backward;
+WorkingBytes<GroupedFfnBackwardFn> grouped_ffn_backward_bytes;
+}  // namespace cpu
+inline constexpr Op<GroupedFfnBackwardFn> grouped_ffn_backward{"grouped_ffn_backward", cpu::grouped_ffn_backward,
+                                                               nullptr, cpu::grouped_ffn_backward_bytes};
+
+}  // namespace switchyard

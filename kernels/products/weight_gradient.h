@@ -1,0 +1,27 @@
+// The gradient of a product's weights: a sum over rows of outer products, slice by slice and up the tree of slices.
+#pragma once
+
+#include <span>
+
+#include "base/slice_tree.h"
+#include "kernels/op.h"
+
+namespace switchyard {
+
+/// out[g · nodes + j] [n, k] = Σ dy[r,:]ᵀ x[r,:] over the rows r of group g in node j of tree_nodes(rows.slices): the
+/// gradient of W in y = x Wᵀ. An element's part of a slice is one chain of fused multiply-adds over the slice's rows in
+/// order, from +0 on, and + 0 at its end; the parts are added up the tree. So it depends on its rows' operands and on
+/// where slices end, and on nothing else.
+/// dy: [rows, n], x: [rows, k], both f32 or both bf16 (products of these are exact); out: [groups · nodes], f32, each
+/// written whole: 0 where a node has no rows. The views of a group without rows are not touched, and may be without
+/// data.
+using WeightGradientFn = void(const Stream&, ConstView dy, ConstView x, const SlicedRows& rows,
+                              std::span<const View> out);
+namespace cpu {
+WeightGradientFn weight_gradient;
+WorkingBytes<WeightGradientFn> weight_gradient_bytes;
+}  // namespace cpu
+inline constexpr Op<WeightGradientFn> weight_gradient{"weight_gradient", cpu::weight_gradient, nullptr,
+                                                      cpu::weight_gradient_bytes, nullptr};
+
+}  // namespace switchyard

@@ -1,0 +1,74 @@
+#include <algorithm>
+#include <span>
+#include <vector>
+
+#include "kernels/routing/cpu/softmax.h"
+#include "kernels/routing/router.h"
+#include "kernels/row_blocks.h"
+
+namespace switchyard::cpu {
+namespace {
+
+/// One token's chosen experts.
+struct Slots {
+  int64_t k;
+  const int32_t* expert;
+  const float *weight, *d_weight;
+};
+
+// d_logits = p (dp − Σ p dp), p the softmax of the logits.
+void all_experts(const float* logits, const float* dp, int64_t experts, float* d_logits) {
+  const float top = max_of(logits, experts), sum = sum_of_exp(logits, experts, top);
+  F32x8 lanes = broadcast(0);
+  for_lanes(experts, [&](int64_t i, auto read, auto write) {
+    const F32x8 p = exp(read(logits + i) - top) / sum;
+    lanes = fma(p, read(dp + i), lanes);
+    write(d_logits + i, p);
+  });
+  const float mean = sum_of_lanes(lanes);
+  for_lanes(experts,
+            [&](int64_t i, auto read, auto write) { write(d_logits + i, read(d_logits + i) * (read(dp + i) - mean)); });
+}
+
+// The same of a softmax over the chosen experts alone, whose probabilities are weight / scale, added.
+void chosen_experts(const Slots& slots, float scale, float* d_logits) {
+  float mean = 0;
+  for (int64_t j = 0; j < slots.k; ++j) mean += slots.weight[j] / scale * slots.d_weight[j];
+  for (int64_t j = 0; j < slots.k; ++j) d_logits[slots.expert[j]] += slots.weight[j] * (slots.d_weight[j] - mean);
+}
+
+}  // namespace
+
+void router_top_k_backward(const Stream& stream, ConstView logits, const RouterRule& rule, ConstView expert,
+                           ConstView weight, ConstView d_weight, ConstView d_probability, View d_logits) {
+  const int64_t experts = logits.row_elements(), k = expert.row_elements();
+  SWITCHYARD_CHECK(rule.scores == RouterScores::softmax && rule.num_groups == 1 && rule.scale > 0,
+                   "router_top_k_backward: the gradient of {}, {} groups, scale {} is not there",
+                   rule.scores == RouterScores::softmax ? "softmax" : "sigmoid", rule.num_groups, rule.scale);
+  check_router_top_k(logits, rule, {}, expert, weight);
+  SWITCHYARD_CHECK(d_weight.shape == weight.shape && d_logits.shape == logits.shape &&
+                       (d_probability.data == nullptr || d_probability.elements() == experts),
+                   "router_top_k_backward: logits {}, weight {}, d_weight {}, d_probability {}, d_logits {}",
+                   logits.shape.str(), weight.shape.str(), d_weight.shape.str(), d_probability.shape.str(),
+                   d_logits.shape.str());
+  const auto *in = logits.as<float>(), *weights = weight.as<float>(), *d_weights = d_weight.as<float>();
+  const auto* chosen = expert.as<int32_t>();
+  auto* out = d_logits.as<float>();
+  std::vector<float> balance(static_cast<size_t>(experts));
+  if (d_probability.data != nullptr) std::copy_n(d_probability.as<float>(), experts, balance.begin());
+  for_row_blocks(stream, logits.rows(), [&](int64_t first, int64_t count) {
+    std::vector<float> dp(balance.size());
+    for (int64_t t = first; t < first + count; ++t) {
+      const Slots slots{k, chosen + t * k, weights + t * k, d_weights + t * k};
+      for (const int32_t e : std::span(slots.expert, static_cast<size_t>(k)))
+        SWITCHYARD_CHECK(e >= 0 && e < experts, "router_top_k_backward: token {} has expert {} of {}", t, e, experts);
+      std::ranges::copy(balance, dp.begin());
+      for (int64_t j = 0; !rule.renormalise && j < k; ++j)
+        dp[static_cast<size_t>(slots.expert[j])] += rule.scale * slots.d_weight[j];
+      all_experts(in + t * experts, dp.data(), experts, out + t * experts);
+      if (rule.renormalise) chosen_experts(slots, rule.scale, out + t * experts);
+    }
+  });
+}
+
+}  // namespace switchyard::cpu
