@@ -3,25 +3,11 @@
 #include <algorithm>
 #include <numeric>
 
-#include "base/stopwatch.h"
+#include "exchange/travel.h"
 #include "kernels/routing/permute.h"
 
 namespace switchyard {
 namespace {
-
-/// Waits for the message that goes ahead, then for the rows.
-void wait_for(Pending& ahead, Pending& rows, ExchangeTimes& times) {
-  {
-    const Stopwatch stopwatch(times.wait);
-    ahead.wait();
-  }
-  const Stopwatch stopwatch(times.transfer);
-  rows.wait();
-}
-
-void count_bytes(std::span<const int64_t> rows_to, size_t row_bytes, std::vector<int64_t>& bytes_to) {
-  for (size_t r = 0; r < rows_to.size(); ++r) bytes_to[r] += rows_to[r] * static_cast<int64_t>(row_bytes);
-}
 
 std::vector<View> alloc_buffers(Arena& arena, const Shape& shape, DType dtype, int count) {
   std::vector<View> buffers;
@@ -32,10 +18,6 @@ std::vector<View> alloc_buffers(Arena& arena, const Shape& shape, DType dtype, i
 
 const View& buffer_of(const std::vector<View>& buffers, int64_t round) {
   return buffers[static_cast<size_t>(round) % buffers.size()];
-}
-
-int64_t total(std::span<const int64_t> counts) {
-  return std::accumulate(counts.begin(), counts.end(), int64_t{0});
 }
 
 }  // namespace
@@ -136,7 +118,7 @@ void Dispatch::poll() {
 }
 
 void Dispatch::finish(int64_t round) {
-  wait_for(pending_metadata_, pending_rows_, trip_.times);
+  wait_for(pending_metadata_, {&pending_rows_, 1}, trip_.times);
   received_rows_ = buffer_of(received_, round).slice(0, total(rows_from_));
   group_by_expert();
 }
@@ -230,7 +212,7 @@ void Return::poll() {
 }
 
 void Return::finish(const Stream& stream) {
-  wait_for(pending_notice_, pending_results_, trip_.times);
+  wait_for(pending_notice_, {&pending_results_, 1}, trip_.times);
   if (y_rows_.empty()) return;
   const ArenaScope scope(arena_);
   scatter_rows(stream, returned_.slice(0, std::ssize(y_rows_)),

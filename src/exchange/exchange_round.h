@@ -1,6 +1,6 @@
 // The two journeys of a round: rows out to the ranks of their experts, results back. Each is started, travels while
-// experts compute, and is finished. A small message goes ahead of the rows: what is waited for until it is there is
-// that others have not sent yet, from then on it is the transfer. A stage has the buffers that this overlap needs:
+// experts compute, and is finished. A small message goes ahead of the rows (exchange/travel.h). A stage has the buffers
+// that this overlap needs:
 //
 //   dispatch i + 1 travels    received ×2 (round i is being read)        send ×1 (round i has arrived)
 //   experts of round i write  results ×2 (round i − 1 is travelling)     returned ×1 (round i − 1 ends before i starts)

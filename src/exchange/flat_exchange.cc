@@ -5,8 +5,8 @@
 #include <optional>
 #include <utility>
 
-#include "base/stopwatch.h"
 #include "exchange/exchange_round.h"
+#include "exchange/travel.h"
 
 namespace switchyard {
 namespace {
@@ -25,14 +25,11 @@ RoundLayout layout_of(const ExchangeShape& shape, int64_t rows_per_pair, int num
 /// The most rows of a round whose buffers fit in the budget. At least one.
 int64_t rows_within_budget(const ExchangeShape& shape) {
   constexpr int64_t kMaxRow = std::numeric_limits<int32_t>::max();  // rows are numbered in 32 bits
-  int64_t rows = 0;
   RoundLayout layout = layout_of(shape, 1, 2);
-  const auto fits = [&](int64_t n) {
+  const int64_t rows = largest_fitting([&](int64_t n) {
     layout.rows_per_pair = n;
     return layout.num_results() <= kMaxRow && static_cast<int64_t>(layout.buffer_bytes()) <= shape.exchange_bytes;
-  };
-  for (int64_t step = int64_t{1} << 30; step > 0; step /= 2)
-    if (fits(rows + step)) rows += step;
+  });
   return std::max<int64_t>(rows, 1);
 }
 

@@ -20,6 +20,7 @@ inline std::ostream& operator<<(std::ostream& out, const Check& check) {
 }
 
 std::vector<Check> communicator_checks();
+std::vector<Check> ordered_sum_checks();
 
 /// For communicators that take a device's memory; where there is a device.
 std::vector<Check> device_checks();

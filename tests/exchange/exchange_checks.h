@@ -1,4 +1,4 @@
-// Checks of the exchange that hold on any communicator (tests/comm/checks.h).
+// Checks of the exchanges that hold on any communicator (tests/comm/checks.h).
 #pragma once
 
 #include <vector>
@@ -9,5 +9,6 @@ namespace switchyard::test {
 
 /// Each for several placements of the experts.
 std::vector<Check> exchange_checks();
+std::vector<Check> gradient_exchange_checks();
 
 }  // namespace switchyard::test

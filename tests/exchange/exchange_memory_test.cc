@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "exchange/gradient_exchange.h"
 #include "tests/exchange/exchange_case.h"
 
 namespace {
@@ -36,10 +37,33 @@ void operator delete(void* pointer, size_t) noexcept {
 namespace switchyard::test {
 namespace {
 
-/// The peak above the start of run(), of all ranks together, and what they predicted.
+/// The peak above the start, of all ranks together, and what they predicted.
 struct HostBytes {
   size_t used, predicted;
 };
+
+/// Runs body(stream) on all ranks at once. predicted: of this rank. Collective; the result is rank 0's.
+template <class Body>
+HostBytes peak_of(Communicator& world, size_t predicted, const Body& body) {
+  const int64_t all = world.all_reduce_one(static_cast<int64_t>(predicted), ReduceOp::sum);
+  ThreadPool pool(1);
+  Stream stream;
+  stream.pool = &pool;
+  size_t before = 0;
+  world.barrier();
+  if (world.rank() == 0) bytes_peak = before = bytes_now;
+  world.barrier();
+  body(stream);
+  world.barrier();
+  return {bytes_peak - before, static_cast<size_t>(all)};
+}
+
+std::vector<int32_t> experts_of_tokens(int64_t first, int64_t tokens, int top_k, const Router& routing) {
+  std::vector<int32_t> expert_of;
+  for (int64_t t = first; t < first + tokens; ++t)
+    for (const int32_t expert : routing(t, top_k, 12)) expert_of.push_back(expert);
+  return expert_of;
+}
 
 HostBytes measure(int num_ranks, int top_k, int64_t tokens, int64_t exchange_bytes, const Router& routing,
                   const MakePlacement& placement = ExpertPlacement::blocks) {
@@ -49,22 +73,45 @@ HostBytes measure(int num_ranks, int top_k, int64_t tokens, int64_t exchange_byt
         world, {.placement = placement(12, num_ranks), .dim = 2, .top_k = top_k, .exchange_bytes = exchange_bytes});
     const auto scratch = exchange->scratch_bytes(tokens);
     std::vector<float> x(static_cast<size_t>(tokens) * 2), y(x.size() * static_cast<size_t>(top_k));
-    std::vector<int32_t> expert_of;
-    for (int64_t t = 0; t < tokens; ++t)
-      for (const int32_t expert : routing(world.rank() * tokens + t, top_k, 12)) expert_of.push_back(expert);
-    const int64_t predicted = world.all_reduce_one(static_cast<int64_t>(scratch.host_bytes), ReduceOp::sum);
+    const auto expert_of = experts_of_tokens(world.rank() * tokens, tokens, top_k, routing);
     Arena arena(scratch.arena_bytes);
-    ThreadPool pool(1);
-    Stream stream;
-    stream.pool = &pool;
-    world.barrier();
-    if (world.rank() == 0) bytes_peak = bytes.used = bytes_now;
-    world.barrier();
-    exchange->run(stream, arena, {x.data(), {tokens, 2}, DType::f32}, {expert_of.data(), {tokens, top_k}, DType::i32},
-                  0, [](const Stream&, ConstView, const GroupedRows&, View) {},
-                  {y.data(), {tokens * top_k, 2}, DType::f32});
-    world.barrier();
-    if (world.rank() == 0) bytes = {bytes_peak - bytes.used, static_cast<size_t>(predicted)};
+    const HostBytes peak = peak_of(world, scratch.host_bytes, [&](const Stream& stream) {
+      exchange->run(stream, arena, {x.data(), {tokens, 2}, DType::f32}, {expert_of.data(), {tokens, top_k}, DType::i32},
+                    0, [](const Stream&, ConstView, const GroupedRows&, View) {},
+                    {y.data(), {tokens * top_k, 2}, DType::f32});
+    });
+    if (world.rank() == 0) bytes = peak;
+  });
+  return bytes;
+}
+
+HostBytes measure_gradients(int num_ranks, int64_t budget) {
+  constexpr int64_t kTokens = 1000, kTopK = 4;
+  HostBytes bytes{};
+  run_thread_ranks(num_ranks, [&](Communicator& world) {
+    GradientExchangeShape shape{.placement = ExpertPlacement::blocks(12, num_ranks),
+                                .dim = 2,
+                                .top_k = kTopK,
+                                .bytes = budget,
+                                .max_tokens = kTokens,
+                                .max_slice_tokens = kTokens};
+    for (int64_t r = 0; r < num_ranks; ++r) shape.slices_of_rank.push_back({r, r + 1});
+    GradientExchange exchange(world, shape);
+    const GradientScratch scratch = exchange.scratch();
+    std::vector<float> u(kTokens * 2), weight(kTokens * kTopK), dx(weight.size() * 2);
+    const auto expert_of = experts_of_tokens(world.rank() * kTokens, kTokens, kTopK, scattered);
+    const View numbers{weight.data(), {kTokens, kTopK}, DType::f32}, rows{u.data(), {kTokens, 2}, DType::f32};
+    const std::vector<int64_t> slice_offsets = {0, kTokens};
+    Arena arena(scratch.arena_bytes);
+    const HostBytes peak = peak_of(world, scratch.host_bytes, [&](const Stream& stream) {
+      const auto windows =
+          exchange.plan(stream, arena, {expert_of.data(), {kTokens, kTopK}, DType::i32}, slice_offsets);
+      while (windows->begin(rows, rows, numbers)) {
+        windows->rows();
+        windows->give_back({dx.data(), {kTokens * kTopK, 2}, DType::f32}, numbers);
+      }
+    });
+    if (world.rank() == 0) bytes = peak;
   });
   return bytes;
 }
@@ -102,6 +149,16 @@ TEST(ExchangeMemory, OfAnyPlacementIsBounded) {
       EXPECT_LE(bytes.used, bytes.predicted + kCommunicator) << name << ", budget " << budget;
       EXPECT_GE(bytes.used, bytes.predicted / 2) << name << ", budget " << budget;
     }
+}
+
+TEST(ExchangeMemory, OfGradientsIsBounded) {
+  for (const int64_t budget : {int64_t{0}, int64_t{1} << 30}) {
+    const HostBytes alone = measure_gradients(1, budget);
+    EXPECT_LE(alone.used, alone.predicted) << "budget " << budget;
+    EXPECT_GE(alone.used + 256, alone.predicted) << "budget " << budget;
+    const HostBytes several = measure_gradients(3, budget);
+    EXPECT_LE(several.used, several.predicted + kCommunicator) << "budget " << budget;
+  }
 }
 
 }  // namespace

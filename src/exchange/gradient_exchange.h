@@ -1,0 +1,180 @@
+// The backward pass of a layer's experts: the rows of a whole step travel to the experts' hosts, their gradients back.
+//
+//   plan (counts of all ranks) -> windows of { begin, rows, the host's work, give_back }
+//
+// What sums over rows needs them in one order, whoever has them: by expert, then slice, then token. Where not all rows
+// of a host fit into its budget they come window by window (exchange/window_schedule.h). Each row brings the expert's
+// input u, the gradient dy of its weighted result, and the weight; one row of dx and a number come back per (token,
+// slot). In host memory only; one window at a time.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/slice_tree.h"
+#include "base/stream.h"
+#include "comm/communicator.h"
+#include "exchange/exchange.h"
+#include "exchange/window_schedule.h"
+
+namespace switchyard {
+
+/// What it depends on; the same on all ranks of the group.
+struct GradientExchangeShape {
+  ExpertPlacement placement;
+  int64_t dim = 0;  ///< elements of a row of u, dy and dx
+  int top_k = 0;
+  DType dtype = DType::f32;                     ///< of these rows: f32 or bf16
+  int64_t bytes = 0;                            ///< budget of the rows' buffers
+  std::vector<SliceRange> slices_of_rank = {};  ///< [ranks] consecutive; empty where a rank has no tokens
+  int64_t max_tokens = 0;                       ///< of any rank
+  int64_t max_slice_tokens = 0;                 ///< of any slice
+
+  /// The group's.
+  SliceRange slices() const { return {slices_of_rank.front().first, slices_of_rank.back().end}; }
+};
+
+/// Bytes that the windows of a layer take at most: of the arena exactly (on a rank with max_tokens tokens), of the
+/// host's bookkeeping at most. max_rows: of a window. They exceed the budget where a slice's rows of one expert do.
+struct GradientScratch {
+  size_t arena_bytes = 0, host_bytes = 0;
+  int64_t max_rows = 0;
+};
+/// Of a rank that hosts `num_local` experts; never less for more of these.
+GradientScratch gradient_scratch(const GradientExchangeShape& shape, int num_local);
+
+/// Totals since construction.
+struct GradientCounters {
+  std::vector<int64_t> bytes_to;  ///< [ranks] sent to each other rank, there and back
+  ExchangeTimes times;            ///< but `useful`, which is what the host does between rows() and give_back()
+  int64_t windows = 0;
+  int64_t calls = 0;  ///< plans
+};
+
+/// What a host has to do in a window. Rows are in order of expert, slice and token; all that an expert has of one slice
+/// are in one window.
+struct GradientRows {
+  int first_expert = 0;  ///< by local index; rows.num_groups() experts follow each other, none: the host idles
+  SlicedRows rows;       ///< of all the group's slices, or of some where a single expert has too many rows for a window
+  ConstView u, dy;       ///< [rows, dim] dtype
+  ConstView weight;      ///< [rows] f32
+  View dx;               ///< [rows, dim] dtype, for the host to write
+  View dweight;          ///< [rows] f32, likewise
+};
+
+/// The buffers of a window's rows. What is free by then serves the way back: dx is written where dy came in, leaves
+/// from where u came in and arrives where u left from.
+struct GradientBuffers {
+  struct Rows {
+    View u, dy;   ///< [n, dim] dtype
+    View weight;  ///< [n] f32
+
+    int64_t count() const { return u.rows(); }
+    Rows slice(int64_t first, int64_t count) const;
+  };
+
+  GradientBuffers(Arena& arena, const GradientExchangeShape& shape, int64_t max_rows);
+
+  Rows ordered;         ///< a host's, by expert, slice and token
+  Rows received, sent;  ///< from and to the other ranks: by rank, then as above; of none in a group of one
+  View dx, dweight;     ///< as `ordered`
+};
+
+/// Lists of a layer's windows, in the arena too.
+struct GradientLists {
+  GradientLists(Arena& arena, const GradientExchangeShape& shape, int num_local, int64_t num_tokens,
+                const GradientBuffers& buffers);
+
+  View first_assignment;             ///< [experts + 1] i64: this rank's (token, slot) assignments, sorted by expert,
+  View token, assignment;            ///< [tokens · k] i32: and token and token · k + slot of each
+  View before;                       ///< [experts, slices + 1] i32, see ExpertRows
+  View offsets;                      ///< [local experts · slices + 1] i64, of a window
+  View sent_token, sent_assignment;  ///< [sent rows] i32 of the rows sent in a window
+  View place;                        ///< [received rows] i32 where each row received belongs among the ordered
+};
+
+/// The windows of a layer. All ranks of the group take the same steps in the same order, with or without tokens:
+///   while (windows.begin(…)) { windows.rows(); …; windows.give_back(…); }
+class GradientWindows {
+ public:
+  /// See GradientExchange::plan().
+  GradientWindows(Communicator& group, const GradientExchangeShape& shape, GradientCounters& counters,
+                  const Stream& stream, Arena& arena, ConstView expert_of, std::span<const int64_t> slice_offsets);
+  GradientWindows(const GradientWindows&) = delete;
+  GradientWindows& operator=(const GradientWindows&) = delete;
+
+  /// Sends this rank's rows of the next window; false when there is none.
+  /// u, dy: [tokens, dim] dtype; weight: [tokens, k] f32
+  bool begin(ConstView u, ConstView dy, ConstView weight);
+  /// Waits for the rows of this rank's experts; valid until give_back().
+  GradientRows rows();
+  /// Sends what the host has written to the tokens' owners, and waits for that of this rank's tokens of the window.
+  /// dx: [tokens · k, dim] dtype, row token · k + slot; dweight: [tokens, k] f32. All are written after all windows.
+  void give_back(View dx, View dweight);
+
+ private:
+  /// Assignments of this rank's tokens to its own experts, which are ordered rows of a window.
+  struct Run {
+    int64_t assignment = 0, row = 0, count = 0;
+  };
+
+  ExpertRows count_rows(ConstView expert_of, std::span<const int64_t> slice_offsets);
+  void order_rows();
+  void list_received();
+  void list_sent();
+  int64_t ordered_row(int local, int64_t slice) const;
+  int64_t first_assignment(int expert, int64_t slice) const;
+  template <class Visit>
+  void for_each_own_run(const Visit& visit) const;
+  void start_sending(ConstView u, ConstView dy, ConstView weight);
+  void start_returning();
+  void poll();
+
+  bool alone() const { return group_.size() == 1; }
+  std::span<const int> experts_of(int host) const { return shape_.placement.experts_of(host); }
+  const SliceRange& slices_of(int rank) const { return shape_.slices_of_rank[static_cast<size_t>(rank)]; }
+  const WindowPart& my_part() const { return schedule_.part(group_.rank()); }
+  size_t row_bytes() const { return static_cast<size_t>(shape_.dim) * size_of(shape_.dtype); }
+
+  Communicator& group_;
+  const GradientExchangeShape& shape_;
+  GradientCounters& counters_;
+  const Stream stream_;
+  Stream polling_;  // whose ops poll
+  const ArenaScope scope_;
+  const int64_t num_tokens_;
+  const GradientBuffers buffers_;
+  const GradientLists lists_;
+  const ExpertRows expert_rows_;
+  WindowSchedule schedule_;
+  std::vector<int64_t> sent_to_, received_from_;  // [ranks] rows of the window
+  int64_t num_rows_ = 0;                          // of this rank's experts in the window
+  Pending pending_weight_;
+  std::array<Pending, 2> pending_rows_;  // last: they end before what they use
+};
+
+/// Among the ranks of `group`, which outlives it and which the experts are placed on.
+class GradientExchange {
+ public:
+  GradientExchange(Communicator& group, GradientExchangeShape shape);
+
+  /// Tells all ranks of the group, which make their plans together, how many rows each expert has of each slice.
+  /// expert_of: [tokens, k] i32, a token's experts distinct; slice_offsets: [slices of this rank + 1] where the tokens
+  /// of each begin. The arena is the windows' until they are no more; the stream's poll is called.
+  std::unique_ptr<GradientWindows> plan(const Stream& stream, Arena& arena, ConstView expert_of,
+                                        std::span<const int64_t> slice_offsets);
+
+  GradientScratch scratch() const { return gradient_scratch(shape_, shape_.placement.count(group_.rank())); }
+  const GradientCounters& counters() const { return counters_; }
+  const GradientExchangeShape& shape() const { return shape_; }
+
+ private:
+  Communicator& group_;
+  const GradientExchangeShape shape_;
+  GradientCounters counters_;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,43 @@
+// What the exchanges' journeys have in common: what they wait for, what they count, and what fits into their budget.
+#pragma once
+
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <vector>
+
+#include "base/stopwatch.h"
+#include "comm/communicator.h"
+#include "exchange/exchange.h"
+
+namespace switchyard {
+
+/// Waits for a small message that goes ahead of rows, then for these: what is waited for until the first is there is
+/// that others have not sent yet, from then on it is the transfer.
+inline void wait_for(Pending& ahead, std::span<Pending> rows, ExchangeTimes& times) {
+  {
+    const Stopwatch stopwatch(times.wait);
+    ahead.wait();
+  }
+  const Stopwatch stopwatch(times.transfer);
+  for (Pending& pending : rows) pending.wait();
+}
+
+inline void count_bytes(std::span<const int64_t> rows_to, size_t row_bytes, std::vector<int64_t>& bytes_to) {
+  for (size_t r = 0; r < rows_to.size(); ++r) bytes_to[r] += rows_to[r] * static_cast<int64_t>(row_bytes);
+}
+
+inline int64_t total(std::span<const int64_t> counts) {
+  return std::accumulate(counts.begin(), counts.end(), int64_t{0});
+}
+
+/// The largest number of rows, below 2^31, of which fits(n) is true; it is of all smaller ones. 0: of none.
+template <class Fits>
+int64_t largest_fitting(const Fits& fits) {
+  int64_t rows = 0;
+  for (int64_t step = int64_t{1} << 30; step > 0; step /= 2)
+    if (fits(rows + step)) rows += step;
+  return rows;
+}
+
+}  // namespace switchyard
