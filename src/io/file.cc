@@ -85,8 +85,7 @@ std::filesystem::path directory_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
-void sync_directory_of(const std::filesystem::path& path) {
-  const std::filesystem::path directory = directory_of(path);
+void sync_directory(const std::filesystem::path& directory) {
   const FileDescriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) fail_errno(ExitCode::output, "cannot open directory", directory.native());
   // Some file systems cannot sync a directory, and say so with EINVAL; their renames are as durable as they can be.
@@ -100,7 +99,15 @@ void rename_file(const std::filesystem::path& from, const std::filesystem::path&
 
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
   rename_file(from, to);
-  sync_directory_of(to);
+  sync_directory(directory_of(to));
+}
+
+/// False where the file system, or the kernel, cannot.
+bool exchange(const std::filesystem::path& a, const std::filesystem::path& b) {
+  if (::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0) return true;
+  if (errno != EINVAL && errno != ENOSYS)
+    fail_errno(ExitCode::output, fmt::format("cannot exchange {} and", a.native()), b.native());
+  return false;
 }
 
 /// False when there is no such file.
@@ -113,11 +120,10 @@ bool stat_if_there(const std::filesystem::path& path, struct stat& status, ExitC
 enum class Sync : uint8_t { no, yes };
 
 void write_new_file(const std::filesystem::path& path, std::string_view content, Sync sync) {
-  FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-  if (!fd) fail_errno(ExitCode::output, "cannot create", path.native());
-  write_all(fd.get(), content, path);
-  if (sync == Sync::yes) sync_open_file(fd.get(), path);
-  close_written(std::move(fd), path);
+  OutputFile file(path);
+  file.write(content);
+  if (sync == Sync::yes) file.sync();
+  file.close();
 }
 
 }  // namespace
@@ -158,6 +164,23 @@ void InputFile::read(uint64_t offset, std::span<std::byte> out) const {
   }
 }
 
+OutputFile::OutputFile(const std::filesystem::path& path)
+    : path_(path), fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
+  if (!fd_) fail_errno(ExitCode::output, "cannot create", path.native());
+}
+
+void OutputFile::write(std::string_view bytes) {
+  write_all(fd_.get(), bytes, path_);
+}
+
+void OutputFile::sync() {
+  sync_open_file(fd_.get(), path_);
+}
+
+void OutputFile::close() {
+  close_written(std::move(fd_), path_);
+}
+
 std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes) {
   uint64_t size = 0;
   const FileDescriptor fd = open_regular(path, size);
@@ -194,7 +217,8 @@ std::filesystem::path temporary_path(const std::filesystem::path& path) {
 void remove_temporaries(const std::filesystem::path& directory) noexcept {
   try {
     for (const std::filesystem::path& entry : list_directory(directory))
-      if (entry.filename().native().find(kTemporaryMark) != std::string::npos) ::unlink(entry.c_str());
+      if (std::error_code ignored; entry.filename().native().find(kTemporaryMark) != std::string::npos)
+        std::filesystem::remove_all(entry, ignored);
   } catch (const std::exception&) {  // an orphan that cannot be removed does no harm
   }
 }
@@ -229,6 +253,20 @@ void sync_file(const std::filesystem::path& path) {
 void publish_file(const std::filesystem::path& from, const std::filesystem::path& to) {
   sync_file(from);
   rename_durably(from, to);
+}
+
+void publish_directory(const std::filesystem::path& from, const std::filesystem::path& to) {
+  sync_directory(from);
+  std::filesystem::path old;
+  if (is_listed(to) && exchange(from, to)) {
+    old = from;
+  } else {
+    if (is_listed(to)) rename_file(to, old = temporary_path(to));
+    rename_file(from, to);
+  }
+  sync_directory(directory_of(to));
+  std::error_code ignored;  // what is left of it is an orphan
+  if (!old.empty()) std::filesystem::remove_all(old, ignored);
 }
 
 void append_bytes(const std::filesystem::path& path, std::string_view bytes) {

@@ -45,6 +45,19 @@ class InputFile {
   int64_t modified_ = 0;
 };
 
+/// A new file, written from its beginning to its end. Fails (output), also when there is one of this name.
+class OutputFile {
+ public:
+  explicit OutputFile(const std::filesystem::path& path);
+  void write(std::string_view bytes);
+  void sync();   ///< has the disk take it
+  void close();  ///< network file systems report a full disk or quota only here
+
+ private:
+  std::filesystem::path path_;
+  FileDescriptor fd_;
+};
+
 /// The whole file as text; fails (input) as InputFile does, and when it is larger than max_bytes.
 std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{256} << 20);
 
@@ -53,7 +66,7 @@ std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes
 std::ifstream open_lines(const std::filesystem::path& path);
 
 /// A name beside `path` that no other process uses: "NAME.tmp-" and 16 random digits. Whatever is written under it and
-/// never published is an orphan of a killed process, which remove_temporaries() clears away.
+/// never published, a file or a directory, is an orphan of a killed process, which remove_temporaries() clears away.
 std::filesystem::path temporary_path(const std::filesystem::path& path);
 void remove_temporaries(const std::filesystem::path& directory) noexcept;
 
@@ -72,6 +85,11 @@ void sync_file(const std::filesystem::path& path);
 
 /// Renames a complete, closed file into place: fsync(from), rename, fsync(directory). Fails (output).
 void publish_file(const std::filesystem::path& from, const std::filesystem::path& to);
+
+/// Renames a complete directory, whose files are synced, into place, and syncs what lists it. A directory that was
+/// there is exchanged for it and removed; where the file system cannot exchange, for a moment neither has the name.
+/// Fails (output).
+void publish_directory(const std::filesystem::path& from, const std::filesystem::path& to);
 
 /// Appends to a file of this process's own. Fails (output).
 void append_bytes(const std::filesystem::path& path, std::string_view bytes);

@@ -43,9 +43,9 @@ const std::filesystem::path& checked_path(const std::filesystem::path& path) {
   const auto refuse = [&](std::string_view advice) {
     fail(ExitCode::input, "{}: expected a scoring input (HDF5), found {}; {}", path.native(), name_of(content), advice);
   };
-  if (content == Content::json) refuse("score takes it with --input-format jsonl");
+  if (content == Content::json) refuse("it is taken with --input-format jsonl");
   if (content == Content::text || content == Content::gzip)
-    refuse("score takes it with --input-format jsonl, text, csv or tsv");
+    refuse("it is taken with --input-format jsonl, text, csv or tsv");
   if (content == Content::numpy) refuse("make one of it with switchyard import --npy VALUES OFFSETS --output FILE");
   return path;
 }

@@ -18,7 +18,6 @@ static_assert(std::endian::native == std::endian::little, "safetensors are littl
 constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the format's own library
 constexpr std::string_view kMetadata = "__metadata__";
-constexpr std::string_view kSingleName = "model.safetensors", kIndexName = "model.safetensors.index.json";
 constexpr uint64_t kMaxIndexBytes = uint64_t{256} << 20;
 
 struct KnownDType {
@@ -128,7 +127,7 @@ std::vector<std::string> other_weights(const std::filesystem::path& directory) {
     advice = ": download the index too";
   else if (!others.empty())
     advice = ": convert the model to safetensors";
-  fail(ExitCode::input, "{}: expected {} or {}, found {}{}", directory.native(), kSingleName, kIndexName, found,
+  fail(ExitCode::input, "{}: expected {} or {}, found {}{}", directory.native(), kWeightsFile, kWeightsIndex, found,
        advice);
 }
 
@@ -192,15 +191,16 @@ std::map<std::string, std::string> parse_safetensors_index(const Json& index, st
 }
 
 bool holds_weights(const std::filesystem::path& directory) {
-  return is_listed(directory / kSingleName) || is_listed(directory / kIndexName) || !other_weights(directory).empty();
+  return is_listed(directory / kWeightsFile) || is_listed(directory / kWeightsIndex) ||
+         !other_weights(directory).empty();
 }
 
 Checkpoint::Checkpoint(const std::filesystem::path& directory)
     : bytes_read_(std::make_unique<std::atomic<uint64_t>>(0)) {
-  const auto single = directory / kSingleName, index = directory / kIndexName;
+  const auto single = directory / kWeightsFile, index = directory / kWeightsIndex;
   const bool has_single = is_listed(single), has_index = is_listed(index);
   if (has_single && has_index)
-    log::warning("{}: {} is read, {} beside it is not", directory.native(), kSingleName, kIndexName);
+    log::warning("{}: {} is read, {} beside it is not", directory.native(), kWeightsFile, kWeightsIndex);
   if (has_single)
     add_file(single);
   else if (has_index)

@@ -1,11 +1,10 @@
-// Reading and writing Hugging Face safetensors directories: one file, or several with an index.
+// Reading Hugging Face safetensors directories: one file, or several with an index.
 // Format: u64 little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, then the data.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -13,11 +12,13 @@
 #include <string_view>
 #include <vector>
 
-#include "base/dtype.h"
 #include "io/file.h"
 #include "io/json.h"
 
 namespace switchyard {
+
+/// What the files of a model are called.
+inline constexpr std::string_view kWeightsFile = "model.safetensors", kWeightsIndex = "model.safetensors.index.json";
 
 /// Where a tensor lies.
 struct TensorInfo {
@@ -67,15 +68,5 @@ class Checkpoint {
   std::map<std::string, TensorInfo, std::less<>> tensors_;
   std::unique_ptr<std::atomic<uint64_t>> bytes_read_;
 };
-
-struct TensorSource {
-  std::string name;
-  DType dtype;  ///< f32, bf16 or f16
-  std::vector<int64_t> shape;
-  std::function<void(std::span<std::byte> out)> fill;  ///< called once, with the tensor's bytes to fill
-};
-/// Writes one safetensors file atomically, a tensor at a time: wider types first, so that every tensor is aligned, else
-/// in the given order. Fails (output).
-void write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors);
 
 }  // namespace switchyard

@@ -1,9 +1,10 @@
+#include "io/safetensors_writer.h"
+
 #include <algorithm>
 #include <cstring>
-#include <fstream>
+#include <utility>
 
 #include "io/json.h"
-#include "io/safetensors.h"
 #include "io/temporary_file.h"
 
 namespace switchyard {
@@ -11,43 +12,29 @@ namespace {
 
 constexpr size_t kAlignment = 8;
 
-std::string_view safetensors_name(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return "F32";
-    case DType::bf16:
-      return "BF16";
-    case DType::f16:
-      return "F16";
-    default:
-      break;
-  }
-  SWITCHYARD_CHECK(false, "a {} tensor in a safetensors file: expected f32, bf16 or f16", name_of(dtype));
-  return {};
-}
+constexpr std::pair<DType, std::string_view> kNames[] = {
+    {DType::f32, "F32"}, {DType::bf16, "BF16"}, {DType::f16, "F16"}};
 
-uint64_t bytes_of(const TensorSource& tensor) {
-  uint64_t bytes = size_of(tensor.dtype);
-  for (const int64_t extent : tensor.shape) {
-    SWITCHYARD_CHECK(extent >= 0, "tensor {}: shape [{}]", tensor.name, fmt::join(tensor.shape, ", "));
-    bytes *= static_cast<uint64_t>(extent);
-  }
-  return bytes;
+std::string_view safetensors_name(DType dtype) {
+  const auto found = std::ranges::find(kNames, dtype, &std::pair<DType, std::string_view>::first);
+  SWITCHYARD_CHECK(found != std::end(kNames), "a {} tensor in a safetensors file: expected f32, bf16 or f16",
+                   name_of(dtype));
+  return found->second;
 }
 
 /// The length field and the header, padded with spaces so that the data is aligned.
-std::string header_of(std::span<const TensorSource* const> tensors) {
+std::string header_of(std::span<const TensorSpec> tensors) {
   // "format" is what Hugging Face's loaders insist on.
   Json root{{"__metadata__", {{"format", "pt"}}}};
   auto& members = root.get_ref<Json::object_t&>();
   uint64_t end = 0;
-  for (const TensorSource* tensor : tensors) {
+  for (const TensorSpec& tensor : tensors) {
     const uint64_t begin = end;
-    end += bytes_of(*tensor);
+    end += tensor.bytes();
     // Appended directly: ordered_json's own insertion searches all names before.
     members.emplace_back(
-        tensor->name,
-        Json{{"dtype", safetensors_name(tensor->dtype)}, {"shape", tensor->shape}, {"data_offsets", {begin, end}}});
+        tensor.name,
+        Json{{"dtype", safetensors_name(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}});
   }
   std::string text = root.dump();
   text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
@@ -57,30 +44,54 @@ std::string header_of(std::span<const TensorSource* const> tensors) {
   return header + text;
 }
 
-void write_tensors(const std::string& path, std::span<const TensorSource* const> tensors) {
-  std::ofstream file(path, std::ios::binary);
-  if (!file) fail_errno(ExitCode::output, "cannot create", path);
-  file << header_of(tensors);
-  std::vector<std::byte> buffer;
-  for (const TensorSource* tensor : tensors) {
-    buffer.resize(bytes_of(*tensor));
-    tensor->fill(buffer);
-    file.write(reinterpret_cast<const char*>(buffer.data()), static_cast<std::streamsize>(buffer.size()));
-    if (!file) fail_errno(ExitCode::output, "cannot write", path);
-  }
-  file.close();
-  if (!file) fail_errno(ExitCode::output, "cannot write", path);
-}
-
 }  // namespace
 
+std::optional<DType> dtype_of_tensor(std::string_view name) {
+  const auto found = std::ranges::find(kNames, name, &std::pair<DType, std::string_view>::second);
+  return found == std::end(kNames) ? std::optional<DType>() : found->first;
+}
+
+uint64_t TensorSpec::bytes() const {
+  uint64_t bytes = size_of(dtype);
+  for (const int64_t extent : shape) {
+    SWITCHYARD_CHECK(extent >= 0, "tensor {}: shape [{}]", name, fmt::join(shape, ", "));
+    bytes *= static_cast<uint64_t>(extent);
+  }
+  return bytes;
+}
+
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::span<const TensorSpec> tensors)
+    : file_(path) {
+  file_.write(header_of(tensors));
+  for (const TensorSpec& tensor : tensors) left_ += tensor.bytes();
+}
+
+void SafetensorsWriter::append(std::span<const std::byte> bytes) {
+  SWITCHYARD_CHECK(bytes.size() <= left_, "{} bytes of tensors, {} are left", bytes.size(), left_);
+  file_.write({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  left_ -= bytes.size();
+}
+
+void SafetensorsWriter::finish() {
+  SWITCHYARD_CHECK(left_ == 0, "{} bytes of tensors are left", left_);
+  file_.sync();
+  file_.close();
+}
+
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors) {
-  std::vector<const TensorSource*> order;
-  for (const TensorSource& tensor : tensors) order.push_back(&tensor);
-  std::stable_sort(order.begin(), order.end(),
-                   [](const TensorSource* a, const TensorSource* b) { return size_of(a->dtype) > size_of(b->dtype); });
+  std::vector<TensorSource> ordered(tensors.begin(), tensors.end());
+  std::ranges::stable_sort(ordered, kWiderFirst, &TensorSource::spec);
+  std::vector<TensorSpec> specs;
+  for (const TensorSource& tensor : ordered) specs.push_back(tensor.spec);
   const TemporaryFile temporary(path);
-  write_tensors(temporary.path().string(), order);
+  SafetensorsWriter writer(temporary.path(), specs);
+  std::vector<std::byte> buffer;
+  for (const TensorSource& tensor : ordered) {
+    buffer.resize(tensor.spec.bytes());
+    tensor.fill(buffer);
+    writer.append(buffer);
+  }
+  writer.finish();
   temporary.publish();
 }
 

@@ -38,6 +38,15 @@ TemporaryFile::~TemporaryFile() {
   slots[static_cast<size_t>(slot_)].taken = false;
 }
 
+TemporaryFolder::TemporaryFolder(const std::filesystem::path& target) : target_(target), path_(temporary_path(target)) {
+  make_directories(path_);
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;  // a published directory has no such name any more
+  std::filesystem::remove_all(path_, ignored);
+}
+
 void remove_unpublished_files() noexcept {
   for (const Slot& slot : slots)
     if (slot.named) ::unlink(slot.path.data());

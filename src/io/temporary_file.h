@@ -1,4 +1,4 @@
-// A file that is written beside its final name and removed unless it is published.
+// A file, or a directory, that is written beside its final name and removed unless it is published.
 #pragma once
 
 #include <filesystem>
@@ -24,7 +24,23 @@ class TemporaryFile {
   int slot_;  ///< among those that a signal handler can find; -1: in none
 };
 
-/// For a signal handler that ends the process: removes what this process has written and not published.
+class TemporaryFolder {
+ public:
+  /// Makes it. Fails (output).
+  explicit TemporaryFolder(const std::filesystem::path& target);
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  /// As publish_directory(path(), target).
+  void publish() const { publish_directory(path_, target_); }
+
+ private:
+  std::filesystem::path target_, path_;
+};
+
+/// For a signal handler that ends the process: removes the files that this process has written and not published.
 void remove_unpublished_files() noexcept;
 
 }  // namespace switchyard

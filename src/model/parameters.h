@@ -26,8 +26,17 @@ struct Parameter {
 
   /// Canonical, Hugging Face's: "model.layers.3.mlp.experts.17.up_proj.weight".
   std::string name() const;
+  int64_t row_elements() const { return shape.rank() == 1 ? 1 : shape[1]; }  ///< a vector has rows of one value
   /// What is before the module, without an expert's number: "model.layers.3.mlp.experts.".
   std::string block_name() const;
+};
+
+/// Rows [first, first + count) of a parameter.
+struct ParameterRows {
+  Parameter parameter;
+  int64_t first = 0, count = 0;
+
+  size_t elements() const { return static_cast<size_t>(count * parameter.row_elements()); }
 };
 
 /// A tensor as it lies in memory: one parameter, or those of gate and up one below the other.

@@ -1,11 +1,12 @@
 #include "model/random_model.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "base/device.h"
 #include "base/hash.h"
+#include "base/rng.h"
 #include "kernels/rows/random_fill.h"
-#include "model/parameters.h"
 
 namespace switchyard {
 namespace {
@@ -90,6 +91,19 @@ LoadedModel random_model(const Stream& stream, const ModelConfig& config, DType 
     makers[static_cast<size_t>(worker)].make(tensors[static_cast<size_t>(task)]);
   });
   return model;
+}
+
+void random_parameters(const InitialWeights& initial, const ParameterRows& rows, std::span<float> out) {
+  const Parameter& p = rows.parameter;
+  SWITCHYARD_CHECK(out.size() == rows.elements(), "{} values for {} of {}", out.size(), rows.elements(), p.name());
+  if (const bool is_bias = p.kind.ends_with("bias"); p.around_one || is_bias) {
+    std::ranges::fill(out, is_bias ? 0.0f : 1.0f);
+    return;
+  }
+  const uint64_t seed = random_bits(initial.seed, seed_of(p.name()));
+  const auto range = static_cast<float>(initial.range);
+  auto index = static_cast<uint64_t>(rows.first * p.row_elements());
+  for (float& x : out) x = range * random_normal(seed, index++);
 }
 
 }  // namespace switchyard

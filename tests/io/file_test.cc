@@ -157,6 +157,57 @@ TEST_F(FileTest, UnpublishedTemporariesAreRemoved) {
   EXPECT_NE(temporary_path("a"), temporary_path("a"));
 }
 
+TEST_F(FileTest, ANewFileIsWrittenOnce) {
+  OutputFile file(directory_ / "a");
+  file.write("one ");
+  file.write("two");
+  file.sync();
+  file.close();
+  EXPECT_EQ(read_text_file(directory_ / "a"), "one two");
+  EXPECT_EQ(code_of([&] { OutputFile(directory_ / "a"); }), ExitCode::output);
+  EXPECT_EQ(code_of([&] { OutputFile(directory_ / "none" / "a"); }), ExitCode::output);
+}
+
+/// A directory of two files of so many equal bytes.
+void publish_pair(const fs::path& target, char c) {
+  const TemporaryFolder folder(target);
+  for (const char* name : {"one", "two"}) std::ofstream(folder.path() / name) << std::string(5000, c);
+  folder.publish();
+}
+
+TEST_F(FileTest, PublishedDirectoriesReplaceOldOnes) {
+  const fs::path target = directory_ / "model";
+  publish_pair(target, 'a');
+  std::ofstream(target / "three") << "of the old one";
+  publish_pair(target, 'b');
+  EXPECT_EQ(read_text_file(target / "two"), std::string(5000, 'b'));
+  EXPECT_FALSE(fs::exists(target / "three"));
+  { const TemporaryFolder unpublished(target); }
+  EXPECT_EQ(num_entries(), 1u);
+  EXPECT_EQ(code_of([&] { publish_directory(directory_ / "none", target); }), ExitCode::output);
+  EXPECT_EQ(code_of([&] { TemporaryFolder(put("file", "") / "model"); }), ExitCode::output);
+  EXPECT_EQ(read_text_file(target / "one"), std::string(5000, 'b'));
+}
+
+TEST_F(FileTest, APublishedDirectoryIsCompleteWheneverTheWriterIsKilled) {
+  const fs::path target = directory_ / "model";
+  publish_pair(target, 'a');
+  for (int round = 0; round < 15; ++round) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      for (char c = 'a';; c = c == 'z' ? 'a' : static_cast<char>(c + 1)) publish_pair(target, c);
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(500 + 900 * round));
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    const std::string one = read_text_file(target / "one");
+    ASSERT_EQ(one, std::string(5000, one[0]));
+    ASSERT_EQ(read_text_file(target / "two"), one);
+  }
+  remove_temporaries(directory_);
+  EXPECT_EQ(num_entries(), 1u);
+}
+
 TEST_F(FileTest, AppendsLines) {
   append_line(directory_ / "log", "one");
   append_line(directory_ / "log", "two");

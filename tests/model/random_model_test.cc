@@ -174,5 +174,49 @@ INSTANTIATE_TEST_SUITE_P(Plain, PlainRandomModel,
                                             ::testing::Values(NamedConfig("plain", sample_plain()))),
                          name_of_case);
 
+std::vector<float> initial(const Parameter& p, int64_t first, int64_t count, uint64_t seed = 7) {
+  std::vector<float> values(static_cast<size_t>(count * p.row_elements()), NAN);
+  random_parameters({.seed = seed, .range = 0.25}, {p, first, count}, values);
+  return values;
+}
+
+TEST(InitialWeights, AreAFunctionOfSeedNameAndIndex) {
+  const Parameter p{.layer = 2, .expert = 5, .block = "mlp.experts.", .module = "up_proj", .shape = {11, 6}};
+  const std::string name = "model.layers.2.mlp.experts.5.up_proj.weight";
+  const uint64_t stream = random_bits(7, hash_of(std::as_bytes(std::span(name))).low);
+  const std::vector<float> all = initial(p, 0, 11);
+  for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(all[i], 0.25f * random_normal(stream, i)) << i;
+  std::vector<float> joined = initial(p, 0, 4);
+  for (const float x : initial(p, 4, 7)) joined.push_back(x);
+  EXPECT_EQ(joined, all);
+  Parameter other = p;
+  other.expert = 6;
+  EXPECT_NE(initial(other, 0, 11), all);
+  EXPECT_NE(initial(p, 0, 11, 8), all);
+}
+
+TEST(InitialWeights, AreNormal) {
+  const Parameter p{.module = "lm_head", .shape = {500, 200}};
+  const std::vector<float> values = initial(p, 0, 500);
+  double sum = 0, squares = 0, fourth = 0;
+  for (const double x : values) sum += x, squares += x * x, fourth += x * x * x * x;
+  const double n = 1e5, variance = squares / n;
+  EXPECT_LT(std::abs(sum / n), 5 * 0.25 / std::sqrt(n));
+  EXPECT_LT(std::abs(variance / 0.0625 - 1), 5 * std::sqrt(2 / n));
+  EXPECT_LT(std::abs(fourth / n / (variance * variance) - 3), 5 * std::sqrt(24 / n));  // a normal distribution's
+}
+
+TEST(InitialWeights, NormsAreOneAndBiasesZero) {
+  for (const auto& [family, config] : sample_configs())
+    for_each_parameter(config, 1, [](const Parameter& p, int64_t) {
+      const std::vector<float> values = initial(p, 0, p.shape[0]);
+      const auto all = [&](float x) { return std::ranges::count(values, x) == std::ssize(values); };
+      const bool is_norm = p.name().find("norm") != std::string::npos;
+      const bool is_bias = p.name().ends_with("bias");
+      EXPECT_EQ(all(1), is_norm) << p.name();
+      EXPECT_EQ(all(0), is_bias) << p.name();
+    });
+}
+
 }  // namespace
 }  // namespace switchyard::test

@@ -39,9 +39,4 @@ struct WeightBytes {
 WeightBytes predict_weight_bytes(const ModelConfig& config, DType operand, int64_t local_experts, int threads,
                                  Device device = Device::cpu);
 
-/// The model's identity: all parts' hashes in id order, whoever read them. It is of the stored bytes: the same weights
-/// in another format are another model. Collective over nothing: pass every rank's
-/// parts.
-Hash128 combine_hashes(std::vector<PartHash> parts);
-
 }  // namespace switchyard

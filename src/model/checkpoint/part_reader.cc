@@ -7,7 +7,7 @@
 namespace switchyard {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity(), kBFloat16Limit = 0x1.ffp127f;  // rounds to infinity
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 /// Fails on the first value that is not below the limit. first: its index in the tensor.
 void require_below(float limit, std::span<const float> values, std::string_view what, const StoredMatrix& matrix,
@@ -31,6 +31,11 @@ bool all_below(std::span<const float> values, float limit) {
   return largest < std::bit_cast<uint32_t>(limit);
 }
 
+float overflow_limit(DType dtype) {
+  if (dtype == DType::f16) return 65520;
+  return dtype == DType::bf16 ? 0x1.ffp127f : kInfinity;
+}
+
 std::span<const std::byte> PartReader::fetch(const StoredMatrix& matrix, uint64_t first, uint64_t bytes,
                                              Hasher& hasher) {
   const auto stored = first_of(stored_, bytes);
@@ -41,7 +46,7 @@ std::span<const std::byte> PartReader::fetch(const StoredMatrix& matrix, uint64_
 
 void PartReader::open(const TensorPart& part, DType operand) {
   part_ = &part;
-  limit_ = operand == DType::bf16 ? kBFloat16Limit : kInfinity;
+  limit_ = overflow_limit(operand);
   next_row_ = 0;
   weights_hasher_ = scales_hasher_ = {};
   if (!part.scales) return;

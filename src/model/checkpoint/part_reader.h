@@ -21,6 +21,9 @@ struct PartHash {
 /// Whether |x| < limit for each x, which NaN is not. limit: positive, or infinite.
 bool all_below(std::span<const float> values, float limit);
 
+/// |x| from here on becomes infinite when it is rounded to f32, bf16 or f16.
+float overflow_limit(DType dtype);
+
 /// The first n of a buffer that only grows.
 template <class T>
 std::span<T> first_of(std::vector<T>& buffer, size_t n) {

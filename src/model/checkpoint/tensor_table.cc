@@ -6,15 +6,10 @@
 #include <unordered_set>
 
 #include "base/log.h"
+#include "model/checkpoint/tensor_layout.h"
 
 namespace switchyard {
 namespace {
-
-const Family& family_of(const ModelConfig& c) {
-  const Family* family = find_family(c.family);
-  SWITCHYARD_CHECK(family != nullptr, "a configuration of family {}", c.family);
-  return *family;
-}
 
 /// Older versions of transformers stored what they compute from rope_theta.
 bool is_computed(std::string_view tensor_name) {
@@ -22,55 +17,7 @@ bool is_computed(std::string_view tensor_name) {
          tensor_name.ends_with(".rotary_emb.sin_cached");
 }
 
-/// A tensor by the file's name of it, or one expert's slice of it.
-struct Stored {
-  std::string name;
-  std::vector<int64_t> shape;  ///< of all slices
-  int64_t slice = -1;          ///< -1: all of it
-  bool transposed = false;
-  bool interleaved = false;
-};
-
-std::string respelled(const TensorLayout& layout, std::string name) {
-  for (const Spelling& spelling : layout.spellings)
-    if (const size_t at = name.find(spelling.canonical); at != name.npos)
-      name.replace(at, spelling.canonical.size(), spelling.stored);
-  return name;
-}
-
-std::vector<int64_t> extents(const Shape& shape) {
-  std::vector<int64_t> all;
-  for (int axis = 0; axis < shape.rank(); ++axis) all.push_back(shape[axis]);
-  return all;
-}
-
-/// "….experts.gate_up_proj", "….experts.down_proj_bias"
-std::string fused_name(const StoredTensor& tensor) {
-  const Parameter& p = tensor.parts[0];
-  std::string name = p.block_name() + (tensor.num_parts == 2 ? "gate_up_proj" : std::string(p.module));
-  if (p.kind != ".weight") name += fmt::format("_{}", p.kind.substr(1));
-  return name;
-}
-
-Stored slice_of_fused(const ModelConfig& c, const TensorLayout& layout, const StoredTensor& tensor) {
-  const Parameter& p = tensor.parts[0];
-  Stored stored{.name = respelled(layout, fused_name(tensor)), .shape = extents(tensor.shape()), .slice = p.expert};
-  stored.transposed = stored.shape.size() == 2 && layout.experts == ExpertLayout::fused_transposed;
-  stored.interleaved = tensor.num_parts == 2 && layout.gate_up == GateUpOrder::interleaved;
-  if (stored.transposed) std::ranges::reverse(stored.shape);
-  stored.shape.insert(stored.shape.begin(), c.layers[static_cast<size_t>(p.layer)].moe()->router.num_experts);
-  return stored;
-}
-
-/// What a checkpoint of this layout has of a tensor, top to bottom.
-std::vector<Stored> stored_as(const ModelConfig& c, const TensorLayout& layout, const StoredTensor& tensor) {
-  if (tensor.of_expert() && layout.experts != ExpertLayout::per_expert) return {slice_of_fused(c, layout, tensor)};
-  std::vector<Stored> all;
-  for (const Parameter& p : tensor.parameters()) all.push_back({respelled(layout, p.name()), extents(p.shape)});
-  return all;
-}
-
-/// Of a tensor that is there as it should be, and has values of this shape; slice: as in Stored.
+/// Of a tensor that is there as it should be, and has values of this shape; slice: as in FilePart.
 StoredMatrix matrix_of(const Checkpoint& checkpoint, const WantedTensor& wanted, const std::vector<int64_t>& shape,
                        int64_t slice) {
   const TensorInfo* tensor = checkpoint.find(wanted.name);
@@ -89,7 +36,7 @@ StoredMatrix matrix_of(const Checkpoint& checkpoint, const WantedTensor& wanted,
   return matrix;
 }
 
-TensorPart part_of(const Checkpoint& checkpoint, const ModelConfig& c, const Stored& stored) {
+TensorPart part_of(const Checkpoint& checkpoint, const ModelConfig& c, const FilePart& stored) {
   const StoredForm form = stored_form(checkpoint, c, stored.name, stored.shape);
   TensorPart part{.weights = matrix_of(checkpoint, form.weights, stored.shape, stored.slice),
                   .scales = {},
@@ -107,15 +54,16 @@ class Claims {
   Claims(const Checkpoint& checkpoint, const ModelConfig& config, std::string_view subject)
       : checkpoint_(checkpoint), config_(config), subject_(subject) {}
 
-  void claim(const Stored& stored) {
+  void claim(const FilePart& stored) {
     const StoredForm form = stored_form(checkpoint_, config_, stored.name, stored.shape);
     claim(form.weights);
     if (form.scales) claim(*form.scales);
     if (!form.problem.empty()) problems_[form.weights.name] = form.problem;
   }
 
-  /// Fails if anything was wrong, or is left that may not be skipped.
-  void finish() {
+  /// Fails if anything was wrong, or is left that may not be skipped. Returns the names of what is.
+  std::vector<std::string> finish() {
+    std::vector<std::string> skipped;
     int64_t computed = 0, empty = 0, further = 0, other = 0;
     for (const auto& [tensor_name, tensor] : checkpoint_.tensors()) {
       if (claimed_.contains(&tensor)) continue;
@@ -130,9 +78,10 @@ class Claims {
       else
         problems_[tensor_name] = fmt::format("{} {} belongs to no part of a {} model", tensor.dtype_name,
                                              tensor.shape_str(), config_.family);
+      skipped.push_back(tensor_name);
     }
     fail_if_wrong();
-    if (computed + empty + further + other == 0) return;
+    if (skipped.empty()) return skipped;
     std::vector<std::string> kinds;
     const auto add = [&](int64_t count, std::string_view what) {
       if (count > 0) kinds.push_back(fmt::format("{} {}", count, what));
@@ -141,7 +90,8 @@ class Claims {
     add(empty, "without elements");
     add(further, "of layers that predict tokens further ahead");
     add(other, "of other modalities than text");
-    log::info("{}: {} tensors skipped: {}", subject_, computed + empty + further + other, fmt::join(kinds, ", "));
+    log::info("{}: {} tensors skipped: {}", subject_, skipped.size(), fmt::join(kinds, ", "));
+    return skipped;
   }
 
  private:
@@ -202,7 +152,7 @@ class Claims {
 /// How well a layout's tensor is what the checkpoint has: the more the better.
 enum class Fit : uint8_t { of_another_storage, missing, of_another_shape, there };
 
-Fit fit_of(const Checkpoint& checkpoint, const ModelConfig& c, const TensorLayout& layout, const Stored& stored) {
+Fit fit_of(const Checkpoint& checkpoint, const ModelConfig& c, const TensorLayout& layout, const FilePart& stored) {
   const StoredForm form = stored_form(checkpoint, c, stored.name, stored.shape);
   const TensorInfo* tensor = checkpoint.find(form.weights.name);
   const bool coded = form.scales || (tensor == nullptr && c.quantised() != nullptr);
@@ -223,7 +173,7 @@ const TensorLayout& layout_of(const Checkpoint& checkpoint, const ModelConfig& c
   up.module = "up_proj";
   const StoredTensor expert{.parts = {gate, up}, .num_parts = 2};
   return *std::ranges::max_element(family_of(c).layouts, {}, [&](const TensorLayout& layout) {
-    return fit_of(checkpoint, c, layout, stored_as(c, layout, expert).front());
+    return fit_of(checkpoint, c, layout, file_parts(c, layout, expert).front());
   });
 }
 
@@ -235,20 +185,20 @@ TensorTable::TensorTable(const Checkpoint& checkpoint, const ModelConfig& config
   std::vector<int> experts(static_cast<size_t>(config.num_experts()));
   std::iota(experts.begin(), experts.end(), 0);
   for_each_tensor(config, experts, nullptr, [&](const StoredTensor& tensor) {
-    for (const Stored& stored : stored_as(config, layout_, tensor)) claims.claim(stored);
+    for (const FilePart& stored : file_parts(config, layout_, tensor)) claims.claim(stored);
   });
-  const Stored head{respelled(layout_, "lm_head.weight"), {config.vocab_size, config.hidden_size}};
+  const FilePart head{respelled(layout_, "lm_head.weight"), {config.vocab_size, config.hidden_size}};
   const bool copied = config.tied_embeddings && checkpoint.find(head.name) != nullptr;
   if (copied) claims.claim(head);
-  claims.finish();
+  skipped_ = claims.finish();
   if (!copied) return;
-  const Stored embed{respelled(layout_, "model.embed_tokens.weight"), head.shape};
+  const FilePart embed{respelled(layout_, "model.embed_tokens.weight"), head.shape};
   tied_copy_ = {part_of(checkpoint, config, embed), part_of(checkpoint, config, head)};
 }
 
 std::vector<TensorPart> TensorTable::parts_of(const StoredTensor& tensor) const {
   std::vector<TensorPart> parts;
-  for (const Stored& stored : stored_as(config_, layout_, tensor))
+  for (const FilePart& stored : file_parts(config_, layout_, tensor))
     parts.push_back(part_of(checkpoint_, config_, stored));
   return parts;
 }

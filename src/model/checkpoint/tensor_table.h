@@ -53,6 +53,9 @@ class TensorTable {
   std::vector<TensorPart> parts_of(const StoredTensor& tensor) const;
 
   const std::optional<TiedCopy>& tied_copy() const { return tied_copy_; }
+  /// Tensors of the checkpoint that are no part of the model, by name.
+  const std::vector<std::string>& skipped() const { return skipped_; }
+  const TensorLayout& layout() const { return layout_; }
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const ModelConfig& config() const { return config_; }
 
@@ -61,6 +64,7 @@ class TensorTable {
   const ModelConfig& config_;
   const TensorLayout& layout_;
   std::optional<TiedCopy> tied_copy_;
+  std::vector<std::string> skipped_;
 };
 
 }  // namespace switchyard

@@ -50,6 +50,7 @@ struct Family {
 };
 
 const Family* find_family(std::string_view model_type);  ///< null when there is none
-std::string family_names();                              ///< "qwen3_moe, mixtral, …"
+const Family& family_of(const ModelConfig& config);
+std::string family_names();  ///< "qwen3_moe, mixtral, …"
 
 }  // namespace switchyard

@@ -95,13 +95,38 @@ ModelConfig parse_model_config(const Json& config, std::string_view subject,
   return parse(reader, {});
 }
 
-ModelConfig read_model_config(const std::filesystem::path& model, const std::set<std::string>& allowed_fields) {
-  constexpr uint64_t kMaxBytes = 16 << 20;
+std::filesystem::path config_file_of(const std::filesystem::path& model) {
   std::error_code ignored;  // what is wrong with the path is said when it is opened
-  const auto path = std::filesystem::is_directory(model, ignored) ? model / "config.json" : model;
-  const Json config = read_json_file(path, kMaxBytes);
+  return std::filesystem::is_directory(model, ignored) ? model / "config.json" : model;
+}
+
+Json read_config_json(const std::filesystem::path& model) {
+  constexpr uint64_t kMaxBytes = 16 << 20;
+  return read_json_file(config_file_of(model), kMaxBytes);
+}
+
+const Json& text_part_of(const Json& config) {
+  const Json* text = find_field(config, "text_config");
+  return text != nullptr && text->is_object() ? *text : config;
+}
+
+ModelConfig read_model_config(const std::filesystem::path& model, const std::set<std::string>& allowed_fields) {
+  const std::filesystem::path path = config_file_of(model);
+  const Json config = read_config_json(model);
   ConfigReader reader(config, path.native(), allowed_fields);
   return parse(reader, quantization_beside(path.parent_path()));
+}
+
+double read_initializer_range(const std::filesystem::path& model) {
+  constexpr std::string_view kField = "initializer_range";
+  const Json config = read_config_json(model);
+  const Json* range = find_field(text_part_of(config), kField);
+  if (range == nullptr) return 0.02;
+  const double value = range->is_number() ? range->get<double>() : 0;
+  if (!std::isfinite(value) || value <= 0)
+    fail(ExitCode::input, "{}: field \"{}\": expected a positive number, found {}", config_file_of(model).native(),
+         kField, brief(*range));
+  return value;
 }
 
 Hash128 config_hash(const ModelConfig& config) {

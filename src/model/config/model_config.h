@@ -227,8 +227,20 @@ struct ModelConfig {
 ModelConfig parse_model_config(const Json& config, std::string_view subject,
                                const std::set<std::string>& allowed_fields = {});
 
-/// Reads MODEL/config.json, or MODEL itself if it is a file, and looks beside it for files that tell of a quantisation.
+/// MODEL/config.json, or MODEL itself if it is a file.
+std::filesystem::path config_file_of(const std::filesystem::path& model);
+/// As JSON. Fails (input).
+Json read_config_json(const std::filesystem::path& model);
+/// The object in it that is about the model of text: itself, or text_config beside what other modalities need.
+const Json& text_part_of(const Json& config);
+
+/// Reads a model's config.json, and looks beside it for files that tell of a quantisation.
 ModelConfig read_model_config(const std::filesystem::path& model, const std::set<std::string>& allowed_fields = {});
+
+/// config.json's initializer_range, the standard deviation of initial weights, of the text model; 0.02, transformers'
+/// own, where there is none. Nothing of what a model computes, and no part of its configuration. Fails (input) on what
+/// is no positive number.
+double read_initializer_range(const std::filesystem::path& model);
 
 /// Hash of every field: two configurations with the same hash compute the same.
 Hash128 config_hash(const ModelConfig& config);

@@ -7,6 +7,7 @@
 #include <ostream>
 
 #include "model/checkpoint/loader.h"
+#include "model/checkpoint/model_hash.h"
 #include "tests/model/scoring.h"
 #include "tests/reference/weight_codes.h"
 #include "tests/support/fixture_models.h"

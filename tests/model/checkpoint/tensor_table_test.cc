@@ -7,7 +7,9 @@
 #include <functional>
 #include <limits>
 
+#include "io/safetensors_writer.h"
 #include "model/checkpoint/loader.h"
+#include "model/checkpoint/model_hash.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temporary_directory.h"
 

@@ -6,6 +6,7 @@
 #include "model/config/model_config.h"
 #include "tests/model/config/sample_configs.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/temporary_directory.h"
 
 namespace switchyard {
 namespace {
@@ -350,6 +351,19 @@ TEST(Config, HugeModelsAreRefusedBeforeTheirSizesOverflow) {
   json["num_experts"] = 1 << 16;
   json["moe_intermediate_size"] = 1 << 20;
   expect_refused(json, "parameters");
+}
+
+TEST(InitializerRange, IsTheTextPartsOwn) {
+  const test::TemporaryDirectory directory;
+  const auto range = [&](const std::string& config) {
+    return read_initializer_range(directory.write("config.json", config));
+  };
+  EXPECT_EQ(range(R"({"initializer_range": 0.006})"), 0.006);
+  EXPECT_EQ(range(R"({"text_config": {"initializer_range": 0.5}, "initializer_range": 1})"), 0.5);
+  EXPECT_EQ(range("{}"), 0.02);
+  for (const char* wrong : {"0", "-0.02", "\"0.02\"", "[]"})
+    EXPECT_TRUE(test::fails_input({"config.json", "initializer_range", "a positive number"},
+                                  [&] { range(fmt::format(R"({{"initializer_range": {}}})", wrong)); }));
 }
 
 }  // namespace

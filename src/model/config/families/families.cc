@@ -25,6 +25,12 @@ const Family* find_family(std::string_view model_type) {
   return nullptr;
 }
 
+const Family& family_of(const ModelConfig& config) {
+  const Family* family = find_family(config.family);
+  SWITCHYARD_CHECK(family != nullptr, "a configuration of family {}", config.family);
+  return *family;
+}
+
 std::string family_names() {
   std::vector<std::string_view> names;
   for (const Family* family : kFamilies) names.push_back(family->model_type);
