@@ -3,15 +3,10 @@
 
 #include "base/stream.h"
 #include "base/tensor.h"
+#include "model/position_tables.h"
 #include "model/weights.h"
 
 namespace switchyard {
-
-/// What a position does to the queries and keys of a layer; layers that agree in it share tables.
-struct PositionTables {
-  ConstView cos_sin;      ///< [max_record, rotary.dim]; nothing where nothing turns
-  ConstView temperature;  ///< [max_record] by which queries are multiplied, or nothing
-};
 
 struct AttentionHeads {
   View q;  ///< [tokens, num_heads, head_dim] f32

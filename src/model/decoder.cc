@@ -1,11 +1,8 @@
 #include "model/decoder.h"
 
 #include <algorithm>
-#include <cmath>
-#include <utility>
 
 #include "base/device.h"
-#include "kernels/attention/rope.h"
 #include "kernels/routing/permute.h"
 #include "kernels/rows/cast.h"
 #include "kernels/rows/rms_norm.h"
@@ -13,54 +10,8 @@
 
 namespace switchyard {
 
-namespace {
-
-/// The first layer whose attention has the same of something as layer i.
-template <class Part>
-size_t first_with(const ModelConfig& c, Part AttentionConfig::*part, size_t i) {
-  const auto found = std::ranges::find(c.layers, c.layers[i].attention.*part,
-                                       [&](const LayerConfig& layer) -> const Part& { return layer.attention.*part; });
-  return static_cast<size_t>(found - c.layers.begin());
-}
-
-OwnedTensor rotary_table(const Stream& stream, const RotaryConfig& c, int64_t max_record) {
-  OwnedTensor table = hold(stream, {max_record, c.dim}, DType::f32);
-  fill_rope_table(stream, rotary_frequencies(c), rotary_stretch(c), table.view());
-  return table;
-}
-
-OwnedTensor temperature_table(const Stream& stream, const QueryTemperature& c, int64_t max_record) {
-  OwnedTensor table = hold(stream, {max_record}, DType::f32);
-  if (stream.measured != nullptr) return table;
-  OwnedTensor made({max_record}, DType::f32);
-  for (int64_t p = 0; p < max_record; ++p)
-    made.view().as<float>()[p] =
-        static_cast<float>(1 + c.scale * std::log(1 + std::floor(static_cast<double>(p + 1) / c.floor)));
-  copy(stream, made.view(), table.view());
-  synchronize(stream);
-  return table;
-}
-
-}  // namespace
-
 Decoder::Decoder(const Stream& stream, const ModelWeights& weights, Exchange& exchange, const DecoderLimits& limits)
-    : weights_(weights), exchange_(exchange), limits_(limits) {
-  const auto own = [&](OwnedTensor table) { return std::as_const(tables_.emplace_back(std::move(table))).view(); };
-  for (size_t i = 0; i < weights.config.layers.size(); ++i) {
-    const AttentionConfig& c = weights.config.layers[i].attention;
-    const size_t turned_alike = first_with(weights.config, &AttentionConfig::rotary, i),
-                 tuned_alike = first_with(weights.config, &AttentionConfig::temperature, i);
-    PositionTables tables;
-    if (turned_alike < i)
-      tables.cos_sin = positions_[turned_alike].cos_sin;
-    else if (c.rotary.dim > 0)
-      tables.cos_sin = own(rotary_table(stream, c.rotary, limits.max_record));
-    if (tuned_alike < i)
-      tables.temperature = positions_[tuned_alike].temperature;
-    else if (c.temperature.scale != 0)
-      tables.temperature = own(temperature_table(stream, c.temperature, limits.max_record));
-    positions_.push_back(tables);
-  }
+    : weights_(weights), exchange_(exchange), limits_(limits), positions_(stream, weights.config, limits.max_record) {
   if (limits.micro_batches > 1) part_bytes_ = measure_part(stream);
 }
 
@@ -130,7 +81,7 @@ void Decoder::through_layers(const Stream& stream, std::deque<MicroBatch>& parts
     stream.at_layer(i);
     for (MicroBatch& part : parts) {
       part.finish();
-      part.attend(polling, config.attention, layer.attention, positions_[i]);
+      part.attend(polling, config.attention, layer.attention, positions_.of_layer(i));
       part.route(polling, config, layer, static_cast<int>(i));
       for (MicroBatch& other : parts)
         if (&other != &part) other.finish();
@@ -153,7 +104,7 @@ TokenScores Decoder::score(const Stream& stream, Arena& arena, ConstView states,
   }
   View scratch = arena.alloc({cross_entropy_scratch(rows, c.vocab_size)}, DType::f32);
   View logprob = arena.alloc({rows}, DType::f32), argmax = arena.alloc({rows}, DType::i32);
-  cross_entropy(stream, x, weights_.head, on_device(stream, arena, view_of(target)), scratch, logprob, argmax);
+  cross_entropy(stream, x, weights_.head, on_device(stream, arena, view_of(target)), scratch, {}, logprob, argmax);
 
   TokenScores scores;
   scores.logprob.resize(row.size());

@@ -11,6 +11,7 @@
 #include "exchange/exchange.h"
 #include "model/batch.h"
 #include "model/micro_batch.h"
+#include "model/position_tables.h"
 #include "model/weights.h"
 
 namespace switchyard {
@@ -53,9 +54,8 @@ class Decoder {
   const ModelWeights& weights_;
   Exchange& exchange_;
   const DecoderLimits limits_;
-  std::vector<OwnedTensor> tables_;        ///< one for all layers that agree in it
-  std::vector<PositionTables> positions_;  ///< [layers] each one's
-  size_t part_bytes_ = 0;                  ///< arena of each of several micro-batches
+  const ModelPositionTables positions_;
+  size_t part_bytes_ = 0;  ///< arena of each of several micro-batches
 };
 
 }  // namespace switchyard

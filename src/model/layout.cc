@@ -14,15 +14,6 @@
 namespace switchyard {
 namespace {
 
-/// Expert-group sizes that divide the world, inside a host or over whole hosts, smallest first.
-std::vector<int> group_sizes(const MachineShare& machine, int num_experts) {
-  std::vector<int> sizes;
-  for (int ep = 1; ep <= machine.world_size && ep <= num_experts; ++ep)
-    if (machine.world_size % ep == 0 && (machine.ranks_on_host % ep == 0 || ep % machine.ranks_on_host == 0))
-      sizes.push_back(ep);
-  return sizes;
-}
-
 /// Chooses for one configuration, wishes, machine and batch.
 class Chooser {
  public:
@@ -77,7 +68,7 @@ class Chooser {
   /// For a dtype: what was asked for, or the smallest that fits; 0 when none does.
   int choose_ep(DType operand) const {
     if (wishes_.ep != 0) return wishes_.ep;
-    for (const int ep : group_sizes(machine_, config_.num_experts()))
+    for (const int ep : expert_group_sizes(machine_, config_.num_experts()))
       if (fits(memory_with(operand, ep))) return ep;
     return 0;
   }
@@ -171,6 +162,14 @@ MachineShare share_machine(Communicator& world, const DeviceWish& device, bool s
   // A group of ranks plans alike only if the hosts look alike to it.
   share.ranks_on_host = static_cast<int>(world.all_reduce_one(int64_t{share.ranks_on_host}, ReduceOp::max));
   return share;
+}
+
+std::vector<int> expert_group_sizes(const MachineShare& machine, int num_experts) {
+  std::vector<int> sizes;
+  for (int ep = 1; ep <= machine.world_size && ep <= num_experts; ++ep)
+    if (machine.world_size % ep == 0 && (machine.ranks_on_host % ep == 0 || ep % machine.ranks_on_host == 0))
+      sizes.push_back(ep);
+  return sizes;
 }
 
 int default_micro_batches(Device device, int ep) {

@@ -48,6 +48,10 @@ struct Layout {
   EngineOptions engine() const { return {operand, threads, limits, exchange_bytes, device.device, device.index}; }
 };
 
+/// Of how many ranks expert groups can be: they divide the world and lie inside a host, or over whole ones; smallest
+/// first.
+std::vector<int> expert_group_sizes(const MachineShare& machine, int num_experts);
+
 /// Between GPUs one half of a batch computes while the other half's rows travel. ep: ranks of an expert group
 int default_micro_batches(Device device, int ep);
 

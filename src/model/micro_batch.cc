@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/attention/attention.h"
 #include "kernels/rows/rms_norm.h"
 #include "kernels/vocabulary/embedding.h"
-#include "model/linear.h"
 
 namespace switchyard {
 namespace {
@@ -27,24 +25,15 @@ MicroBatch::MicroBatch(const Stream& stream, Arena& arena, const ModelWeights& w
   const int64_t first = offset_of(batch, first_record);
   for (int64_t r = 0; r <= num_records; ++r) offsets_.push_back(offset_of(batch, first_record + r) - first);
   SWITCHYARD_CHECK(x.rows() == offsets_.back(), "residual stream {} for {} tokens", x.shape.str(), offsets_.back());
-  record_offsets_ = on_device(stream, arena, view_of<int64_t>(offsets_));
-  positions_ = on_device(stream, arena, view_of(part(batch.positions, first, x.rows())));
+  records_.offsets = on_device(stream, arena, view_of<int64_t>(offsets_));
+  records_.positions = on_device(stream, arena, view_of(part(batch.positions, first, x.rows())));
   embedding(stream, on_device(stream, arena, view_of(part(batch.ids, first, x.rows()))), weights.embed.view(), x_);
 }
 
-/// x += O attention(q, k, v), which are of norm(x)
 void MicroBatch::attend(const Stream& stream, const AttentionConfig& c, const AttentionWeights& w,
                         const PositionTables& tables) {
-  const ArenaScope scope(arena_);
-  const auto eps = static_cast<float>(weights_.config.rms_norm_eps);
-  const int64_t tokens = x_.rows();
-  View u = arena_.alloc(x_.shape, weights_.operand);
-  rms_norm(stream, x_, w.norm.view(), eps, u);
-  const auto [q, k, v] = attention_heads(stream, arena_, c, w, eps, u, positions_, tables);
-  View context = arena_.alloc({tokens, c.output_size()}, weights_.operand);
-  attention(stream, q, k, v, record_offsets_, c.span, w.sinks.view(), static_cast<float>(c.scale),
-            context.reshaped({tokens, c.num_heads, c.value_dim}));
-  linear(stream, context, w.o, GemmOutput::add, x_);
+  attention_layer(stream, arena_, c, w, static_cast<float>(weights_.config.rms_norm_eps), weights_.operand, records_,
+                  tables, {}, x_);
 }
 
 /// x += ffn(norm(x)): a mixture of experts, or one dense SwiGLU.

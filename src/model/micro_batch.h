@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/device.h"
-#include "model/attention_heads.h"
+#include "model/attention_layer.h"
 #include "model/batch.h"
 #include "model/moe_layer.h"
 #include "model/weights.h"
@@ -46,7 +46,7 @@ class MicroBatch {
   Exchange& exchange_;
   const View x_;
   std::vector<int64_t> offsets_;  ///< [records + 1]
-  ConstView positions_, record_offsets_;
+  RecordsView records_;
   std::optional<FeedForward> feed_forward_;
 };
 
