@@ -19,6 +19,8 @@ references/NAME/expected.h5   the truth: the stored weights in float64, by trans
   attributes {f32,bf16}_{max,mean}_abs_difference: of token_logprob, when transformers itself runs in that type (bf16 of `switchyard`:
                                    when the embedding table, the operands of every product but the router's, and the experts' results
                                    are rounded)
+references/NAME/grad.safetensors  of some: the gradient of the mean negative log-probability over all scored tokens, by float64 autograd,
+                                  stored in float32 under the names of the checkpoint's weights
 """
 import json, shutil, sys, tempfile
 from pathlib import Path
@@ -29,7 +31,7 @@ from checkpoints import (edit_config, fuse_experts, in_bfloat16, random_switchya
                          released_spelling, rewrite_tensors, shard, transposed_experts, with_fp8_projections, with_mxfp4_experts,
                          with_prediction_layer)
 from formulas import Formulas
-from references import Transformers, clear_follow, clear_records, follow, random_records, readable_copy, write_reference
+from references import Transformers, clear_follow, clear_records, follow, random_records, readable_copy, write_gradient, write_reference
 
 ROOT = Path(__file__).resolve().parent
 
@@ -432,6 +434,10 @@ FIXTURES = {"qwen3moe-dense": qwen3moe_dense, "qwen3moe-fused": qwen3moe_fused, 
             "qwen3moe-yarn": qwen3moe_yarn, "qwen3moe-linear": qwen3moe_linear,
             "mixtral-window": mixtral_window, "qwen3moe-window": qwen3moe_window}
 
+WITH_GRADIENT = ["qwen3moe-dense", "qwen3moe-yarn", "mixtral-window"]
+
 if __name__ == "__main__":
     torch.set_grad_enabled(False)
-    for fixture in sys.argv[1:] or FIXTURES: FIXTURES[fixture](fixture)
+    for fixture in sys.argv[1:] or FIXTURES:
+        FIXTURES[fixture](fixture)
+        if fixture in WITH_GRADIENT: write_gradient(ROOT / "models" / fixture, ROOT / "references" / fixture)

@@ -1,9 +1,9 @@
 """What independent software computes from a checkpoint, and the files that hold it (make_fixtures.py describes them)."""
-import contextlib, json
+import contextlib, json, tempfile
 from pathlib import Path
 
 import h5py, numpy as np, torch, transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from formulas import margin_of, weights, within_groups
@@ -165,3 +165,26 @@ def write_reference(out, records, contexts, truth, others):
     least = min(r["router_margin"].min() for r in results)
     print(out.name, f"{len(logprob)} tokens, mean {logprob.mean():.3f}, least router margin {least:.1e},",
           ", ".join(f"{key} {value:.1e}" for key, value in summary.items()))
+
+
+# ---- gradients --------------------------------------------------------------------------------------------------------------------
+
+def write_gradient(model_path, out):
+    """grad.safetensors: of the mean negative log-probability over all scored tokens of out/input.h5, named as the checkpoint's weights."""
+    truth = Transformers(model_path, torch.float64)
+    with h5py.File(out / "input.h5") as h:
+        records, contexts = np.split(h["tokens/values"][:], h["tokens/offsets"][1:-1].astype(int)), h["context"][:].tolist()
+    model, loss, count = truth.model.requires_grad_(True), 0.0, sum(len(r) - c for r, c in zip(records, contexts))
+    with torch.enable_grad(), nothing_in_float32():
+        for record, context in zip(records, contexts):
+            tokens = torch.tensor(record.astype(np.int64))
+            logits = model(input_ids=tokens[None], use_cache=False).logits[0, context - 1:-1]
+            loss = loss + torch.nn.functional.cross_entropy(logits, tokens[context:], reduction="sum") / count
+        loss.backward()
+    for p in model.parameters(): p.data = torch.zeros_like(p) if p.grad is None else p.grad
+    with tempfile.TemporaryDirectory() as gradients:
+        model.float().save_pretrained(gradients)
+        tensors = load_file(Path(gradients, "model.safetensors"))
+    save_file(tensors, out / "grad.safetensors",
+              metadata=dict(records=str(len(records)), scored_tokens=str(count), loss=repr(float(loss))))
+    print(out.name, f"gradient of {float(loss):.6f}, {len(tensors)} tensors")

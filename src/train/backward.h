@@ -1,0 +1,69 @@
+// The backward pass of a layer, written out: what each of the forward pass's steps owes to its inputs and weights. Each
+// function computes again what it needs of the forward pass, from the tape.
+#pragma once
+
+#include <span>
+
+#include "exchange/gradient_exchange.h"
+#include "model/moe_layer.h"
+#include "model/position_tables.h"
+#include "train/block_gradient.h"
+#include "train/step_batch.h"
+
+namespace switchyard {
+
+/// What a layer's forward pass leaves for its backward pass; all of the rank's tokens.
+struct LayerTape {
+  View x;                ///< [tokens, d] f32: the residual stream before the layer
+  View middle;           ///< [tokens, d] f32: after its attention
+  View lse;              ///< [tokens, heads] f32: of attention's softmax
+  ChosenExperts chosen;  ///< as routed; moe layers
+};
+
+/// What all of a step's backward pass shares.
+struct BackwardPass {
+  const Stream& stream;
+  Arena& arena;
+  const TrainedModel& model;
+  const StepBatch& batch;
+  std::span<const StepBatch::Piece> pieces;
+  ConstView positions;  ///< [tokens] i32
+  int64_t bytes_at_once;
+
+  const ModelConfig& config() const { return model.weights().config; }
+  DType operand() const { return model.weights().operand; }
+  float eps() const { return static_cast<float>(config().rms_norm_eps); }
+};
+
+/// Through x + attention(norm(x)).   dx: [tokens, d] f32, the gradient of that; afterwards that of x.
+void backward_attention(const BackwardPass& pass, size_t layer, const PositionTables& tables, const LayerTape& tape,
+                        View dx);
+
+/// What a step's tokens say of a layer's balance.
+struct LayerBalance {
+  ConstView d_probability =
+      {};  ///< [E] f32: the balancing loss's gradient of each token's probabilities; no data: none
+  std::span<const int64_t> tokens;  ///< [E] of the whole step
+  View probability_sums;            ///< [this rank's slices, E] f64: where the sums of probabilities go
+};
+
+/// Through x + ffn(norm(x)): a mixture of experts, or one dense SwiGLU.   dx: as above; rows go to experts by
+/// `exchange`.
+void backward_feed_forward(const BackwardPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
+                           const LayerBalance& balance, View dx);
+
+// The parts of these.
+
+/// `x` as products of the operand take it: itself, or rounded, in the arena.
+ConstView as_operand(const Stream& stream, Arena& arena, ConstView x, DType operand);
+
+/// Through y = x Wᵀ + b: their gradients into `sums`, and dx = (or +=) dy W.   x: [rows, k] operand; dy: [rows, n] f32
+void backward_linear(const BackwardPass& pass, const Linear& w, const Linear& transpose, ConstView x, ConstView dy,
+                     const SlicedRows& rows, const BlockGradient& sums, GemmOutput output, View dx);
+
+/// Through an expert that every token goes to.   x, dy: [rows, d] operand; dx: [rows, d] f32, added to
+void backward_ffn(const BackwardPass& pass, std::span<const FfnWeights> w, std::span<const FfnWeights> transposes,
+                  const GatedActivation& activation, ConstView x, ConstView dy, const SlicedRows& rows,
+                  const BlockGradient& sums, View dx);
+
+}  // namespace switchyard

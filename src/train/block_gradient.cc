@@ -1,0 +1,64 @@
+#include "train/block_gradient.h"
+
+namespace switchyard {
+namespace {
+
+/// Where a rank that holds a block alone wants its gradient.
+View whole_gradient(const TrainedModel& model, size_t block) {
+  return model.ranks().holders_of(model.space().blocks()[block]).size() == 1 ? model.shard(block).gradient : View{};
+}
+
+}  // namespace
+
+BlockGradient::BlockGradient(const Stream& stream, const TrainedModel& model, size_t block)
+    : stream_(stream),
+      model_(model),
+      block_(block),
+      sums_(model.space().blocks()[block].elements, whole_gradient(model, block)) {}
+
+size_t BlockGradient::bytes(const ParameterBlock& block, const SliceRange& slices, bool held_alone, bool at_once) {
+  if (!at_once) return NodeSums::bytes(block.elements, slices, held_alone);
+  const size_t own = tree_nodes(slices).size() - (held_alone && slices.count() > 0 ? 1 : 0);
+  return own * allocation_bytes({block.elements}, DType::f32, Device::cpu);
+}
+
+void BlockGradient::begin(const SliceRange& slices) {
+  if (stream_.measured != nullptr) {
+    nodes_.assign(tree_nodes(slices).size(), View{nullptr, {model_.space().blocks()[block_].elements}, DType::f32});
+    return;
+  }
+  const std::span<const View> buffers = sums_.begin(slices);
+  nodes_.assign(buffers.begin(), buffers.end());
+}
+
+std::vector<View> BlockGradient::of(const void* place) const {
+  const BlockTensor& tensor = model_.tensor_at(block_, place);
+  std::vector<View> views;
+  for (const View& node : nodes_)
+    views.push_back(node.slice(tensor.offset, tensor.elements()).reshaped(tensor.tensor.shape()));
+  return views;
+}
+
+void BlockGradient::commit() {
+  if (stream_.measured == nullptr) sums_.commit(stream_);
+  nodes_.clear();
+}
+
+void BlockGradient::finish(Arena& arena, int64_t bytes_at_once) {
+  const TrainRanks& ranks = model_.ranks();
+  const ParameterBlock& block = model_.space().blocks()[block_];
+  Communicator& holders = ranks.holders_of(block);
+  if (holders.size() == 1) return;  // the only node is where it is wanted
+  const std::vector<ElementRange> owned = ranks.owned(model_.space(), block_);
+  if (stream_.measured != nullptr) {
+    const ArenaScope scope(arena);
+    arena.alloc(
+        {static_cast<int64_t>(ordered_reduce_scatter_bytes(ranks.slices_of_holders(block), owned, bytes_at_once))},
+        DType::u8);
+    return;
+  }
+  ordered_reduce_scatter(stream_, arena, holders, ranks.slices_of_holders(block), sums_.sums(), owned, bytes_at_once,
+                         model_.shard(block_).gradient);
+}
+
+}  // namespace switchyard

@@ -1,0 +1,39 @@
+// A block's gradient as it comes together: a rank's slices piece by piece, then those of all ranks that hold the block.
+#pragma once
+
+#include <vector>
+
+#include "comm/ordered_sum.h"
+#include "train/trained_model.h"
+
+namespace switchyard {
+
+class BlockGradient {
+ public:
+  BlockGradient(const Stream& stream, const TrainedModel& model, size_t block);
+
+  /// Until commit(): where the gradient of the next slices goes, all tensors of the block. An expert's slices are of
+  /// all the group, whose rows come to its host.
+  void begin(const SliceRange& slices);
+  /// One view for each of tree_nodes(slices), of the tensor's shape, undefined at first. place: in the model's
+  /// weights().
+  std::vector<View> of(const void* place) const;
+  void commit();
+
+  /// The shard's gradient, of all slices. Collective over the ranks that hold the block. Nobody's slices may be
+  /// missing.
+  void finish(Arena& arena, int64_t bytes_at_once);
+
+  /// Bytes beside the arena that the gradients of a layer take at most, of a rank with these slices.
+  /// at_once: its slices come in one piece.
+  static size_t bytes(const ParameterBlock& block, const SliceRange& slices, bool held_alone, bool at_once);
+
+ private:
+  const Stream& stream_;
+  const TrainedModel& model_;
+  const size_t block_;
+  NodeSums sums_;
+  std::vector<View> nodes_;  ///< as of begin()
+};
+
+}  // namespace switchyard

@@ -1,0 +1,160 @@
+#include "train/optimiser.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+
+#include "kernels/optimizer/sum_of_squares.h"
+
+namespace switchyard {
+namespace {
+
+constexpr int64_t kChunk = ParameterSpace::kChunkElements, kChunksAtOnce = 16;
+
+/// Some of a shard's chunks: elements of the block.
+struct Work {
+  const Shard* shard;
+  ElementRange range;
+};
+
+std::vector<Work> cut(std::span<const Shard> shards) {
+  std::vector<Work> all;
+  for (const Shard& shard : shards)
+    for (int64_t first = shard.owned.first; first < shard.owned.end; first += kChunksAtOnce * kChunk)
+      all.push_back({&shard, {first, std::min(first + kChunksAtOnce * kChunk, shard.owned.end)}});
+  return all;
+}
+
+View part_of(const View& shard_values, const Shard& shard, const ElementRange& range) {
+  return shard_values.slice(range.first - shard.owned.first, range.count());
+}
+
+}  // namespace
+
+Optimiser::Optimiser(const Stream& stream, TrainedModel& model, const OptimiserOptions& options)
+    : model_(model), options_(options) {
+  for (int i = 0; i < stream.pool->num_threads(); ++i) alone_.push_back(std::make_unique<ThreadPool>(1));
+}
+
+bool Optimiser::has_gradient(const Shard& shard, std::span<const int64_t> tokens_per_expert) const {
+  const ParameterBlock& block = model_.space().blocks()[shard.block];
+  if (block.expert < 0) return true;
+  return tokens_per_expert[static_cast<size_t>(block.layer * model_.weights().config.num_experts() + block.expert)] > 0;
+}
+
+/// Their gradient is 0, and update() leaves them alone.
+void Optimiser::freeze_routers() const {
+  for (const Shard& shard : model_.shards())
+    for (const BlockTensor& tensor : model_.space().blocks()[shard.block].tensors) {
+      if (!tensor.is_router) continue;
+      const int64_t first = std::max(tensor.offset, shard.owned.first),
+                    end = std::min(tensor.offset + tensor.elements(), shard.owned.end);
+      if (first < end) std::ranges::fill(part_of(shard.gradient, shard, {first, end}).span<float>(), 0.0f);
+    }
+}
+
+double Optimiser::gradient_norm(const Stream& stream, int64_t step, std::span<const int64_t> tokens_per_expert) const {
+  const std::vector<Work> work = cut(model_.shards());
+  std::vector<double> sums(static_cast<size_t>(model_.space().num_chunks()));  // of what others own 0
+  stream.parallel_for(std::ssize(work), [&](int64_t task, int worker) {
+    const auto& [shard, range] = work[static_cast<size_t>(task)];
+    if (!has_gradient(*shard, tokens_per_expert)) return;
+    Stream serial = stream;
+    serial.pool = alone_[static_cast<size_t>(worker)].get();
+    serial.poll = {};
+    double* to = sums.data() + model_.space().first_chunk(shard->block) + range.first / kChunk;
+    sum_of_squares(serial, part_of(shard->gradient, *shard, range), kChunk,
+                   {to, {(range.count() + kChunk - 1) / kChunk}, DType::f64, Device::cpu});
+  });
+  model_.ranks().world().all_reduce({sums.data(), {std::ssize(sums)}, DType::f64}, ReduceOp::sum);
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  if (!std::isfinite(total)) fail_at_first_broken(step, "gradient", &Shard::gradient, tokens_per_expert);
+  return std::sqrt(total);
+}
+
+/// Elements of a shard, tensor by tensor: how many weights are broken afterwards.
+int64_t Optimiser::update(const Stream& serial, const Shard& shard, const ElementRange& range, const AdamwStep& step,
+                          bool has_gradient) const {
+  int64_t broken = 0;
+  for (const BlockTensor& tensor : model_.space().blocks()[shard.block].tensors) {
+    const ElementRange part{std::max(tensor.offset, range.first),
+                            std::min(tensor.offset + tensor.elements(), range.end)};
+    if (part.first >= part.end || (tensor.is_router && !options_.train_router)) continue;
+    AdamwStep own = step;
+    if (!tensor.is_matrix) own.weight_decay = 0;
+    const View gradient = has_gradient ? part_of(shard.gradient, shard, part) : View{};
+    adamw(serial, gradient, own, part_of(shard.master, shard, part), part_of(shard.first_moment, shard, part),
+          part_of(shard.second_moment, shard, part), {&broken, {1}, DType::i64, Device::cpu});
+  }
+  return broken;
+}
+
+double Optimiser::step(const Stream& stream, int64_t number, double learning_rate,
+                       std::span<const int64_t> tokens_per_expert) {
+  if (!options_.train_router) freeze_routers();
+  const double norm = gradient_norm(stream, number, tokens_per_expert);
+  const auto t = static_cast<double>(number);
+  const double clipped = options_.max_grad_norm > 0 ? std::min(1.0, options_.max_grad_norm / (norm + 1e-6)) : 1.0;
+  const AdamwStep step{.learning_rate = static_cast<float>(learning_rate),
+                       .beta1 = static_cast<float>(options_.beta1),
+                       .beta2 = static_cast<float>(options_.beta2),
+                       .epsilon = static_cast<float>(options_.epsilon),
+                       .weight_decay = static_cast<float>(options_.weight_decay),
+                       .gradient_scale = static_cast<float>(clipped),
+                       .first_correction = static_cast<float>(1 - std::pow(options_.beta1, t)),
+                       .second_correction = static_cast<float>(std::sqrt(1 - std::pow(options_.beta2, t)))};
+  std::atomic<int64_t> broken = 0;
+  const auto serial_of = [&](int worker) {
+    Stream serial = stream;
+    serial.pool = alone_[static_cast<size_t>(worker)].get();
+    serial.poll = {};
+    return serial;
+  };
+
+  // What this rank holds alone becomes weights at once, while it is in the cache; the rest once its owners are done.
+  std::vector<const Shard*> own, shared;
+  for (const Shard& shard : model_.shards()) {
+    const ParameterBlock& block = model_.space().blocks()[shard.block];
+    (block.expert >= 0 && model_.ranks().replicas().size() == 1 ? own : shared).push_back(&shard);
+  }
+  stream.parallel_for(std::ssize(own), [&](int64_t task, int worker) {
+    const Shard& shard = *own[static_cast<size_t>(task)];
+    const Stream serial = serial_of(worker);
+    broken += update(serial, shard, shard.owned, step, has_gradient(shard, tokens_per_expert));
+    model_.spread(serial, shard.block);
+  });
+  std::vector<Work> work;
+  for (const Shard* shard : shared) std::ranges::copy(cut({shard, 1}), std::back_inserter(work));
+  stream.parallel_for(std::ssize(work), [&](int64_t task, int worker) {
+    const auto& [shard, range] = work[static_cast<size_t>(task)];
+    broken += update(serial_of(worker), *shard, range, step, has_gradient(*shard, tokens_per_expert));
+  });
+  if (model_.ranks().world().all_reduce_one(broken.load(), ReduceOp::sum) > 0)
+    fail_at_first_broken(number, "weight", &Shard::master, {});
+  for (const Shard* shard : shared) model_.spread(stream, shard->block);
+  return norm;
+}
+
+void Optimiser::fail_at_first_broken(int64_t step, std::string_view what, View Shard::*values,
+                                     std::span<const int64_t> tokens_per_expert) const {
+  int64_t first = std::numeric_limits<int64_t>::max();  // in the canonical order
+  double value = 0;
+  for (const Shard& shard : model_.shards()) {
+    if (!tokens_per_expert.empty() && !has_gradient(shard, tokens_per_expert)) continue;
+    const std::span<float> numbers = (shard.*values).span<float>();
+    const auto broken = std::ranges::find_if(numbers, [](float x) { return !std::isfinite(x); });
+    if (broken == numbers.end()) continue;
+    first = model_.space().blocks()[shard.block].first + shard.owned.first + (broken - numbers.begin());
+    value = *broken;
+    break;
+  }
+  Communicator& world = model_.ranks().world();
+  const int64_t of_all = world.all_reduce_one(first, ReduceOp::min);
+  const bool is_nan = world.all_reduce_one(int64_t{first == of_all && std::isnan(value)}, ReduceOp::max) != 0;
+  fail(ExitCode::internal, "step {}: the {} of {} is {}", step, what, model_.space().element_name(of_all),
+       is_nan ? "not a number" : "infinite");
+}
+
+}  // namespace switchyard

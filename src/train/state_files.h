@@ -1,0 +1,69 @@
+// All parameters and their moments as files, whose number and bytes depend on the model alone, not on the ranks: what a
+// checkpoint of a training run consists of.
+//
+// A file is safetensors: of each parameter, or of some of its rows, NAME, NAME.exp_avg and NAME.exp_avg_sq, as F32;
+// "NAME[rows 512:1024]" where a parameter is in several files.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "train/trained_model.h"
+
+namespace switchyard {
+
+/// A parameter's rows in a file.
+struct StatePiece {
+  std::string name;
+  std::vector<int64_t> shape;
+  size_t block = 0;
+  ElementRange elements;  ///< of the block
+};
+
+struct StateFile {
+  std::string name;  ///< "state-00017.safetensors"
+  std::vector<StatePiece> pieces = {};
+  int64_t elements = 0;  ///< of all pieces
+};
+
+class StateFiles {
+ public:
+  /// Of about 48 MB each: whole parameters in canonical order, or rows of one.
+  StateFiles(const TrainedModel& model);
+
+  const std::vector<StateFile>& files() const { return files_; }
+  uint64_t bytes() const;  ///< of all, but for their headers
+  /// Bytes that writing or reading takes of memory at most.
+  size_t buffer_bytes() const;
+
+  /// Writes them all into the directory, each rank some; the hashes of their bytes, by file, the same on all ranks.
+  /// Collective over the world. Fails (output) on all ranks alike.
+  std::vector<std::string> write(const std::filesystem::path& directory, const std::function<void()>& poll) const;
+  /// Reads them into the model's shards (not yet into its weights). Empty, or what is wrong with the first file that is
+  /// missing or not what `hashes` say, the same on all ranks. Collective. Fails (input) on all ranks alike where a file
+  /// cannot be read.
+  std::string read(const std::filesystem::path& directory, const std::vector<std::string>& hashes,
+                   const std::function<void()>& poll) const;
+
+ private:
+  /// Consecutive elements of a file that one rank owns.
+  struct Segment {
+    size_t block = 0;
+    ElementRange elements;  ///< of the block
+    int64_t place = 0;      ///< of the first of them in the file
+  };
+  std::vector<Segment> segments(const StateFile& file, int owner) const;
+  /// Of a wave each rank has one file. Null: there are no more.
+  const StateFile* file_of(int64_t wave, int rank) const;
+  int64_t num_waves() const;
+  /// values: of this rank's file, [3][elements]: the parameters and both moments. Collective.
+  std::vector<float> gather(int64_t wave) const;
+  void scatter(int64_t wave, const std::vector<float>& values) const;
+
+  const TrainedModel& model_;
+  std::vector<StateFile> files_;
+};
+
+}  // namespace switchyard

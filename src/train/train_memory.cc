@@ -1,0 +1,99 @@
+#include "train/train_memory.h"
+
+#include <algorithm>
+
+#include "comm/measuring_communicator.h"
+#include "model/checkpoint/loader.h"
+#include "model/memory_plan.h"
+#include "train/state_files.h"
+#include "train/step_slices.h"
+#include "train/train_pass.h"
+
+namespace switchyard {
+namespace {
+
+/// The rank whose slices make the most partial sums, of those that have most of them.
+int fullest_rank(const TrainMemoryRequest& r) {
+  int fullest = 0;
+  const auto load = [&](int rank) {
+    const SliceRange slices = slices_of_rank(r.num_slices, rank, r.world_size);
+    return std::pair(tree_nodes(slices).size(), slices.count());
+  };
+  for (int rank = 1; rank < r.world_size; ++rank)
+    if (load(rank) > load(fullest)) fullest = rank;
+  return fullest;
+}
+
+/// Of gradients that are on their way at one time: a block of the layer, and all of its experts.
+size_t bytes_of_sums(const TrainedModel& model, const TrainMemoryRequest& r, const GradientExchange& exchange) {
+  const bool attention_at_once = r.rank_tokens <= r.batch_tokens;
+  // An expert has a row of each token at most.
+  const bool experts_at_once = exchange.scratch().max_rows >= r.rank_tokens * r.ep;
+  const TrainRanks& ranks = model.ranks();
+  size_t most = 0, experts = 0;
+  int64_t layer = -1;
+  for (const ParameterBlock& block : model.space().blocks()) {
+    if (!ranks.holds(block) || block.kind == ParameterBlock::Kind::embeddings ||
+        block.kind == ParameterBlock::Kind::head)
+      continue;
+    const bool alone = ranks.holders_of(block).size() == 1;
+    if (block.expert < 0) {
+      const bool at_once = attention_at_once || block.kind != ParameterBlock::Kind::self_attention;
+      most = std::max(most, BlockGradient::bytes(block, ranks.slices(), alone, at_once));
+      continue;
+    }
+    if (block.layer != layer) experts = 0;
+    layer = block.layer;
+    experts += BlockGradient::bytes(block, ranks.slices_of_group(), alone, experts_at_once);
+    most = std::max(most, experts);
+  }
+  return most;
+}
+
+}  // namespace
+
+size_t TrainMemory::peak() const {
+  return weights + state + std::max(activations + sums + scratch, files);
+}
+
+TrainMemory plan_train_memory(const ModelConfig& config, const TrainMemoryRequest& r) {
+  const std::unique_ptr<Communicator> world = make_measuring_communicator(fullest_rank(r), r.world_size);
+  const TrainRanks ranks = TrainRanks::measuring(*world, r.ep, config, r.num_slices);
+  const ParameterSpace space(config);
+  Measurement measured;
+  const Stream stream = Stream::measuring(Device::cpu, measured);
+  TrainMemory memory;
+  TrainedModel model(stream, config, r.operand, space, ranks);
+  for (const Shard& shard : model.shards())
+    memory.state += static_cast<size_t>(4 * shard.owned.count()) * sizeof(float);
+  memory.weights = measured.held - memory.state;
+
+  const ExchangeShape shape = exchange_shape(config, ranks.placement(), r.operand, r.exchange_bytes);
+  const std::unique_ptr<Exchange> exchange =
+      measuring_exchange(shape, model.weights().layers.empty() ? 0 : ranks.placement().max_count());
+  const TrainPassOptions options{.balance = 1,
+                                 .batch_tokens = r.batch_tokens,
+                                 .exchange_bytes = r.exchange_bytes,
+                                 .max_tokens = r.rank_tokens,
+                                 .max_slice_tokens = r.slice_tokens,
+                                 .max_record = r.longest};
+  measured = {};
+  Arena arena = Arena::measuring(Device::cpu);
+  TrainPass pass(stream, model, *exchange, options);
+  pass.run(stream, arena, StepBatch::measuring(ranks.slices(), r.rank_tokens));
+  memory.activations = arena.high_water();
+  memory.scratch = measured.held + static_cast<size_t>(r.threads) * measured.working;
+  memory.scratch += exchange->scratch_bytes(r.rank_tokens).host_bytes;
+  memory.scratch += pass.gradient_exchange().scratch().host_bytes;
+  if (r.evaluation.max_tokens > 0) {
+    const DecoderMemory decoder = measure_decoder(config, r.operand, r.evaluation, *exchange);
+    memory.activations = std::max(memory.activations, decoder.arena);
+    memory.scratch += decoder.held;
+  }
+  memory.sums = bytes_of_sums(model, r, pass.gradient_exchange());
+  const WeightBytes loading = predict_weight_bytes(config, r.operand, ranks.placement().max_count(), r.threads);
+  memory.files = std::max(loading.scratch, StateFiles(model).buffer_bytes());
+  return memory;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,201 @@
+#include "train/train_pass.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "base/stopwatch.h"
+#include "kernels/rows/rms_norm.h"
+#include "kernels/vocabulary/embedding.h"
+#include "model/moe_layer.h"
+#include "train/vocabulary.h"
+
+namespace switchyard {
+namespace {
+
+GradientExchangeShape gradient_shape(const TrainedModel& model, const TrainPassOptions& o) {
+  const ModelConfig& c = model.weights().config;
+  return {
+      .placement = model.ranks().placement(),
+      .dim = c.hidden_size,
+      .top_k = c.experts_per_token(),
+      .dtype = model.weights().operand,
+      .bytes = o.exchange_bytes,
+      .slices_of_rank = {model.ranks().slices_of_group_ranks().begin(), model.ranks().slices_of_group_ranks().end()},
+      .max_tokens = o.max_tokens,
+      .max_slice_tokens = o.max_slice_tokens};
+}
+
+/// Adds up in order what each rank has of its own slices.   parts: [all slices · each] f64, 0 of other ranks' slices
+std::vector<double> sum_over_slices(Communicator& world, std::vector<double> parts, size_t each) {
+  world.all_reduce({parts.data(), {std::ssize(parts)}, DType::f64}, ReduceOp::sum);  // x + 0 is x
+  std::vector<double> sums(each);
+  for (size_t i = 0; i < parts.size(); ++i) sums[i % each] += parts[i];
+  return sums;
+}
+
+bool all_finite(ConstView x) {
+  float sum = 0;
+  for (const float value : x.span<float>()) sum += value * 0;
+  return sum == 0;
+}
+
+}  // namespace
+
+TrainPass::TrainPass(const Stream& stream, TrainedModel& model, Exchange& exchange, const TrainPassOptions& options)
+    : model_(model),
+      exchange_(exchange),
+      options_(options),
+      positions_(stream, model.weights().config, options.max_record),
+      gradient_exchange_(model.ranks().group(), gradient_shape(model, options)) {}
+
+StepLosses TrainPass::run(const Stream& stream, Arena& arena, const StepBatch& batch) {
+  const ArenaScope scope(arena);
+  Communicator& world = model_.ranks().world();
+  const auto num_slices = static_cast<size_t>(model_.ranks().num_slices());
+  const std::vector<StepBatch::Piece> pieces = batch.pieces(options_.batch_tokens);
+  const RecordsView all{on_device(stream, arena, view_of<int32_t>(batch.batch.positions)), {}};
+  StepLosses losses;
+
+  stream.at_layer(0);
+  Tape tape;
+  {
+    const Stopwatch stopwatch(seconds_.forward);
+    const std::vector<int64_t> before = exchange_.counters().tokens_per_expert;
+    tape = forward(stream, arena, batch, all, pieces);
+    losses.tokens_per_expert = tokens_since(before);
+  }
+  const BackwardPass pass{stream, arena, model_, batch, pieces, all.positions, options_.exchange_bytes};
+  const View dx = arena.alloc(tape.last.shape, DType::f32);
+  {
+    const Stopwatch stopwatch(seconds_.head);
+    std::vector<double> loss(num_slices);
+    const auto mine =
+        std::span(loss).subspan(static_cast<size_t>(batch.slices.first), static_cast<size_t>(batch.slices.count()));
+    backward_head(pass, tape.last, dx, mine);
+    losses.cross_entropy = sum_over_slices(world, std::move(loss), 1).front() / static_cast<double>(batch.step_targets);
+    require_finite(tape, batch, losses.cross_entropy);
+  }
+  const Stopwatch stopwatch(seconds_.backward);
+  for (size_t layer = config().layers.size(); layer-- > 0;) {
+    stream.at_layer(layer);
+    losses.balance += backward_layer(pass, layer, tape.layers[layer], losses.tokens_per_expert, dx);
+  }
+  backward_embedding(pass, dx);
+  return losses;
+}
+
+/// dx: the gradient of the layer's result; afterwards that of its input. Returns the layer's share of the balance.
+double TrainPass::backward_layer(const BackwardPass& pass, size_t layer, const LayerTape& tape,
+                                 std::span<const int64_t> tokens_per_expert, View dx) {
+  const ArenaScope scope(pass.arena);
+  const MoeConfig* moe = config().layers[layer].moe();
+  if (moe == nullptr) {
+    backward_feed_forward(pass, layer, gradient_exchange_, tape, {}, dx);
+    backward_attention(pass, layer, positions_.of_layer(layer), tape, dx);
+    return 0;
+  }
+  const int64_t experts = moe->router.num_experts;
+  const auto num_slices = model_.ranks().num_slices();
+  const auto tokens = tokens_per_expert.subspan(layer * static_cast<size_t>(experts), static_cast<size_t>(experts));
+  // E f_e / (tokens · layers): what a unit of a token's probability of e costs.   f_e: e's share of the assignments
+  const auto step_tokens = static_cast<double>(pass.batch.step_tokens);
+  std::vector<double> cost;
+  for (const int64_t count : tokens)
+    cost.push_back(static_cast<double>(experts) * static_cast<double>(count) /
+                   (step_tokens * static_cast<double>(moe->router.experts_per_token)) / step_tokens /
+                   static_cast<double>(config().num_moe_layers()));
+  std::vector<float> d_probability;
+  for (const double c : cost) d_probability.push_back(static_cast<float>(options_.balance * c));
+  std::vector<double> probability(static_cast<size_t>(num_slices * experts));
+  LayerBalance balance{
+      .tokens = tokens,
+      .probability_sums = View{probability.data(), {num_slices, experts}, DType::f64, Device::cpu}.slice(
+          pass.batch.slices.first, pass.batch.slices.count())};
+  if (options_.balance != 0) balance.d_probability = view_of<float>(d_probability);
+  backward_feed_forward(pass, layer, gradient_exchange_, tape, balance, dx);
+  backward_attention(pass, layer, positions_.of_layer(layer), tape, dx);
+  const std::vector<double> sums =
+      sum_over_slices(model_.ranks().world(), std::move(probability), static_cast<size_t>(experts));
+  return std::inner_product(sums.begin(), sums.end(), cost.begin(), 0.0);
+}
+
+TrainPass::Tape TrainPass::forward(const Stream& stream, Arena& arena, const StepBatch& batch, const RecordsView& all,
+                                   std::span<const StepBatch::Piece> pieces) {
+  const int64_t tokens = batch.batch.tokens(), d = config().hidden_size;
+  Tape tape;
+  for (const LayerConfig& c : config().layers) {
+    LayerTape layer;
+    layer.x = arena.alloc({tokens, d}, DType::f32);
+    layer.middle = arena.alloc({tokens, d}, DType::f32);
+    layer.lse = arena.alloc({tokens, c.attention.num_heads}, DType::f32);
+    if (const MoeConfig* moe = c.moe()) {
+      layer.chosen.expert = arena.alloc({tokens, moe->router.experts_per_token}, DType::i32);
+      layer.chosen.weight = arena.alloc({tokens, moe->router.experts_per_token}, DType::f32);
+    }
+    tape.layers.push_back(layer);
+  }
+  tape.last = arena.alloc({tokens, d}, DType::f32);
+
+  const ArenaScope scope(arena);
+  const ConstView ids = on_device(stream, arena, view_of<int32_t>(batch.batch.ids));
+  embedding(stream, ids, model_.weights().embed.view(), tape.layers.front().x);
+  for (size_t layer = 0; layer < tape.layers.size(); ++layer) {
+    stream.at_layer(layer);
+    const View next = layer + 1 < tape.layers.size() ? tape.layers[layer + 1].x : tape.last;
+    copy(stream, tape.layers[layer].x, tape.layers[layer].middle);
+    for (const StepBatch::Piece& piece : pieces)
+      forward_attention(stream, arena, batch, all, piece, layer, tape.layers[layer]);
+    copy(stream, tape.layers[layer].middle, next);
+    forward_feed_forward(stream, arena, layer, tape.layers[layer], next);
+  }
+  return tape;
+}
+
+void TrainPass::forward_attention(const Stream& stream, Arena& arena, const StepBatch& batch, const RecordsView& all,
+                                  const StepBatch::Piece& piece, size_t layer, const LayerTape& tape) const {
+  const std::vector<int64_t> offsets = batch.record_offsets(piece);
+  const RecordsView records{all.positions.slice(piece.first_token, piece.tokens), view_of<int64_t>(offsets)};
+  attention_layer(stream, arena, config().layers[layer].attention, model_.weights().layers[layer].attention,
+                  static_cast<float>(config().rms_norm_eps), model_.weights().operand, records,
+                  positions_.of_layer(layer), tape.lse.slice(piece.first_token, piece.tokens),
+                  tape.middle.slice(piece.first_token, piece.tokens));
+}
+
+void TrainPass::forward_feed_forward(const Stream& stream, Arena& arena, size_t layer, const LayerTape& tape, View x) {
+  const ArenaScope scope(arena);
+  const LayerWeights& w = model_.weights().layers[layer];
+  const MoeConfig* moe = config().layers[layer].moe();
+  const View u = arena.alloc(x.shape, moe != nullptr ? DType::f32 : model_.weights().operand);
+  rms_norm(stream, tape.middle, w.ffn_norm.view(), static_cast<float>(config().rms_norm_eps), u);
+  if (moe != nullptr)
+    moe_layer(stream, arena, *moe, w, static_cast<int>(layer), exchange_, u, x, tape.chosen);
+  else
+    add_ffn(stream, arena, w.dense, {}, u, x);
+}
+
+/// By all ranks, by layer and expert, as the exchange counts them.
+std::vector<int64_t> TrainPass::tokens_since(const std::vector<int64_t>& before) {
+  std::vector<int64_t> tokens = exchange_.counters().tokens_per_expert;
+  for (size_t i = 0; i < tokens.size(); ++i) tokens[i] -= before[i];
+  model_.ranks().world().all_reduce({tokens.data(), {std::ssize(tokens)}, DType::i64}, ReduceOp::sum);
+  return tokens;
+}
+
+void TrainPass::require_finite(const Tape& tape, const StepBatch& batch, double cross_entropy) const {
+  if (std::isfinite(cross_entropy)) return;
+  // The first layer, of all ranks, whose result is broken.
+  int64_t layer = 0;
+  while (layer < std::ssize(tape.layers) && all_finite(tape.layers[static_cast<size_t>(layer)].x)) ++layer;
+  if (layer == std::ssize(tape.layers) && all_finite(tape.last)) ++layer;
+  layer = model_.ranks().world().all_reduce_one(layer, ReduceOp::min);
+  const std::string where = layer == 0                        ? "the embedding's result"
+                            : layer > std::ssize(tape.layers) ? "the head's logits"
+                                                              : fmt::format("the result of layer {}", layer - 1);
+  fail(ExitCode::internal, "step {}: the loss is {}; the first broken numbers are in {}", batch.step, cross_entropy,
+       where);
+}
+
+}  // namespace switchyard

@@ -1,0 +1,74 @@
+// One step's losses and gradient. It reads like the decoder, but goes layer by layer through the whole step, so that a
+// layer's counts, its balancing loss and its experts' whole gradients belong to one time.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "exchange/exchange.h"
+#include "model/attention_layer.h"
+#include "train/backward.h"
+
+namespace switchyard {
+
+/// What a step has shown, the same on all ranks.
+struct StepLosses {
+  double cross_entropy = 0;  ///< mean over the step's targets, natural logarithm
+  double balance = 0;        ///< mean over the layers with experts of E Σ_e f_e P_e: 1 when all are chosen alike
+  std::vector<int64_t> tokens_per_expert;  ///< [layers, E] (token, slot) assignments
+};
+
+/// Seconds of this rank, by phase.
+struct PassSeconds {
+  double forward = 0, head = 0, backward = 0;
+};
+
+struct TrainPassOptions {
+  double balance = 0;            ///< the balancing loss's weight in what is minimised
+  int64_t batch_tokens = 0;      ///< that go through attention at once; a slice may have more
+  int64_t exchange_bytes = 0;    ///< budget, of rows that travel, and of gradients that are summed
+  int64_t max_tokens = 0;        ///< of any rank in a step
+  int64_t max_slice_tokens = 0;  ///< of any slice
+  int64_t max_record = 0;        ///< tokens of the longest record
+};
+
+class TrainPass {
+ public:
+  /// exchange: of the ranks that share the experts, for the way forward. All outlive this.
+  TrainPass(const Stream& stream, TrainedModel& model, Exchange& exchange, const TrainPassOptions& options);
+
+  /// The gradient of cross_entropy + options.balance · balance, in the model's shards; of an expert that no token went
+  /// to it is nothing, and not touched. Collective over the world. Fails (internal) where the cross-entropy is not a
+  /// finite number, naming step and layer.
+  StepLosses run(const Stream& stream, Arena& arena, const StepBatch& batch);
+
+  const PassSeconds& seconds() const { return seconds_; }
+  const GradientExchange& gradient_exchange() const { return gradient_exchange_; }
+
+ private:
+  /// A step's way forward, for the way back.
+  struct Tape {
+    std::vector<LayerTape> layers;
+    View last;  ///< [tokens, d] f32: the residual stream after the last layer
+  };
+  Tape forward(const Stream& stream, Arena& arena, const StepBatch& batch, const RecordsView& all,
+               std::span<const StepBatch::Piece> pieces);
+  void forward_attention(const Stream& stream, Arena& arena, const StepBatch& batch, const RecordsView& all,
+                         const StepBatch::Piece& piece, size_t layer, const LayerTape& tape) const;
+  void forward_feed_forward(const Stream& stream, Arena& arena, size_t layer, const LayerTape& tape, View next);
+  double backward_layer(const BackwardPass& pass, size_t layer, const LayerTape& tape,
+                        std::span<const int64_t> tokens_per_expert, View dx);
+  std::vector<int64_t> tokens_since(const std::vector<int64_t>& before);
+  void require_finite(const Tape& tape, const StepBatch& batch, double cross_entropy) const;
+
+  const ModelConfig& config() const { return model_.weights().config; }
+
+  TrainedModel& model_;
+  Exchange& exchange_;
+  const TrainPassOptions options_;
+  const ModelPositionTables positions_;
+  GradientExchange gradient_exchange_;
+  PassSeconds seconds_;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,192 @@
+#include "train/trained_model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/rows/cast.h"
+
+namespace switchyard {
+namespace {
+
+using Kind = ParameterBlock::Kind;
+
+bool is_vocabulary(const ParameterBlock& block) {
+  return block.kind == Kind::embeddings || block.kind == Kind::head;
+}
+
+/// Elements that a and b have in common.
+ElementRange overlap(const ElementRange& a, const ElementRange& b) {
+  const int64_t first = std::max(a.first, b.first);
+  return {first, std::max(first, std::min(a.end, b.end))};
+}
+
+View floats(float* data, int64_t count) {
+  return {data, {count}, DType::f32, Device::cpu};
+}
+
+std::vector<StoredTensor> tensors_of(const ModelConfig& config, std::span<const int> experts, ModelWeights* weights) {
+  std::vector<StoredTensor> all;
+  for_each_tensor(config, experts, weights, [&](const StoredTensor& tensor) { all.push_back(tensor); });
+  return all;
+}
+
+}  // namespace
+
+TrainedModel::TrainedModel(const Stream& stream, const ModelConfig& config, DType operand, const ParameterSpace& space,
+                           const TrainRanks& ranks)
+    : space_(space),
+      ranks_(ranks),
+      weights_(empty_weights(config, operand, ranks.placement().count(ranks.group().rank()))),
+      transposes_(empty_weights(config, operand, ranks.placement().count(ranks.group().rank()))),
+      places_(space.blocks().size()),
+      shard_of_block_(space.blocks().size(), -1) {
+  make_places(stream, operand);
+  make_shards(stream);
+}
+
+void TrainedModel::make_places(const Stream& stream, DType operand) {
+  const std::span<const int> experts = ranks_.placement().experts_of(ranks_.group().rank());
+  const ModelConfig& config = weights_.config;
+  const auto matrix = [&stream](int64_t n, int64_t k, DType dtype, RowOrder order) {
+    if (stream.measured == nullptr) return PackedMatrix::uninitialised(n, k, dtype, order);
+    PackedMatrix shape = PackedMatrix::of_shape(n, k, dtype, order, stream.device);
+    stream.measured->held += shape.bytes();
+    return shape;
+  };
+  const std::vector<StoredTensor> tensors = tensors_of(config, experts, &weights_),
+                                  transposes = tensors_of(config, experts, &transposes_);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const StoredTensor& tensor = tensors[i];
+    const Shape shape = tensor.shape();
+    const DType dtype = tensor.dtype(operand);
+    Place place{tensor.tensor, tensor.matrix, nullptr};
+    if (!tensor.packed) {
+      *tensor.tensor = hold(stream, shape, dtype);
+    } else {
+      *tensor.matrix = matrix(shape[0], shape[1], dtype, tensor.order);
+      if (tensor.in_layer()) {
+        place.transpose = transposes[i].matrix;
+        *place.transpose = matrix(shape[1], shape[0], dtype, RowOrder::plain);
+      }
+    }
+    places_[space_.block_of(tensor)].push_back(place);
+  }
+  for (int64_t first = 0; first < config.vocab_size; first += kVocabularyTile)
+    head_transposes_.push_back(
+        matrix(config.hidden_size, std::min(kVocabularyTile, config.vocab_size - first), operand, RowOrder::plain));
+}
+
+void TrainedModel::make_shards(const Stream& stream) {
+  int64_t total = 0;
+  for (size_t b = 0; b < space_.blocks().size(); ++b) {
+    const ParameterBlock& block = space_.blocks()[b];
+    if (!ranks_.holds(block)) continue;
+    const ElementRange owned = ranks_.owned(space_, b)[static_cast<size_t>(ranks_.holders_of(block).rank())];
+    shard_of_block_[b] = std::ssize(shards_);
+    shards_.push_back({.block = b, .owned = owned});
+    total += owned.count();
+  }
+  int64_t first = 0;
+  for (OwnedTensor* all : {&masters_, &first_moments_, &second_moments_, &gradients_})
+    *all = hold(stream, {total}, DType::f32);
+  for (Shard& shard : shards_) {
+    const int64_t count = shard.owned.count();
+    shard.master = masters_.view().slice(first, count);
+    shard.first_moment = first_moments_.view().slice(first, count);
+    shard.second_moment = second_moments_.view().slice(first, count);
+    shard.gradient = gradients_.view().slice(first, count);
+    first += count;
+  }
+}
+
+const BlockTensor& TrainedModel::tensor_at(size_t block, const void* place) const {
+  const std::vector<Place>& places = places_[block];
+  const auto found =
+      std::ranges::find_if(places, [place](const Place& p) { return p.tensor == place || p.matrix == place; });
+  SWITCHYARD_CHECK(found != places.end(), "{} has no such tensor", space_.blocks()[block].name());
+  // A tied head is the embedding once more.
+  return space_.blocks()[block]
+      .tensors[std::min(static_cast<size_t>(found - places.begin()), space_.blocks()[block].tensors.size() - 1)];
+}
+
+void TrainedModel::set(const StoredTensor& tensor, ConstView values) {
+  if (tensor.tied) return;  // has its values from the embedding
+  ThreadPool alone(1);
+  const Stream serial{Device::cpu, &alone};
+  const size_t index = space_.block_of(tensor);
+  const ParameterBlock& block = space_.blocks()[index];
+  const std::string name = tensor.parameters().front().name();
+  const auto found = std::ranges::find_if(
+      block.tensors, [&](const BlockTensor& t) { return t.tensor.parameters().front().name() == name; });
+  SWITCHYARD_CHECK(found != block.tensors.end(), "{} has no tensor {}", block.name(), name);
+  if (is_vocabulary(block)) {
+    for (int64_t row = 0; row < values.rows(); row += kVocabularyTile)
+      set_vocabulary(serial, index, row, values.slice(row, std::min(kVocabularyTile, values.rows() - row)));
+  } else {
+    set_weights(serial, index, static_cast<size_t>(found - block.tensors.begin()), values);
+  }
+  set_master(index, found->offset, values.span<float>());
+}
+
+void TrainedModel::set_weights(const Stream& stream, size_t block, size_t tensor, ConstView values) {
+  const Place& place = places_[block][tensor];
+  if (place.tensor != nullptr) return cast(stream, values, place.tensor->view());
+  place.matrix->rewrite(&stream, values);
+  place.transpose->rewrite_transposed(&stream, values);
+}
+
+void TrainedModel::set_vocabulary(const Stream& stream, size_t block, int64_t first_row, ConstView values) {
+  for (const Place& place : places_[block]) {
+    if (place.tensor != nullptr) {
+      cast(stream, values, place.tensor->view().slice(first_row, values.rows()));
+    } else {
+      place.matrix->rewrite_rows(&stream, values, first_row);
+      head_transposes_[static_cast<size_t>(first_row / kVocabularyTile)].rewrite_transposed(&stream, values);
+    }
+  }
+}
+
+void TrainedModel::set_master(size_t block, int64_t first, std::span<const float> values) {
+  const Shard& s = shard(block);
+  const ElementRange common = overlap(s.owned, {first, first + std::ssize(values)});
+  std::copy_n(values.data() + (common.first - first), common.count(),
+              s.master.as<float>() + (common.first - s.owned.first));
+}
+
+void TrainedModel::spread(const Stream& stream) {
+  for (const Shard& shard : shards_) spread(stream, shard.block);
+}
+
+void TrainedModel::spread(const Stream& stream, size_t index) {
+  const ParameterBlock& block = space_.blocks()[index];
+  Communicator& holders = ranks_.holders_of(block);
+  const std::vector<ElementRange> owned = ranks_.owned(space_, index);
+  const Shard& mine = shard(index);
+  std::vector<float> gathered;
+  // Elements [first, first + rows · columns) of the block, from whoever owns them.
+  const auto gather = [&](int64_t first, const Shape& shape) -> ConstView {
+    const int64_t count = shape.elements();
+    if (holders.size() == 1) return ConstView(mine.master.slice(first, count)).reshaped(shape);
+    gathered.resize(static_cast<size_t>(count));
+    for (int r = 0; r < holders.size(); ++r) {
+      const ElementRange part = overlap(owned[static_cast<size_t>(r)], {first, first + count});
+      if (part.count() == 0) continue;
+      float* to = gathered.data() + (part.first - first);
+      if (r == holders.rank()) std::copy_n(mine.master.as<float>() + (part.first - mine.owned.first), part.count(), to);
+      holders.broadcast(floats(to, part.count()), r);
+    }
+    return {gathered.data(), shape, DType::f32, Device::cpu};
+  };
+  if (is_vocabulary(block)) {
+    const Shape shape = block.tensors.front().tensor.shape();
+    for (int64_t row = 0; row < shape[0]; row += kVocabularyTile) {
+      const int64_t rows = std::min(kVocabularyTile, shape[0] - row);
+      set_vocabulary(stream, index, row, gather(row * shape[1], {rows, shape[1]}));
+    }
+    return;
+  }
+  for (size_t t = 0; t < block.tensors.size(); ++t)
+    set_weights(stream, index, t, gather(block.tensors[t].offset, block.tensors[t].tensor.shape()));
+}
+
+}  // namespace switchyard

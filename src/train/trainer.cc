@@ -1,0 +1,119 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/stopwatch.h"
+#include "model/checkpoint/model_hash.h"
+#include "model/checkpoint/parameter_reader.h"
+#include "model/moe_layer.h"
+#include "model/random_model.h"
+
+namespace switchyard {
+namespace {
+
+TrainPassOptions pass_options(const TrainerOptions& o) {
+  return {.balance = o.balance,
+          .batch_tokens = o.shape.batch_tokens,
+          .exchange_bytes = o.shape.exchange_bytes,
+          .max_tokens = o.shape.rank_tokens,
+          .max_slice_tokens = o.shape.slice_tokens,
+          .max_record = o.shape.longest};
+}
+
+}  // namespace
+
+Trainer::Trainer(Communicator& world, const ModelConfig& config, const TrainerOptions& options,
+                 std::function<void()> poll, Pulse* pulse)
+    : options_(options),
+      pool_(options.shape.threads),
+      stream_{Device::cpu, &pool_, std::move(poll), pulse},
+      ranks_(world, options.shape.ep, config, options.shape.num_slices),
+      space_(config),
+      model_(stream_, config, options.shape.operand, space_, ranks_),
+      exchange_(make_exchange(ranks_.group(), exchange_shape(config, ranks_.placement(), options.shape.operand,
+                                                             options.shape.exchange_bytes))),
+      pass_(stream_, model_, *exchange_, pass_options(options)),
+      optimiser_(stream_, model_, options.optimiser),
+      arena_(plan_train_memory(config, options.shape).activations) {
+  if (options.shape.evaluation.max_tokens > 0)
+    decoder_ = std::make_unique<Decoder>(stream_, model_.weights(), *exchange_, options.shape.evaluation);
+}
+
+Hash128 Trainer::load(const std::filesystem::path& path) {
+  const ModelConfig& config = model_.weights().config;
+  const Checkpoint checkpoint(path);
+  const TensorTable table(checkpoint, config, path.string());
+  if (ranks_.rank() == 0) check_tied_copy(table);
+  const PartsRead read =
+      read_parameters(stream_, table, options_.shape.operand, ranks_.placement().experts_of(ranks_.group().rank()),
+                      nullptr, [this](const StoredTensor& tensor, ConstView values) { model_.set(tensor, values); });
+  return hash_of_model(ranks_.group(), read.hashes);
+}
+
+void Trainer::initialise(const InitialWeights& initial) {
+  std::vector<StoredTensor> tensors;
+  for_each_tensor(model_.weights().config, ranks_.placement().experts_of(ranks_.group().rank()), nullptr,
+                  [&](const StoredTensor& tensor) { tensors.push_back(tensor); });
+  stream_.parallel_for(std::ssize(tensors), [&](int64_t task, int) {
+    const StoredTensor& tensor = tensors[static_cast<size_t>(task)];
+    if (tensor.tied) return;
+    std::vector<float> values(static_cast<size_t>(tensor.shape().elements()));
+    size_t first = 0;
+    for (const Parameter& p : tensor.parameters()) {
+      const ParameterRows rows{p, 0, p.shape[0]};
+      random_parameters(initial, rows, std::span(values).subspan(first, rows.elements()));
+      first += rows.elements();
+    }
+    model_.set(tensor, {values.data(), tensor.shape(), DType::f32, Device::cpu});
+  });
+}
+
+StepResult Trainer::step(const StepBatch& batch, double learning_rate) {
+  StepResult result{
+      .losses = pass_.run(stream_, arena_, batch), .tokens = batch.step_tokens, .targets = batch.step_targets};
+  const Stopwatch stopwatch(update_seconds_);
+  result.gradient_norm = optimiser_.step(stream_, batch.step, learning_rate, result.losses.tokens_per_expert);
+  return result;
+}
+
+HeldOutLoss Trainer::evaluate(const HeldOutRecords& records) {
+  return switchyard::evaluate(stream_, arena_, *decoder_, ranks_, records, options_.shape.batch_tokens, stream_.poll);
+}
+
+void gather_rows_of(const TrainedModel& model, const ParameterRows& rows, std::span<float> out) {
+  const TrainRanks& ranks = model.ranks();
+  Communicator& world = ranks.world();
+  const auto [block, first] = model.space().place_of(rows.parameter);
+  const int64_t begin = first + rows.first * rows.parameter.row_elements();
+  const ElementRange wanted{begin, begin + static_cast<int64_t>(rows.elements())};
+  const ParameterBlock& holder = model.space().blocks()[block];
+  const std::vector<ElementRange> owned = ranks.owned(model.space(), block);
+  std::vector<int64_t> sent(static_cast<size_t>(world.size())), received(sent.size());
+  std::vector<float> mine, came;
+  std::vector<ElementRange> part_of(sent.size());
+  for (size_t i = 0; i < owned.size(); ++i) {
+    const ElementRange part{std::max(owned[i].first, wanted.first), std::min(owned[i].end, wanted.end)};
+    if (part.first >= part.end) continue;
+    const int rank = ranks.world_rank_of_holder(holder, static_cast<int>(i));
+    part_of[static_cast<size_t>(rank)] = part;
+    if (world.rank() == 0) received[static_cast<size_t>(rank)] = part.count();
+    if (world.rank() != rank) continue;
+    const Shard& shard = model.shard(block);
+    const float* from = shard.master.as<float>() + (part.first - shard.owned.first);
+    mine.assign(from, from + part.count());
+    sent[0] = part.count();
+  }
+  if (world.rank() == 0) came.resize(rows.elements());
+  const auto view = [](std::vector<float>& values) {
+    return View{values.data(), {std::ssize(values), 1}, DType::f32, Device::cpu};
+  };
+  world.start_all_to_all_v(Stream{}, view(mine), sent, view(came), received).wait();
+  const float* from = came.data();
+  for (size_t rank = 0; rank < part_of.size() && world.rank() == 0; ++rank) {
+    std::copy_n(from, part_of[rank].count(), out.data() + (part_of[rank].first - wanted.first));
+    from += part_of[rank].count();
+  }
+}
+
+}  // namespace switchyard

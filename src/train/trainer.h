@@ -1,0 +1,76 @@
+// A model with all it needs to learn: weights, threads, memory, exchanges, the pass and the optimiser.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+
+#include "model/decoder.h"
+#include "model/random_model.h"
+#include "train/checkpoints.h"
+#include "train/evaluation.h"
+#include "train/optimiser.h"
+#include "train/train_memory.h"
+#include "train/train_pass.h"
+
+namespace switchyard {
+
+struct TrainerOptions {
+  TrainMemoryRequest shape;  ///< of the world that there is
+  double balance = 0;
+  OptimiserOptions optimiser;
+};
+
+/// What a step has come to, the same on all ranks.
+struct StepResult {
+  StepLosses losses;
+  double gradient_norm = 0;  ///< before clipping
+  int64_t tokens = 0, targets = 0;
+};
+
+/// Seconds of this rank, by phase.
+struct TrainSeconds {
+  PassSeconds pass;
+  double update = 0;
+};
+
+class Trainer {
+ public:
+  /// Memory for all of it. poll, pulse: as Engine has them.
+  Trainer(Communicator& world, const ModelConfig& config, const TrainerOptions& options,
+          std::function<void()> poll = {}, Pulse* pulse = nullptr);
+
+  /// The weights of a checkpoint; returns the model's identity. Collective.
+  Hash128 load(const std::filesystem::path& model);
+  /// New ones. Of no identity but `initial`.
+  void initialise(const InitialWeights& initial);
+
+  StepResult step(const StepBatch& batch, double learning_rate);
+  HeldOutLoss evaluate(const HeldOutRecords& records);
+
+  const Stream& stream() const { return stream_; }
+  const TrainRanks& ranks() const { return ranks_; }
+  TrainedModel& model() { return model_; }
+  const ExchangeCounters& exchange_counters() const { return exchange_->counters(); }
+  const GradientCounters& gradient_counters() const { return pass_.gradient_exchange().counters(); }
+  TrainSeconds seconds() const { return {pass_.seconds(), update_seconds_}; }
+
+ private:
+  const TrainerOptions options_;
+  ThreadPool pool_;
+  Stream stream_;
+  const TrainRanks ranks_;
+  const ParameterSpace space_;
+  TrainedModel model_;
+  std::unique_ptr<Exchange> exchange_;
+  TrainPass pass_;
+  Optimiser optimiser_;
+  std::unique_ptr<Decoder> decoder_;  ///< for evaluations, if there are any
+  Arena arena_;
+  double update_seconds_ = 0;
+};
+
+/// rows of a parameter, at the world's rank 0: its owners send them. out: rows.elements() there. Collective.
+void gather_rows_of(const TrainedModel& model, const ParameterRows& rows, std::span<float> out);
+
+}  // namespace switchyard

@@ -1,0 +1,72 @@
+// The same weights whoever trains: ranks, groups, budgets, threads, pieces.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "tests/train/training_case.h"
+
+namespace switchyard::test {
+namespace {
+
+void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b, const ParameterSpace& space,
+                      const std::string& what) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i)
+    ASSERT_EQ(std::memcmp(&a[i], &b[i], sizeof(float)), 0)
+        << what << " of " << space.element_name(static_cast<int64_t>(i)) << ": " << a[i] << " and " << b[i];
+}
+
+void expect_same(const TrainedBits& a, const TrainedBits& b, const ModelConfig& config) {
+  ASSERT_EQ(a.steps.size(), b.steps.size());
+  for (size_t i = 0; i < a.steps.size(); ++i) {
+    EXPECT_EQ(a.steps[i].losses.cross_entropy, b.steps[i].losses.cross_entropy) << "step " << i + 1;
+    EXPECT_EQ(a.steps[i].losses.balance, b.steps[i].losses.balance) << "step " << i + 1;
+    EXPECT_EQ(a.steps[i].losses.tokens_per_expert, b.steps[i].losses.tokens_per_expert) << "step " << i + 1;
+    EXPECT_EQ(a.steps[i].gradient_norm, b.steps[i].gradient_norm) << "step " << i + 1;
+  }
+  const ParameterSpace space(config);
+  expect_same_bits(a.parameters, b.parameters, space, "the value");
+  expect_same_bits(a.first_moments, b.first_moments, space, "the first moment");
+  expect_same_bits(a.second_moments, b.second_moments, space, "the second moment");
+}
+
+struct Case {
+  std::string name;
+  ModelConfig config;
+  DType operand;
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (auto& [name, config] : trainable_configs())
+    for (const DType operand : {DType::f32, DType::bf16})
+      all.push_back({name + "_" + std::string(name_of(operand)), config, operand});
+  return all;
+}
+
+class TrainingBits : public testing::TestWithParam<Case> {};
+
+TEST_P(TrainingBits, AreThoseOfOneRank) {
+  const TrainingCase c{.config = GetParam().config, .operand = GetParam().operand};
+  const TrainedBits expected = train(c, {});
+  ASSERT_LT(expected.steps.back().losses.cross_entropy, expected.steps.front().losses.cross_entropy + 1);
+  // Between them every pair of values: ranks and their groups, threads, small and large budgets and pieces.
+  const std::vector<TrainingLayout> layouts = {
+      {1, 1, 2, 1, 1},        {2, 1, 1, 1 << 20, 10},   {2, 2, 2, 4096, 1 << 20}, {3, 1, 2, 4096, 1},
+      {3, 3, 1, 1, 1 << 20},  {4, 2, 1, 4096, 10},      {4, 4, 2, 1 << 20, 1},    {4, 1, 1, 1, 1 << 20},
+      {6, 3, 1, 1 << 20, 10}, {7, 7, 1, 4096, 1 << 20}, {12, 4, 1, 1 << 20, 1},
+  };
+  for (const TrainingLayout& layout : layouts) {
+    SCOPED_TRACE(testing::Message() << layout.ranks << " ranks, groups of " << layout.ep << ", " << layout.threads
+                                    << " threads, " << layout.exchange_bytes << " bytes at once, "
+                                    << layout.batch_tokens << " tokens at once");
+    expect_same(train(c, layout), expected, c.config);
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, TrainingBits, testing::ValuesIn(cases()),
+                         [](const auto& test) { return test.param.name; });
+
+}  // namespace
+}  // namespace switchyard::test

@@ -1,0 +1,209 @@
+#include "tests/train/training_case.h"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <numeric>
+
+#include "base/rng.h"
+#include "train/step_slices.h"
+
+namespace switchyard::test {
+namespace {
+
+ModelConfig model(std::string family) {
+  return {.family = std::move(family), .vocab_size = 83, .hidden_size = 40, .rms_norm_eps = 1e-6, .max_positions = 64};
+}
+
+constexpr MoeConfig kMoe{.router = {.num_experts = 7, .experts_per_token = 3, .renormalise = true}, .expert_size = 24};
+
+/// Per-head norms, weights that are shares among all experts, a tied head, biases, a dense layer; YaRN.
+ModelConfig qwen3() {
+  ModelConfig c = model("qwen3_moe");
+  c.tied_embeddings = true;
+  AttentionConfig attention = AttentionConfig::of_heads(4, 2, 12, 10'000);
+  attention.qk_norm = QkNorm::before_rotary;
+  attention.input_bias = attention.output_bias = true;
+  attention.rotary.scaling = YarnScaling{.factor = 4, .original_positions = 16};
+  MoeConfig moe = kMoe;
+  moe.router.renormalise = false;
+  c.layers = {{attention, moe}, {attention, DenseConfig{56}}, {attention, moe}};
+  return c;
+}
+
+/// A window, one key-value head.
+ModelConfig mixtral() {
+  ModelConfig c = model("mixtral");
+  AttentionConfig attention = AttentionConfig::of_heads(5, 1, 8, 10'000);
+  attention.span = {KeySpan::Kind::window, 6};
+  c.layers = {{attention, kMoe}, {attention, kMoe}};
+  return c;
+}
+
+/// A shared expert, as many key-value heads as query heads.
+ModelConfig switchyard() {
+  ModelConfig c = model("switchyard");
+  const AttentionConfig attention = AttentionConfig::of_heads(4, 4, 10, 10'000);
+  MoeConfig moe = kMoe;
+  moe.shared_size = 24;
+  c.layers = {{attention, moe}, {attention, moe}};
+  return c;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, ModelConfig>> trainable_configs() {
+  return {{"qwen3_moe", qwen3()}, {"mixtral", mixtral()}, {"switchyard", switchyard()}};
+}
+
+ModelConfig trainable_config(std::string_view family) {
+  for (auto& [name, config] : trainable_configs())
+    if (name == family) return config;
+  fail(ExitCode::internal, "no configuration of {}", family);
+}
+
+Record made_up_record(const ModelConfig& config, int64_t step, int64_t index) {
+  const auto seed = static_cast<uint64_t>(step * 1000 + index);
+  Record record;
+  // Few ids are drawn more than once; some experts stay without tokens.
+  record.tokens.resize(2 + random_bits(seed, 0) % 19);
+  for (size_t i = 0; i < record.tokens.size(); ++i)
+    record.tokens[i] = static_cast<int32_t>(random_bits(seed, i + 1) % static_cast<uint64_t>(config.vocab_size));
+  if (index % 3 == 1) record.context = static_cast<int64_t>(record.tokens.size()) / 2;
+  return record;
+}
+
+StepBatch step_of(const std::vector<Record>& records, const TrainRanks& ranks, int64_t step) {
+  std::vector<int64_t> tokens;
+  int64_t targets = 0;
+  for (const Record& record : records) {
+    tokens.push_back(std::ssize(record.tokens) - 1);
+    targets += std::ssize(record.tokens) - record.context;
+  }
+  const std::vector<int64_t> ends = cut_into_slices(tokens, ranks.num_slices());
+  StepBatch batch(ranks.slices());
+  batch.step = step;
+  for (int64_t s = batch.slices.first; s < batch.slices.end; ++s) {
+    batch.begin_slice();
+    for (int64_t r = ends[static_cast<size_t>(s)]; r < ends[static_cast<size_t>(s) + 1]; ++r)
+      batch.add(records[static_cast<size_t>(r)].tokens, records[static_cast<size_t>(r)].context);
+  }
+  batch.end();
+  batch.step_tokens = std::accumulate(tokens.begin(), tokens.end(), int64_t{0});
+  batch.step_targets = targets;
+  return batch;
+}
+
+StepBatch made_up_step(const TrainingCase& c, const TrainRanks& ranks, int64_t step) {
+  std::vector<Record> records;
+  for (int64_t i = 0; i < c.step_records; ++i) records.push_back(made_up_record(c.config, step, i));
+  return step_of(records, ranks, step);
+}
+
+TrainMemoryRequest shape_of(const TrainingCase& c, const TrainingLayout& layout) {
+  const int64_t most = 19 * c.step_records;
+  return {.operand = c.operand,
+          .world_size = layout.ranks,
+          .ep = layout.ep,
+          .threads = layout.threads,
+          .num_slices = c.num_slices,
+          .rank_tokens = most,
+          .slice_tokens = most,
+          .longest = 64,
+          .batch_tokens = layout.batch_tokens,
+          .exchange_bytes = layout.exchange_bytes};
+}
+
+TrainerOptions options_of(const TrainingCase& c, const TrainingLayout& layout) {
+  return {.shape = shape_of(c, layout), .balance = c.balance, .optimiser = c.optimiser};
+}
+
+std::vector<float> gather_all(const TrainedModel& model, View Shard::*values) {
+  Communicator& world = model.ranks().world();
+  std::vector<float> all(static_cast<size_t>(model.space().num_elements()));
+  for (const Shard& shard : model.shards()) {
+    const std::span<float> mine = (shard.*values).span<float>();
+    std::ranges::copy(mine, all.begin() + model.space().blocks()[shard.block].first + shard.owned.first);
+  }
+  world.all_reduce({all.data(), {std::ssize(all)}, DType::f32}, ReduceOp::sum);  // of others' elements 0
+  return all;
+}
+
+TrainedBits train(const TrainingCase& c, const TrainingLayout& layout) {
+  TrainedBits bits;
+  run_thread_ranks(layout.ranks, [&](Communicator& world) {
+    Trainer trainer(world, c.config, options_of(c, layout));
+    trainer.initialise({.seed = 7, .range = 0.3});
+    std::vector<StepResult> steps;
+    for (int64_t step = 1; step <= c.steps; ++step) {
+      poison_gradients(trainer.model());
+      steps.push_back(trainer.step(made_up_step(c, trainer.ranks(), step), c.learning_rate));
+    }
+    TrainedBits own{std::move(steps), gather_all(trainer.model(), &Shard::master),
+                    gather_all(trainer.model(), &Shard::first_moment),
+                    gather_all(trainer.model(), &Shard::second_moment)};
+    if (world.rank() == 0) bits = std::move(own);
+  });
+  return bits;
+}
+
+std::vector<ParameterPlace> places_of(const ParameterSpace& space) {
+  std::vector<ParameterPlace> places;
+  for (const ParameterBlock& block : space.blocks())
+    for (const BlockTensor& tensor : block.tensors) {
+      int64_t first = block.first + tensor.offset;
+      for (const Parameter& parameter : tensor.tensor.parameters()) {
+        places.push_back({parameter, first, parameter.shape.elements()});
+        first += parameter.shape.elements();
+      }
+    }
+  return places;
+}
+
+std::vector<float> made_up_parameters(const ModelConfig& config) {
+  std::vector<float> all;
+  uint64_t seed = 0;
+  for (const ParameterPlace& place : places_of(ParameterSpace(config))) {
+    ++seed;
+    for (int64_t i = 0; i < place.count; ++i)
+      all.push_back(to_float(to_bfloat16((place.parameter.around_one ? 1.0f : 0.0f) +
+                                         0.3f * random_normal(seed, static_cast<uint64_t>(i)))));
+  }
+  return all;
+}
+
+void set_parameters(TrainedModel& model, const std::vector<float>& parameters) {
+  std::vector<float> values = parameters;
+  const std::vector<ParameterBlock>& blocks = model.space().blocks();
+  for (size_t block = 0; block < blocks.size(); ++block)
+    for (const BlockTensor& tensor : blocks[block].tensors)
+      if (model.holds(block))
+        model.set(tensor.tensor, {values.data() + blocks[block].first + tensor.offset, tensor.tensor.shape(),
+                                  DType::f32, Device::cpu});
+}
+
+void poison_gradients(const TrainedModel& model) {
+  for (const Shard& shard : model.shards()) std::ranges::fill(shard.gradient.span<float>(), NAN);
+}
+
+StepGradient gradient_of(const TrainingCase& c, const std::vector<Record>& records,
+                         const std::function<void(Trainer&)>& start) {
+  StepGradient result;
+  run_thread_ranks(1, [&](Communicator& world) {
+    TrainerOptions options = options_of(c, {});
+    int64_t tokens = 0, longest = 0;
+    for (const Record& record : records) {
+      tokens += std::ssize(record.tokens);
+      longest = std::max(longest, std::ssize(record.tokens));
+    }
+    options.shape.rank_tokens = options.shape.slice_tokens = tokens;
+    options.shape.longest = longest;
+    Trainer trainer(world, c.config, options);
+    start(trainer);
+    poison_gradients(trainer.model());
+    result = {trainer.step(step_of(records, trainer.ranks(), 1), 0), gather_all(trainer.model(), &Shard::gradient)};
+  });
+  return result;
+}
+
+}  // namespace switchyard::test
