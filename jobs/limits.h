@@ -11,6 +11,9 @@ inline constexpr int64_t kMaxBatchTokens = int64_t{1} << 24;
 inline constexpr int64_t kMaxChunkRecords = int64_t{1} << 40;
 inline constexpr int64_t kMaxExchangeBytes = int64_t{1} << 46;
 inline constexpr int64_t kMaxLineBytes = int64_t{1} << 36;
+inline constexpr int64_t kMaxSteps = int64_t{1} << 40;
+inline constexpr int64_t kMaxStepRecords = int64_t{1} << 22;
+inline constexpr double kMaxRate = 1000;  ///< of learning, of decay
 inline constexpr double kMaxMemoryGib = 1 << 20;
 inline constexpr int64_t kMaxSeconds = 366 * 24 * 3600;
 

@@ -14,7 +14,7 @@ void describe_allow_config_field(OptionSet& o, std::vector<std::string>* names) 
   o.add("allow-config-field", Names{names}, "NAME[,NAME]", "accept these unknown fields of config.json as harmless");
 }
 
-void LayoutOptions::describe(OptionSet& o) {
+void MachineOptions::describe(OptionSet& o) {
   o.group("Numerics");
   o.add("dtype", &dtype, "auto|f32|bf16", "arithmetic of products (auto: by checkpoint, CPU and memory)");
   o.add("cpu-isa", &cpu_isa, "auto|avx2|avx512|avx512_vnni|avx512_bf16|amx",
@@ -22,16 +22,22 @@ void LayoutOptions::describe(OptionSet& o) {
 
   o.group("Parallel layout and memory");
   o.add("device", &device, "auto|cpu|cuda", "what computes (auto: GPUs if every rank has one of its own)");
-  o.add("share-gpu", &share_gpu, "",
-        "let several ranks use one GPU; their exchange then goes through the host's memory and MPI");
   o.add("ep", within(&ep, 0, kMaxRanks), "N",
         "ranks that share one copy of the experts; divides the world (0: the smallest that fits)");
   o.add("threads", within(&threads, 0, kMaxThreads), "N", "threads per rank (0: this rank's share of its cores)");
-  o.add("micro-batches", within(&micro_batches, 0, 2), "N",
-        "1, or 2: one half of a batch computes while the other half's rows travel (0: 2 between GPUs)");
   describe_exchange_bytes(o, &exchange_bytes);
   o.add("memory-gib", within(&memory_gib, 0, kMaxMemoryGib), "X",
         "memory a rank may use, of its GPU if that computes (0: its share of what is free)");
+}
+
+void LayoutOptions::describe(OptionSet& o) {
+  MachineOptions::describe(o);
+  o.before("ep");
+  o.add("share-gpu", &share_gpu, "",
+        "let several ranks use one GPU; their exchange then goes through the host's memory and MPI");
+  o.before("exchange-bytes");
+  o.add("micro-batches", within(&micro_batches, 0, 2), "N",
+        "1, or 2: one half of a batch computes while the other half's rows travel (0: 2 between GPUs)");
 }
 
 void describe_exchange_bytes(OptionSet& o, int64_t* bytes) {
@@ -39,14 +45,19 @@ void describe_exchange_bytes(OptionSet& o, int64_t* bytes) {
         "budget per rank for other ranks' rows and their results");
 }
 
-LayoutWishes LayoutOptions::wishes() const {
+LayoutWishes MachineOptions::wishes() const {
   LayoutWishes wishes;
   if (dtype != "auto") wishes.operand = operand_of(dtype);
   wishes.threads = static_cast<int>(threads);
   wishes.ep = static_cast<int>(ep);
-  wishes.micro_batches = static_cast<int>(micro_batches);
   wishes.exchange_bytes = exchange_bytes;
   if (memory_gib > 0) wishes.memory_bytes = static_cast<size_t>(memory_gib * 0x1p30);
+  return wishes;
+}
+
+LayoutWishes LayoutOptions::wishes() const {
+  LayoutWishes wishes = MachineOptions::wishes();
+  wishes.micro_batches = static_cast<int>(micro_batches);
   return wishes;
 }
 

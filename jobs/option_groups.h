@@ -23,11 +23,19 @@ struct ModelOptions {
 void describe_allow_config_field(OptionSet& o, std::vector<std::string>* names);
 
 /// How ranks share the model and the machine.
-struct LayoutOptions {
+struct MachineOptions {
   std::string dtype = "auto", cpu_isa = "auto", device = "auto";
-  bool share_gpu = false;
-  int64_t ep = 0, threads = 0, micro_batches = 0, exchange_bytes = int64_t{256} << 20;
+  int64_t ep = 0, threads = 0, exchange_bytes = int64_t{256} << 20;
   double memory_gib = 0;
+
+  LayoutWishes wishes() const;
+  void describe(OptionSet& o);
+};
+
+/// Also GPUs.
+struct LayoutOptions : MachineOptions {
+  bool share_gpu = false;
+  int64_t micro_batches = 0;
 
   LayoutWishes wishes() const;
   void describe(OptionSet& o);

@@ -8,9 +8,9 @@
 #include "import/import_file.h"
 #include "io/file.h"
 #include "jobs/numerics.h"
-#include "jobs/score/input_identity.h"
+#include "jobs/score/options.h"
 #include "jobs/score/plan.h"
-#include "jobs/score/text_input.h"
+#include "jobs/score/recorded_input.h"
 #include "model/config/model_config.h"
 
 namespace switchyard {
@@ -31,7 +31,7 @@ std::vector<SourceFile> sources_of(const JobArguments& arguments) {
   ScoreOptions options;
   options.input = arguments.values_of("input");
   options.input_format = arguments.value_of("input-format").value_or("");
-  return text_sources(options);
+  return options.text_sources();
 }
 
 /// A run that has a manifest, and what is submitted for it.

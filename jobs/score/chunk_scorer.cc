@@ -6,8 +6,8 @@
 
 #include "base/device.h"
 #include "base/stopwatch.h"
+#include "jobs/input/input_identity.h"
 #include "jobs/score/batch_plan.h"
-#include "jobs/score/input_identity.h"
 
 namespace switchyard {
 namespace {
@@ -188,11 +188,8 @@ bool ChunkScorer::read_tokens(const ScoringInput::Record& record, std::vector<in
   input_.tokens(record, tokens);
   rows.hashed_record.push_back(record.index);
   rows.hash.push_back(hash_record(record, tokens));
-  const auto bad =
-      std::find_if(tokens.begin(), tokens.end(), [&](int64_t id) { return id < 0 || id >= options_.vocab_size; });
-  if (bad != tokens.end()) {
-    rows.rejects.push_back({record.index, fmt::format("token {} is {}, but the vocabulary has {}", bad - tokens.begin(),
-                                                      *bad, options_.vocab_size)});
+  if (std::string reason = reject_reason(tokens, options_.vocab_size); !reason.empty()) {
+    rows.rejects.push_back({record.index, std::move(reason)});
     return false;
   }
   ids.assign(tokens.begin(), tokens.end());

@@ -1,5 +1,6 @@
 #include "jobs/score/options.h"
 
+#include "base/error.h"
 #include "jobs/limits.h"
 
 namespace switchyard {
@@ -14,11 +15,7 @@ void ScoreOptions::describe(OptionSet& o) {
   o.require("input");
   RunOptions::describe_directory(o);
   o.group("What");
-  o.add("input-format", &input_format, "jsonl|text|csv|tsv", "of files whose names do not say it");
-  o.add("allow-other-tokenizer", &allow_other_tokenizer, "",
-        "score tokens that another tokenizer than the model's made");
-
-  TextOptions::describe(o, " (default: the model's)", "0: what the model and --batch-tokens allow");
+  InputOptions::describe(o, "score");
 
   o.group("Results");
   o.add("per-token", &per_token, "", "store every scored token's log-probability");
@@ -36,6 +33,21 @@ void ScoreOptions::describe(OptionSet& o) {
         "records per shard (0: about 2^19 tokens); part of the run's identity");
 
   RunOptions::describe(o);
+}
+
+std::vector<SourceFile> ScoreOptions::text_sources() const {
+  std::vector<SourceFile> sources;
+  for (const std::string& path : input) {
+    const std::optional<Format> format = format_of_file(path);
+    if (!format && input.size() == 1) return {};
+    if (!format)
+      fail(ExitCode::usage,
+           "--input {}: expected one scoring input, or files of text (.jsonl, .txt, .csv, .tsv, also .gz; else "
+           "--input-format)",
+           path);
+    sources.push_back({path, *format});
+  }
+  return sources;
 }
 
 }  // namespace switchyard

@@ -5,7 +5,6 @@
 #include <string_view>
 
 #include "base/text.h"
-#include "comm/collectively.h"
 #include "jobs/numerics.h"
 #include "jobs/score/results.h"
 
@@ -30,19 +29,6 @@ LayoutWishes wishes_for(const ScoreOptions& options, const RunDirectory& run) {
 DeviceWish requested_device(const ScoreOptions& options, const RunDirectory& run) {
   if (options.device != "auto" || !run.has_manifest()) return device_request(options.device);
   return {device_request(run.read_manifest()["info"].value("device", "cpu")), kAsBegun};
-}
-
-InputSize size_of(Communicator& world, const ScoringInput& input, int64_t max_positions) {
-  constexpr int64_t kBlock = int64_t{1} << 18;
-  InputSize size{.path = input.path().native(), .records = input.num_records(), .tokens = input.num_tokens()};
-  if (input.joined()) size.documents = input.num_documents();
-  collectively(world, [&] {
-    for (int64_t first = world.rank() * kBlock; first < size.records; first += world.size() * kBlock)
-      for (const auto& record : input.records(first, std::min(kBlock, size.records - first)))
-        if (record.length <= max_positions) size.longest = std::max(size.longest, record.length);
-  });
-  size.longest = world.all_reduce_one(size.longest, ReduceOp::max);
-  return size;
 }
 
 int64_t default_chunk_records(int64_t records, int64_t tokens) {

@@ -8,6 +8,7 @@
 
 #include "comm/communicator.h"
 #include "io/input.h"
+#include "jobs/input/input_size.h"
 #include "jobs/score/options.h"
 #include "jobs/score/shard.h"
 #include "model/layout.h"
@@ -27,17 +28,6 @@ struct ScorePlan : Layout {
 
 /// What --device asks for; "auto" is what a run there began with.
 DeviceWish requested_device(const ScoreOptions& options, const RunDirectory& run);
-
-/// What a plan has to know of an input.
-struct InputSize {
-  std::string path;
-  int64_t records = 0, tokens = 0;
-  int64_t longest = 1;                    ///< record that the model can take
-  std::optional<int64_t> documents = {};  ///< of a joined input: its records are their pieces
-};
-
-/// Each rank reads its part of the offsets. Collective; fails (input) on all ranks alike.
-InputSize size_of(Communicator& world, const ScoringInput& input, int64_t max_positions);
 
 /// What --chunk-records is unless given.
 int64_t default_chunk_records(int64_t records, int64_t tokens);

@@ -8,8 +8,8 @@
 #include "base/stopwatch.h"
 #include "comm/collectively.h"
 #include "io/file.h"
-#include "jobs/score/input_identity.h"
-#include "jobs/score/tokenizer_check.h"
+#include "jobs/input/tokenizer_check.h"
+#include "jobs/score/recorded_input.h"
 #include "kernels/cpu_isa.h"
 
 namespace switchyard {
@@ -24,14 +24,14 @@ ScoreRun::ScoreRun(Runtime& runtime, ScoreOptions options, std::string resolved_
 int ScoreRun::run() {
   log::set_quiet(options_.quiet);
   prepare();
-  if (!reads_text_) {
+  if (!reads_text()) {
     plan(open_input(options_.input.front()));
     if (on_root() && !options_.given_for_text.empty())
       log::warning("{} is a scoring input, whose records are made already: {} have no say in them",
                    options_.input.front(), fmt::join(options_.given_for_text, ", "));
   }
   if (options_.dry_run) {
-    if (reads_text_) plan(measure_text());
+    if (reads_text()) plan(measure_text());
     if (on_root())
       for (const std::string& line : describe_plan(plan_)) std::cout << line << '\n';
     return static_cast<int>(ExitCode::complete);
@@ -58,9 +58,13 @@ void ScoreRun::prepare() {
     file_exists(run.manifest_path(), ExitCode::output);  // or it can never be written
     set_cpu_isa(options_.cpu_isa);
     config_ = read_model_config(options_.model, options_.allowed_fields());
-    const std::vector<SourceFile> sources = text_sources(options_);
-    reads_text_ = !sources.empty();
-    if (reads_text_ && on_root()) text_.emplace(sources, options_, config_);
+    sources_ = options_.text_sources();
+    if (reads_text() && options_.join) require_joinable(options_, sources_.front().path);
+    if (reads_text() && on_root())
+      text_.emplace(
+          options_,
+          TextReader{"--input " + sources_.front().path, options_.model, options_.batch_tokens, options_.threads},
+          config_);
   });
   collectively(world_, [&] { machine_ = share_machine(world_, requested_device(options_, run), options_.share_gpu); });
 }
@@ -68,7 +72,7 @@ void ScoreRun::prepare() {
 InputSize ScoreRun::open_input(const std::filesystem::path& path) {
   collectively(world_, [&] {
     input_.emplace(path);
-    if (!reads_text_)
+    if (!reads_text())
       check_tokenizer(input_->tokenizer(), "input " + path.native(), options_.model, options_.allow_other_tokenizer);
   });
   return size_of(world_, *input_, config_.max_positions);
@@ -78,10 +82,9 @@ InputSize ScoreRun::open_input(const std::filesystem::path& path) {
 InputSize ScoreRun::measure_text() {
   InputSize size{.path = options_.input.front()};
   collectively(world_, [&] {
-    if (on_root()) size = text_->measure();
+    if (on_root()) size = text_->measure(sources_);
   });
-  for (int64_t* count : {&size.records, &size.tokens, &size.longest}) world_.broadcast({count, {1}, DType::i64}, 0);
-  if (options_.join) world_.broadcast({&size.documents.emplace(size.documents.value_or(0)), {1}, DType::i64}, 0);
+  share(world_, size);
   return size;
 }
 
@@ -89,7 +92,9 @@ InputSize ScoreRun::import_text() {
   pulse_.phase("importing");
   attempt_->enter(chunk_units(0, 1));
   collectively(world_, [&] {
-    if (on_root()) made_input_ = text_->provide(attempt_->directory(), [&] { attempt_->get_on_or_give_up(); });
+    if (on_root())
+      made_input_ =
+          text_->provide(sources_, attempt_->directory().input_path(), [&] { attempt_->get_on_or_give_up(); });
   });
   return open_input(attempt_->directory().input_path());
 }
@@ -107,7 +112,7 @@ void ScoreRun::plan(const InputSize& input) {
 
 /// The run directory, if it is that of this input. Text that was imported for nothing goes again.
 void ScoreRun::take() {
-  if (reads_text_) plan(import_text());
+  if (reads_text()) plan(import_text());
   try {
     collectively(world_, [&] {
       if (on_root() && RunDirectory(options_.run).has_manifest()) require_recorded_size();
@@ -115,7 +120,7 @@ void ScoreRun::take() {
     attempt_->take(plan_.units, fingerprint());  // the input's and the model's own hashes are not known yet
     read_input();
   } catch (const Error& error) {
-    if (made_input_ && error.code() == ExitCode::mismatch) TextInput::withdraw(attempt_->directory());
+    if (made_input_ && error.code() == ExitCode::mismatch) TextInput::withdraw(attempt_->directory().input_path());
     throw;
   }
 }

@@ -8,13 +8,13 @@
 
 #include "comm/communicator.h"
 #include "io/input.h"
+#include "jobs/input/text_input.h"
 #include "jobs/job.h"
 #include "jobs/score/chunk_scorer.h"
 #include "jobs/score/options.h"
 #include "jobs/score/plan.h"
 #include "jobs/score/results.h"
 #include "jobs/score/summary.h"
-#include "jobs/score/text_input.h"
 #include "report/time_series.h"
 #include "run/attempt.h"
 #include "run/metrics.h"
@@ -47,6 +47,7 @@ class ScoreRun {
   void add_history(RunUsage& usage, std::vector<report::TimeSeries::Attempt>& speed) const;
 
   bool on_root() const { return world_.rank() == 0; }
+  bool reads_text() const { return !sources_.empty(); }
   int group_index() const { return world_.rank() / plan_.ep; }
   std::optional<ResultTotals> completed_results() const;
   void on_step(const ChunkProgress& chunk);
@@ -68,9 +69,9 @@ class ScoreRun {
 
   ModelConfig config_;
   MachineShare machine_;
-  bool reads_text_ = false;
-  std::optional<TextInput> text_;  ///< rank 0
-  bool made_input_ = false;        ///< rank 0: in this attempt
+  std::vector<SourceFile> sources_;  ///< of text; empty: the input is a scoring input
+  std::optional<TextInput> text_;    ///< rank 0
+  bool made_input_ = false;          ///< rank 0: in this attempt
   ScorePlan plan_;
   TokenPieces pieces_;  ///< rank 0: if the results are to have them
   std::optional<ScoringInput> input_;

@@ -136,6 +136,10 @@ void check_records(const ShardReader& reader, const ChunkResult& r) {
 
 }  // namespace
 
+bool needs_model(const ScoringInput::Record& r, const ResultOptions& options) {
+  return r.context < r.length || options.embed != "none";
+}
+
 void write_shard(const std::filesystem::path& path, const ChunkResult& r, const std::string& fingerprint) {
   std::vector<int64_t> reject_records;
   std::vector<std::string> reject_reasons;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "io/input.h"
 #include "jobs/score/expert_counts.h"
 #include "jobs/score/result_rows.h"
 
@@ -22,6 +23,9 @@ struct Reject {
 
 /// The reason of a reject that went through the model; the others are seen before.
 inline constexpr std::string_view kNotFinite = "the model's output is not finite";
+
+/// Whether a record that is scored goes through the model: it has tokens to score, or its states are wanted.
+bool needs_model(const ScoringInput::Record& record, const ResultOptions& options);
 
 /// The dataset of ExpertCounts, in shards and results.
 inline constexpr std::string_view kExpertTokens = "expert_tokens";

@@ -18,7 +18,7 @@
 #include "jobs/option_groups.h"
 #include "jobs/score/chunk_scorer.h"
 #include "jobs/score/document_joiner.h"
-#include "jobs/score/input_identity.h"
+#include "jobs/score/recorded_input.h"
 #include "jobs/score/results.h"
 #include "jobs/score/results_reader.h"
 

@@ -16,7 +16,6 @@
 #include "io/seal.h"
 #include "jobs/score/document_ids.h"
 #include "jobs/score/document_joiner.h"
-#include "jobs/score/input_identity.h"
 #include "jobs/score/results.h"
 #include "jobs/score/results_reader.h"
 

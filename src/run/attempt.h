@@ -80,6 +80,8 @@ class Attempt {
 
   /// A unit's file: written under another name, published under the lease.
   void publish(int64_t unit, const std::function<void(const std::filesystem::path&)>& write) const;
+  /// Fails (mismatch) where another attempt has taken the run: before anything of it is put in place.
+  void check_lease_held() const;
   /// Rank 0's: the state every few seconds, and the progress line when it is due. in_flight: items of units under way,
   /// by all groups. details: the job's own words.
   void tell(int64_t in_flight, const std::function<std::string()>& details);
@@ -106,7 +108,6 @@ class Attempt {
   bool on_root() const { return world_.rank() == 0; }
   bool is_complete() const;
   bool has_failed() const;
-  void check_lease_held() const;
   ProgressReport report_progress(int64_t in_flight, std::string details) const;
   void record_failure(const Error& error) noexcept;
   void leave_no_trace() noexcept;

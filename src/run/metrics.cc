@@ -51,7 +51,8 @@ void MetricsWriter::tell(int64_t items, const Json& more) {
 
 double items_per_second(const RunDirectory& run, double since) {
   constexpr size_t kLines = 64;
-  std::ifstream file = open_lines(run.metrics_path());
+  const bool apart = file_exists(run.timing_path());
+  std::ifstream file = open_lines(apart ? run.timing_path() : run.metrics_path());
   std::deque<std::string> lines;
   for (std::string line; std::getline(file, line);) {
     lines.push_back(std::move(line));

@@ -1,5 +1,5 @@
-// RUN/metrics.jsonl: what each group of ranks had done of its units when. Read by status for the rate, and by the last
-// attempt for what others computed in vain.
+// RUN/metrics.jsonl, or RUN/timing.jsonl beside it: what each group of ranks had done of its units when. Read by status
+// for the rate, and by the last attempt for what others computed in vain.
 #pragma once
 
 #include <cstdint>

@@ -48,6 +48,9 @@ class RunDirectory {
   std::filesystem::path rejects_path() const { return root_ / "rejects.jsonl"; }
   std::filesystem::path report_path() const { return root_ / "report.html"; }
   std::filesystem::path metrics_path() const { return root_ / "metrics.jsonl"; }
+  std::filesystem::path timing_path() const {
+    return root_ / "timing.jsonl";
+  }  ///< of a job whose metrics have no times
   std::filesystem::path config_path() const { return root_ / "config.resolved.cfg"; }
 
   /// Makes the directory and attempts/, as create_root() does.

@@ -35,6 +35,20 @@ int64_t unit_of(std::string_view name, const FileName& form) {
   return std::stoll(std::string(name));
 }
 
+/// Of a file, or of those in a folder; 0 where there is none: an orphan may replace it this moment.
+uint64_t bytes_of(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  if (!error) return size;
+  uint64_t bytes = 0;
+  for (std::filesystem::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
+    std::error_code gone;
+    const auto part = entry->file_size(gone);
+    if (!gone) bytes += part;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 WorkUnits WorkUnits::of_items(int64_t items_total, int64_t items_per_unit) {
@@ -55,14 +69,14 @@ std::filesystem::path WorkUnits::folder(const std::filesystem::path& run) const 
 
 std::filesystem::path WorkUnits::file(const std::filesystem::path& run, int64_t unit) const {
   const FileName form = parts_of(files);
-  return run / form.folder / fmt::format("{}{:06d}{}", form.before, unit, form.after);
+  return run / form.folder / fmt::format("{}{:06d}{}", form.before, unit + first, form.after);
 }
 
 std::vector<int64_t> WorkUnits::present(const std::filesystem::path& run) const {
   const FileName form = parts_of(files);
   std::vector<int64_t> found;
   for (const std::filesystem::path& entry : list_directory(folder(run)))  // none when they were dropped
-    if (const int64_t unit = unit_of(entry.filename().native(), form); unit >= 0) found.push_back(unit);
+    if (const int64_t unit = unit_of(entry.filename().native(), form) - first; unit >= 0) found.push_back(unit);
   std::ranges::sort(found);
   if (!in_order || found.empty()) return found;
   std::vector<int64_t> all(static_cast<size_t>(found.back()) + 1);
@@ -73,9 +87,7 @@ std::vector<int64_t> WorkUnits::present(const std::filesystem::path& run) const 
 uint64_t WorkUnits::bytes_present(const std::filesystem::path& run) const {
   uint64_t bytes = 0;
   for (const int64_t unit : present(run)) {
-    std::error_code error;
-    const auto size = std::filesystem::file_size(file(run, unit), error);
-    if (!error) bytes += size;  // an orphan may replace it this moment
+    bytes += bytes_of(file(run, unit));
   }
   return bytes;
 }
@@ -97,6 +109,7 @@ Json to_json(const WorkUnits& u) {
           {"items_total", u.items_total},
           {"items_per_unit", u.items_per_unit},
           {"files", u.files},
+          {"first", u.first},
           {"in_order", u.in_order},
           {"results", u.results}};
 }
@@ -110,6 +123,7 @@ WorkUnits parse_work_units(const Json& json, const std::string& subject) {
   u.items_total = require_int(json, "items_total", subject, 0, kMost);
   u.items_per_unit = require_int(json, "items_per_unit", subject, 1, kMost);
   u.files = require_string(json, "files", subject);
+  u.first = find_field(json, "first") == nullptr ? 0 : require_int(json, "first", subject, 0, kMost);
   u.in_order = require_bool(json, "in_order", subject);
   u.results = require_string(json, "results", subject);
   const size_t slash = u.files.find('/'), star = u.files.find('*');

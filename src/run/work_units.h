@@ -17,6 +17,7 @@ struct WorkUnits {
   int64_t total = 0;                            ///< units
   int64_t items_total = 0, items_per_unit = 1;  ///< the last unit may have fewer
   std::string files = "units/unit-*";           ///< FOLDER/NAME; "*" is the unit's number, of six digits at least
+  int64_t first = 0;                            ///< the number of unit 0 in its file's name
   bool in_order = false;                        ///< one after the other: the file of the last stands for all before it
   std::string results;                          ///< the file that a complete run has; empty: none but those above
 

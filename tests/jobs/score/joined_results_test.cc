@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "comm/communicator.h"
-#include "jobs/score/input_identity.h"
+#include "jobs/input/input_identity.h"
 #include "jobs/score/results.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/small_runs.h"

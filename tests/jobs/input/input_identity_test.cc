@@ -1,4 +1,4 @@
-#include "jobs/score/input_identity.h"
+#include "jobs/input/input_identity.h"
 
 #include <gtest/gtest.h>
 
@@ -117,6 +117,34 @@ TEST_F(InputIdentity, ARecordLongerThanABlockIsReadInParts) {
   const Hash128 hash = hash_record(input.records(2, 1).front(), wide);
   hasher.update(&hash, sizeof hash);
   for (const ChunkIdentity& chunk : chunks) EXPECT_EQ(chunk.scored, hasher.digest());
+}
+
+TEST_F(InputIdentity, EveryTokenIsShownOnceInOrder) {
+  ScoringInputWriter writer(directory_ / "input.h5");
+  std::vector<std::vector<int64_t>> expected;
+  for (const int64_t length : {0, 3, 400'000, 1, 0, 0, 300'000, 2}) {  // a block's end within records
+    std::vector<int32_t> tokens(static_cast<size_t>(length));
+    for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<int32_t>(i * 2654435761u >> 8);
+    writer.add(tokens, 1, "", "");
+    expected.emplace_back(tokens.begin(), tokens.end());
+  }
+  writer.finish();
+  std::vector<std::vector<int64_t>> seen;
+  identify_input(*make_self_communicator(), ScoringInput(directory_ / "input.h5"), 3, 10, {},
+                 [&](const ScoringInput::Record& record, int64_t at, std::span<const int64_t> tokens) {
+                   if (at == 0) seen.emplace_back();
+                   ASSERT_EQ(record.index + 1, std::ssize(seen));
+                   ASSERT_EQ(at, std::ssize(seen.back()));
+                   seen.back().insert(seen.back().end(), tokens.begin(), tokens.end());
+                 });
+  EXPECT_EQ(seen, expected);
+}
+
+TEST_F(InputIdentity, ABadTokenIsNamedByItsPlace) {
+  const std::vector<int64_t> tokens = {0, 99, 5, 100, -3};
+  EXPECT_EQ(reject_reason(tokens, 101, 0), "token 4 is -3, but the vocabulary has 101");
+  EXPECT_EQ(reject_reason(tokens, 100, 50), "token 53 is 100, but the vocabulary has 100");
+  EXPECT_EQ(reject_reason(std::span(tokens).first(3), 100), "");
 }
 
 TEST_F(InputIdentity, NoRecordsAreAnInputToo) {

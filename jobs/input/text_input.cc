@@ -1,4 +1,4 @@
-#include "jobs/score/text_input.h"
+#include "jobs/input/text_input.h"
 
 #include <unistd.h>
 
@@ -16,18 +16,18 @@
 #include "io/byte_stream.h"
 #include "io/file.h"
 #include "io/foreign_file.h"
-#include "jobs/score/tokenizer_check.h"
+#include "jobs/input/tokenizer_check.h"
 
 namespace switchyard {
 namespace {
 
-std::unique_ptr<const Tokenizer> tokenizer_for(const ScoreOptions& options) {
+std::unique_ptr<const Tokenizer> tokenizer_for(const InputOptions& options, const TextReader& reader) {
   if (!options.tokenizer.empty()) return open_tokenizer(options.tokenizer);
-  if (tokenizer_file_in(options.model).empty())
+  if (tokenizer_file_in(reader.model).empty())
     fail(ExitCode::usage,
-         "--input {} is text, but model {} has no tokenizer.json: --tokenizer bytes|DIR|FILE says how it is encoded",
-         options.input.front(), options.model);
-  return open_tokenizer(options.model);
+         "{} is text, but model {} has no tokenizer.json: --tokenizer bytes|DIR|FILE says how it is encoded",
+         reader.subject, reader.model);
+  return open_tokenizer(reader.model);
 }
 
 bool reads_standard_input(const std::vector<SourceFile>& sources) {
@@ -66,40 +66,18 @@ class MeasuringSink : public RecordSink {
 
 }  // namespace
 
-std::vector<SourceFile> text_sources(const ScoreOptions& options) {
-  std::vector<SourceFile> sources;
-  for (const std::string& path : options.input) {
-    std::optional<Format> format = format_by_name(path);
-    if (!options.input_format.empty()) format = format_of(options.input_format);
-    if (!format && is_read_once(path)) format = Format::jsonl;
-    if (!format && options.input.size() == 1) return {};
-    if (!format)
-      fail(ExitCode::usage,
-           "--input {}: expected one scoring input, or files of text (.jsonl, .txt, .csv, .tsv, also .gz; else "
-           "--input-format)",
-           path);
-    sources.push_back({path, *format});
-  }
-  return sources;
-}
-
-TextInput::TextInput(std::vector<SourceFile> sources, const ScoreOptions& options, const ModelConfig& config)
-    : sources_(std::move(sources)),
-      tokenizer_(tokenizer_for(options)),
-      rules_(options.resolved(std::max<int64_t>(2, std::min(config.max_positions, options.batch_tokens)))),
-      threads_(options.threads > 0 ? static_cast<int>(options.threads) : available_cores()),
+TextInput::TextInput(const InputOptions& options, const TextReader& reader, const ModelConfig& config)
+    : tokenizer_(tokenizer_for(options, reader)),
+      rules_(options.rules_for(config.max_positions, reader.batch_tokens)),
+      threads_(reader.threads > 0 ? static_cast<int>(reader.threads) : available_cores()),
       max_positions_(config.max_positions),
       length_is_open_(options.max_tokens == 0) {
   check_tokenizer(TokenizerIdentity{tokenizer_->kind(), tokenizer_->hash()}, "tokenizer " + tokenizer_->name(),
-                  options.model, options.allow_other_tokenizer);
+                  reader.model, options.allow_other_tokenizer);
   check_tokenizer_size(config, options.allow_other_tokenizer);
-  if (const Framing framing = importer({})->framing();
+  if (const Framing framing = importer({}, {})->framing();
       !framing.of_ids.before.empty() && framing.of_ids.before.front() >= config.vocab_size)
     fail(ExitCode::usage, "--bos {}: expected one of the model's {} tokens", rules_.bos, config.vocab_size);
-  if (rules_.join) require_joinable(options, sources_.front().path);
-  if (rules_.max_tokens > config.max_positions)
-    fail(ExitCode::usage, "--max-tokens {}: expected at most the model's {} positions", rules_.max_tokens,
-         config.max_positions);
 }
 
 void TextInput::check_tokenizer_size(const ModelConfig& config, bool allow_other) const {
@@ -114,35 +92,36 @@ void TextInput::check_tokenizer_size(const ModelConfig& config, bool allow_other
   log::warning("{}: records that need more are rejects", difference);
 }
 
-std::unique_ptr<Importer> TextInput::importer(const std::function<void()>& poll) const {
-  return std::make_unique<Importer>(sources_, rules_, *tokenizer_, threads_, poll);
+std::unique_ptr<Importer> TextInput::importer(const std::vector<SourceFile>& sources,
+                                              const std::function<void()>& poll) const {
+  return std::make_unique<Importer>(sources, rules_, *tokenizer_, threads_, poll);
 }
 
-InputSize TextInput::measure() const {
-  const auto measured = importer({});
+InputSize TextInput::measure(const std::vector<SourceFile>& sources) const {
+  const auto measured = importer(sources, {});
   MeasuringSink sink(max_positions_);
   const ImportCounts& counts = measured->run(sink);
   measured->log_notes();
-  return {.path = sources_.front().path,
+  return {.path = sources.front().path,
           .records = counts.records,
           .tokens = counts.tokens,
           .longest = sink.longest(),
           .documents = rules_.join ? std::optional(counts.documents) : std::nullopt};
 }
 
-void TextInput::withdraw(const RunDirectory& run) noexcept {
+void TextInput::withdraw(const std::filesystem::path& input) noexcept {
   std::error_code ignored;
-  for (const auto& path : {run.input_path(), import_rejects_path(run.input_path())})
-    std::filesystem::remove(path, ignored);
+  for (const auto& path : {input, import_rejects_path(input)}) std::filesystem::remove(path, ignored);
 }
 
-bool TextInput::provide(const RunDirectory& run, const std::function<void()>& poll) const {
-  if (file_exists(run.input_path()) && is_same(run, poll)) return false;
+bool TextInput::provide(const std::vector<SourceFile>& sources, const std::filesystem::path& input,
+                        const std::function<void()>& poll) const {
+  if (file_exists(input) && is_same(sources, input, poll)) return false;
   const double start = seconds_now();
-  const bool piped = reads_standard_input(sources_);
+  const bool piped = reads_standard_input(sources);
   if (piped) log::info("reading standard input");
-  const auto importing = importer(poll);
-  import_to_file(*importing, rules_, *tokenizer_, run.input_path(), true, [&, launcher = ::getppid()] {
+  const auto importing = importer(sources, poll);
+  import_to_file(*importing, rules_, *tokenizer_, input, true, [&, launcher = ::getppid()] {
     if (piped && launched_by_mpi()) require_living_launcher(launcher, poll);
   });
   importing->log_notes();
@@ -151,28 +130,30 @@ bool TextInput::provide(const RunDirectory& run, const std::function<void()>& po
             counts.tokens, counts.rejects, duration_text(seconds_now() - start));
   if (counts.rejects > 0)
     log::warning("{} documents of the input were rejected, see {}", counts.rejects,
-                 import_rejects_path(run.input_path()).native());
+                 import_rejects_path(input).native());
   return true;
 }
 
 /// Fails (mismatch) where it was imported otherwise. False: it has to be imported again.
-bool TextInput::is_same(const RunDirectory& run, const std::function<void()>& poll) const {
-  const std::string path = run.input_path().native();
-  const std::optional<ImportedFrom> imported = imported_from(ScoringInput(run.input_path()));
+bool TextInput::is_same(const std::vector<SourceFile>& sources, const std::filesystem::path& input,
+                        const std::function<void()>& poll) const {
+  const std::string path = input.native();
+  const std::optional<ImportedFrom> imported = imported_from(ScoringInput(input));
   if (!imported) fail(ExitCode::mismatch, "{}: it does not say what it was imported from", path);
-  ImportIdentity now = identify_import(rules_, *tokenizer_, importer({})->framing(), identify_sources(sources_, poll));
+  ImportIdentity now =
+      identify_import(rules_, *tokenizer_, importer({}, {})->framing(), identify_sources(sources, poll));
   // What batches allow may be less now.
   if (const auto then = imported->identity.rules.find(kMaxTokensRule);
       length_is_open_ && then != imported->identity.rules.end())
     now.rules[kMaxTokensRule] = then->second;
   if (const std::string what = difference(imported->identity, now); !what.empty())
     fail(ExitCode::mismatch, "{}: the run's input was imported otherwise: {}", path, what);
-  if (count_import_rejects(run.input_path()) != imported->rejects) {
-    if (std::ranges::any_of(sources_, [](const SourceFile& source) { return is_read_once(source.path); }))
+  if (count_import_rejects(input) != imported->rejects) {
+    if (std::ranges::any_of(sources, [](const SourceFile& source) { return is_read_once(source.path); }))
       fail(ExitCode::input, "{}: expected {} rejects, and what they were cannot be read again",
-           import_rejects_path(run.input_path()).native(), imported->rejects);
-    log::warning("import: {} is not what {} says, {} rejects: importing again",
-                 import_rejects_path(run.input_path()).native(), path, imported->rejects);
+           import_rejects_path(input).native(), imported->rejects);
+    log::warning("import: {} is not what {} says, {} rejects: importing again", import_rejects_path(input).native(),
+                 path, imported->rejects);
     return false;
   }
   log::info("import: {} is there, made of these sources", path);

@@ -1,11 +1,9 @@
-#include "jobs/score/input_identity.h"
+#include "jobs/input/input_identity.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "comm/collectively.h"
 #include "io/record_ids.h"
-#include "jobs/limits.h"
 
 namespace switchyard {
 namespace {
@@ -24,8 +22,9 @@ Hasher begin_record(const ScoringInput::Record& record) {
 /// be one token or more than memory holds.
 class InputReader {
  public:
-  InputReader(const ScoringInput& input, int64_t max_positions, const std::function<void()>& poll)
-      : input_(input), max_positions_(max_positions), poll_(poll) {}
+  InputReader(const ScoringInput& input, int64_t max_positions, const std::function<void()>& poll,
+              const TokenVisitor& visit)
+      : input_(input), max_positions_(max_positions), poll_(poll), visit_(visit) {}
 
   /// Of a chunk's records and, if the input is joined, of some documents.
   ChunkIdentity identify(int64_t first, int64_t count, int64_t first_document, int64_t num_documents) {
@@ -58,9 +57,11 @@ class InputReader {
   Hash128 read_record(const ScoringInput::Record& record) {
     Hasher hasher = begin_record(record);
     const int64_t end = record.first + record.length;
+    if (visit_ && record.length == 0) visit_(record, 0, {});
     for (int64_t at = record.first; at < end;) {
       const std::span<const int64_t> tokens = tokens_from(at, end);
       hasher.update(tokens);
+      if (visit_) visit_(record, at - record.first, tokens);
       at += std::ssize(tokens);
     }
     return hasher.digest();
@@ -85,6 +86,7 @@ class InputReader {
   const ScoringInput& input_;
   const int64_t max_positions_;
   const std::function<void()>& poll_;
+  const TokenVisitor& visit_;
   std::vector<int64_t> block_;
   int64_t block_first_ = 0;  ///< of tokens/values
 };
@@ -106,12 +108,15 @@ std::string reject_reason(const ScoringInput::Record& r, int64_t max_positions) 
   return {};
 }
 
-bool needs_model(const ScoringInput::Record& r, const ResultOptions& options) {
-  return r.context < r.length || options.embed != "none";
+std::string reject_reason(std::span<const int64_t> tokens, int64_t vocab_size, int64_t at) {
+  const auto bad = std::ranges::find_if(tokens, [&](int64_t id) { return id < 0 || id >= vocab_size; });
+  if (bad == tokens.end()) return {};
+  return fmt::format("token {} is {}, but the vocabulary has {}", at + (bad - tokens.begin()), *bad, vocab_size);
 }
 
 std::vector<ChunkIdentity> identify_input(Communicator& world, const ScoringInput& input, int64_t chunk_records,
-                                          int64_t max_positions, const std::function<void()>& poll) {
+                                          int64_t max_positions, const std::function<void()>& poll,
+                                          const TokenVisitor& visit) {
   constexpr int64_t kWords = sizeof(ChunkIdentity) / sizeof(int64_t);
   const int64_t num_records = input.num_records(), num_chunks = (num_records + chunk_records - 1) / chunk_records;
   std::vector<ChunkIdentity> chunks(static_cast<size_t>(num_chunks));
@@ -122,7 +127,7 @@ std::vector<ChunkIdentity> identify_input(Communicator& world, const ScoringInpu
     // Of the list of documents each chunk covers as much as any other, whatever its records are of.
     const int64_t num_documents = input.num_documents();
     const int64_t documents = num_chunks > 0 ? (num_documents + num_chunks - 1) / num_chunks : 0;
-    InputReader reader(input, max_positions, poll);
+    InputReader reader(input, max_positions, poll, visit);
     for (int64_t chunk = begin; chunk < end; ++chunk) {
       const int64_t first = chunk * chunk_records, document = std::min(num_documents, chunk * documents);
       chunks[static_cast<size_t>(chunk)] = reader.identify(first, std::min(chunk_records, num_records - first),
@@ -139,23 +144,6 @@ Hash128 content_hash(std::span<const ChunkIdentity> chunks) {
   for (const ChunkIdentity& chunk : chunks)
     for (const Hash128* hash : {&chunk.content, &chunk.ids}) hasher.update(hash, sizeof *hash);
   return hasher.digest();
-}
-
-RecordedInput recorded_input(const Json& manifest, const std::string& subject) {
-  const Json &fields = manifest["fingerprint"], &info = manifest["info"];
-  const std::string chunk_records = require_string(fields, "chunk_records", subject);
-  const std::filesystem::path run = std::filesystem::path(subject).parent_path();
-  return {.path = (run / require_path(info, "input", subject)).native(),
-          .hash = require_string(fields, "input", subject),
-          .num_records = require_int(info, "num_records", subject, 0, int64_t{1} << 58),
-          .chunk_records = std::clamp<int64_t>(std::atoll(chunk_records.c_str()), 1, kMaxChunkRecords),
-          .max_positions = require_int(info, "max_positions", subject, 1, INT64_MAX)};
-}
-
-void require_same_input(const RecordedInput& recorded, std::span<const ChunkIdentity> chunks, const std::string& path) {
-  if (content_hash(chunks).hex() != recorded.hash)
-    fail(ExitCode::mismatch, "input {}: the run belongs to another one ({}): its records, tokens or ids differ", path,
-         recorded.path);
 }
 
 std::vector<Hash128> hashes_of(std::span<const ChunkIdentity> chunks, Hash128 ChunkIdentity::*which) {

@@ -1,4 +1,4 @@
-#include "jobs/score/tokenizer_check.h"
+#include "jobs/input/tokenizer_check.h"
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -20,7 +20,7 @@ void check_tokenizer(const std::optional<TokenizerIdentity>& used, const std::st
   const std::string difference =
       fmt::format("{}: its tokens were made by tokenizer {} (hash {}), but the model's is {} (hash {})", whose,
                   brief(used->kind), brief(used->hash), file, hash);
-  if (!allow_other) fail(ExitCode::input, "{}; --allow-other-tokenizer scores them all the same", difference);
+  if (!allow_other) fail(ExitCode::input, "{}; --allow-other-tokenizer takes them all the same", difference);
   log::warning("{}", difference);
 }
 

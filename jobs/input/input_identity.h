@@ -9,8 +9,6 @@
 #include "base/hash.h"
 #include "comm/communicator.h"
 #include "io/input.h"
-#include "io/json.h"
-#include "jobs/score/result_columns.h"
 
 namespace switchyard {
 
@@ -20,8 +18,8 @@ Hash128 hash_record(const ScoringInput::Record& record, std::span<const int64_t>
 /// Why a record cannot be scored, judged without its tokens; empty if it can.
 std::string reject_reason(const ScoringInput::Record& record, int64_t max_positions);
 
-/// Whether a record that is scored goes through the model: it has tokens to score, or its states are wanted.
-bool needs_model(const ScoringInput::Record& record, const ResultOptions& options);
+/// Why token ids cannot be, the first of them the at-th of its record; empty if they can.
+std::string reject_reason(std::span<const int64_t> tokens, int64_t vocab_size, int64_t at = 0);
 
 struct ChunkIdentity {
   Hash128 content;  ///< of every record of the chunk, and of the chunk's share of a joined input's list of documents
@@ -29,25 +27,19 @@ struct ChunkIdentity {
   Hash128 ids;      ///< of the records' ids (IdHasher)
 };
 
+/// Sees a record's tokens, in parts, of which this one is the at-th token on; once without tokens, if it has none.
+using TokenVisitor =
+    std::function<void(const ScoringInput::Record& record, int64_t at, std::span<const int64_t> tokens)>;
+
 /// Reads the whole input, each rank its part of the chunks: by chunk, the same on all ranks. So whatever is wrong with
 /// tokens, ids or documents shows before anything is computed from them. Collective; fails (input) on all ranks alike.
-/// `poll` is called between blocks.
+/// `poll` is called between blocks, `visit` with what this rank reads, in order.
 std::vector<ChunkIdentity> identify_input(Communicator& world, const ScoringInput& input, int64_t chunk_records,
-                                          int64_t max_positions, const std::function<void()>& poll = {});
+                                          int64_t max_positions, const std::function<void()>& poll = {},
+                                          const TokenVisitor& visit = {});
 
 /// The input as one hash, of the chunks' contents and ids in order.
 Hash128 content_hash(std::span<const ChunkIdentity> chunks);
-
-/// What a run's manifest says of its input, enough to tell whether another is the same.
-struct RecordedInput {
-  std::string path, hash;  ///< content_hash(), as hexadecimal digits
-  int64_t num_records = 0, chunk_records = 1, max_positions = 1;
-};
-/// Fails (input) naming the field. `subject`: the manifest's path.
-RecordedInput recorded_input(const Json& manifest, const std::string& subject);
-
-/// Fails (mismatch) naming both unless `path`, whose chunks these are, holds what the run began with.
-void require_same_input(const RecordedInput& recorded, std::span<const ChunkIdentity> chunks, const std::string& path);
 
 /// One of the hashes, by chunk.
 std::vector<Hash128> hashes_of(std::span<const ChunkIdentity> chunks, Hash128 ChunkIdentity::*which);

@@ -1,0 +1,107 @@
+#include "jobs/train/data_files.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "comm/collectively.h"
+#include "import/import_file.h"
+#include "jobs/input/tokenizer_check.h"
+
+namespace switchyard {
+namespace {
+
+std::vector<DataFile> files_of(const InputOptions& options, const std::string& option,
+                               const std::vector<std::string>& paths) {
+  std::vector<DataFile> files;
+  for (const std::string& path : paths)
+    files.push_back({"--" + option, path, options.format_of_file(path), fmt::format("{}-{}.h5", option, files.size())});
+  return files;
+}
+
+std::vector<SourceFile> sources_of(const DataFile& file) {
+  return {{file.path, *file.format}};
+}
+
+}  // namespace
+
+DataFiles::DataFiles(Communicator& world, const TrainOptions& options, const ModelConfig& config)
+    : world_(world),
+      model_(options.tokenizer_directory()),
+      allow_other_tokenizer_(options.allow_other_tokenizer),
+      max_positions_(config.max_positions) {
+  collectively(world_, [&] {
+    train_ = files_of(options, "data", options.data);
+    eval_ = files_of(options, "eval-data", options.eval_data);
+    const std::vector<DataFile> files = all();
+    const auto text = std::ranges::find_if(files, [](const DataFile& file) { return file.format.has_value(); });
+    if (!on_root()) return;
+    if (text != files.end())
+      text_.emplace(options, TextReader{text->option + " " + text->path, model_, options.batch_tokens, options.threads},
+                    config);
+    else if (!options.given_for_text.empty())
+      log::warning("all files are scoring inputs, whose records are made already: {} have no say in them",
+                   fmt::join(options.given_for_text, ", "));
+  });
+}
+
+std::vector<DataFile> DataFiles::all() const {
+  std::vector<DataFile> files = train_;
+  files.insert(files.end(), eval_.begin(), eval_.end());
+  return files;
+}
+
+std::vector<InputSize> DataFiles::measure(const std::vector<DataFile>& files) const {
+  std::vector<InputSize> sizes;
+  for (const DataFile& file : files) {
+    InputSize size{.path = file.path};
+    if (file.format) {
+      collectively(world_, [&] {
+        if (on_root()) size = text_->measure(sources_of(file));
+      });
+      share(world_, size);
+    } else {
+      std::optional<ScoringInput> input;
+      collectively(world_, [&] { input.emplace(open(file, RunDirectory(""))); });
+      size = size_of(world_, *input, max_positions_);
+    }
+    sizes.push_back(size);
+  }
+  return sizes;
+}
+
+void DataFiles::provide(const RunDirectory& run, const std::function<void()>& poll) {
+  collectively(world_, [&] {
+    if (!on_root()) return;
+    for (const DataFile& file : all())
+      if (file.format && text_->provide(sources_of(file), file.input_path(run), poll)) made_.push_back(file);
+  });
+}
+
+void DataFiles::withdraw(const RunDirectory& run) noexcept {
+  for (const DataFile& file : made_) TextInput::withdraw(file.input_path(run));
+  made_.clear();
+}
+
+int64_t DataFiles::import_rejects(const RunDirectory& run) const {
+  int64_t rejects = 0;
+  for (const DataFile& file : all())
+    if (on_root() && file.format) rejects += count_import_rejects(file.input_path(run));
+  return rejects;
+}
+
+std::vector<ScoringInput> DataFiles::open(const std::vector<DataFile>& files, const RunDirectory& run) const {
+  std::vector<ScoringInput> inputs;
+  collectively(world_, [&] {
+    for (const DataFile& file : files) inputs.push_back(open(file, run));
+  });
+  return inputs;
+}
+
+ScoringInput DataFiles::open(const DataFile& file, const RunDirectory& run) const {
+  ScoringInput input(file.input_path(run));
+  if (!file.format && on_root())
+    check_tokenizer(input.tokenizer(), file.option + " " + file.path, model_, allow_other_tokenizer_);
+  return input;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,64 @@
+#include "jobs/train/step_loader.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "comm/collectively.h"
+#include "train/step_slices.h"
+
+namespace switchyard {
+namespace {
+
+std::vector<int64_t> tokens_of(const TrainingData& data, std::span<const RecordPlace> records) {
+  std::vector<int64_t> tokens;
+  for (const RecordPlace& place : records) tokens.push_back(data.tokens(place));
+  return tokens;
+}
+
+}  // namespace
+
+StepBatch StepLoader::load(int64_t step) const {
+  const std::vector<RecordPlace> records = order_.records(step);
+  const std::vector<int64_t> tokens = tokens_of(data_, records);
+  const std::vector<int64_t> ends = cut_into_slices(tokens, ranks_.num_slices());
+  StepBatch part(ranks_.slices());
+  part.step = step;
+  part.step_tokens = std::accumulate(tokens.begin(), tokens.end(), int64_t{0});
+  collectively(ranks_.world(), [&] {
+    for (int64_t s = part.slices.first; s < part.slices.end; ++s) {
+      part.begin_slice();
+      for (int64_t r = ends[static_cast<size_t>(s)]; r < ends[static_cast<size_t>(s) + 1]; ++r) {
+        const TrainingRecord record = data_.read(records[static_cast<size_t>(r)]);
+        part.add(record.tokens, record.context);
+      }
+    }
+    part.end();
+  });
+  part.step_targets = ranks_.world().all_reduce_one(std::ssize(part.row), ReduceOp::sum);
+  return part;
+}
+
+StepSizes largest_step(const TrainingData& data, const DataOrder& order, int64_t steps, int64_t slices, int ranks,
+                       int ep) {
+  StepSizes most;
+  for (int64_t step = 1; step <= steps; ++step) {
+    const std::vector<int64_t> tokens = tokens_of(data, order.records(step)), ends = cut_into_slices(tokens, slices);
+    std::vector<int64_t> before{0};
+    for (const int64_t count : tokens) before.push_back(before.back() + count);
+    const auto tokens_in = [&](const SliceRange& range) {
+      return before[static_cast<size_t>(ends[static_cast<size_t>(range.end)])] -
+             before[static_cast<size_t>(ends[static_cast<size_t>(range.first)])];
+    };
+    most.record_tokens = std::max(most.record_tokens, std::ranges::max(tokens));
+    for (int64_t s = 0; s < slices; ++s) most.slice_tokens = std::max(most.slice_tokens, tokens_in({s, s + 1}));
+    for (int r = 0; r < ranks; ++r)
+      most.rank_tokens = std::max(most.rank_tokens, tokens_in(slices_of_rank(slices, r, ranks)));
+    for (int r = 0; r < ranks; r += ep)
+      most.group_tokens =
+          std::max(most.group_tokens,
+                   tokens_in({slices_of_rank(slices, r, ranks).first, slices_of_rank(slices, r + ep - 1, ranks).end}));
+  }
+  return most;
+}
+
+}  // namespace switchyard

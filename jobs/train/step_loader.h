@@ -1,0 +1,35 @@
+// From a step's number to this rank's part of it.
+#pragma once
+
+#include "jobs/train/training_data.h"
+#include "train/step_batch.h"
+#include "train/train_ranks.h"
+
+namespace switchyard {
+
+class StepLoader {
+ public:
+  /// All outlive this.
+  StepLoader(const TrainingData& data, const DataOrder& order, const TrainRanks& ranks)
+      : data_(data), order_(order), ranks_(ranks) {}
+
+  /// Reads the records of this rank's slices. step: counted from 1. Collective over the world; fails (input) on all
+  /// ranks alike where a record cannot be read.
+  StepBatch load(int64_t step) const;
+
+ private:
+  const TrainingData& data_;
+  const DataOrder& order_;
+  const TrainRanks& ranks_;
+};
+
+/// The most of some steps.
+struct StepSizes {
+  int64_t rank_tokens = 0, group_tokens = 0, slice_tokens = 0;  ///< of any rank, group of ranks, slice
+  int64_t record_tokens = 0;                                    ///< of the longest record
+};
+/// Of steps 1 … `steps` on so many ranks, in groups of `ep`: from the lengths alone.
+StepSizes largest_step(const TrainingData& data, const DataOrder& order, int64_t steps, int64_t slices, int ranks,
+                       int ep);
+
+}  // namespace switchyard

@@ -1,0 +1,57 @@
+// Everything a training run decides before it starts, from the options, the model, the data and the machine.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "jobs/input/input_size.h"
+#include "jobs/train/options.h"
+#include "jobs/train/step_loader.h"
+#include "model/layout.h"
+#include "train/train_memory.h"
+
+namespace switchyard {
+
+struct TrainPlan {
+  std::string why_operand;  ///< where nobody asked for it
+  std::string numerics;     ///< the numerics id
+  int64_t steps = 0, slices = 0;
+  Schedule schedule;
+  TrainMemoryRequest shape;
+  TrainMemory memory;
+  MemoryBound bound;
+  int ranks_on_host = 1;
+  WorkUnits units;          ///< steps of records
+  uint64_t disk_bytes = 0;  ///< checkpoints, metrics, the exported model
+
+  int num_groups() const { return shape.world_size / shape.ep; }
+};
+
+/// Fails (usage) on a model, or options, that cannot be trained so, naming all that is in the way.
+void require_trainable(const ModelConfig& config);
+
+/// What a plan has to know of the data.
+struct DataSummary {
+  std::vector<int64_t> sizes;  ///< [datasets] records
+  int64_t mean_step_tokens = 0;
+  int64_t longest_held_out = 0;  ///< tokens of the longest record to evaluate on; 0: there are none
+  /// The most of steps 1 … `steps`, in so many slices on so many ranks in groups of `ep`.
+  std::function<StepSizes(int64_t steps, int64_t slices, int ranks, int ep)> largest_step;
+};
+/// Exactly. All outlive what is returned.
+DataSummary summarise(const TrainOptions& options, const TrainingData& data, const TrainingData* eval,
+                      const DataOrder& order);
+/// As far as it can be told of files that are not imported yet.
+DataSummary estimate(const TrainOptions& options, const std::vector<InputSize>& data,
+                     const std::vector<InputSize>& eval);
+
+/// Fails (usage; environment where it does not fit into memory, with the number of ranks that would do). All ranks
+/// decide alike, without asking each other. `run`: a manifest there decides what "auto" means.
+TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, const DataSummary& data,
+                        const MachineShare& machine, const RunDirectory& run);
+
+/// The plan for a person: --dry-run and the start of the log.
+std::vector<std::string> describe_plan(const TrainPlan& plan, const ModelConfig& config);
+
+}  // namespace switchyard

@@ -1,0 +1,311 @@
+#include "jobs/train/train_run.h"
+
+#include <algorithm>
+#include <iostream>
+#include <utility>
+
+#include "base/log.h"
+#include "base/stopwatch.h"
+#include "base/text.h"
+#include "comm/collectively.h"
+#include "io/file.h"
+#include "kernels/cpu_isa.h"
+#include "model/export/model_writer.h"
+
+namespace switchyard {
+namespace {
+
+/// One file's records, for an evaluation.
+HeldOutRecords held_out(const TrainingData& data, int64_t dataset) {
+  const TrainingData::Dataset& set = data.datasets()[static_cast<size_t>(dataset)];
+  HeldOutRecords records;
+  for (int64_t r = 0; r < set.kept.size(); ++r) records.lengths.push_back(set.kept.length(set.kept.index(r)));
+  records.read = [&data, dataset](int64_t record, std::vector<int32_t>& tokens) {
+    TrainingRecord read = data.read({dataset, record});
+    tokens = std::move(read.tokens);
+    return read.context;
+  };
+  return records;
+}
+
+ExportDType export_dtype_of(std::string_view name) {
+  if (name == "f32") return ExportDType::f32;
+  if (name == "bf16") return ExportDType::bf16;
+  if (name == "base") return ExportDType::base;
+  fail(ExitCode::usage, "--export {}: expected f32, bf16 or base", name);
+}
+
+}  // namespace
+
+TrainRun::TrainRun(Runtime& runtime, TrainOptions options, std::string resolved_config)
+    : world_(runtime.world),
+      pulse_(runtime.pulse),
+      options_(std::move(options)),
+      resolved_config_(std::move(resolved_config)) {}
+
+int TrainRun::run() {
+  log::set_quiet(options_.quiet);
+  prepare();
+  if (options_.dry_run) {
+    dry_run();
+    return static_cast<int>(ExitCode::complete);
+  }
+  attempt_.emplace(world_, pulse_, options_.attempt(), resolved_config_);
+  return static_cast<int>(attempt_->run([&] {
+    pulse_.phase("reading the data");
+    WorkUnits units;
+    units.files = fmt::format("{}/step-*", Checkpoints::kFolder);
+    attempt_->enter(units);
+    files_->provide(attempt_->directory(), [&] { attempt_->get_on_or_give_up(); });
+    try {
+      read_data(attempt_->directory());
+      plan();
+      attempt_->take(plan_.units, fingerprint());
+    } catch (const Error& error) {
+      if (error.code() == ExitCode::mismatch) files_->withdraw(attempt_->directory());
+      throw;
+    }
+    attempt_->begin(plan_.disk_bytes);
+    load();
+    restore();
+    train();
+    const ExitCode code = attempt_->finish(trainer_->stream(), on_root() ? steps_done_ : 0, [&] { return complete(); });
+    attempt_->leave();
+    return code;
+  }));
+}
+
+void TrainRun::prepare() {
+  const RunDirectory run(options_.run);
+  collectively(world_, [&] {
+    file_exists(run.manifest_path(), ExitCode::output);  // or it can never be written
+    set_cpu_isa(options_.cpu_isa);
+    config_ = read_model_config(options_.config_path(), options_.allowed_fields());
+    require_trainable(config_);
+  });
+  files_.emplace(world_, options_, config_);
+  collectively(world_, [&] { machine_ = share_machine(world_, DeviceWish(DeviceRequest::cpu), false); });
+}
+
+void TrainRun::read_data(const RunDirectory& run) {
+  const TrainingData::Limits limits{config_.max_positions, options_.max_tokens, config_.vocab_size};
+  const auto poll = [&] { attempt_->get_on_or_give_up(); };
+  data_.emplace(world_, files_->open(files_->train(), run), limits, poll);
+  if (!files_->eval().empty()) eval_.emplace(world_, files_->open(files_->eval(), run), limits, poll);
+  order_.emplace(options_.order(data_->sizes()));
+}
+
+void TrainRun::dry_run() {
+  const DataSummary data = estimate(options_, files_->measure(files_->train()), files_->measure(files_->eval()));
+  collectively(world_, [&] {
+    plan_ = plan_training(options_, config_, data, machine_, RunDirectory(options_.run));
+    if (!on_root()) return;
+    for (const std::string& line : describe_plan(plan_, config_)) std::cout << line << '\n';
+  });
+}
+
+void TrainRun::plan() {
+  collectively(world_, [&] {
+    const DataSummary data = summarise(options_, *data_, eval_ ? &*eval_ : nullptr, *order_);
+    plan_ = plan_training(options_, config_, data, machine_, RunDirectory(options_.run));
+  });
+  if (on_root())
+    for (const std::string& line : describe_plan(plan_, config_)) log::info("{}", line);
+}
+
+void TrainRun::load() {
+  pulse_.phase("loading the model");
+  const double start = seconds_now();
+  collectively(world_, [&] {
+    TrainerOptions options{.shape = plan_.shape,
+                           .balance = options_.train_router ? options_.balance : 0,
+                           .optimiser = {.beta1 = options_.adam_beta1,
+                                         .beta2 = options_.adam_beta2,
+                                         .epsilon = options_.adam_epsilon,
+                                         .weight_decay = options_.weight_decay,
+                                         .max_grad_norm = options_.max_grad_norm,
+                                         .train_router = options_.train_router}};
+    trainer_ = std::make_unique<Trainer>(
+        world_, config_, options, [&] { pulse_.beat(); }, &pulse_);
+    if (options_.init.empty()) {
+      model_hash_ = trainer_->load(options_.model).hex();
+    } else {
+      const InitialWeights initial{static_cast<uint64_t>(options_.seed), read_initializer_range(options_.init)};
+      trainer_->initialise(initial);
+      model_hash_ = fmt::format("new: seed {}, range {:g}", initial.seed, initial.range);
+    }
+    if (world_.broadcast_string(model_hash_, 0) != model_hash_)
+      fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", options_.model);
+  });
+  log::info("model: {} loaded in {:.1f} s, hash {}", options_.config_path(), seconds_now() - start, model_hash_);
+  attempt_->identify(fingerprint(), manifest_info());
+}
+
+void TrainRun::restore() {
+  pulse_.phase("finding what is done");
+  checkpoints_.emplace(attempt_->directory().root(), trainer_->model(), fingerprint_hash(fingerprint()));
+  loader_.emplace(*data_, *order_, trainer_->ranks());
+  const auto found = checkpoints_->restore(trainer_->stream(), [&] { attempt_->get_on_or_give_up(); });
+  if (found) notes_ = *found;
+  saved_step_ = notes_.step;
+  collectively(world_, [&] {
+    if (!on_root()) return;
+    log_.emplace(attempt_->directory());
+    log_->cut_back(notes_.step);
+  });
+  std::vector<int64_t> done(static_cast<size_t>(notes_.step));
+  for (int64_t step = 0; step < notes_.step; ++step) done[static_cast<size_t>(step)] = step;
+  attempt_->resume(done);
+  attempt_->set_rejects(data_->rejects() + (eval_ ? eval_->rejects() : 0));
+}
+
+void TrainRun::train() {
+  pulse_.phase("training");
+  const int64_t last = options_.stop_after > 0 ? std::min(options_.stop_after, plan_.steps) : plan_.steps;
+  while (notes_.step < last && may_go_on(last - notes_.step)) {
+    train_step(notes_.step + 1);
+    attempt_->tell(0, [&] { return progress_details(); });
+  }
+  if (notes_.step > saved_step_) {
+    if (notes_.step == last)
+      save(notes_.step);
+    else
+      save_if_it_fits();
+  }
+  steps_done_ = saved_step_ - attempt_->num_resumed();
+  if (saved_step_ == plan_.steps) export_model();
+}
+
+/// Whether there is time for another step and its checkpoint. The same on all ranks.
+bool TrainRun::may_go_on(int64_t steps_left) {
+  const StopDecision decision = agree_on_stopping(attempt_->signals(), world_, world_);
+  if (decision.stop) return false;
+  if (!decision.seconds_left || steps_left == 0) return true;
+  return *decision.seconds_left > 2 * step_seconds_ + 2 * save_seconds_;
+}
+
+void TrainRun::train_step(int64_t step) {
+  const double begin = seconds_now();
+  if (log_) log_->begin(step);
+  const TrainSeconds before = trainer_->seconds();
+  const ExchangeTimes exchanged = trainer_->exchange_counters().total_times(),
+                      returned = trainer_->gradient_counters().times;
+  StepLog::Step line;
+  line.step = step;
+  line.records = options_.step_records;
+  line.learning_rate = plan_.schedule.rate(step);
+  line.result = trainer_->step(loader_->load(step), line.learning_rate);
+  line.load = worst_load(line.result.losses.tokens_per_expert, config_.num_experts());
+  notes_.step = step;
+  notes_.add_tokens(line.result.losses.tokens_per_expert);
+  step_seconds_ = world_.all_reduce_one(seconds_now() - begin, ReduceOp::max);
+  tokens_done_ += line.result.tokens;
+  if (eval_ && (is_time_for(step, options_.eval_steps) || step == plan_.steps)) line.held_out = evaluate(step);
+  if (log_) {
+    const TrainSeconds now = trainer_->seconds();
+    const ExchangeTimes exchange = trainer_->exchange_counters().total_times(),
+                        back = trainer_->gradient_counters().times;
+    const double flop = 6 * static_cast<double>(config_.active_parameters()) * static_cast<double>(line.result.tokens);
+    log_->tell(line, {{"tokens_per_second", static_cast<double>(line.result.tokens) / step_seconds_},
+                      {"gflop_per_second", flop / step_seconds_ / 1e9},
+                      {"exchange_share", (exchange.wait + exchange.transfer - exchanged.wait - exchanged.transfer +
+                                          back.wait + back.transfer - returned.wait - returned.transfer) /
+                                             step_seconds_},
+                      {"forward", now.pass.forward - before.pass.forward},
+                      {"head", now.pass.head - before.pass.head},
+                      {"backward", now.pass.backward - before.pass.backward},
+                      {"update", now.update - before.update}});
+  }
+  if (is_time_for(step, options_.save_steps) || step == plan_.steps) save(step);
+}
+
+/// Of all held-out tokens, then of each file's.
+std::vector<double> TrainRun::evaluate(int64_t step) {
+  pulse_.phase("evaluating");
+  HeldOutLoss all;
+  std::vector<double> losses{0};
+  for (int64_t i = 0; i < std::ssize(eval_->datasets()); ++i) {
+    const HeldOutLoss loss = trainer_->evaluate(held_out(*eval_, i));
+    losses.push_back(loss.mean());
+    all.log_probability += loss.log_probability;
+    all.tokens += loss.tokens;
+  }
+  losses.front() = all.mean();
+  log::info("step {}: held-out loss {:.6f}", step, losses.front());
+  if (is_time_for(step, options_.save_steps) && (notes_.best_step == 0 || losses.front() < notes_.best_loss)) {
+    notes_.best_step = step;
+    notes_.best_loss = losses.front();
+  }
+  pulse_.phase("training");
+  return losses;
+}
+
+void TrainRun::save(int64_t step) {
+  if (saved_step_ == step) return;
+  pulse_.phase("writing a checkpoint");
+  const double begin = seconds_now();
+  collectively(world_, [&] {
+    if (log_) log_->sync();
+  });
+  checkpoints_->save(
+      notes_, [&] { attempt_->check_lease_held(); }, [&] { pulse_.beat(); });
+  saved_step_ = step;
+  collectively(world_, [&] {
+    if (on_root()) checkpoints_->prune(notes_, options_.save_steps, options_.save_total_limit);
+  });
+  save_seconds_ = world_.all_reduce_one(seconds_now() - begin, ReduceOp::max);
+  pulse_.phase("training");
+}
+
+/// On the way out. Without a measured time as if the disk took 100 MB a second.
+void TrainRun::save_if_it_fits() {
+  const double expected = save_seconds_ > 0 ? save_seconds_ : static_cast<double>(checkpoints_->bytes_each()) / 1e8;
+  const double left = world_.all_reduce_one(attempt_->signals().seconds_left().value_or(1e9), ReduceOp::min);
+  if (expected < 0.8 * left) return save(notes_.step);
+  log::warning("steps {} to {} are lost: a checkpoint takes about {}, and {} are left", saved_step_ + 1, notes_.step,
+               duration_text(expected), duration_text(left));
+}
+
+void TrainRun::export_model() {
+  pulse_.phase("exporting the model");
+  const ExportDType dtype = export_dtype_of(options_.export_as);
+  const std::filesystem::path origin = options_.config_path();
+  std::optional<Checkpoint> base;
+  std::optional<TensorTable> table;
+  ExportPlan plan;
+  collectively(world_, [&] {
+    if (options_.init.empty()) {
+      base.emplace(origin);
+      table.emplace(*base, config_, origin.native());
+      plan = plan_export(*table, dtype);
+    } else {
+      plan = plan_export(config_, origin, dtype);
+    }
+  });
+  const auto gather = [&](const ParameterRows& rows, std::span<float> out) {
+    pulse_.beat();
+    gather_rows_of(trainer_->model(), rows, out);
+  };
+  collectively(world_, [&] {
+    if (on_root())
+      write_model(attempt_->directory().root() / "model", origin, plan, gather);
+    else
+      plan.for_each_request([&](const ParameterRows& rows) { gather(rows, {}); });
+  });
+}
+
+ExitCode TrainRun::complete() {
+  const bool too_many = data_->rejects() > options_.max_rejects;
+  const ExitCode code = too_many ? ExitCode::too_many_rejects : ExitCode::complete;
+  attempt_->write_state(
+      RunStatus::complete, code,
+      too_many ? fmt::format("{} rejects, at most {} allowed", data_->rejects(), options_.max_rejects) : "");
+  return code;
+}
+
+std::string TrainRun::progress_details() const {
+  return fmt::format("step {} | {} tok/s", notes_.step,
+                     rate_text(static_cast<double>(tokens_done_) / std::max(1e-9, attempt_->seconds())));
+}
+
+}  // namespace switchyard

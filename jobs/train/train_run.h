@@ -1,0 +1,69 @@
+// One attempt at a training run: prepare, resume, train, export. What any run has is its Attempt's.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "jobs/job.h"
+#include "jobs/train/data_files.h"
+#include "jobs/train/step_loader.h"
+#include "jobs/train/step_log.h"
+#include "jobs/train/train_plan.h"
+#include "run/attempt.h"
+#include "train/trainer.h"
+
+namespace switchyard {
+
+class TrainRun {
+ public:
+  TrainRun(Runtime& runtime, TrainOptions options, std::string resolved_config);
+  int run();
+
+ private:
+  void prepare();  ///< config, machine, the data's files: nothing is touched
+  void dry_run();
+  void read_data(const RunDirectory& run);
+  void plan();
+  void load();     ///< the model, then the manifest
+  void restore();  ///< the newest checkpoint, and what it says of the steps before
+  void train();
+  void train_step(int64_t step);
+  bool may_go_on(int64_t steps_left);
+  std::vector<double> evaluate(int64_t step);
+  void save(int64_t step);
+  void save_if_it_fits();
+  void export_model();
+  ExitCode complete();
+
+  bool on_root() const { return world_.rank() == 0; }
+  bool is_time_for(int64_t step, int64_t every) const { return every > 0 && step % every == 0; }
+  Fingerprint fingerprint() const;
+  Json manifest_info() const;
+  std::string progress_details() const;
+
+  Communicator& world_;
+  Pulse& pulse_;
+  const TrainOptions options_;
+  const std::string resolved_config_;
+
+  ModelConfig config_;
+  MachineShare machine_;
+  std::optional<DataFiles> files_;
+  std::optional<TrainingData> data_, eval_;
+  std::optional<DataOrder> order_;
+  TrainPlan plan_;
+  std::string model_hash_;
+  std::optional<Attempt> attempt_;
+  std::unique_ptr<Trainer> trainer_;
+  std::optional<Checkpoints> checkpoints_;
+  std::optional<StepLoader> loader_;
+  std::optional<StepLog> log_;                  ///< rank 0
+  CheckpointNotes notes_;                       ///< of the newest step
+  int64_t saved_step_ = 0;                      ///< of the newest checkpoint
+  int64_t steps_done_ = 0, tokens_done_ = 0;    ///< in this attempt
+  double step_seconds_ = 0, save_seconds_ = 0;  ///< what the last one took, on the slowest rank
+};
+
+}  // namespace switchyard
