@@ -1,0 +1,153 @@
+// A training step against the machine: operations over what it can multiply, bytes over what it can copy, in one run.
+// usage: bench_train [--dim d] [--layers n] [--ffn f] [--records n] [--length n] [--dtype f32|bf16] [--steps n]
+//                    [--threads n]   -- one JSON line
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "base/stopwatch.h"
+#include "ceiling.h"
+#include "io/json.h"
+#include "kernels/cpu_isa.h"
+#include "operations.h"
+#include "train/step_slices.h"
+#include "train/trainer.h"
+
+namespace switchyard::bench {
+namespace {
+
+struct Sizes {
+  int64_t dim = 256, layers = 4, ffn = 128, records = 8, length = 256, steps = 12, threads = 0;
+  DType dtype = DType::f32;
+};
+
+/// Qwen3-MoE of 128 experts, k 4, heads of 32, half as many of keys, a vocabulary of bytes.
+ModelConfig model_of(const Sizes& s) {
+  ModelConfig c{
+      .family = "qwen3_moe", .vocab_size = 257, .hidden_size = s.dim, .rms_norm_eps = 1e-6, .max_positions = s.length};
+  AttentionConfig attention = AttentionConfig::of_heads(s.dim / 32, s.dim / 64, 32, 10'000);
+  attention.qk_norm = QkNorm::before_rotary;
+  const MoeConfig moe{.router = {.num_experts = 128, .experts_per_token = 4, .renormalise = true},
+                      .expert_size = s.ffn};
+  c.layers.assign(static_cast<size_t>(s.layers), {attention, moe});
+  return c;
+}
+
+StepBatch random_step(const Sizes& s, int64_t vocab, int64_t slices, int64_t step) {
+  const std::vector<int64_t> lengths(static_cast<size_t>(s.records), s.length);
+  const std::vector<int64_t> ends = cut_into_slices(lengths, slices);
+  StepBatch batch({0, slices});
+  batch.step = step;
+  std::vector<int32_t> tokens(static_cast<size_t>(s.length) + 1);
+  for (int64_t slice = 0; slice < slices; ++slice) {
+    batch.begin_slice();
+    for (int64_t r = ends[static_cast<size_t>(slice)]; r < ends[static_cast<size_t>(slice) + 1]; ++r) {
+      for (size_t i = 0; i < tokens.size(); ++i)
+        tokens[i] =
+            static_cast<int32_t>(random_bits(static_cast<uint64_t>(step * 1000 + r), i) % static_cast<uint64_t>(vocab));
+      batch.add(tokens, 1);
+    }
+  }
+  batch.end();
+  batch.step_tokens = batch.step_targets = s.records * s.length;
+  return batch;
+}
+
+Json measure(const Sizes& s) {
+  const ModelConfig config = model_of(s);
+  const int64_t tokens = s.records * s.length, slices = default_slices(tokens);
+  const std::unique_ptr<Communicator> world = make_self_communicator();
+  TrainerOptions options;
+  options.balance = 0.01;
+  options.shape = {.operand = s.dtype,
+                   .threads = static_cast<int>(s.threads),
+                   .num_slices = slices,
+                   .rank_tokens = tokens,
+                   .slice_tokens = tokens,
+                   .longest = s.length,
+                   .batch_tokens = 8192,
+                   .exchange_bytes = int64_t{256} << 20};
+  Trainer trainer(*world, config, options);
+  trainer.initialise({.seed = 1, .range = 0.02});
+  double ceiling = ceiling_gflops(trainer.stream(), s.dtype), copying = ceiling_copy_gbytes(trainer.stream());
+  std::vector<double> seconds;
+  TrainSeconds best;
+  for (int64_t step = 1; step <= s.steps + 2; ++step) {
+    const StepBatch batch = random_step(s, config.vocab_size, slices, step);
+    const TrainSeconds before = trainer.seconds();
+    const double begin = seconds_now();
+    trainer.step(batch, 1e-4);
+    const double took = seconds_now() - begin;
+    if (step <= 2) continue;  // memory is touched for the first time
+    if (seconds.empty() || took < std::ranges::min(seconds)) {
+      const TrainSeconds now = trainer.seconds();
+      best = {{now.pass.forward - before.pass.forward, now.pass.head - before.pass.head,
+               now.pass.backward - before.pass.backward},
+              now.update - before.update};
+    }
+    seconds.push_back(took);
+  }
+  ceiling = std::max(ceiling, ceiling_gflops(trainer.stream(), s.dtype));
+  copying = std::max(copying, ceiling_copy_gbytes(trainer.stream()));
+  std::ranges::sort(seconds);
+  const double forward = static_cast<double>(tokens) *
+                         (layer_operations(config) + attention_operations(config, s.length) + head_operations(config));
+  const auto parameters = static_cast<double>(config.total_parameters());
+  const double computing = 3 * forward / (ceiling * 1e9), moving = 28 * parameters / (copying * 1e9);
+  Json line;
+  line["benchmark"] = "train";
+  line["dtype"] = std::string(name_of(s.dtype));
+  line["cpu_isa"] = std::string(current_cpu_isa());
+  line["threads"] = s.threads;
+  line["dim"] = s.dim;
+  line["ffn"] = s.ffn;
+  line["layers"] = s.layers;
+  line["tokens"] = tokens;
+  line["parameters"] = parameters;
+  line["step_seconds"] = seconds.front();
+  line["median_seconds"] = seconds[seconds.size() / 2];
+  line["tokens_per_second"] = static_cast<double>(tokens) / seconds.front();
+  line["ceiling_gflops"] = ceiling;
+  line["ceiling_copy_gbytes"] = copying;
+  line["roofline_seconds"] = computing + moving;
+  line["times_roofline"] = seconds.front() / (computing + moving);
+  line["forward"] = best.pass.forward;
+  line["head"] = best.pass.head;
+  line["backward"] = best.pass.backward;
+  line["update"] = best.update;
+  return line;
+}
+
+int main_with(const std::vector<std::string>& args) {
+  Sizes s;
+  s.threads = available_cores();
+  const std::map<std::string, int64_t*> numbers = {
+      {"--dim", &s.dim},       {"--layers", &s.layers}, {"--ffn", &s.ffn},        {"--records", &s.records},
+      {"--length", &s.length}, {"--steps", &s.steps},   {"--threads", &s.threads}};
+  for (size_t i = 0; i + 1 < args.size(); i += 2) {
+    if (args[i] == "--dtype")
+      s.dtype = args[i + 1] == "bf16" ? DType::bf16 : DType::f32;
+    else if (const auto found = numbers.find(args[i]); found != numbers.end())
+      *found->second = std::stoll(args[i + 1]);
+    else
+      fail(ExitCode::usage, "bench_train: no option {}", args[i]);
+  }
+  std::cout << measure(s).dump() << std::endl;
+  return 0;
+}
+
+}  // namespace
+}  // namespace switchyard::bench
+
+int main(int argc, char** argv) {
+  try {
+    return switchyard::bench::main_with({argv + 1, argv + argc});
+  } catch (const switchyard::Error& error) {
+    std::cerr << error.what() << '\n';
+    return static_cast<int>(error.code());
+  }
+}
