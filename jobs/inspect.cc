@@ -10,8 +10,11 @@
 #include "io/safetensors.h"
 #include "jobs/job.h"
 #include "jobs/limits.h"
+#include "jobs/train/train_plan.h"
 #include "kernels/cpu_isa.h"
 #include "model/layout.h"
+#include "train/step_slices.h"
+#include "train/train_memory.h"
 
 namespace switchyard {
 namespace {
@@ -21,9 +24,28 @@ struct Inspection {
   ModelConfig config;
   std::optional<MemoryRequest> request;
   MemoryPlan memory;
+  std::optional<TrainMemory> training;
   int64_t num_tensors = 0;  ///< of the checkpoint; 0 where there is only a configuration
   uint64_t stored_bytes = 0;
 };
+
+/// Of a training run on these ranks, a step's tokens dealt out evenly.
+TrainMemory inspect_training(const InspectOptions& o, const ModelConfig& c, int64_t longest) {
+  if (o.device == "cuda") fail(ExitCode::usage, "inspect: --train and --device cuda: training computes on CPUs");
+  require_trainable(c);
+  const int64_t slices = default_slices(o.step_tokens), of_rank = (slices + o.ranks - 1) / o.ranks;
+  const int64_t slice_tokens = std::max((o.step_tokens + slices - 1) / slices, longest);
+  return plan_train_memory(c, {.operand = operand_of(o.dtype),
+                               .world_size = static_cast<int>(o.ranks),
+                               .ep = static_cast<int>(o.ranks),
+                               .threads = static_cast<int>(o.threads),
+                               .num_slices = slices,
+                               .rank_tokens = slice_tokens * of_rank,
+                               .slice_tokens = slice_tokens,
+                               .longest = longest,
+                               .batch_tokens = o.batch_tokens,
+                               .exchange_bytes = o.exchange_bytes});
+}
 
 Inspection inspect(const InspectOptions& o) {
   Inspection result;
@@ -60,6 +82,7 @@ Inspection inspect(const InspectOptions& o) {
                                  o.exchange_bytes,
                                  device};
   result.memory = plan_memory(c, *result.request);
+  if (o.train) result.training = inspect_training(o, c, longest);
   return result;
 }
 
@@ -145,16 +168,37 @@ Json to_json(const Inspection& i) {
                             {"activations", i.memory.activations}, {"exchange", i.memory.exchange},
                             {"scratch", i.memory.scratch},         {"peak", i.memory.peak()},
                             {"host_peak", i.memory.host_peak()}};
+  if (i.training)
+    json["training_bytes_per_rank"] = {
+        {"weights", i.training->weights}, {"state", i.training->state},     {"activations", i.training->activations},
+        {"sums", i.training->sums},       {"scratch", i.training->scratch}, {"files", i.training->files},
+        {"peak", i.training->peak()}};
   return json;
+}
+
+void line(std::string_view name, const std::string& value) {
+  std::cout << fmt::format("{:<22}{}\n", name, value);
+}
+
+void print_training(const Inspection& i) {
+  const TrainMemory& m = *i.training;
+  const auto total = static_cast<uint64_t>(i.config.total_parameters());
+  std::cout << fmt::format("\ntraining, per rank\n");
+  line("  weights", bytes_text(m.weights));
+  line("  masters, moments", bytes_text(m.state));
+  line("  activations", bytes_text(m.activations));
+  line("  sums of gradients", bytes_text(m.sums));
+  line("  kernel scratch", bytes_text(m.scratch));
+  line("  loading, saving", bytes_text(m.files));
+  line("  peak", bytes_text(m.peak()));
+  line("a checkpoint", bytes_text(3 * sizeof(float) * total));
+  line("the model in f32", bytes_text(sizeof(float) * total));
 }
 
 void print(const Inspection& i) {
   const ModelConfig& c = i.config;
   const MoeConfig& moe = c.moe();
   const int64_t total = c.total_parameters(), active = c.active_parameters();
-  const auto line = [](std::string_view name, const std::string& value) {
-    std::cout << fmt::format("{:<22}{}\n", name, value);
-  };
   line("model", fmt::format("{} ({})", i.source, c.family));
   line("layers", fmt::format("{}, {} of them with experts", c.num_layers(), c.num_moe_layers()));
   line("hidden size", fmt::format("{}", c.hidden_size));
@@ -182,6 +226,7 @@ void print(const Inspection& i) {
   line("  kernel scratch", bytes_text(i.memory.scratch));
   line("  peak", bytes_text(i.memory.peak()));
   if (on_gpu) line("  of the host", bytes_text(i.memory.host_peak()));
+  if (i.training) print_training(i);
 }
 
 }  // namespace
@@ -202,6 +247,8 @@ void InspectOptions::describe(OptionSet& o) {
   BatchOptions::describe(o);
   o.add("max-record", within(&max_record, 0, INT64_MAX), "N", "tokens of the longest record (0: as --batch-tokens)");
   describe_exchange_bytes(o, &exchange_bytes);
+  o.add("train", &train, "", "also what training takes on these ranks, in memory and on disk");
+  o.add("step-tokens", within(&step_tokens, 1, int64_t{1} << 40), "N", "tokens of a training step");
 }
 
 int run_inspect(Runtime& runtime, std::span<const std::string> args) {

@@ -1,6 +1,6 @@
 // A training step against the machine: operations over what it can multiply, bytes over what it can copy, in one run.
 // usage: bench_train [--dim d] [--layers n] [--ffn f] [--records n] [--length n] [--dtype f32|bf16] [--steps n]
-//                    [--threads n]   -- one JSON line
+//                    [--threads n] [--slices n]   -- one JSON line; --slices 1: the sums of one rank, without a tree
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
@@ -21,7 +21,7 @@ namespace switchyard::bench {
 namespace {
 
 struct Sizes {
-  int64_t dim = 256, layers = 4, ffn = 128, records = 8, length = 256, steps = 12, threads = 0;
+  int64_t dim = 256, layers = 4, ffn = 128, records = 8, length = 256, steps = 12, threads = 0, slices = 0;
   DType dtype = DType::f32;
 };
 
@@ -59,7 +59,7 @@ StepBatch random_step(const Sizes& s, int64_t vocab, int64_t slices, int64_t ste
 
 Json measure(const Sizes& s) {
   const ModelConfig config = model_of(s);
-  const int64_t tokens = s.records * s.length, slices = default_slices(tokens);
+  const int64_t tokens = s.records * s.length, slices = s.slices > 0 ? s.slices : default_slices(tokens);
   const std::unique_ptr<Communicator> world = make_self_communicator();
   TrainerOptions options;
   options.balance = 0.01;
@@ -107,6 +107,7 @@ Json measure(const Sizes& s) {
   line["ffn"] = s.ffn;
   line["layers"] = s.layers;
   line["tokens"] = tokens;
+  line["slices"] = slices;
   line["parameters"] = parameters;
   line["step_seconds"] = seconds.front();
   line["median_seconds"] = seconds[seconds.size() / 2];
@@ -126,8 +127,8 @@ int main_with(const std::vector<std::string>& args) {
   Sizes s;
   s.threads = available_cores();
   const std::map<std::string, int64_t*> numbers = {
-      {"--dim", &s.dim},       {"--layers", &s.layers}, {"--ffn", &s.ffn},        {"--records", &s.records},
-      {"--length", &s.length}, {"--steps", &s.steps},   {"--threads", &s.threads}};
+      {"--dim", &s.dim},       {"--layers", &s.layers}, {"--ffn", &s.ffn},         {"--records", &s.records},
+      {"--length", &s.length}, {"--steps", &s.steps},   {"--threads", &s.threads}, {"--slices", &s.slices}};
   for (size_t i = 0; i + 1 < args.size(); i += 2) {
     if (args[i] == "--dtype")
       s.dtype = args[i + 1] == "bf16" ? DType::bf16 : DType::f32;

@@ -68,7 +68,7 @@ std::optional<CheckpointNotes> Checkpoints::restore(const Stream& stream, const 
     const std::string fault = found.fault.empty() ? files_.read(path, found.hashes, poll) : found.fault;
     if (fault.empty()) {
       model_.spread(stream);
-      if (!first_fault.empty()) log::warning("going on from step {} instead", found.notes.step);
+      if (!first_fault.empty() && world.rank() == 0) log::warning("going on from step {} instead", found.notes.step);
       return found.notes;
     }
     if (first_fault.empty()) first_fault = fault;

@@ -126,6 +126,11 @@ void PanelProduct::make_tiles(const std::vector<int64_t>& sizes) {
     const dnnl::matmul::primitive_desc primitive_desc(desc, attributes, engine());
     tiles_.push_back({rows, primitive_desc, dnnl::matmul(primitive_desc)});
   }
+  const size_t product_bytes = tiles_[0].desc.weights_desc().get_size();
+  panel_bytes_ = emulated_ ? product_bytes / 2 : product_bytes;
+  size_t scratchpad = 0;
+  for (const Tile& tile : tiles_) scratchpad = std::max(scratchpad, tile.desc.scratchpad_desc().get_size());
+  workspace_bytes_ = staging_bytes() + scratchpad;
 }
 
 // Believed if packing gives the bytes of oneDNN's own reordering.
@@ -166,11 +171,6 @@ bool PanelProduct::row_agrees(uint64_t seed) const {
       if (std::memcmp(y.data() + r * n_, first.data(), row_bytes) != 0) return false;
   }
   return true;
-}
-
-size_t PanelProduct::panel_bytes() const {
-  const size_t product_bytes = tiles_[0].desc.weights_desc().get_size();
-  return emulated_ ? product_bytes / 2 : product_bytes;
 }
 
 void PanelProduct::reorder_for_product(const float* w, std::byte* panel) const {
@@ -221,12 +221,6 @@ const PanelProduct::Tile& PanelProduct::tile_for(int64_t rows) const {
 // For rows that are not used in place: those of a last tile, or all while they are widened.
 size_t PanelProduct::staging_bytes() const {
   return (static_cast<size_t>(tiles_[0].rows * k_) * size_of(product_type_) + 63) / 64 * 64;
-}
-
-size_t PanelProduct::workspace_bytes() const {
-  size_t scratchpad = 0;
-  for (const Tile& tile : tiles_) scratchpad = std::max(scratchpad, tile.desc.scratchpad_desc().get_size());
-  return staging_bytes() + scratchpad;
 }
 
 const std::byte* PanelProduct::stage(const std::byte* x, int64_t rows, int64_t tile_rows, std::byte* staging) const {

@@ -30,7 +30,7 @@ class PanelProduct {
   PanelProduct(int64_t n, int64_t k, DType operand);
 
   /// Of a packed panel, as stored.
-  size_t panel_bytes() const;
+  size_t panel_bytes() const { return panel_bytes_; }
   /// The parts together are the panel's n outputs. What pads the panel is not written: it is zero beforehand.
   void pack(std::span<const PanelPart> parts, std::byte* panel) const;
   /// The same through oneDNN, several times slower: what pack() does where it does not know the layout, and is held to.
@@ -44,7 +44,7 @@ class PanelProduct {
   /// The panel as run() takes it: itself, or its f32 values written to `widened`.
   const std::byte* prepare(const std::byte* panel, std::byte* widened) const;
 
-  size_t workspace_bytes() const;
+  size_t workspace_bytes() const { return workspace_bytes_; }
   /// out [rows, n] = x panelᵀ.   x: [rows, k] of the operand's type; out: room for rows + kMaxPaddingRows
   void run(const std::byte* x, int64_t rows, const std::byte* prepared, float* out, std::byte* workspace) const;
 
@@ -68,8 +68,9 @@ class PanelProduct {
   int64_t n_, k_;
   DType operand_, product_type_;
   bool emulated_;
-  std::vector<Tile> tiles_;            // largest first; all take one weights layout
-  std::optional<PanelLayout> layout_;  // none: one that only oneDNN knows
+  std::vector<Tile> tiles_;                       // largest first; all take one weights layout
+  size_t panel_bytes_ = 0, workspace_bytes_ = 0;  // every task asks
+  std::optional<PanelLayout> layout_;             // none: one that only oneDNN knows
 };
 
 }  // namespace switchyard
