@@ -53,7 +53,7 @@ size_t bytes_of_sums(const TrainedModel& model, const TrainMemoryRequest& r, con
 }  // namespace
 
 size_t TrainMemory::peak() const {
-  return weights + state + std::max(activations + sums + scratch, files);
+  return weights + state + activations + scratch + std::max(sums, files);  // the arena stays
 }
 
 TrainMemory plan_train_memory(const ModelConfig& config, const TrainMemoryRequest& r) {
