@@ -38,8 +38,7 @@ StepBatch StepLoader::load(int64_t step) const {
   return part;
 }
 
-StepSizes largest_step(const TrainingData& data, const DataOrder& order, int64_t steps, int64_t slices, int ranks,
-                       int ep) {
+StepSizes largest_step(const TrainingData& data, const DataOrder& order, int64_t steps, int64_t slices, int ranks) {
   StepSizes most;
   for (int64_t step = 1; step <= steps; ++step) {
     const std::vector<int64_t> tokens = tokens_of(data, order.records(step)), ends = cut_into_slices(tokens, slices);
@@ -53,10 +52,6 @@ StepSizes largest_step(const TrainingData& data, const DataOrder& order, int64_t
     for (int64_t s = 0; s < slices; ++s) most.slice_tokens = std::max(most.slice_tokens, tokens_in({s, s + 1}));
     for (int r = 0; r < ranks; ++r)
       most.rank_tokens = std::max(most.rank_tokens, tokens_in(slices_of_rank(slices, r, ranks)));
-    for (int r = 0; r < ranks; r += ep)
-      most.group_tokens =
-          std::max(most.group_tokens,
-                   tokens_in({slices_of_rank(slices, r, ranks).first, slices_of_rank(slices, r + ep - 1, ranks).end}));
   }
   return most;
 }

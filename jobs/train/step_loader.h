@@ -25,11 +25,10 @@ class StepLoader {
 
 /// The most of some steps.
 struct StepSizes {
-  int64_t rank_tokens = 0, group_tokens = 0, slice_tokens = 0;  ///< of any rank, group of ranks, slice
-  int64_t record_tokens = 0;                                    ///< of the longest record
+  int64_t rank_tokens = 0, slice_tokens = 0;  ///< of any rank, slice
+  int64_t record_tokens = 0;                  ///< of the longest record
 };
-/// Of steps 1 … `steps` on so many ranks, in groups of `ep`: from the lengths alone.
-StepSizes largest_step(const TrainingData& data, const DataOrder& order, int64_t steps, int64_t slices, int ranks,
-                       int ep);
+/// Of steps 1 … `steps` on so many ranks: from the lengths alone.
+StepSizes largest_step(const TrainingData& data, const DataOrder& order, int64_t steps, int64_t slices, int ranks);
 
 }  // namespace switchyard

@@ -30,7 +30,7 @@ Operand operand_for(const TrainOptions& options, const RunDirectory& run) {
 }
 
 TrainMemoryRequest shape_for(TrainMemoryRequest shape, int world_size, int ep, const DataSummary& data, int64_t steps) {
-  const StepSizes sizes = data.largest_step(steps, shape.num_slices, world_size, ep);
+  const StepSizes sizes = data.largest_step(steps, shape.num_slices, world_size);
   shape.world_size = world_size;
   shape.ep = ep;
   shape.rank_tokens = sizes.rank_tokens;
@@ -70,8 +70,8 @@ DataSummary summarise(const TrainOptions& options, const TrainingData& data, con
                       const DataOrder& order) {
   DataSummary summary{.sizes = data.sizes(),
                       .mean_step_tokens = data.mean_step_tokens(options.step_records, options.file_weights()),
-                      .largest_step = [&data, &order](int64_t steps, int64_t slices, int ranks, int ep) {
-                        return largest_step(data, order, steps, slices, ranks, ep);
+                      .largest_step = [&data, &order](int64_t steps, int64_t slices, int ranks) {
+                        return largest_step(data, order, steps, slices, ranks);
                       }};
   if (eval != nullptr)
     for (const TrainingData::Dataset& set : eval->datasets())
@@ -92,12 +92,10 @@ DataSummary estimate(const TrainOptions& options, const std::vector<InputSize>& 
   }
   for (const InputSize& size : eval) summary.longest_held_out = std::max(summary.longest_held_out, size.longest);
   summary.mean_step_tokens = tokens / std::max<int64_t>(records, 1) * options.step_records;
-  summary.largest_step = [step_tokens = summary.mean_step_tokens, longest](int64_t, int64_t slices, int ranks, int ep) {
+  summary.largest_step = [step_tokens = summary.mean_step_tokens, longest](int64_t, int64_t slices, int ranks) {
     const int64_t slice = step_tokens / slices + longest, of_rank = (slices + ranks - 1) / ranks;
-    return StepSizes{.rank_tokens = step_tokens / slices * of_rank + longest,
-                     .group_tokens = step_tokens / slices * of_rank * ep + longest,
-                     .slice_tokens = slice,
-                     .record_tokens = longest};
+    return StepSizes{
+        .rank_tokens = step_tokens / slices * of_rank + longest, .slice_tokens = slice, .record_tokens = longest};
   };
   return summary;
 }

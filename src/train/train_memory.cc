@@ -81,16 +81,19 @@ TrainMemory plan_train_memory(const ModelConfig& config, const TrainMemoryReques
   Arena arena = Arena::measuring(Device::cpu);
   TrainPass pass(stream, model, *exchange, options);
   pass.run(stream, arena, StepBatch::measuring(ranks.slices(), r.rank_tokens));
-  memory.activations = arena.high_water();
+  // Another rank may host an expert more.
+  const GradientExchange& backward = pass.gradient_exchange();
+  const size_t lists = gradient_scratch(backward.shape(), ranks.placement().max_count()).arena_bytes;
+  memory.activations = arena.high_water() + (lists - backward.scratch().arena_bytes);
   memory.scratch = measured.held + static_cast<size_t>(r.threads) * measured.working;
   memory.scratch += exchange->scratch_bytes(r.rank_tokens).host_bytes;
-  memory.scratch += pass.gradient_exchange().scratch().host_bytes;
+  memory.scratch += backward.scratch().host_bytes;
   if (r.evaluation.max_tokens > 0) {
     const DecoderMemory decoder = measure_decoder(config, r.operand, r.evaluation, *exchange);
     memory.activations = std::max(memory.activations, decoder.arena);
     memory.scratch += decoder.held;
   }
-  memory.sums = bytes_of_sums(model, r, pass.gradient_exchange());
+  memory.sums = bytes_of_sums(model, r, backward);
   const WeightBytes loading = predict_weight_bytes(config, r.operand, ranks.placement().max_count(), r.threads);
   memory.files = std::max(loading.scratch, StateFiles(model).buffer_bytes());
   return memory;
