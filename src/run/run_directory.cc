@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <limits>
+#include <regex>
 #include <set>
 
 #include "base/hash.h"
@@ -26,9 +27,10 @@ bool is_ours(const std::string& name, std::string_view unit_folder) {
   static const std::set<std::string, std::less<>> kNames = {
       "attempts",      "batch.sh",      "config.resolved.cfg", "input.h5",    "jobs.jsonl", "lease.json",
       "manifest.json", "metrics.jsonl", "rejects.jsonl",       "report.html", "results.h5", "state.json"};
-  return std::any_of(kNames.begin(), kNames.end(), [&](const std::string& known) {
-    return name == known || name.starts_with(known + ".");  // a temporary name
-  });
+  static const std::regex kData("(eval-)?data-[0-9]+\\.h5(\\..*)?");  // inputs that the run made, one for each file
+  return std::regex_match(name, kData) || std::any_of(kNames.begin(), kNames.end(), [&](const std::string& known) {
+           return name == known || name.starts_with(known + ".");  // a temporary name
+         });
 }
 
 /// Fails (mismatch) naming every field whose values differ. A field only one side has differs too, unless the

@@ -47,6 +47,15 @@ TEST_F(RunDirectoryTest, AnotherFingerprintIsRefusedByField) {
   EXPECT_NE(fingerprint_hash({{"a", "bc"}}), fingerprint_hash({{"ab", "c"}}));
 }
 
+TEST_F(RunDirectoryTest, WhatARunMakesBeforeItsManifestIsNotForeign) {
+  std::filesystem::create_directory(run_.root());
+  for (const char* name : {"input.h5", "data-0.h5", "data-12.h5.rejects.jsonl", "eval-data-0.h5", "state.json.tmp"})
+    write_file_atomically(run_.root() / name, "x");
+  run_.create();
+  write_file_atomically(run_.root() / "my-data-0.h5", "x");
+  EXPECT_TRUE(fails(ExitCode::output, {"my-data-0.h5"}, [&] { run_.create(); }));
+}
+
 TEST_F(RunDirectoryTest, StateReadsBack) {
   run_.create();
   EXPECT_FALSE(run_.find_state());
