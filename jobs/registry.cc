@@ -11,6 +11,7 @@
 #include "jobs/slurm/status.h"
 #include "jobs/slurm/submit.h"
 #include "jobs/tokenize.h"
+#include "jobs/train/batch_job.h"
 #include "jobs/train/options.h"
 
 namespace switchyard {
@@ -26,7 +27,7 @@ constexpr JobEntry kJobs[] = {
     {"score", "log-probabilities of every record of an input", Ranks::any, run_score, describe_options<ScoreOptions>,
      &kScoreBatchJob},
     {"train", "train or fine-tune a model: the same weights on any number of ranks", Ranks::any, run_train,
-     describe_options<TrainOptions>},
+     describe_options<TrainOptions>, &kTrainBatchJob},
     {"verify", "prove a finished run: every record once, the same bits again", Ranks::any, run_verify,
      describe_options<VerifyOptions>},
     {"submit", "hand a job to Slurm, with a batch script that resumes it", Ranks::one, run_submit,

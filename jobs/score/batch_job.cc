@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "import/import_file.h"
 #include "io/file.h"
-#include "jobs/numerics.h"
+#include "jobs/batch_checks.h"
 #include "jobs/score/options.h"
 #include "jobs/score/plan.h"
 #include "jobs/score/recorded_input.h"
@@ -15,8 +15,6 @@
 
 namespace switchyard {
 namespace {
-
-constexpr int64_t kMostTokensRead = int64_t{1} << 29;  // a login host's disk should not be busy for minutes
 
 constexpr uint64_t kMostBytesRead = uint64_t{4} << 30;
 
@@ -42,12 +40,11 @@ class EarlierRun {
         has_inputs_(has_inputs),
         run_(run),
         subject_(run_.manifest_path().native()),
-        manifest_(run_.read_manifest()),
-        info_(manifest_["info"]) {}
+        manifest_(run_.read_manifest()) {}
 
   void check() const {
     run_.check_manifest(fields());
-    check_numerics();
+    check_numerics(manifest_, subject_, arguments_);
     if (const auto sources = sources_of(arguments_); has_inputs_ && !sources.empty())
       check_sources(sources);
     else if (has_inputs_)
@@ -72,24 +69,11 @@ class EarlierRun {
     return f;
   }
 
-  void check_numerics() const {
-    for (const auto& [option, field] : {std::pair("dtype", "dtype"), {"device", "device"}, {"cpu-isa", "cpu_isa"}}) {
-      const auto given = arguments_.value_of(option);
-      if (option == std::string_view("cpu-isa") && require_string(info_, "device", subject_) != "cpu") continue;
-      const std::string there = require_string(info_, field, subject_);
-      if (given && *given != "auto" && *given != there) differs(fmt::format("--{}", option), there, *given);
-    }
-    const std::string id = require_string(manifest_["fingerprint"], "numerics", subject_),
-                      own = numerics_id(DType::f32);
-    const auto revision = [](const std::string& numerics) { return numerics.substr(0, numerics.find('/')); };
-    if (revision(id) != revision(own)) differs("numerics", id, own);
-  }
-
   void check_input(const ScoringInput& input) const {
     const RecordedInput recorded = recorded_input(manifest_, subject_);
     if (input.num_records() != recorded.num_records)
-      differs("input", fmt::format("{} records", recorded.num_records),
-              fmt::format("{}: {}", arguments_.path_of("input").native(), input.num_records()));
+      run_differs(subject_, "input", fmt::format("{} records", recorded.num_records),
+                  fmt::format("{}: {}", arguments_.path_of("input").native(), input.num_records()));
     if (input.num_tokens() > kMostTokensRead) {
       log::info("{}: whether it holds what the run began with is unknown until the job reads it",
                 arguments_.path_of("input").native());
@@ -123,34 +107,18 @@ class EarlierRun {
       fail(ExitCode::mismatch, "{}: the run's input was imported otherwise: {}", run_.input_path().native(), what);
   }
 
-  [[noreturn]] void differs(const std::string& what, const std::string& there, const std::string& here) const {
-    fail(ExitCode::mismatch, "{}: the run directory belongs to other work: {}: the run has {}, this command {}",
-         subject_, what, there, here);
-  }
-
   const JobArguments& arguments_;
   const bool has_inputs_;
   const RunDirectory& run_;
   const std::string subject_;
   const Json manifest_;
-  const Json& info_;
 };
 
 std::vector<std::filesystem::path> files(const JobArguments& arguments) {
   std::vector<std::filesystem::path> files = {arguments.path_of("model") / "config.json"};
-  for (const std::string& path : arguments.values_of("input"))
-    if (is_read_once(path))
-      fail(ExitCode::usage,
-           "submit: --input {}: expected a file: what can be read only once is lost when the job starts again", path);
+  require_read_again(arguments, "input");
   std::ranges::copy(input_paths(arguments), std::back_inserter(files));
   return files;
-}
-
-void check_ranks(const JobArguments& arguments, int64_t ranks) {
-  const auto ep = arguments.value_of("ep");
-  if (!ep || *ep == "0" || ranks % std::stoll(*ep) == 0) return;
-  fail(ExitCode::usage, "submit: --ep {} does not divide the {} ranks that are asked for (nodes × tasks per node)", *ep,
-       ranks);
 }
 
 void check_run(const RunDirectory& run, const JobArguments& arguments, bool has_inputs) {
@@ -159,6 +127,6 @@ void check_run(const RunDirectory& run, const JobArguments& arguments, bool has_
 
 }  // namespace
 
-const BatchJob kScoreBatchJob{"shards", files, check_ranks, check_run};
+const BatchJob kScoreBatchJob{"shards", files, check_expert_ranks, check_run};
 
 }  // namespace switchyard

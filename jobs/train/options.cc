@@ -1,5 +1,7 @@
 #include "jobs/train/options.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <bit>
 #include <charconv>
@@ -140,6 +142,26 @@ DataOrder::Options TrainOptions::order(std::vector<int64_t> sizes) const {
 
 int64_t TrainOptions::num_steps(const DataOrder& order) const {
   return max_steps > 0 ? max_steps : order.steps_in(epochs);
+}
+
+Fingerprint TrainOptions::fingerprint() const {
+  const auto number = [](double x) { return fmt::format("{}", x); };
+  return {{"step_records", std::to_string(step_records)},
+          {"weights", fmt::format("{}", fmt::join(weights, " "))},
+          {"data_order", data_order},
+          {"seed", std::to_string(seed)},
+          {"learning_rate", number(learning_rate)},
+          {"lr_scheduler", lr_scheduler},
+          {"min_lr_ratio", number(min_lr_ratio)},
+          {"warmup_steps", std::to_string(warmup_steps)},
+          {"adam_beta1", number(adam_beta1)},
+          {"adam_beta2", number(adam_beta2)},
+          {"adam_epsilon", number(adam_epsilon)},
+          {"weight_decay", number(weight_decay)},
+          {"max_grad_norm", number(max_grad_norm)},
+          {"balance", number(balance)},
+          {"train_router", train_router ? "true" : "false"},
+          {"eval_steps", eval_data.empty() ? "0" : std::to_string(eval_steps)}};
 }
 
 Schedule TrainOptions::schedule(int64_t steps) const {

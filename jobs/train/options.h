@@ -6,6 +6,7 @@
 
 #include "jobs/input/input_options.h"
 #include "jobs/option_groups.h"
+#include "run/run_directory.h"
 #include "train/data_order.h"
 #include "train/schedule.h"
 
@@ -43,6 +44,8 @@ struct TrainOptions : ModelOptions, InputOptions, MachineOptions, BatchOptions, 
   /// sizes: of the files, in records.
   DataOrder::Options order(std::vector<int64_t> sizes) const;
   int64_t num_steps(const DataOrder& order) const;
+  /// Of what the weights after a step depend on, all that the options alone decide.
+  Fingerprint fingerprint() const;
   /// Fails (usage) where the warm-up is longer than all of it.
   Schedule schedule(int64_t steps) const;
 };

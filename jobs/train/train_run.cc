@@ -82,6 +82,7 @@ void TrainRun::prepare() {
     set_cpu_isa(options_.cpu_isa);
     config_ = read_model_config(options_.config_path(), options_.allowed_fields());
     require_trainable(config_);
+    plan_export();
   });
   files_.emplace(world_, options_, config_);
   collectively(world_, [&] { machine_ = share_machine(world_, DeviceWish(DeviceRequest::cpu), false); });
@@ -266,31 +267,29 @@ void TrainRun::save_if_it_fits() {
                duration_text(expected), duration_text(left));
 }
 
-void TrainRun::export_model() {
-  pulse_.phase("exporting the model");
+/// What the trained model is written as, before anything is trained: a base may have no numbers to write.
+void TrainRun::plan_export() {
   const ExportDType dtype = export_dtype_of(options_.export_as);
   const std::filesystem::path origin = options_.config_path();
-  std::optional<Checkpoint> base;
-  std::optional<TensorTable> table;
-  ExportPlan plan;
-  collectively(world_, [&] {
-    if (options_.init.empty()) {
-      base.emplace(origin);
-      table.emplace(*base, config_, origin.native());
-      plan = plan_export(*table, dtype);
-    } else {
-      plan = plan_export(config_, origin, dtype);
-    }
-  });
+  if (!options_.init.empty()) {
+    export_ = switchyard::plan_export(config_, origin, dtype);
+  } else {
+    const Checkpoint base(origin);
+    export_ = switchyard::plan_export(TensorTable(base, config_, origin.native()), dtype);
+  }
+}
+
+void TrainRun::export_model() {
+  pulse_.phase("exporting the model");
   const auto gather = [&](const ParameterRows& rows, std::span<float> out) {
     pulse_.beat();
     gather_rows_of(trainer_->model(), rows, out);
   };
   collectively(world_, [&] {
     if (on_root())
-      write_model(attempt_->directory().root() / "model", origin, plan, gather);
+      write_model(attempt_->directory().root() / "model", options_.config_path(), export_, gather);
     else
-      plan.for_each_request([&](const ParameterRows& rows) { gather(rows, {}); });
+      export_.for_each_request([&](const ParameterRows& rows) { gather(rows, {}); });
   });
 }
 

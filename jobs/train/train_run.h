@@ -11,6 +11,7 @@
 #include "jobs/train/step_loader.h"
 #include "jobs/train/step_log.h"
 #include "jobs/train/train_plan.h"
+#include "model/export/export_plan.h"
 #include "run/attempt.h"
 #include "train/trainer.h"
 
@@ -34,6 +35,7 @@ class TrainRun {
   std::vector<double> evaluate(int64_t step);
   void save(int64_t step);
   void save_if_it_fits();
+  void plan_export();
   void export_model();
   ExitCode complete();
 
@@ -49,6 +51,7 @@ class TrainRun {
   const std::string resolved_config_;
 
   ModelConfig config_;
+  ExportPlan export_;
   MachineShare machine_;
   std::optional<DataFiles> files_;
   std::optional<TrainingData> data_, eval_;

@@ -1,0 +1,47 @@
+#include "jobs/batch_checks.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/error.h"
+#include "io/byte_stream.h"
+#include "jobs/numerics.h"
+
+namespace switchyard {
+
+void require_read_again(const JobArguments& arguments, const std::string& option) {
+  for (const std::string& path : arguments.values_of(option))
+    if (is_read_once(path))
+      fail(ExitCode::usage,
+           "submit: --{} {}: expected a file: what can be read only once is lost when the job starts again", option,
+           path);
+}
+
+void check_expert_ranks(const JobArguments& arguments, int64_t ranks) {
+  const auto ep = arguments.value_of("ep");
+  if (!ep || *ep == "0" || ranks % std::stoll(*ep) == 0) return;
+  fail(ExitCode::usage, "submit: --ep {} does not divide the {} ranks that are asked for (nodes × tasks per node)", *ep,
+       ranks);
+}
+
+void check_numerics(const Json& manifest, const std::string& subject, const JobArguments& arguments) {
+  const Json& info = manifest["info"];
+  for (const auto& [option, field] : {std::pair("dtype", "dtype"), {"device", "device"}, {"cpu-isa", "cpu_isa"}}) {
+    const auto given = arguments.value_of(option);
+    if (option == std::string_view("cpu-isa") && require_string(info, "device", subject) != "cpu") continue;
+    const std::string there = require_string(info, field, subject);
+    if (given && *given != "auto" && *given != there) run_differs(subject, fmt::format("--{}", option), there, *given);
+  }
+  const std::string id = require_string(manifest["fingerprint"], "numerics", subject), own = numerics_id(DType::f32);
+  const auto revision = [](const std::string& numerics) { return numerics.substr(0, numerics.find('/')); };
+  if (revision(id) != revision(own)) run_differs(subject, "numerics", id, own);
+}
+
+void run_differs(const std::string& subject, const std::string& what, const std::string& there,
+                 const std::string& here) {
+  fail(ExitCode::mismatch, "{}: the run directory belongs to other work: {}: the run has {}, this command {}", subject,
+       what, there, here);
+}
+
+}  // namespace switchyard

@@ -1,0 +1,90 @@
+#include "jobs/train/batch_job.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "io/file.h"
+#include "jobs/batch_checks.h"
+#include "jobs/train/options.h"
+#include "jobs/train/training_data.h"
+#include "model/config/model_config.h"
+
+namespace switchyard {
+namespace {
+
+/// The job's own options, with paths that hold here. Fails (usage, environment) as the job would.
+TrainOptions options_of(const JobArguments& arguments) {
+  std::vector<std::string> words;
+  for (const auto& [option, values] : arguments.values)
+    for (const std::string& value : values) words.push_back("--" + option + "=" + value);
+  TrainOptions options;
+  OptionSet set;
+  options.describe(set);
+  parse_options(set, "train", words, {});
+  options.resolve(set);
+  const auto settle = [&](std::string& path) {
+    if (!path.empty()) path = (arguments.directory / path).native();
+  };
+  settle(options.model);
+  settle(options.init);
+  std::ranges::for_each(options.data, settle);
+  std::ranges::for_each(options.eval_data, settle);
+  return options;
+}
+
+std::vector<std::filesystem::path> files(const JobArguments& arguments) {
+  for (const char* option : {"data", "eval-data"}) require_read_again(arguments, option);
+  const TrainOptions options = options_of(arguments);
+  std::error_code ignored;
+  std::filesystem::path config = options.config_path();
+  if (options.init.empty() || std::filesystem::is_directory(config, ignored)) config /= "config.json";
+  std::vector<std::filesystem::path> files = {config};
+  for (const auto& paths : {options.data, options.eval_data}) files.insert(files.end(), paths.begin(), paths.end());
+  return files;
+}
+
+/// The hash of scoring inputs; empty where the job has yet to import text, or has too much to read.
+std::string data_hash(const TrainOptions& options, const std::vector<std::string>& paths, const ModelConfig& config) {
+  std::vector<ScoringInput> inputs;
+  int64_t tokens = 0;
+  for (const std::string& path : paths) {
+    if (options.format_of_file(path)) return {};
+    tokens += inputs.emplace_back(path).num_tokens();
+  }
+  if (tokens > kMostTokensRead) {
+    log::info("{}: whether it holds what the run began with is unknown until the job reads it", paths.front());
+    return {};
+  }
+  const auto self = make_self_communicator();
+  return TrainingData(*self, std::move(inputs), {config.max_positions, options.max_tokens, config.vocab_size})
+      .hash()
+      .hex();
+}
+
+void check_run(const RunDirectory& run, const JobArguments& arguments, bool has_inputs) {
+  const TrainOptions options = options_of(arguments);
+  Fingerprint fields = options.fingerprint();
+  if (options.max_steps > 0) fields["steps"] = std::to_string(options.max_steps);
+  if (options.slices > 0) fields["slices"] = std::to_string(options.slices);
+  if (has_inputs) {
+    const ModelConfig config = read_model_config(options.config_path(), options.allowed_fields());
+    fields["config"] = config_hash(config).hex();
+    if (const std::string hash = data_hash(options, options.data, config); !hash.empty()) fields["data"] = hash;
+    if (!options.eval_data.empty())
+      if (const std::string hash = data_hash(options, options.eval_data, config); !hash.empty())
+        fields["eval_data"] = hash;
+  }
+  run.check_manifest(fields);
+  check_numerics(run.read_manifest(), run.manifest_path().native(), arguments);
+  const std::optional<RunState> state = run.find_state();
+  if (state && state->status == RunStatus::complete)
+    log::info("{} is complete already: the job will find nothing left to do", run.root().native());
+}
+
+}  // namespace
+
+const BatchJob kTrainBatchJob{"checkpoints", files, check_expert_ranks, check_run};
+
+}  // namespace switchyard

@@ -1,0 +1,79 @@
+// Training through kills: ranks are killed at random, runs resume on other rank counts, and every file is that of an
+// undisturbed run on one rank. SWITCHYARD_TEST_KILLS: how many kills.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <random>
+#include <thread>
+
+#include "tests/support/train_case.h"
+
+namespace switchyard {
+namespace {
+
+using test::TrainCase;
+using namespace std::chrono_literals;
+
+class KilledTraining : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    case_.expect("quiet", 0, {}, steps());
+    expected_ = case_.files("quiet");
+    ASSERT_TRUE(expected_.contains("model/model.safetensors"));
+  }
+  /// Long enough to be hit on the way.
+  static std::vector<std::string> steps() { return {"--max-steps", "60"}; }
+  int below(int n) { return static_cast<int>(random_() % static_cast<unsigned>(n)); }
+
+  bool is_writing_a_checkpoint(const std::string& run) const {
+    std::error_code error;
+    for (std::filesystem::directory_iterator entry(case_ / run / "checkpoints", error), end; !error && entry != end;
+         entry.increment(error))
+      if (entry->path().native().find(".tmp") != std::string::npos) return true;
+    return false;
+  }
+
+  const TrainCase case_;
+  std::map<std::string, std::string> expected_;
+  std::mt19937 random_{20261127};
+};
+
+TEST_F(KilledTraining, EveryFileIsThatOfAQuietRun) {
+  const char* wanted_kills = std::getenv("SWITCHYARD_TEST_KILLS");
+  const int wanted = wanted_kills != nullptr ? std::atoi(wanted_kills) : 8;
+  const int signals[] = {SIGKILL, SIGTERM, SIGUSR1};
+  int kills = 0, finished = 0, in_a_checkpoint = 0, resumed = 0;
+  for (int attempts = 0; kills < wanted || finished < 1; ++attempts) {
+    ASSERT_LT(attempts, 4 * wanted + 20) << kills << " kills, " << finished << " finished runs";
+    const std::string run = "killed-" + std::to_string(finished);
+    test::Process process(case_.command(run, below(5), steps()), test::mpi_environment());
+    if (kills < wanted) {
+      const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(400 + below(900));
+      const bool in_checkpoint = kills % 2 == 1;
+      while (process.running() && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(2ms);
+      for (int i = 0; in_checkpoint && process.running() && !is_writing_a_checkpoint(run) && i < 5000; ++i)
+        std::this_thread::sleep_for(100us);
+      auto ranks = test::descendants(process.pid(), "switchyard");
+      if (ranks.empty() && process.running()) ranks.push_back(process.pid());
+      if (!ranks.empty() && process.running()) {
+        in_a_checkpoint += is_writing_a_checkpoint(run) ? 1 : 0;
+        ::kill(ranks[static_cast<size_t>(below(static_cast<int>(ranks.size())))], signals[kills % 3]);
+        ++kills;
+      }
+    }
+    const auto result = process.wait(60s);
+    ASSERT_TRUE(result.exit_code != 70 && result.exit_code != 66 && result.exit_code != 78 && result.exit_code != 73)
+        << result.err;
+    resumed += result.err.find("resuming:") != std::string::npos ? 1 : 0;
+    if (result.exit_code != 0) continue;
+    test::expect_same_files(case_.files(run), expected_);
+    ++finished;
+  }
+  EXPECT_GT(resumed, 0) << "no attempt went on from a checkpoint: the test proves nothing";
+  RecordProperty("kills", kills);
+  RecordProperty("in_a_checkpoint", in_a_checkpoint);
+}
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,118 @@
+// What a training run refuses, with which exit code and naming what; and what it heals.
+#include <gtest/gtest.h>
+
+#include "io/input.h"
+#include "tests/support/fixture_models.h"
+#include "tests/support/train_case.h"
+
+namespace switchyard {
+namespace {
+
+using test::bytes_of_file;
+using test::TrainCase;
+
+class TrainRefusals : public ::testing::Test {
+ protected:
+  /// An input of two records of ten tokens below 256 in which so many are given.
+  std::filesystem::path input(const std::string& name, int32_t context, int32_t token = 'a') const {
+    ScoringInputWriter writer(case_ / name);
+    const std::vector<int32_t> tokens(10, token);
+    for (int i = 0; i < 2; ++i) writer.add(tokens, context, "r" + std::to_string(i), "");
+    writer.finish();
+    return case_ / name;
+  }
+  bool exists(const std::string& path) const { return std::filesystem::exists(case_ / path); }
+  void write(const std::string& path, const std::string& text) const { case_.directory().write(path, text); }
+
+  const TrainCase case_;
+};
+
+TEST_F(TrainRefusals, Options) {
+  case_.expect("run", 64, {"--learning-rate", "nan"}, {"--learning-rate", "nan"});
+  case_.expect("run", 64, {"--model", "--init", "both"}, {"--model", case_ / "."});
+  case_.expect("run", 69, {"cuda", "CPUs"}, {"--device", "cuda"});
+  case_.expect("run", 64, {"--ep is 2"}, {"--ep", "2"});
+  case_.expect("run", 69, {"memory", "weights"}, {"--memory-gib", "0.0001"});
+  EXPECT_FALSE(exists("run/manifest.json"));
+}
+
+TEST_F(TrainRefusals, Data) {
+  write("empty.txt", "");
+  case_.expect("run", 66, {"data-0.h5", "found none"}, {"--data", case_ / "empty.txt"});
+  case_.expect("run", 66, {"masked.h5", "nothing but context"}, {"--data", input("masked.h5", 10)});
+  case_.expect("run", 66, {"wide.h5", "token 0 is 300"}, {"--data", input("wide.h5", 1, 300)});
+  case_.expect("run", 66, {"gone.h5"}, {"--data", case_ / "gone.h5"});
+  EXPECT_FALSE(exists("run/manifest.json"));
+}
+
+TEST_F(TrainRefusals, AVocabularyThatIsSmallerThanTheTokenizers) {
+  std::string config = bytes_of_file(case_ / "config.json");
+  const std::string own = "\"vocab_size\": 256";
+  config.replace(config.find(own), own.size(), "\"vocab_size\": 200");
+  write("config.json", config);
+  case_.expect("run", 66, {"256", "200"});
+  EXPECT_FALSE(exists("run"));
+}
+
+TEST_F(TrainRefusals, FamiliesThatCannotBeTrainedAreNamedWithReasons) {
+  int refused = 0;
+  for (const std::string& name : test::small_models()) {
+    if (!name.starts_with("gptoss") && !name.starts_with("gpt-oss") && !name.starts_with("deepseek")) continue;
+    case_.expect("run", 64, {"cannot be trained yet: it has"}, {"--init", test::model_path(name) / "config.json"});
+    ++refused;
+  }
+  EXPECT_GT(refused, 0);
+}
+
+TEST_F(TrainRefusals, OtherOptionsOrDataOnResumeAreNamed) {
+  case_.expect("run", 75, {}, {"--stop-after", "2"});
+  const auto before = case_.files("run");
+  case_.expect("run", 78, {"learning_rate", "0.003", "0.01"}, {"--learning-rate", "1e-2"});
+  case_.expect("run", 78, {"seed", "steps", "24"}, {"--seed", "4", "--max-steps", "24"});
+  case_.expect("run", 78, {"learn.txt"}, {"--data", case_ / "held-out.txt"});
+  case_.expect("run", 78, {"numerics"}, {"--dtype", "bf16"});
+  test::expect_same_files(case_.files("run"), before);
+  case_.expect("run", 0, {"resuming: 2 of 12 steps"});
+}
+
+TEST_F(TrainRefusals, ADamagedCheckpointIsSetAsideForTheOneBefore) {
+  case_.expect("run", 0);
+  const auto expected = case_.files("run");
+  std::filesystem::remove_all(case_ / "run/model");
+  const std::string newest = "run/checkpoints/step-000012", before = "run/checkpoints/step-000010";
+  std::string bytes = bytes_of_file(case_ / newest / "state-00000.safetensors");
+  bytes[bytes.size() / 2] ^= 1;
+  write(newest + "/state-00000.safetensors", bytes);
+  case_.expect("run", 0, {"step-000012.damaged", "state-00000.safetensors", "going on from step 10"});
+  EXPECT_TRUE(exists(newest + ".damaged"));
+  std::filesystem::remove_all(case_ / (newest + ".damaged"));
+  test::expect_same_files(case_.files("run"), expected);
+
+  std::filesystem::remove_all(case_ / "run/model");
+  std::filesystem::remove(case_ / newest / "state-00000.safetensors");
+  write(before + "/checkpoint.json", "{\"format\"");
+  for (const char* older : {"run/checkpoints/step-000008", "run/checkpoints/step-000004"})
+    if (exists(older)) std::filesystem::remove_all(case_ / older);
+  case_.expect("run", 66, {"no checkpoint of the run is whole"});
+  EXPECT_TRUE(exists(newest + ".damaged"));
+  EXPECT_FALSE(exists("run/model"));
+}
+
+TEST_F(TrainRefusals, ADiskThatFillsUpInACheckpointLeavesTheLastOne) {
+  case_.expect("quiet", 0);
+  case_.expect("run", 75, {}, {"--stop-after", "4"});
+  // Files end at some KiB: what is said of a step still fits, the state does not.
+  std::string line = "ulimit -f 64; exec";
+  for (const std::string& word : case_.command("run", 0)) line += " '" + word + "'";
+  const auto full = test::run({"bash", "-c", line}, test::mpi_environment());
+  EXPECT_EQ(full.exit_code, 73) << full.err;
+  EXPECT_TRUE(exists("run/checkpoints/step-000004/checkpoint.json"));
+  EXPECT_FALSE(exists("run/checkpoints/step-000006"));
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(case_ / "run"))
+    EXPECT_EQ(entry.path().native().find(".tmp-"), std::string::npos) << entry.path();
+  case_.expect("run", 0, {"resuming: 4 of 12 steps"});
+  test::expect_same_files(case_.files("run"), case_.files("quiet"));
+}
+
+}  // namespace
+}  // namespace switchyard

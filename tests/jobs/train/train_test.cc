@@ -1,0 +1,93 @@
+// A training run from end to end.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <numeric>
+
+#include "io/hdf5.h"
+#include "io/json.h"
+#include "tests/support/train_case.h"
+
+namespace switchyard {
+namespace {
+
+using test::bytes_of_file;
+using test::TrainCase;
+
+std::vector<Json> lines_of(const std::filesystem::path& path) {
+  std::vector<Json> lines;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) lines.push_back(parse_json(line, path.native()));
+  return lines;
+}
+
+/// Sum of a scoring run's log-probabilities, record by record as an evaluation adds them, and how many there are.
+std::pair<double, size_t> sum_of_scores(const std::filesystem::path& results) {
+  const h5::Reader reader(results);
+  const h5::Dataset logprob = reader.open("token_logprob/values"), begins = reader.open("token_logprob/offsets");
+  std::vector<float> values(static_cast<size_t>(logprob.rows()));
+  std::vector<int64_t> offsets(static_cast<size_t>(begins.rows()));
+  logprob.read(0, std::span(values));
+  begins.read(0, std::span(offsets));
+  double all = 0;
+  for (size_t r = 0; r + 1 < offsets.size(); ++r)
+    all += std::accumulate(values.begin() + offsets[r], values.begin() + offsets[r + 1], 0.0);
+  return {all, values.size()};
+}
+
+TEST(TrainTest, ARunHasMetricsCheckpointsAndAModel) {
+  const TrainCase c;
+  const auto result = c.expect("run", 0, {"held-out loss"});
+  const std::vector<Json> lines = lines_of(c / "run" / "metrics.jsonl");
+  ASSERT_EQ(lines.size(), 12u);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    EXPECT_EQ(lines[i]["step"], i + 1);
+    EXPECT_EQ(lines[i]["records"], 8 * (i + 1));
+    EXPECT_GT(lines[i]["grad_norm"], 0.0);
+    EXPECT_GE(lines[i]["expert_load"], 1.0);
+    EXPECT_EQ(lines[i].contains("eval_loss"), (i + 1) % 4 == 0) << i;
+  }
+  EXPECT_NEAR(lines.front()["loss"], std::log(256.0), 0.1);
+  EXPECT_LT(lines.back()["loss"].get<double>(), lines.front()["loss"].get<double>() - 0.3);
+  EXPECT_EQ(lines_of(c / "run" / "timing.jsonl").size(), 12u);
+  const auto files = c.files("run");
+  for (const char* name : {"checkpoints/step-000012/checkpoint.json", "checkpoints/step-000012/state-00000.safetensors",
+                           "checkpoints/step-000010/checkpoint.json", "model/config.json", "model/model.safetensors"})
+    EXPECT_TRUE(files.contains(name)) << name;
+  EXPECT_FALSE(files.contains("checkpoints/step-000002/checkpoint.json")) << "--save-total-limit is 2";
+  const auto status = test::run({SWITCHYARD_PROGRAM, "status", "--json", c / "run"});
+  const Json report = parse_json(status.out, "status").at(0);
+  EXPECT_EQ(report["state"], "complete") << status.out;
+  EXPECT_EQ(report["steps_done"], 12);
+  EXPECT_EQ(report["records_done"], 96);
+}
+
+TEST(TrainTest, GoesOnAfterAStopAsIfThereHadBeenNone) {
+  const TrainCase c;
+  c.expect("quiet", 0);
+  c.expect("stopped", 75, {}, {"--stop-after", "5"});
+  EXPECT_EQ(lines_of(c / "stopped" / "metrics.jsonl").size(), 5u);
+  EXPECT_FALSE(std::filesystem::exists(c / "stopped" / "model"));
+  c.expect("stopped", 0, {"resuming: 5 of 12 steps"}, {}, 3);
+  test::expect_same_files(c.files("stopped"), c.files("quiet"));
+  const std::string metrics = bytes_of_file(c / "stopped" / "metrics.jsonl");
+  c.expect("stopped", 0);
+  EXPECT_EQ(bytes_of_file(c / "stopped" / "metrics.jsonl"), metrics);
+}
+
+TEST(TrainTest, AnEvaluationIsWhatScoreSaysOfTheExportedModel) {
+  const TrainCase c;
+  c.expect("run", 0, {}, {"--export", "f32"});
+  const auto scored =
+      test::run({SWITCHYARD_PROGRAM, "score", "--model", c / "run" / "model", "--input", c / "run" / "eval-data-0.h5",
+                 "--run", c / "scores", "--dtype", "f32", "--per-token", "--threads", "1"});
+  ASSERT_EQ(scored.exit_code, 0) << scored.err;
+  const auto [sum, count] = sum_of_scores(c / "scores" / "results.h5");
+  ASSERT_GT(count, 2000u);
+  const Json last = lines_of(c / "run" / "metrics.jsonl").back();
+  EXPECT_EQ(last["eval_loss"].get<double>(), -sum / static_cast<double>(count));
+  EXPECT_EQ(last["eval_losses"].at(0), last["eval_loss"]);
+}
+
+}  // namespace
+}  // namespace switchyard
