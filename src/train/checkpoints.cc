@@ -105,7 +105,14 @@ Checkpoints::Found Checkpoints::newest() const {
     found.fault = fmt::format("{} is missing", subject);
     return found;
   }
-  collectively(world, [&] { parse(text, subject, found); });
+  collectively(world, [&] {
+    try {
+      parse(text, subject, found);
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::input) throw;  // another run's is whole
+      found.fault = error.what();
+    }
+  });
   return found;
 }
 
@@ -116,7 +123,7 @@ void Checkpoints::parse(const std::string& text, const std::string& subject, Fou
     fail(ExitCode::mismatch, "{}: of another run: expected {}, found {}", subject, identity_, run);
   require_int(manifest, "step", subject, found.notes.step, found.notes.step);
   found.notes.best_step = require_int(manifest, "best_step", subject, 0, found.notes.step);
-  found.notes.best_loss = manifest.value("best_loss", 0.0);
+  found.notes.best_loss = number_or_zero(manifest, "best_loss");
   found.notes.tokens_per_expert = require_int_array(manifest, "tokens_per_expert", subject);
   for (const Json& file : manifest.value("files", Json::array()))
     found.hashes.push_back(require_string(file, "xxh3_128", subject));

@@ -45,6 +45,67 @@ TEST_F(TrainRefusals, Data) {
   EXPECT_FALSE(exists("run/manifest.json"));
 }
 
+TEST_F(TrainRefusals, TokensOfAnotherTokenizer) {
+  case_.expect("made", 75, {}, {"--stop-after", "1"});
+  write("tokenizer.json", "{}");
+  const std::string data = case_ / "made" / "data-0.h5";
+  case_.expect("run", 66, {"--data", data, "tokenizer"}, {"--data", data, "--eval-data", data});
+  EXPECT_FALSE(exists("run/manifest.json"));
+  case_.expect("run", 0, {}, {"--data", data, "--eval-data", data, "--allow-other-tokenizer"});
+}
+
+// Found out before a step is trained.
+TEST_F(TrainRefusals, ABaseOfCodesCannotBeWrittenAgain) {
+  std::vector<std::string> command = {SWITCHYARD_PROGRAM,
+                                      "train",
+                                      "--run",
+                                      case_ / "run",
+                                      "--data",
+                                      case_ / "learn.txt",
+                                      "--tokenizer",
+                                      "bytes",
+                                      "--max-steps",
+                                      "1",
+                                      "--threads",
+                                      "1",
+                                      "--model",
+                                      test::model_path("qwen3moe-linear"),
+                                      "--allow-other-tokenizer"};
+  const auto refused = test::run(command);
+  EXPECT_EQ(refused.exit_code, 66) << refused.err;
+  EXPECT_NE(refused.err.find("expected --export f32 or bf16"), std::string::npos) << refused.err;
+  EXPECT_FALSE(exists("run"));
+  command.insert(command.end(), {"--export", "bf16"});
+  const auto trained = test::run(command);
+  EXPECT_EQ(trained.exit_code, 0) << trained.err;
+}
+
+TEST_F(TrainRefusals, SubmitFindsWhatTheJobWould) {
+  case_.expect("run", 75, {}, {"--stop-after", "2"});
+  const auto submit = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> command = case_.command("run", 0, more);
+    command.insert(command.begin() + 1, "submit");
+    command.insert(command.end(), {"--dry-run"});
+    return test::run(command);
+  };
+  const auto expect = [&](int code, std::initializer_list<std::string> named, const std::vector<std::string>& more) {
+    const auto result = submit(more);
+    EXPECT_EQ(result.exit_code, code) << result.err;
+    for (const std::string& part : named) EXPECT_NE(result.err.find(part), std::string::npos) << part << result.err;
+  };
+  const auto script = submit({});
+  EXPECT_EQ(script.exit_code, 0) << script.err;
+  EXPECT_NE(script.out.find(" train "), std::string::npos) << script.out;
+  expect(66, {"gone.txt"}, {"--data", case_ / "gone.txt"});
+  expect(64, {"--data -"}, {"--data", "-"});
+  expect(64, {"--learning-rate"}, {"--learning-rate", "nan"});
+  expect(69, {"cuda"}, {"--device", "cuda"});
+  expect(64, {"--ep 3", "4 ranks"}, {"--ep", "3", "--nodes", "2", "--tasks-per-node", "2"});
+  expect(78, {"learning_rate", "steps", "24"}, {"--learning-rate", "1e-2", "--max-steps", "24"});
+  expect(78, {"--dtype"}, {"--dtype", "bf16"});
+  expect(78, {"data"}, {"--data", input("other.h5", 1)});
+}
+
 TEST_F(TrainRefusals, AVocabularyThatIsSmallerThanTheTokenizers) {
   std::string config = bytes_of_file(case_ / "config.json");
   const std::string own = "\"vocab_size\": 256";
