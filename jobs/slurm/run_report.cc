@@ -89,8 +89,11 @@ class Reporter {
 
   void count() {
     if (last_) report_.counts = *last_;
-    if (last_ && last_->status != RunStatus::complete)  // whose files may have been dropped
-      report_.counts.units_done = std::max(last_->units_done, run_.units_present().units);
+    if (last_ && last_->status != RunStatus::complete) {  // whose files may have been dropped
+      const UnitCounts present = run_.units_present();
+      report_.counts.units_done = std::max(last_->units_done, present.units);
+      report_.counts.items_done = std::max(last_->items_done, present.items);
+    }
     if (is_current()) return;
     report_.counts.exit_code = 0;
     report_.counts.attempt = report_.counts.message = "";

@@ -165,7 +165,7 @@ void TrainRun::train() {
   const int64_t last = options_.stop_after > 0 ? std::min(options_.stop_after, plan_.steps) : plan_.steps;
   while (notes_.step < last && may_go_on(last - notes_.step)) {
     train_step(notes_.step + 1);
-    attempt_->tell(0, [&] { return progress_details(); });
+    attempt_->tell((notes_.step - saved_step_) * options_.step_records, [&] { return progress_details(); });
   }
   if (notes_.step > saved_step_) {
     if (notes_.step == last)

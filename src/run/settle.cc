@@ -93,7 +93,9 @@ class Settler {
       set(RunStatus::interrupted, ExitCode::interrupted,
           fmt::format("the attempt ended without a word (srun returned {}{})", rc_, said.empty() ? "" : ": " + said));
     }
-    state_.units_done = run_.units_present().units;
+    const UnitCounts done = run_.units_present();
+    state_.units_done = done.units;
+    state_.items_done = done.items;
   }
 
   /// What an attempt that was told to stop cannot know: by whom.

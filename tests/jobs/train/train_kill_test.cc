@@ -41,7 +41,7 @@ class KilledTraining : public ::testing::Test {
 
 TEST_F(KilledTraining, EveryFileIsThatOfAQuietRun) {
   const char* wanted_kills = std::getenv("SWITCHYARD_TEST_KILLS");
-  const int wanted = wanted_kills != nullptr ? std::atoi(wanted_kills) : 8;
+  const int wanted = wanted_kills != nullptr ? std::atoi(wanted_kills) : 6;
   const int signals[] = {SIGKILL, SIGTERM, SIGUSR1};
   int kills = 0, finished = 0, in_a_checkpoint = 0, resumed = 0;
   for (int attempts = 0; kills < wanted || finished < 1; ++attempts) {
