@@ -1,8 +1,8 @@
-# The short way: make build, make demo, make test, make format. Everything else is CMake (CMakePresets.json).
+# The short way: make build, make demo, make demo-train, make test, make format. Everything else is CMake (CMakePresets.json).
 PRESET ?= release
 BUILD := build/$(PRESET)
 
-.PHONY: build demo test test-emulated test-asan fuzz format lint install-packages install-test-packages clean
+.PHONY: build demo demo-train test test-emulated test-asan fuzz format lint install-packages install-test-packages clean
 
 # Asks for root only when something is missing.
 install-packages:
@@ -17,6 +17,9 @@ build: install-packages
 
 demo: build
 	./demo/run $(BUILD)/src/switchyard
+
+demo-train: build
+	./demo/train $(BUILD)/src/switchyard
 
 # Unit, MPI and Slurm tests, then the CUDA half on an emulated GPU, and sanitizers.
 test: install-test-packages build

@@ -6,26 +6,13 @@
 #include <cmath>
 #include <functional>
 
+#include "jobs/report_blocks.h"
 #include "report/document.h"
 
 namespace switchyard {
 namespace {
 
 using report::Section;
-
-/// Lines of "what: how".
-report::Definitions definitions(std::string title, const std::vector<std::string>& lines) {
-  report::Definitions out{.title = std::move(title)};
-  constexpr std::string_view kColon = ": ";
-  for (const std::string& line : lines) {
-    const size_t at = line.find(kColon);
-    if (at == std::string::npos)
-      out.entries.emplace_back("", line);
-    else
-      out.entries.emplace_back(line.substr(0, at), line.substr(at + kColon.size()));
-  }
-  return out;
-}
 
 /// What the results are of.
 struct Rows {
@@ -90,31 +77,6 @@ report::StackedBars times_of_ranks(const RunSummary& s) {
   return bars;
 }
 
-report::Table phase_spreads(const RunSummary& s) {
-  report::Table table{.title = "Phases over the ranks",
-                      .columns = {{"phase", {}},
-                                  {"least", report::kSeconds},
-                                  {"mean", report::kSeconds},
-                                  {"most", report::kSeconds},
-                                  {"share", report::kShare}}};
-  for (const Phase& phase : phases()) {
-    const PhaseSpread spread = spread_of(s, phase);
-    table.rows.push_back({fmt::format("{}{}", phase.within_decoder ? "of it " : "", phase.name), spread.least,
-                          spread.mean, spread.most, spread.share});
-  }
-  return table;
-}
-
-report::HeatMap tokens_of_experts(const ExpertCounts& counts) {
-  return {.title = "Tokens through each expert",
-          .row_name = "layer",
-          .column_name = "expert",
-          .unit = report::kTokens,
-          .rows = counts.layers,
-          .columns = counts.experts,
-          .values = {counts.tokens.begin(), counts.tokens.end()}};
-}
-
 /// Ranks of a group follow each other in the world. Of very many ranks neighbours are taken together.
 report::HeatMap traffic(const RunSummary& s) {
   constexpr int64_t kMostCells = 64;  // a side
@@ -168,9 +130,10 @@ std::string report_html(const std::string& title, const std::vector<std::string>
   page.section("Speed").add(
       report::TimeSeries{.title = "Tokens per second", .unit = report::kTokensPerSecond, .attempts = speed});
   Section& attempt = page.section("Last attempt");
-  attempt.add(figures_of_attempt(s)).add(times_of_ranks(s)).add(phase_spreads(s));
+  attempt.add(figures_of_attempt(s)).add(times_of_ranks(s)).add(phase_spreads(phase_rows(s)));
   if (std::ranges::any_of(s.bytes_sent, std::identity())) attempt.add(traffic(s));
-  page.section("Experts").add(tokens_of_experts(totals.expert_tokens));
+  page.section("Experts").add(
+      tokens_of_experts(totals.expert_tokens.layers, totals.expert_tokens.experts, totals.expert_tokens.tokens));
   add_rows(page.section(std::string(rows_of(s).all)), totals, rows_of(s));
   page.section("Plan and usage").add(definitions("What it took", usage_lines(s))).add(decided);
   return page.html();

@@ -107,7 +107,7 @@ void ScoreRun::report(RunSummary& summary) const {
                    summary.joined ? "documents" : "records", totals_->first_reject,
                    fmt::join(totals_->reject_files, " and "));
   }
-  for (const std::string& line : phase_table(summary)) log::info("{}", line);
+  for (const std::string& line : phase_lines(phase_rows(summary))) log::info("{}", line);
   for (const std::string& line : usage_lines(summary)) log::info("{}", line);
   for (const std::string& note : advice(summary)) log::info("note: {}", note);
   if (totals_) std::cout << to_text(summary_json(summary)) << std::endl;

@@ -106,15 +106,17 @@ std::span<const Phase> phases() {
   return kPhases;
 }
 
-PhaseSpread spread_of(const RunSummary& s, const Phase& phase) {
-  const auto [low, high] = std::minmax_element(
-      s.phases.begin(), s.phases.end(),
-      [&](const PhaseSeconds& a, const PhaseSeconds& b) { return a.*phase.seconds < b.*phase.seconds; });
-  const double sum = sum_of(s, phase.seconds), total = sum_of(s, &PhaseSeconds::total);
-  return {.least = (*low).*phase.seconds,
-          .mean = sum / static_cast<double>(s.phases.size()),
-          .most = (*high).*phase.seconds,
-          .share = total > 0 ? sum / total : 0};
+std::vector<PhaseRow> phase_rows(const RunSummary& s) {
+  const auto of_ranks = [&](double PhaseSeconds::*phase) {
+    std::vector<double> seconds;
+    for (const PhaseSeconds& rank : s.phases) seconds.push_back(rank.*phase);
+    return seconds;
+  };
+  const std::vector<double> totals = of_ranks(&PhaseSeconds::total);
+  std::vector<PhaseRow> rows;
+  for (const Phase& phase : kPhases)
+    rows.push_back({std::string(phase.name), phase.within_decoder, spread_over_ranks(of_ranks(phase.seconds), totals)});
+  return rows;
 }
 
 KeyFigures key_figures(const RunSummary& s) {
@@ -130,18 +132,6 @@ KeyFigures key_figures(const RunSummary& s) {
       .waiting_seconds = waiting_seconds(s),
       .node_hours = s.usage.nodes * elapsed / 3600,
       .run_seconds = std::max(elapsed, s.usage.run_seconds)};
-}
-
-std::vector<std::string> phase_table(const RunSummary& s) {
-  std::vector<std::string> lines;
-  lines.push_back(fmt::format("{:<22}{:>10}{:>10}{:>10}{:>8}", "phase (seconds)", "min", "avg", "max", "share"));
-  for (const Phase& phase : kPhases) {
-    const PhaseSpread spread = spread_of(s, phase);
-    const std::string name = fmt::format("{}{}", phase.within_decoder ? "  " : "", phase.name);
-    lines.push_back(fmt::format("{:<22}{:>10.2f}{:>10.2f}{:>10.2f}{:>7.1f}%", name, spread.least, spread.mean,
-                                spread.most, 100 * spread.share));
-  }
-  return lines;
 }
 
 std::vector<std::string> usage_lines(const RunSummary& s) {

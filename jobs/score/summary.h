@@ -9,6 +9,7 @@
 
 #include "comm/communicator.h"
 #include "io/json.h"
+#include "jobs/phase_table.h"
 #include "run/metrics.h"
 
 namespace switchyard {
@@ -55,12 +56,8 @@ struct RunSummary {
 RunSummary gather_summary(Communicator& world, const PhaseSeconds& mine, int64_t tokens,
                           const std::vector<int64_t>& expert_rows, const std::vector<int64_t>& bytes_to);
 
-/// Seconds of a phase over the ranks.
-struct PhaseSpread {
-  double least = 0, mean = 0, most = 0;
-  double share = 0;  ///< of the mean total
-};
-PhaseSpread spread_of(const RunSummary& summary, const Phase& phase);
+/// Every phase over the ranks.
+std::vector<PhaseRow> phase_rows(const RunSummary& summary);
 
 struct KeyFigures {
   double bits_per_token = 0;
@@ -75,7 +72,6 @@ struct KeyFigures {
 };
 KeyFigures key_figures(const RunSummary& summary);
 
-std::vector<std::string> phase_table(const RunSummary& summary);
 /// Elapsed and waiting time, node-hours, memory, attempts and what they lost.
 std::vector<std::string> usage_lines(const RunSummary& summary);
 /// Plain sentences about what cost time, with what to do about it.

@@ -35,7 +35,7 @@ void StepLog::begin(int64_t step) {
   timing_.begin(step - 1);
 }
 
-void StepLog::tell(const Step& s, const Json& timing) {
+void StepLog::tell(const Step& s) {
   Json line = {{"step", s.step},
                {"records", s.step * s.records},
                {"tokens", s.result.tokens},
@@ -50,7 +50,6 @@ void StepLog::tell(const Step& s, const Json& timing) {
     line["eval_losses"] = std::vector<double>(s.held_out.begin() + 1, s.held_out.end());
   }
   append_line(metrics_, to_text(line));
-  timing_.tell(s.records, timing);
 }
 
 double worst_load(std::span<const int64_t> tokens, int64_t experts) {

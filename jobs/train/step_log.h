@@ -31,7 +31,9 @@ class StepLog {
     std::vector<double> held_out = {};  ///< mean negative log-probability of all held-out tokens, then by file
   };
   void begin(int64_t step);
-  void tell(const Step& step, const Json& timing);
+  void tell(const Step& step);
+  /// Once all is done that belongs to the step.
+  void tell_timing(int64_t records, const Json& timing) { timing_.tell(records, timing); }
 
  private:
   const std::filesystem::path metrics_;

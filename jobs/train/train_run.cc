@@ -41,7 +41,8 @@ TrainRun::TrainRun(Runtime& runtime, TrainOptions options, std::string resolved_
     : world_(runtime.world),
       pulse_(runtime.pulse),
       options_(std::move(options)),
-      resolved_config_(std::move(resolved_config)) {}
+      resolved_config_(std::move(resolved_config)),
+      start_(seconds_now()) {}
 
 int TrainRun::run() {
   log::set_quiet(options_.quiet);
@@ -70,7 +71,9 @@ int TrainRun::run() {
     restore();
     train();
     const ExitCode code = attempt_->finish(trainer_->stream(), on_root() ? steps_done_ : 0, [&] { return complete(); });
+    std::vector<PhaseRow> spread = gather_phases(world_, phases());
     attempt_->leave();
+    if (on_root()) report(std::move(spread));
     return code;
   }));
 }
@@ -89,6 +92,7 @@ void TrainRun::prepare() {
 }
 
 void TrainRun::read_data(const RunDirectory& run) {
+  const Stopwatch stopwatch(spent_.read);
   const TrainingData::Limits limits{config_.max_positions, options_.max_tokens, config_.vocab_size};
   const auto poll = [&] { attempt_->get_on_or_give_up(); };
   data_.emplace(world_, files_->open(files_->train(), run), limits, poll);
@@ -116,6 +120,7 @@ void TrainRun::plan() {
 
 void TrainRun::load() {
   pulse_.phase("loading the model");
+  const Stopwatch stopwatch(spent_.load);
   const double start = seconds_now();
   collectively(world_, [&] {
     TrainerOptions options{.shape = plan_.shape,
@@ -188,9 +193,7 @@ bool TrainRun::may_go_on(int64_t steps_left) {
 void TrainRun::train_step(int64_t step) {
   const double begin = seconds_now();
   if (log_) log_->begin(step);
-  const TrainSeconds before = trainer_->seconds();
-  const ExchangeTimes exchanged = trainer_->exchange_counters().total_times(),
-                      returned = trainer_->gradient_counters().times;
+  const TrainPhases before = phases();
   StepLog::Step line;
   line.step = step;
   line.records = options_.step_records;
@@ -200,29 +203,34 @@ void TrainRun::train_step(int64_t step) {
   notes_.step = step;
   notes_.add_tokens(line.result.losses.tokens_per_expert);
   step_seconds_ = world_.all_reduce_one(seconds_now() - begin, ReduceOp::max);
+  Json timing = timing_since(before, line.result.tokens);
   tokens_done_ += line.result.tokens;
+  last_loss_ = line.result.losses.cross_entropy;
   if (eval_ && (is_time_for(step, options_.eval_steps) || step == plan_.steps)) line.held_out = evaluate(step);
-  if (log_) {
-    const TrainSeconds now = trainer_->seconds();
-    const ExchangeTimes exchange = trainer_->exchange_counters().total_times(),
-                        back = trainer_->gradient_counters().times;
-    const double flop = 6 * static_cast<double>(config_.active_parameters()) * static_cast<double>(line.result.tokens);
-    log_->tell(line, {{"tokens_per_second", static_cast<double>(line.result.tokens) / step_seconds_},
-                      {"gflop_per_second", flop / step_seconds_ / 1e9},
-                      {"exchange_share", (exchange.wait + exchange.transfer - exchanged.wait - exchanged.transfer +
-                                          back.wait + back.transfer - returned.wait - returned.transfer) /
-                                             step_seconds_},
-                      {"forward", now.pass.forward - before.pass.forward},
-                      {"head", now.pass.head - before.pass.head},
-                      {"backward", now.pass.backward - before.pass.backward},
-                      {"update", now.update - before.update}});
-  }
+  if (log_) log_->tell(line);
   if (is_time_for(step, options_.save_steps) || step == plan_.steps) save(step);
+  if (!log_) return;
+  timing["evaluation"] = spent_.evaluation - before.evaluation;
+  timing["checkpoint"] = spent_.checkpoint - before.checkpoint;
+  log_->tell_timing(line.records, timing);
+}
+
+Json TrainRun::timing_since(const TrainPhases& before, int64_t tokens) const {
+  const TrainPhases now = phases();
+  const double flop = 6 * static_cast<double>(config_.active_parameters()) * static_cast<double>(tokens);
+  return {{"tokens_per_second", static_cast<double>(tokens) / step_seconds_},
+          {"gflop_per_second", flop / step_seconds_ / 1e9},
+          {"exchange_share", (now.exchange - before.exchange) / step_seconds_},
+          {"forward", now.forward - before.forward},
+          {"head", now.head - before.head},
+          {"backward", now.backward - before.backward},
+          {"update", now.update - before.update}};
 }
 
 /// Of all held-out tokens, then of each file's.
 std::vector<double> TrainRun::evaluate(int64_t step) {
   pulse_.phase("evaluating");
+  const Stopwatch stopwatch(spent_.evaluation);
   HeldOutLoss all;
   std::vector<double> losses{0};
   for (int64_t i = 0; i < std::ssize(eval_->datasets()); ++i) {
@@ -244,6 +252,7 @@ std::vector<double> TrainRun::evaluate(int64_t step) {
 void TrainRun::save(int64_t step) {
   if (saved_step_ == step) return;
   pulse_.phase("writing a checkpoint");
+  const Stopwatch stopwatch(spent_.checkpoint);
   const double begin = seconds_now();
   collectively(world_, [&] {
     if (log_) log_->sync();
@@ -281,6 +290,7 @@ void TrainRun::plan_export() {
 
 void TrainRun::export_model() {
   pulse_.phase("exporting the model");
+  const Stopwatch stopwatch(spent_.finish);
   const auto gather = [&](const ParameterRows& rows, std::span<float> out) {
     pulse_.beat();
     gather_rows_of(trainer_->model(), rows, out);
@@ -303,7 +313,7 @@ ExitCode TrainRun::complete() {
 }
 
 std::string TrainRun::progress_details() const {
-  return fmt::format("step {} | {} tok/s", notes_.step,
+  return fmt::format("loss {:.4f} | {} tok/s", last_loss_,
                      rate_text(static_cast<double>(tokens_done_) / std::max(1e-9, attempt_->seconds())));
 }
 

@@ -8,6 +8,7 @@
 
 #include "jobs/job.h"
 #include "jobs/train/data_files.h"
+#include "jobs/train/phases.h"
 #include "jobs/train/step_loader.h"
 #include "jobs/train/step_log.h"
 #include "jobs/train/train_plan.h"
@@ -31,6 +32,7 @@ class TrainRun {
   void restore();  ///< the newest checkpoint, and what it says of the steps before
   void train();
   void train_step(int64_t step);
+  Json timing_since(const TrainPhases& before, int64_t tokens) const;
   bool may_go_on(int64_t steps_left);
   std::vector<double> evaluate(int64_t step);
   void save(int64_t step);
@@ -38,6 +40,8 @@ class TrainRun {
   void plan_export();
   void export_model();
   ExitCode complete();
+  TrainPhases phases() const;
+  void report(std::vector<PhaseRow> phases) const;
 
   bool on_root() const { return world_.rank() == 0; }
   bool is_time_for(int64_t step, int64_t every) const { return every > 0 && step % every == 0; }
@@ -67,6 +71,9 @@ class TrainRun {
   int64_t saved_step_ = 0;                      ///< of the newest checkpoint
   int64_t steps_done_ = 0, tokens_done_ = 0;    ///< in this attempt
   double step_seconds_ = 0, save_seconds_ = 0;  ///< what the last one took, on the slowest rank
+  double last_loss_ = 0;
+  TrainPhases spent_;  ///< what the trainer does not count
+  const double start_;
 };
 
 }  // namespace switchyard

@@ -1,6 +1,9 @@
 // What a training run says of itself.
+#include "base/log.h"
+#include "base/stopwatch.h"
 #include "base/version.h"
 #include "io/file.h"
+#include "jobs/train/report.h"
 #include "jobs/train/train_run.h"
 #include "kernels/cpu_isa.h"
 
@@ -34,6 +37,39 @@ Json TrainRun::manifest_info() const {
   info["allow_config_field"] = options_.allow_config_field;
   info["num_records"] = plan_.units.items_total;
   return info;
+}
+
+/// Of this rank, so far.
+TrainPhases TrainRun::phases() const {
+  const TrainSeconds trained = trainer_->seconds();
+  const ExchangeTimes rows = trainer_->exchange_counters().total_times(),
+                      gradients = trainer_->gradient_counters().times;
+  TrainPhases phases = spent_;
+  phases.forward = trained.pass.forward;
+  phases.head = trained.pass.head;
+  phases.backward = trained.pass.backward;
+  phases.update = trained.update;
+  phases.exchange = rows.wait + rows.transfer + gradients.wait + gradients.transfer;
+  phases.wait = attempt_->seconds_waited();
+  phases.total = seconds_now() - start_;
+  return phases;
+}
+
+/// For a person a table and the losses; once complete, report.html. What cannot be told does not undo what is complete.
+void TrainRun::report(std::vector<PhaseRow> phases) const try {
+  const RunDirectory& run = attempt_->directory();
+  TrainSummary summary{.steps = read_steps(run),
+                       .attempts = read_attempts(run),
+                       .phases = std::move(phases),
+                       .num_experts = config_.num_experts(),
+                       .expert_tokens = notes_.tokens_per_expert,
+                       .rejects = data_->rejects()};
+  summary.layers = std::ssize(summary.expert_tokens) / summary.num_experts;
+  for (const std::string& line : summary_lines(summary)) log::info("{}", line);
+  if (saved_step_ == plan_.steps)
+    write_file_atomically(run.report_path(), train_report_html(describe_plan(plan_, config_), summary));
+} catch (const std::exception& error) {
+  log::warning("what the run has come to cannot be told: {}", error.what());
 }
 
 }  // namespace switchyard

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "report/bar_list.h"
+#include "report/curves.h"
 #include "report/heat_map.h"
 #include "report/histogram.h"
 #include "report/stacked_bars.h"

@@ -160,6 +160,7 @@ ProgressReport Attempt::report_progress(int64_t in_flight, std::string details) 
   report.units_resumed = num_resumed();
   report.items_total = units_.items_total;
   report.items_done = std::min(done.items + in_flight, units_.items_total);
+  if (units_.in_order) report.units_done = report.items_done / units_.items_per_unit;
   report.details = std::move(details);
   int64_t to_do = 0;  // when this attempt began
   for (const int64_t unit : pending_) to_do += units_.items_in(unit);
