@@ -84,7 +84,7 @@ TEST(TrainTest, AnEvaluationIsWhatScoreSaysOfTheExportedModel) {
   c.expect("run", 0, {}, {"--export", "f32"});
   const auto scored =
       test::run({SWITCHYARD_PROGRAM, "score", "--model", c / "run" / "model", "--input", c / "run" / "eval-data-0.h5",
-                 "--run", c / "scores", "--dtype", "f32", "--per-token", "--threads", "1"});
+                 "--run", c / "scores", "--dtype", "f32", "--device", "cpu", "--per-token", "--threads", "1"});
   ASSERT_EQ(scored.exit_code, 0) << scored.err;
   const auto [sum, count] = sum_of_scores(c / "scores" / "results.h5");
   ASSERT_GT(count, 2000u);
