@@ -117,8 +117,9 @@ std::string train_report_html(const std::vector<std::string>& plan, const TrainS
   report::Section& results = page.section("Results");
   results.add(key_figures(s));
   if (s.rejects > 0)
-    results.add(report::Note{report::Note::Kind::warning,
-                             fmt::format("{} records were rejected; the log counts them and names the first.", s.rejects)});
+    results.add(
+        report::Note{report::Note::Kind::warning,
+                     fmt::format("{} records were rejected; the log counts them and names the first.", s.rejects)});
   page.section("Loss")
       .add(losses("Loss over steps", "step", s.steps.loss, s.steps.held_out))
       .add(losses("Loss over tokens", "token", s.steps.loss_by_tokens, s.steps.held_out_by_tokens));
