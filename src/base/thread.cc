@@ -1,6 +1,5 @@
 #include "base/thread.h"
 
-#include <signal.h>
 #include <sys/resource.h>
 
 #include <fstream>
@@ -12,24 +11,6 @@
 
 namespace switchyard {
 namespace {
-
-/// Blocks signals for a scope; a thread started in it inherits the mask. Not those of the thread's own faults, whose
-/// handlers (a sanitizer's, MPI's) say what happened.
-class BlockedSignals {
- public:
-  BlockedSignals() {
-    sigset_t blocked;
-    ::sigfillset(&blocked);
-    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) ::sigdelset(&blocked, fault);
-    ::pthread_sigmask(SIG_SETMASK, &blocked, &before_);
-  }
-  ~BlockedSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  BlockedSignals(const BlockedSignals&) = delete;
-  BlockedSignals& operator=(const BlockedSignals&) = delete;
-
- private:
-  sigset_t before_{};
-};
 
 /// "Threads:  5" of /proc/self/status.
 std::string threads_of_this_process() {
@@ -51,6 +32,17 @@ std::string thread_limits() {
 }
 
 }  // namespace
+
+BlockedSignals::BlockedSignals() {
+  sigset_t blocked;
+  ::sigfillset(&blocked);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) ::sigdelset(&blocked, fault);
+  ::pthread_sigmask(SIG_SETMASK, &blocked, &before_);
+}
+
+BlockedSignals::~BlockedSignals() {
+  ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
 
 std::thread start_thread(std::string_view purpose, std::function<void()> body) {
   const BlockedSignals blocked;

@@ -38,7 +38,7 @@ void start_library();
 /// complete before it gets its name.
 PropertyHandle file_access(const Subject& subject);
 
-/// Fails (input) when HDF5 crashes or hangs on the file: opens it in a child process first.
+/// Fails (input) when HDF5 crashes or hangs on the file: opens it in a child process, this program started anew.
 void probe(const std::filesystem::path& path);
 
 TypeHandle variable_string(H5T_cset_t character_set, const Subject& subject);

@@ -1,20 +1,24 @@
 // HDF5 1.10 does not survive every corrupt file: damaged group heaps make it read wild addresses, looped trees run for
-// ever. So a file from outside is first opened in a child process, whose crash is then only an error.
+// ever. So a file from outside is first opened in a child process, whose crash is then only an error. The child is this
+// same program started anew: one that was forked off while another thread (the lease's, MPI's) held a lock, an
+// allocator's say, would wait for that lock for ever.
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <vector>
 
+#include "base/thread.h"
+#include "io/command.h"
 #include "io/hdf5_detail.h"
 
 namespace switchyard::h5 {
 namespace {
 
+constexpr std::string_view kProgram = "/proc/self/exe";  // whoever runs it, itself
+constexpr std::string_view kWord = "open-hdf5";
 constexpr rlim_t kCpuSeconds = 5;                  // a loop burns them, a slow file system does not
 constexpr std::chrono::seconds kStringsBudget{2};  // of reading; some millions of strings
 constexpr int64_t kStringsBlock = 4096;
@@ -56,31 +60,29 @@ void open_everything(const std::filesystem::path& path) {
     }
 }
 
+/// In the child, before its main: "/proc/self/exe open-hdf5 PATH", which nobody types.
+[[gnu::constructor]] void open_everything_if_asked(int argc, char** argv) {
+  if (argc != 3 || argv[0] != kProgram || argv[1] != kWord) return;
+  const rlimit cpu{kCpuSeconds, kCpuSeconds};
+  ::setrlimit(RLIMIT_CPU, &cpu);
+  try {
+    open_everything(argv[2]);
+  } catch (const std::exception&) {  // the parent meets the same error, and can report it
+  }
+  ::_exit(0);
+}
+
 }  // namespace
 
 void probe(const std::filesystem::path& path) {
-  start_library();  // once, here rather than in every child
-  const pid_t child = ::fork();
-  if (child < 0) fail_errno(ExitCode::environment, "cannot start a child process to open", path.native());
-  if (child == 0) {
-    const rlimit cpu{kCpuSeconds, kCpuSeconds};
-    ::setrlimit(RLIMIT_CPU, &cpu);
-    // Sent to the whole process group they are the parent's to answer: a child that they end looks like a crash.
-    for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::signal(signal, SIG_IGN);
-    try {
-      open_everything(path);
-    } catch (const std::exception&) {  // the parent meets the same error, and can report it
-    }
-    ::_exit(0);
-  }
-  int status = 0;
-  pid_t ended = 0;
-  do {
-    ended = ::waitpid(child, &status, 0);
-  } while (ended < 0 && errno == EINTR);
-  if (ended == child && status != 0)
-    fail(ExitCode::input, "{}: cannot open as HDF5: the library {} on it; the file is corrupt", path.native(),
-         WIFSIGNALED(status) && (WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL) ? "hangs" : "crashes");
+  // Those sent to the whole process group are the parent's to answer: a child that they end looks like a crash.
+  const BlockedSignals blocked;
+  const auto child = run_command({std::string(kProgram), std::string(kWord), path.native()});
+  if (!child) fail(ExitCode::environment, "{}: cannot be opened: {} is missing", path.native(), kProgram);
+  if (child->exit_code == 0) return;
+  const bool hangs = child->exit_code == 128 + SIGXCPU || child->exit_code == 128 + SIGKILL;
+  fail(ExitCode::input, "{}: cannot open as HDF5: the library {} on it; the file is corrupt", path.native(),
+       hangs ? "hangs" : "crashes");
 }
 
 }  // namespace switchyard::h5

@@ -5,10 +5,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
+#include <thread>
 
 #include "base/rng.h"
 #include "io/file.h"
@@ -274,6 +276,21 @@ TEST_F(Hdf5Test, DamagedFilesAreErrorsNotCrashes) {
     refused += status != 0;
   }
   EXPECT_GT(refused, 10);
+}
+
+// A child that was forked off would wait for whatever lock another thread held at that moment: an allocator's, in
+// builds with sanitizers.
+TEST_F(Hdf5Test, OpensWhateverOtherThreadsDo) {
+  write_sample(path_);
+  std::atomic<bool> done = false;
+  std::vector<std::thread> others;
+  for (int i = 0; i < 2; ++i)
+    others.emplace_back([&done] {
+      while (!done) std::vector<std::string>(100, std::string(100, 'x'));
+    });
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(h5::Reader(path_).attribute("text"), "value");
+  done = true;
+  for (std::thread& other : others) other.join();
 }
 
 /// Writes with no file larger than `bytes`, then a small file without a limit, then ends like a program does.
