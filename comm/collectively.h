@@ -1,7 +1,10 @@
 // Errors that every rank learns of, for phases in which all take the same steps.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <functional>
+#include <utility>
 
 #include "base/error.h"
 #include "comm/communicator.h"
@@ -13,6 +16,12 @@ class CollectiveError : public Error {
  public:
   using Error::Error;
 };
+
+/// Throws it, as fail() does, on ranks that have all found the same.
+template <class... Args>
+[[noreturn]] void fail_together(ExitCode code, fmt::format_string<Args...> format, Args&&... args) {
+  throw CollectiveError(code, fmt::format(format, std::forward<Args>(args)...));
+}
 
 /// Runs body on every rank. If it failed on some, all ranks throw CollectiveError with the lowest failing rank's code
 /// and message. The body may use collectives only if it fails on all ranks or on none before them.

@@ -2,6 +2,7 @@
 // the same chain of f32 additions whoever has which slices, and however they come.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -51,6 +52,11 @@ struct ElementRange {
   int64_t first = 0, end = 0;
   int64_t count() const { return end - first; }
 };
+
+/// What `whole` has of `range`; where that is nothing, an empty range within `whole`.
+inline ElementRange overlap(const ElementRange& range, const ElementRange& whole) {
+  return {std::clamp(range.first, whole.first, whole.end), std::clamp(range.end, whole.first, whole.end)};
+}
 
 /// The sum over all slices of a vector that every rank has for the nodes of its own slices: rank r gets its elements
 /// wanted[r], as [wanted[r].count()] f32 in `out`. Collective.

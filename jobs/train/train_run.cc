@@ -134,12 +134,15 @@ void TrainRun::load() {
     trainer_ = std::make_unique<Trainer>(
         world_, config_, options, [&] { pulse_.beat(); }, &pulse_);
     if (options_.init.empty()) {
-      model_hash_ = trainer_->load(options_.model).hex();
+      trainer_->load(options_.model);
     } else {
       const InitialWeights initial{static_cast<uint64_t>(options_.seed), read_initializer_range(options_.init)};
       trainer_->initialise(initial);
       model_hash_ = fmt::format("new: seed {}, range {:g}", initial.seed, initial.range);
     }
+  });
+  collectively(world_, [&] {
+    if (options_.init.empty()) model_hash_ = trainer_->model_hash().hex();
     if (world_.broadcast_string(model_hash_, 0) != model_hash_)
       fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", options_.model);
   });
@@ -162,13 +165,14 @@ void TrainRun::restore() {
   std::vector<int64_t> done(static_cast<size_t>(notes_.step));
   for (int64_t step = 0; step < notes_.step; ++step) done[static_cast<size_t>(step)] = step;
   attempt_->resume(done);
-  attempt_->set_rejects(data_->rejects() + (eval_ ? eval_->rejects() : 0));
+  rejects_ = data_->rejects() + (eval_ ? eval_->rejects() : 0) + files_->import_rejects(attempt_->directory());
+  attempt_->set_rejects(rejects_);
 }
 
 void TrainRun::train() {
   pulse_.phase("training");
   const int64_t last = options_.stop_after > 0 ? std::min(options_.stop_after, plan_.steps) : plan_.steps;
-  while (notes_.step < last && may_go_on(last - notes_.step)) {
+  while (notes_.step < last && may_go_on()) {
     train_step(notes_.step + 1);
     attempt_->tell((notes_.step - saved_step_) * options_.step_records, [&] { return progress_details(); });
   }
@@ -183,11 +187,10 @@ void TrainRun::train() {
 }
 
 /// Whether there is time for another step and its checkpoint. The same on all ranks.
-bool TrainRun::may_go_on(int64_t steps_left) {
+bool TrainRun::may_go_on() {
   const StopDecision decision = agree_on_stopping(attempt_->signals(), world_, world_);
   if (decision.stop) return false;
-  if (!decision.seconds_left || steps_left == 0) return true;
-  return *decision.seconds_left > 2 * step_seconds_ + 2 * save_seconds_;
+  return !decision.seconds_left || *decision.seconds_left > 2 * step_seconds_ + 2 * save_seconds_;
 }
 
 void TrainRun::train_step(int64_t step) {
@@ -304,11 +307,10 @@ void TrainRun::export_model() {
 }
 
 ExitCode TrainRun::complete() {
-  const bool too_many = data_->rejects() > options_.max_rejects;
+  const bool too_many = rejects_ > options_.max_rejects;
   const ExitCode code = too_many ? ExitCode::too_many_rejects : ExitCode::complete;
-  attempt_->write_state(
-      RunStatus::complete, code,
-      too_many ? fmt::format("{} rejects, at most {} allowed", data_->rejects(), options_.max_rejects) : "");
+  attempt_->write_state(RunStatus::complete, code,
+                        too_many ? fmt::format("{} rejects, at most {} allowed", rejects_, options_.max_rejects) : "");
   return code;
 }
 

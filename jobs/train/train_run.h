@@ -33,7 +33,7 @@ class TrainRun {
   void train();
   void train_step(int64_t step);
   Json timing_since(const TrainPhases& before, int64_t tokens) const;
-  bool may_go_on(int64_t steps_left);
+  bool may_go_on();
   std::vector<double> evaluate(int64_t step);
   void save(int64_t step);
   void save_if_it_fits();
@@ -72,7 +72,8 @@ class TrainRun {
   int64_t steps_done_ = 0, tokens_done_ = 0;    ///< in this attempt
   double step_seconds_ = 0, save_seconds_ = 0;  ///< what the last one took, on the slowest rank
   double last_loss_ = 0;
-  TrainPhases spent_;  ///< what the trainer does not count
+  int64_t rejects_ = 0;  ///< records of both data sets, and documents that became none
+  TrainPhases spent_;    ///< what the trainer does not count
   const double start_;
 };
 

@@ -1,5 +1,6 @@
 #include "train/backward.h"
 
+#include <algorithm>
 #include <array>
 
 #include "kernels/products/grouped_ffn_backward.h"
@@ -7,6 +8,10 @@
 #include "kernels/rows/cast.h"
 
 namespace switchyard {
+
+void fill_zero(const Stream& stream, View x) {
+  if (stream.measured == nullptr) std::ranges::fill(x.span<float>(), 0.0f);
+}
 
 ConstView as_operand(const Stream& stream, Arena& arena, ConstView x, DType operand) {
   if (x.dtype == operand) return x;

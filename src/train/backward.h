@@ -41,8 +41,8 @@ void backward_attention(const BackwardPass& pass, size_t layer, const PositionTa
 
 /// What a step's tokens say of a layer's balance.
 struct LayerBalance {
-  ConstView d_probability =
-      {};  ///< [E] f32: the balancing loss's gradient of each token's probabilities; no data: none
+  /// [E] f32: the balancing loss's gradient of each token's probabilities; no data: none
+  ConstView d_probability = {};
   std::span<const int64_t> tokens;  ///< [E] of the whole step
   View probability_sums;            ///< [this rank's slices, E] f64: where the sums of probabilities go
 };
@@ -53,6 +53,9 @@ void backward_feed_forward(const BackwardPass& pass, size_t layer, GradientExcha
                            const LayerBalance& balance, View dx);
 
 // The parts of these.
+
+/// x = 0, of f32, where it is not only measured.
+void fill_zero(const Stream& stream, View x);
 
 /// `x` as products of the operand take it: itself, or rounded, in the arena.
 ConstView as_operand(const Stream& stream, Arena& arena, ConstView x, DType operand);

@@ -13,10 +13,6 @@
 namespace switchyard {
 namespace {
 
-void fill_zero(const Stream& stream, View x) {
-  if (stream.measured == nullptr) std::ranges::fill(x.span<float>(), 0.0f);
-}
-
 /// A layer's experts that this rank hosts, and their gradients as they come together.
 class HostedExperts {
  public:

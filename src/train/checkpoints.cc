@@ -80,7 +80,7 @@ std::optional<CheckpointNotes> Checkpoints::restore(const Stream& stream, const 
       publish_directory(path, aside);
     });
   }
-  if (!first_fault.empty()) fail(ExitCode::input, "no checkpoint of the run is whole: {}", first_fault);
+  if (!first_fault.empty()) fail_together(ExitCode::input, "no checkpoint of the run is whole: {}", first_fault);
   return std::nullopt;
 }
 

@@ -1,6 +1,9 @@
 #include "train/evaluation.h"
 
+#include <algorithm>
 #include <numeric>
+
+#include "comm/collectively.h"
 
 namespace switchyard {
 namespace {
@@ -30,22 +33,26 @@ HeldOutLoss evaluate(const Stream& stream, Arena& arena, const Decoder& decoder,
   std::vector<double> sums(records.lengths.size());  // of other ranks' records 0
   int64_t scored = 0;
   std::vector<int32_t> tokens;
-  for (int64_t first = 0; first + 1 < std::ssize(begins); first += world.size()) {
+  const int64_t num_batches = std::ssize(begins) - 1;
+  const auto begin_of = [&](int64_t b) { return begins[static_cast<size_t>(std::min(b, num_batches))]; };
+  for (int64_t first = 0; first < num_batches; first += world.size()) {
     poll();
     Batch batch;
     std::vector<int32_t> row, target;
     std::vector<int64_t> record_of;
-    const auto own = static_cast<size_t>(first + world.rank());
-    for (int64_t r = own + 1 < begins.size() ? begins[own] : 0; own + 1 < begins.size() && r < begins[own + 1]; ++r) {
-      const int64_t context = records.read(r, tokens);
-      const auto begin = static_cast<int32_t>(batch.tokens());
-      for (auto t = static_cast<int32_t>(context); t < std::ssize(tokens); ++t) {
-        row.push_back(begin + t - 1);
-        target.push_back(tokens[static_cast<size_t>(t)]);
-        record_of.push_back(r);
+    const int64_t own = first + world.rank();  // of the last ones some ranks have none
+    collectively(world, [&] {
+      for (int64_t r = begin_of(own); r < begin_of(own + 1); ++r) {
+        const int64_t context = records.read(r, tokens);
+        const auto begin = static_cast<int32_t>(batch.tokens());
+        for (auto t = static_cast<int32_t>(context); t < std::ssize(tokens); ++t) {
+          row.push_back(begin + t - 1);
+          target.push_back(tokens[static_cast<size_t>(t)]);
+          record_of.push_back(r);
+        }
+        batch.add(tokens);
       }
-      batch.add(tokens);
-    }
+    });
     const ArenaScope scope(arena);
     const View states = decoder.forward(stream, arena, batch);
     const TokenScores scores = decoder.score(stream, arena, states, row, target);

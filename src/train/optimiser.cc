@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "comm/collectively.h"
 #include "kernels/optimizer/sum_of_squares.h"
 
 namespace switchyard {
@@ -26,15 +27,19 @@ std::vector<Work> cut(std::span<const Shard> shards) {
   return all;
 }
 
-View part_of(const View& shard_values, const Shard& shard, const ElementRange& range) {
-  return shard_values.slice(range.first - shard.owned.first, range.count());
-}
-
 }  // namespace
 
 Optimiser::Optimiser(const Stream& stream, TrainedModel& model, const OptimiserOptions& options)
     : model_(model), options_(options) {
   for (int i = 0; i < stream.pool->num_threads(); ++i) alone_.push_back(std::make_unique<ThreadPool>(1));
+}
+
+/// For ops inside a worker's task.
+Stream Optimiser::serial_of(const Stream& stream, int worker) const {
+  Stream serial = stream;
+  serial.pool = alone_[static_cast<size_t>(worker)].get();
+  serial.poll = {};
+  return serial;
 }
 
 bool Optimiser::has_gradient(const Shard& shard, std::span<const int64_t> tokens_per_expert) const {
@@ -48,9 +53,8 @@ void Optimiser::freeze_routers() const {
   for (const Shard& shard : model_.shards())
     for (const BlockTensor& tensor : model_.space().blocks()[shard.block].tensors) {
       if (!tensor.is_router) continue;
-      const int64_t first = std::max(tensor.offset, shard.owned.first),
-                    end = std::min(tensor.offset + tensor.elements(), shard.owned.end);
-      if (first < end) std::ranges::fill(part_of(shard.gradient, shard, {first, end}).span<float>(), 0.0f);
+      const ElementRange part = overlap(tensor.elements_of_block(), shard.owned);
+      if (part.count() > 0) std::ranges::fill(shard.part_of(shard.gradient, part).span<float>(), 0.0f);
     }
 }
 
@@ -60,11 +64,8 @@ double Optimiser::gradient_norm(const Stream& stream, int64_t step, std::span<co
   stream.parallel_for(std::ssize(work), [&](int64_t task, int worker) {
     const auto& [shard, range] = work[static_cast<size_t>(task)];
     if (!has_gradient(*shard, tokens_per_expert)) return;
-    Stream serial = stream;
-    serial.pool = alone_[static_cast<size_t>(worker)].get();
-    serial.poll = {};
     double* to = sums.data() + model_.space().first_chunk(shard->block) + range.first / kChunk;
-    sum_of_squares(serial, part_of(shard->gradient, *shard, range), kChunk,
+    sum_of_squares(serial_of(stream, worker), shard->part_of(shard->gradient, range), kChunk,
                    {to, {(range.count() + kChunk - 1) / kChunk}, DType::f64, Device::cpu});
   });
   model_.ranks().world().all_reduce({sums.data(), {std::ssize(sums)}, DType::f64}, ReduceOp::sum);
@@ -79,14 +80,13 @@ int64_t Optimiser::update(const Stream& serial, const Shard& shard, const Elemen
                           bool has_gradient) const {
   int64_t broken = 0;
   for (const BlockTensor& tensor : model_.space().blocks()[shard.block].tensors) {
-    const ElementRange part{std::max(tensor.offset, range.first),
-                            std::min(tensor.offset + tensor.elements(), range.end)};
-    if (part.first >= part.end || (tensor.is_router && !options_.train_router)) continue;
+    const ElementRange part = overlap(tensor.elements_of_block(), range);
+    if (part.count() == 0 || (tensor.is_router && !options_.train_router)) continue;
     AdamwStep own = step;
     if (!tensor.is_matrix) own.weight_decay = 0;
-    const View gradient = has_gradient ? part_of(shard.gradient, shard, part) : View{};
-    adamw(serial, gradient, own, part_of(shard.master, shard, part), part_of(shard.first_moment, shard, part),
-          part_of(shard.second_moment, shard, part), {&broken, {1}, DType::i64, Device::cpu});
+    const View gradient = has_gradient ? shard.part_of(shard.gradient, part) : View{};
+    adamw(serial, gradient, own, shard.part_of(shard.master, part), shard.part_of(shard.first_moment, part),
+          shard.part_of(shard.second_moment, part), {&broken, {1}, DType::i64, Device::cpu});
   }
   return broken;
 }
@@ -106,12 +106,6 @@ double Optimiser::step(const Stream& stream, int64_t number, double learning_rat
                        .first_correction = static_cast<float>(1 - std::pow(options_.beta1, t)),
                        .second_correction = static_cast<float>(std::sqrt(1 - std::pow(options_.beta2, t)))};
   std::atomic<int64_t> broken = 0;
-  const auto serial_of = [&](int worker) {
-    Stream serial = stream;
-    serial.pool = alone_[static_cast<size_t>(worker)].get();
-    serial.poll = {};
-    return serial;
-  };
 
   // What this rank holds alone becomes weights at once, while it is in the cache; the rest once its owners are done.
   std::vector<const Shard*> own, shared;
@@ -121,7 +115,7 @@ double Optimiser::step(const Stream& stream, int64_t number, double learning_rat
   }
   stream.parallel_for(std::ssize(own), [&](int64_t task, int worker) {
     const Shard& shard = *own[static_cast<size_t>(task)];
-    const Stream serial = serial_of(worker);
+    const Stream serial = serial_of(stream, worker);
     broken += update(serial, shard, shard.owned, step, has_gradient(shard, tokens_per_expert));
     model_.spread(serial, shard.block);
   });
@@ -129,7 +123,7 @@ double Optimiser::step(const Stream& stream, int64_t number, double learning_rat
   for (const Shard* shard : shared) std::ranges::copy(cut({shard, 1}), std::back_inserter(work));
   stream.parallel_for(std::ssize(work), [&](int64_t task, int worker) {
     const auto& [shard, range] = work[static_cast<size_t>(task)];
-    broken += update(serial_of(worker), *shard, range, step, has_gradient(*shard, tokens_per_expert));
+    broken += update(serial_of(stream, worker), *shard, range, step, has_gradient(*shard, tokens_per_expert));
   });
   if (model_.ranks().world().all_reduce_one(broken.load(), ReduceOp::sum) > 0)
     fail_at_first_broken(number, "weight", &Shard::master, {});
@@ -153,8 +147,8 @@ void Optimiser::fail_at_first_broken(int64_t step, std::string_view what, View S
   Communicator& world = model_.ranks().world();
   const int64_t of_all = world.all_reduce_one(first, ReduceOp::min);
   const bool is_nan = world.all_reduce_one(int64_t{first == of_all && std::isnan(value)}, ReduceOp::max) != 0;
-  fail(ExitCode::internal, "step {}: the {} of {} is {}", step, what, model_.space().element_name(of_all),
-       is_nan ? "not a number" : "infinite");
+  fail_together(ExitCode::internal, "step {}: the {} of {} is {}", step, what, model_.space().element_name(of_all),
+                is_nan ? "not a number" : "infinite");
 }
 
 }  // namespace switchyard

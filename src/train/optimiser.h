@@ -28,6 +28,7 @@ class Optimiser {
   double step(const Stream& stream, int64_t step, double learning_rate, std::span<const int64_t> tokens_per_expert);
 
  private:
+  Stream serial_of(const Stream& stream, int worker) const;
   bool has_gradient(const Shard& shard, std::span<const int64_t> tokens_per_expert) const;
   void freeze_routers() const;
   double gradient_norm(const Stream& stream, int64_t step, std::span<const int64_t> tokens_per_expert) const;
@@ -38,7 +39,7 @@ class Optimiser {
 
   TrainedModel& model_;
   const OptimiserOptions options_;
-  std::vector<std::unique_ptr<ThreadPool>> alone_;  ///< [workers] of one thread each, for ops inside tasks
+  std::vector<std::unique_ptr<ThreadPool>> alone_;  ///< [workers] of one thread each
 };
 
 }  // namespace switchyard

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "comm/ordered_sum.h"
 #include "model/parameters.h"
 
 namespace switchyard {
@@ -19,6 +20,7 @@ struct BlockTensor {
   bool is_router = false;
 
   int64_t elements() const { return tensor.shape().elements(); }
+  ElementRange elements_of_block() const { return {offset, offset + elements()}; }
 };
 
 /// One expert's tensors, or those of a layer's attention, of the rest of its feed-forward block, or one tensor that is

@@ -78,9 +78,8 @@ std::vector<StateFiles::Segment> StateFiles::segments(const StateFile& file, int
     const ParameterBlock& block = model_.space().blocks()[piece.block];
     const std::vector<ElementRange> owned = ranks.owned(model_.space(), piece.block);
     for (size_t holder = 0; holder < owned.size(); ++holder) {
-      const ElementRange part{std::max(owned[holder].first, piece.elements.first),
-                              std::min(owned[holder].end, piece.elements.end)};
-      if (part.first < part.end && ranks.world_rank_of_holder(block, static_cast<int>(holder)) == owner)
+      const ElementRange part = overlap(owned[holder], piece.elements);
+      if (part.count() > 0 && ranks.world_rank_of_holder(block, static_cast<int>(holder)) == owner)
         all.push_back({piece.block, part, place + part.first - piece.elements.first});
     }
     place += piece.elements.count();
@@ -88,85 +87,27 @@ std::vector<StateFiles::Segment> StateFiles::segments(const StateFile& file, int
   return all;
 }
 
-namespace {
-
-/// Rows of one float to and from every rank.
-struct Mail {
-  std::vector<float> values;
-  std::vector<int64_t> rows;  ///< [ranks]
-
-  View view() { return {values.data(), {std::ssize(values), 1}, DType::f32, Device::cpu}; }
-};
-
-void exchange(Communicator& world, Mail& sent, Mail& received) {
-  const Stream stream;
-  world.start_all_to_all_v(stream, sent.view(), sent.rows, received.view(), received.rows).wait();
-}
-
-}  // namespace
-
-std::vector<float> StateFiles::gather(int64_t wave) const {
+StateFiles::Places StateFiles::places(int64_t wave, std::vector<float>& values) const {
   Communicator& world = model_.ranks().world();
-  const int me = world.rank();
-  const StateFile* mine = file_of(wave, me);
-  Mail sent, received;
+  const StateFile* mine = file_of(wave, world.rank());
+  values.resize(static_cast<size_t>(mine == nullptr ? 0 : kValues * mine->elements));
+  const auto ranks = static_cast<size_t>(world.size());
+  Places places{PartsOfRanks(ranks), PartsOfRanks(ranks)};
   for (int r = 0; r < world.size(); ++r) {
-    const size_t before = sent.values.size();
-    int64_t coming = 0;
+    const auto rank = static_cast<size_t>(r);
     if (const StateFile* file = file_of(wave, r))
-      for (const Segment& s : segments(*file, me))
+      for (const Segment& s : segments(*file, world.rank()))
         for (int64_t kind = 0; kind < kValues; ++kind) {
           const Shard& shard = model_.shard(s.block);
-          const float* from = values_of(shard, kind).as<float>() + (s.elements.first - shard.owned.first);
-          sent.values.insert(sent.values.end(), from, from + s.elements.count());
+          places.in_shards[rank].push_back(shard.part_of(values_of(shard, kind), s.elements).span<float>());
         }
-    sent.rows.push_back(static_cast<int64_t>(sent.values.size() - before));
-    if (mine != nullptr)
-      for (const Segment& s : segments(*mine, r)) coming += kValues * s.elements.count();
-    received.rows.push_back(coming);
-  }
-  received.values.resize(static_cast<size_t>(mine == nullptr ? 0 : kValues * mine->elements));
-  exchange(world, sent, received);
-  if (mine == nullptr) return {};
-  std::vector<float> values(received.values.size());
-  const float* from = received.values.data();
-  for (int r = 0; r < world.size(); ++r)
+    if (mine == nullptr) continue;
     for (const Segment& s : segments(*mine, r))
-      for (int64_t kind = 0; kind < kValues; ++kind, from += s.elements.count())
-        std::copy_n(from, s.elements.count(), values.data() + kind * mine->elements + s.place);
-  return values;
-}
-
-void StateFiles::scatter(int64_t wave, const std::vector<float>& values) const {
-  Communicator& world = model_.ranks().world();
-  const int me = world.rank();
-  const StateFile* mine = file_of(wave, me);
-  Mail sent, received;
-  for (int r = 0; r < world.size(); ++r) {
-    const size_t before = sent.values.size();
-    int64_t coming = 0;
-    if (mine != nullptr)
-      for (const Segment& s : segments(*mine, r))
-        for (int64_t kind = 0; kind < kValues; ++kind) {
-          const float* from = values.data() + kind * mine->elements + s.place;
-          sent.values.insert(sent.values.end(), from, from + s.elements.count());
-        }
-    sent.rows.push_back(static_cast<int64_t>(sent.values.size() - before));
-    if (const StateFile* file = file_of(wave, r))
-      for (const Segment& s : segments(*file, me)) coming += kValues * s.elements.count();
-    received.rows.push_back(coming);
-    received.values.resize(received.values.size() + static_cast<size_t>(coming));
+      for (int64_t kind = 0; kind < kValues; ++kind)
+        places.in_file[rank].push_back(std::span(values).subspan(static_cast<size_t>(kind * mine->elements + s.place),
+                                                                 static_cast<size_t>(s.elements.count())));
   }
-  exchange(world, sent, received);
-  const float* from = received.values.data();
-  for (int r = 0; r < world.size(); ++r)
-    if (const StateFile* file = file_of(wave, r))
-      for (const Segment& s : segments(*file, me))
-        for (int64_t kind = 0; kind < kValues; ++kind, from += s.elements.count()) {
-          const Shard& shard = model_.shard(s.block);
-          std::copy_n(from, s.elements.count(),
-                      values_of(shard, kind).as<float>() + (s.elements.first - shard.owned.first));
-        }
+  return places;
 }
 
 namespace {
@@ -215,7 +156,9 @@ std::vector<std::string> StateFiles::write(const std::filesystem::path& director
   std::vector<std::string> hashes;
   for (int64_t wave = 0; wave < num_waves(); ++wave) {
     poll();
-    const std::vector<float> values = gather(wave);
+    std::vector<float> values;
+    const Places places = this->places(wave, values);
+    exchange_parts(world, places.in_shards, places.in_file);
     std::string hash;
     collectively(world, [&] {
       const StateFile* mine = file_of(wave, world.rank());
@@ -251,7 +194,8 @@ std::string StateFiles::read(const std::filesystem::path& directory, const std::
     });
     for (const std::string& of_rank : world.all_gather_strings(fault))
       if (!of_rank.empty()) return of_rank;
-    scatter(wave, values);
+    const Places places = this->places(wave, values);
+    exchange_parts(world, places.in_file, places.in_shards);
   }
   return {};
 }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/exchange_parts.h"
 #include "train/trained_model.h"
 
 namespace switchyard {
@@ -58,9 +59,12 @@ class StateFiles {
   /// Of a wave each rank has one file. Null: there are no more.
   const StateFile* file_of(int64_t wave, int rank) const;
   int64_t num_waves() const;
-  /// values: of this rank's file, [3][elements]: the parameters and both moments. Collective.
-  std::vector<float> gather(int64_t wave) const;
-  void scatter(int64_t wave, const std::vector<float>& values) const;
+  /// Of a wave's files what this rank owns, for each rank that has the file; and of its own file, by owner.
+  struct Places {
+    PartsOfRanks in_shards, in_file;
+  };
+  /// values: of this rank's file, [3][elements]: the parameters and both moments; made so long.
+  Places places(int64_t wave, std::vector<float>& values) const;
 
   const TrainedModel& model_;
   std::vector<StateFile> files_;

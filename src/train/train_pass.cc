@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/stopwatch.h"
+#include "comm/collectively.h"
 #include "kernels/rows/rms_norm.h"
 #include "kernels/vocabulary/embedding.h"
 #include "model/moe_layer.h"
@@ -59,7 +60,6 @@ StepLosses TrainPass::run(const Stream& stream, Arena& arena, const StepBatch& b
   const RecordsView all{on_device(stream, arena, view_of<int32_t>(batch.batch.positions)), {}};
   StepLosses losses;
 
-  stream.at_layer(0);
   Tape tape;
   {
     const Stopwatch stopwatch(seconds_.forward);
@@ -194,8 +194,8 @@ void TrainPass::require_finite(const Tape& tape, const StepBatch& batch, double 
   const std::string where = layer == 0                        ? "the embedding's result"
                             : layer > std::ssize(tape.layers) ? "the head's logits"
                                                               : fmt::format("the result of layer {}", layer - 1);
-  fail(ExitCode::internal, "step {}: the loss is {}; the first broken numbers are in {}", batch.step, cross_entropy,
-       where);
+  fail_together(ExitCode::internal, "step {}: the loss is {}; the first broken numbers are in {}", batch.step,
+                cross_entropy, where);
 }
 
 }  // namespace switchyard

@@ -55,7 +55,7 @@ class TrainPass {
                std::span<const StepBatch::Piece> pieces);
   void forward_attention(const Stream& stream, Arena& arena, const StepBatch& batch, const RecordsView& all,
                          const StepBatch::Piece& piece, size_t layer, const LayerTape& tape) const;
-  void forward_feed_forward(const Stream& stream, Arena& arena, size_t layer, const LayerTape& tape, View next);
+  void forward_feed_forward(const Stream& stream, Arena& arena, size_t layer, const LayerTape& tape, View x);
   double backward_layer(const BackwardPass& pass, size_t layer, const LayerTape& tape,
                         std::span<const int64_t> tokens_per_expert, View dx);
   std::vector<int64_t> tokens_since(const std::vector<int64_t>& before);

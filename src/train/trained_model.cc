@@ -14,12 +14,6 @@ bool is_vocabulary(const ParameterBlock& block) {
   return block.kind == Kind::embeddings || block.kind == Kind::head;
 }
 
-/// Elements that a and b have in common.
-ElementRange overlap(const ElementRange& a, const ElementRange& b) {
-  const int64_t first = std::max(a.first, b.first);
-  return {first, std::max(first, std::min(a.end, b.end))};
-}
-
 View floats(float* data, int64_t count) {
   return {data, {count}, DType::f32, Device::cpu};
 }
@@ -148,9 +142,8 @@ void TrainedModel::set_vocabulary(const Stream& stream, size_t block, int64_t fi
 
 void TrainedModel::set_master(size_t block, int64_t first, std::span<const float> values) {
   const Shard& s = shard(block);
-  const ElementRange common = overlap(s.owned, {first, first + std::ssize(values)});
-  std::copy_n(values.data() + (common.first - first), common.count(),
-              s.master.as<float>() + (common.first - s.owned.first));
+  const ElementRange all{first, first + std::ssize(values)}, common = overlap(s.owned, all);
+  std::copy_n(values.data() + (common.first - first), common.count(), s.part_of(s.master, all).as<float>());
 }
 
 void TrainedModel::spread(const Stream& stream) {
@@ -172,7 +165,7 @@ void TrainedModel::spread(const Stream& stream, size_t index) {
       const ElementRange part = overlap(owned[static_cast<size_t>(r)], {first, first + count});
       if (part.count() == 0) continue;
       float* to = gathered.data() + (part.first - first);
-      if (r == holders.rank()) std::copy_n(mine.master.as<float>() + (part.first - mine.owned.first), part.count(), to);
+      if (r == holders.rank()) std::ranges::copy(mine.part_of(mine.master, part).span<float>(), to);
       holders.broadcast(floats(to, part.count()), r);
     }
     return {gathered.data(), shape, DType::f32, Device::cpu};

@@ -18,6 +18,12 @@ struct Shard {
   size_t block = 0;
   ElementRange owned;
   View master = {}, first_moment = {}, second_moment = {}, gradient = {};
+
+  /// What `values`, one of these, has of some of the block's elements.
+  View part_of(const View& values, const ElementRange& elements) const {
+    const ElementRange mine = overlap(elements, owned);
+    return values.slice(mine.first - owned.first, mine.count());
+  }
 };
 
 class TrainedModel {
@@ -38,7 +44,6 @@ class TrainedModel {
   const TrainRanks& ranks() const { return ranks_; }
   std::span<const Shard> shards() const { return shards_; }  ///< of all blocks that this rank holds, in order
   const Shard& shard(size_t block) const { return shards_[static_cast<size_t>(shard_of_block_[block])]; }
-  bool holds(size_t block) const { return shard_of_block_[block] >= 0; }
 
   /// A block's tensor by its place in weights(): an OwnedTensor, or a PackedMatrix.
   const BlockTensor& tensor_at(size_t block, const void* place) const;

@@ -1,10 +1,9 @@
 #include "train/trainer.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "base/stopwatch.h"
-#include "model/checkpoint/model_hash.h"
+#include "comm/exchange_parts.h"
 #include "model/checkpoint/parameter_reader.h"
 #include "model/moe_layer.h"
 #include "model/random_model.h"
@@ -40,7 +39,7 @@ Trainer::Trainer(Communicator& world, const ModelConfig& config, const TrainerOp
     decoder_ = std::make_unique<Decoder>(stream_, model_.weights(), *exchange_, options.shape.evaluation);
 }
 
-Hash128 Trainer::load(const std::filesystem::path& path) {
+void Trainer::load(const std::filesystem::path& path) {
   const ModelConfig& config = model_.weights().config;
   const Checkpoint checkpoint(path);
   const TensorTable table(checkpoint, config, path.string());
@@ -48,7 +47,11 @@ Hash128 Trainer::load(const std::filesystem::path& path) {
   const PartsRead read =
       read_parameters(stream_, table, options_.shape.operand, ranks_.placement().experts_of(ranks_.group().rank()),
                       nullptr, [this](const StoredTensor& tensor, ConstView values) { model_.set(tensor, values); });
-  return hash_of_model(ranks_.group(), read.hashes);
+  hashes_ = read.hashes;
+}
+
+Hash128 Trainer::model_hash() {
+  return hash_of_model(ranks_.group(), hashes_);
 }
 
 void Trainer::initialise(const InitialWeights& initial) {
@@ -89,31 +92,19 @@ void gather_rows_of(const TrainedModel& model, const ParameterRows& rows, std::s
   const ElementRange wanted{begin, begin + static_cast<int64_t>(rows.elements())};
   const ParameterBlock& holder = model.space().blocks()[block];
   const std::vector<ElementRange> owned = ranks.owned(model.space(), block);
-  std::vector<int64_t> sent(static_cast<size_t>(world.size())), received(sent.size());
-  std::vector<float> mine, came;
-  std::vector<ElementRange> part_of(sent.size());
+  PartsOfRanks from(static_cast<size_t>(world.size())), to(from.size());
   for (size_t i = 0; i < owned.size(); ++i) {
-    const ElementRange part{std::max(owned[i].first, wanted.first), std::min(owned[i].end, wanted.end)};
-    if (part.first >= part.end) continue;
+    const ElementRange part = overlap(owned[i], wanted);
     const int rank = ranks.world_rank_of_holder(holder, static_cast<int>(i));
-    part_of[static_cast<size_t>(rank)] = part;
-    if (world.rank() == 0) received[static_cast<size_t>(rank)] = part.count();
-    if (world.rank() != rank) continue;
-    const Shard& shard = model.shard(block);
-    const float* from = shard.master.as<float>() + (part.first - shard.owned.first);
-    mine.assign(from, from + part.count());
-    sent[0] = part.count();
+    if (world.rank() == rank) {
+      const Shard& shard = model.shard(block);
+      from.front().push_back(shard.part_of(shard.master, wanted).span<float>());
+    }
+    if (world.rank() == 0)
+      to[static_cast<size_t>(rank)].push_back(
+          out.subspan(static_cast<size_t>(part.first - begin), static_cast<size_t>(part.count())));
   }
-  if (world.rank() == 0) came.resize(rows.elements());
-  const auto view = [](std::vector<float>& values) {
-    return View{values.data(), {std::ssize(values), 1}, DType::f32, Device::cpu};
-  };
-  world.start_all_to_all_v(Stream{}, view(mine), sent, view(came), received).wait();
-  const float* from = came.data();
-  for (size_t rank = 0; rank < part_of.size() && world.rank() == 0; ++rank) {
-    std::copy_n(from, part_of[rank].count(), out.data() + (part_of[rank].first - wanted.first));
-    from += part_of[rank].count();
-  }
+  exchange_parts(world, from, to);
 }
 
 }  // namespace switchyard

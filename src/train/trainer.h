@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "model/checkpoint/model_hash.h"
 #include "model/decoder.h"
 #include "model/random_model.h"
 #include "train/checkpoints.h"
@@ -40,8 +41,10 @@ class Trainer {
   Trainer(Communicator& world, const ModelConfig& config, const TrainerOptions& options,
           std::function<void()> poll = {}, Pulse* pulse = nullptr);
 
-  /// The weights of a checkpoint; returns the model's identity. Collective.
-  Hash128 load(const std::filesystem::path& model);
+  /// The weights of a checkpoint. Fails (input); not collective, for what is wrong may be one rank's to find.
+  void load(const std::filesystem::path& model);
+  /// The identity of the model that the group loaded, the same on all its ranks. Collective over the group.
+  Hash128 model_hash();
   /// New ones. Of no identity but `initial`.
   void initialise(const InitialWeights& initial);
 
@@ -67,6 +70,7 @@ class Trainer {
   Optimiser optimiser_;
   std::unique_ptr<Decoder> decoder_;  ///< for evaluations, if there are any
   Arena arena_;
+  std::vector<PartHash> hashes_;  ///< of what this rank loaded
   double update_seconds_ = 0;
 };
 

@@ -13,10 +13,6 @@ namespace {
 
 constexpr int64_t kTile = TrainedModel::kVocabularyTile;
 
-void fill_zero(const Stream& stream, View x) {
-  if (stream.measured == nullptr) std::ranges::fill(x.span<float>(), 0.0f);
-}
-
 /// The gradient of a tile of the vocabulary's rows, on its way from every rank's slices to its owners.
 class TileGradient {
  public:
@@ -35,16 +31,18 @@ class TileGradient {
     if (!nodes.empty()) make(nodes);
     for (View& node : nodes) node = node.reshaped({count});
     std::vector<ElementRange> wanted = ranks.owned(pass_.model.space(), block_);
-    for (ElementRange& range : wanted)
-      range = {std::clamp<int64_t>(range.first - first, 0, count), std::clamp<int64_t>(range.end - first, 0, count)};
+    for (ElementRange& range : wanted) {
+      const ElementRange of_tile = overlap(range, {first, first + count});
+      range = {of_tile.first - first, of_tile.end - first};
+    }
     const ElementRange mine = wanted[static_cast<size_t>(ranks.rank())];
     if (pass_.stream.measured != nullptr) {
       const size_t bytes = ordered_reduce_scatter_bytes(ranks.slices_of_rank(), wanted, pass_.bytes_at_once);
       pass_.arena.alloc({static_cast<int64_t>(bytes) + (add ? mine.count() * int64_t{sizeof(float)} : 0)}, DType::u8);
       return;
     }
-    const View whole = pass_.model.shard(block_).gradient;
-    const View part = whole.slice(std::max<int64_t>(first - pass_.model.shard(block_).owned.first, 0), mine.count());
+    const Shard& shard = pass_.model.shard(block_);
+    const View part = shard.part_of(shard.gradient, {first, first + count});
     View sum = part;
     if (add) sum = pass_.arena.alloc({mine.count()}, DType::f32);
     ordered_reduce_scatter(pass_.stream, pass_.arena, ranks.world(), ranks.slices_of_rank(), nodes, wanted,

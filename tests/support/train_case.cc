@@ -43,10 +43,10 @@ std::vector<std::string> TrainCase::command(const std::string& run, int ranks,
   std::vector<std::string> argv = mpirun(ranks);
   argv.insert(argv.end(), {SWITCHYARD_PROGRAM, "train", "--run", directory_ / run});
   std::vector<std::string> words = options();
-  // An option that is given again replaces the case's own.
+  // An option that is given again replaces the case's own; --model stands for --init.
   for (size_t i = 0; i < more.size(); ++i)
     for (size_t own = 0; own + 1 < words.size(); own += 2)
-      if (words[own] == more[i]) {
+      if (words[own] == more[i] || (words[own] == "--init" && more[i] == "--model")) {
         words.erase(words.begin() + static_cast<std::ptrdiff_t>(own),
                     words.begin() + static_cast<std::ptrdiff_t>(own + 2));
         break;
