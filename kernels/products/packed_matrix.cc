@@ -66,7 +66,7 @@ PackedMatrix PackedMatrix::pack(ConstView source, DType operand, RowOrder order)
 void PackedMatrix::rewrite(const Stream* stream, ConstView source) {
   SWITCHYARD_CHECK(source.rows() == n() && source.row_elements() == k(), "{} packed where [{}, {}] was",
                    source.shape.str(), n(), k());
-  write(stream, source.as<float>(), k(), 1);
+  write(stream, source.as<float>(), k(), 1, 0, n());
 }
 
 void PackedMatrix::rewrite_rows(const Stream* stream, ConstView source, int64_t first_row) {
@@ -75,43 +75,36 @@ void PackedMatrix::rewrite_rows(const Stream* stream, ConstView source, int64_t 
   SWITCHYARD_CHECK(impl_->order == RowOrder::plain && source.row_elements() == k() && first_row % kRowsTogether == 0 &&
                        (rows % kRowsTogether == 0 ? end <= n() : end == n()),
                    "rows {} to {} packed where [{}, {}] was", first_row, end, n(), k());
-  const int64_t first_panel = first_row / kPanelColumns;
-  const auto write_panel = [&](int64_t i) {
-    const int64_t p = first_panel + i;
-    const PanelPart part{source.as<float>() + i * kPanelColumns * k(), k(), 1, 0, impl_->panels.columns(p)};
-    impl_->panels.product(p).pack({{part}}, impl_->panel(p));
-  };
-  const int64_t num_panels = (rows + kPanelColumns - 1) / kPanelColumns;
-  if (stream == nullptr)
-    for (int64_t i = 0; i < num_panels; ++i) write_panel(i);
-  else
-    stream->parallel_for(num_panels, [&](int64_t i, int) { write_panel(i); });
+  write(stream, source.as<float>(), k(), 1, first_row, rows);
 }
 
 void PackedMatrix::rewrite_transposed(const Stream* stream, ConstView source) {
   SWITCHYARD_CHECK(source.rows() == k() && source.row_elements() == n(), "{} packed, transposed, where [{}, {}] was",
                    source.shape.str(), n(), k());
-  write(stream, source.as<float>(), 1, n());
+  write(stream, source.as<float>(), 1, n(), 0, n());
 }
 
-// The element of row i, column j lies at source[i · row_stride + j · column_stride].
-void PackedMatrix::write(const Stream* stream, const float* source, int64_t row_stride, int64_t column_stride) {
+// Rows [first_row, first_row + rows), whole panels. The element of row first_row + i, column j lies at
+// source[i · row_stride + j · column_stride].
+void PackedMatrix::write(const Stream* stream, const float* source, int64_t row_stride, int64_t column_stride,
+                         int64_t first_row, int64_t rows) {
   SWITCHYARD_CHECK(impl_ && impl_->data != nullptr, "a packed matrix that is not on the CPU, or a shape, written over");
   const MatrixPanels& panels = impl_->panels;
   const auto write_panel = [&](int64_t p) {
     const int64_t columns = panels.columns(p), first = panels.first_column(p), half = columns / 2;
     const auto part = [&](int64_t row, int64_t first_output, int64_t count) {
-      return PanelPart{source + row * row_stride, row_stride, column_stride, first_output, count};
+      return PanelPart{source + (row - first_row) * row_stride, row_stride, column_stride, first_output, count};
     };
     if (impl_->order == RowOrder::plain)
       panels.product(p).pack({{part(first, 0, columns)}}, impl_->panel(p));
     else
       panels.product(p).pack({{part(first / 2, 0, half), part((n() + first) / 2, half, half)}}, impl_->panel(p));
   };
+  const int64_t first = first_row / kPanelColumns, count = (rows + kPanelColumns - 1) / kPanelColumns;
   if (stream == nullptr)
-    for (int64_t p = 0; p < panels.count(); ++p) write_panel(p);
+    for (int64_t i = 0; i < count; ++i) write_panel(first + i);
   else
-    stream->parallel_for(panels.count(), [&](int64_t p, int) { write_panel(p); });
+    stream->parallel_for(count, [&](int64_t i, int) { write_panel(first + i); });
 }
 
 PackedMatrix PackedMatrix::pack(const Stream& stream, ConstView source, DType operand, RowOrder order) {

@@ -65,7 +65,8 @@ class PackedMatrix {
 
  private:
   explicit PackedMatrix(std::unique_ptr<Impl> impl);
-  void write(const Stream* stream, const float* source, int64_t row_stride, int64_t column_stride);
+  void write(const Stream* stream, const float* source, int64_t row_stride, int64_t column_stride, int64_t first_row,
+             int64_t rows);
   std::unique_ptr<Impl> impl_;
   std::shared_ptr<const cuda::Matrix> cuda_;
 };

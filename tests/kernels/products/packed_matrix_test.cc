@@ -120,6 +120,22 @@ TEST_P(RewriteTest, BytesAreThoseOfPacking) {
     }
 }
 
+TEST_P(RewriteTest, SomeRowsAreThoseOfPackingAll) {
+  const CpuStream two(2);
+  constexpr int64_t kRows = 1030, kColumns = 33, kTogether = PackedMatrix::kRowsTogether;
+  const Tensor old = source(kRows, kColumns, 1), now = source(kRows, kColumns, 2);
+  const PackedMatrix want = PackedMatrix::pack(now, GetParam());
+  for (const Stream* stream : std::initializer_list<const Stream*>{nullptr, &two.stream}) {
+    PackedMatrix got = PackedMatrix::pack(old, GetParam());
+    got.rewrite_rows(stream, now.view().slice(2 * kTogether, kRows - 2 * kTogether), 2 * kTogether);
+    EXPECT_FALSE(same_bytes(got, want));
+    got.rewrite_rows(stream, now.view().slice(0, 2 * kTogether), 0);
+    EXPECT_TRUE(same_bytes(got, want));
+    got.rewrite_rows(stream, old.view().slice(kTogether, kTogether), kTogether);
+    EXPECT_FALSE(same_bytes(got, want));
+  }
+}
+
 // Every layout that oneDNN takes, and each weight in its place: against packing through oneDNN.
 TEST_P(RewriteTest, IsWhatOneDnnMakesOfIt) {
   for (const auto& [n, k] : kShapes) {
@@ -138,6 +154,8 @@ TEST_P(RewriteTest, RefusesOtherShapes) {
   PackedMatrix w = PackedMatrix::uninitialised(6, 4, GetParam());
   EXPECT_THROW(w.rewrite(nullptr, Tensor({4, 6}, DType::f32)), Error);
   EXPECT_THROW(w.rewrite_transposed(nullptr, Tensor({6, 4}, DType::f32)), Error);
+  EXPECT_THROW(w.rewrite_rows(nullptr, Tensor({5, 4}, DType::f32), 0), Error);
+  EXPECT_THROW(w.rewrite_rows(nullptr, Tensor({5, 4}, DType::f32), 1), Error);
   EXPECT_THROW(PackedMatrix::uninitialised(5, 4, GetParam(), RowOrder::gate_up), Error);
 }
 
