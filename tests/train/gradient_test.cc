@@ -155,10 +155,23 @@ void check_idle_experts(const TrainingCase& c, const StepLosses& losses, const s
   }
 }
 
-class Gradient : public testing::TestWithParam<const char*> {};
+struct Case {
+  std::string name;
+  ModelConfig config;
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (auto& [name, config] : trainable_configs()) all.push_back({name, config});
+  for (const char* family : {"qwen3_moe", "switchyard"})  // tied, and not
+    all.push_back({fmt::format("{}_of_a_long_vocabulary", family), with_long_vocabulary(family)});
+  return all;
+}
+
+class Gradient : public testing::TestWithParam<Case> {};
 
 TEST_P(Gradient, IsThatOfTheFormulas) {
-  TrainingCase c = case_of(trainable_config(GetParam()));
+  TrainingCase c = case_of(GetParam().config);
   const std::vector<ParameterPlace> places = places_of(ParameterSpace(c.config));
   const std::vector<float> start = made_up_parameters(c.config);
   const reference::Parameters<double> parameters = by_name(c.config, start);
@@ -187,8 +200,8 @@ TEST_P(Gradient, IsThatOfTheFormulas) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Gradient, testing::Values("qwen3_moe", "mixtral", "switchyard"),
-                         [](const auto& test) { return std::string(test.param); });
+INSTANTIATE_TEST_SUITE_P(Models, Gradient, testing::ValuesIn(cases()),
+                         [](const auto& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace switchyard::test

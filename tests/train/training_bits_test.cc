@@ -65,6 +65,19 @@ TEST_P(TrainingBits, AreThoseOfOneRank) {
   }
 }
 
+// Tiles that a rank owns nothing of, before and behind what it owns; tied and not.
+TEST(TrainingBitsOfTiles, AreThoseOfOneRank) {
+  for (const char* family : {"qwen3_moe", "switchyard"}) {
+    const TrainingCase c{.config = with_long_vocabulary(family), .steps = 2};
+    const TrainedBits expected = train(c, {});
+    for (const TrainingLayout& layout :
+         {TrainingLayout{2, 2, 1, 4096, 10}, {3, 1, 2, 1 << 20, 10}, {4, 2, 1, 1 << 20, 1 << 20}}) {
+      SCOPED_TRACE(testing::Message() << family << ", " << layout.ranks << " ranks");
+      expect_same(train(c, layout), expected, c.config);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, TrainingBits, testing::ValuesIn(cases()),
                          [](const auto& test) { return test.param.name; });
 

@@ -62,6 +62,12 @@ ModelConfig trainable_config(std::string_view family) {
   fail(ExitCode::internal, "no configuration of {}", family);
 }
 
+ModelConfig with_long_vocabulary(std::string_view family) {
+  ModelConfig config = trainable_config(family);
+  config.vocab_size = 2 * TrainedModel::kVocabularyTile + 4;
+  return config;
+}
+
 Record made_up_record(const ModelConfig& config, int64_t step, int64_t index) {
   const auto seed = static_cast<uint64_t>(step * 1000 + index);
   Record record;
@@ -177,7 +183,7 @@ void set_parameters(TrainedModel& model, const std::vector<float>& parameters) {
   const std::vector<ParameterBlock>& blocks = model.space().blocks();
   for (size_t block = 0; block < blocks.size(); ++block)
     for (const BlockTensor& tensor : blocks[block].tensors)
-      if (model.holds(block))
+      if (model.ranks().holds(model.space().blocks()[block]))
         model.set(tensor.tensor, {values.data() + blocks[block].first + tensor.offset, tensor.tensor.shape(),
                                   DType::f32, Device::cpu});
 }

@@ -14,6 +14,8 @@ namespace switchyard::test {
 /// Of the families that can be trained, with all that these may have between them.
 std::vector<std::pair<std::string, ModelConfig>> trainable_configs();
 ModelConfig trainable_config(std::string_view family);
+/// One of them with a vocabulary of three tiles, the last of four rows.
+ModelConfig with_long_vocabulary(std::string_view family);
 
 struct TrainingCase {
   ModelConfig config;
