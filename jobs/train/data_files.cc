@@ -84,9 +84,11 @@ void DataFiles::withdraw(const RunDirectory& run) noexcept {
 
 int64_t DataFiles::import_rejects(const RunDirectory& run) const {
   int64_t rejects = 0;
-  for (const DataFile& file : all())
-    if (on_root() && file.format) rejects += count_import_rejects(file.input_path(run));
-  return rejects;
+  collectively(world_, [&] {
+    for (const DataFile& file : all())
+      if (on_root() && file.format) rejects += count_import_rejects(file.input_path(run));
+  });
+  return world_.all_reduce_one(rejects, ReduceOp::sum);
 }
 
 std::vector<ScoringInput> DataFiles::open(const std::vector<DataFile>& files, const RunDirectory& run) const {

@@ -44,7 +44,7 @@ class DataFiles {
   /// Makes what is to be made of text, as TextInput::provide does. Fails: input, output, mismatch.
   void provide(const RunDirectory& run, const std::function<void()>& poll);
   void withdraw(const RunDirectory& run) noexcept;  ///< what provide() has made: of a run that is none of this data
-  int64_t import_rejects(const RunDirectory& run) const;  ///< documents of text that were none; the first rank's
+  int64_t import_rejects(const RunDirectory& run) const;  ///< documents of text that became no records
 
   /// Opens them; what is text has been provided. Fails (input), also where tokens are another tokenizer's.
   std::vector<ScoringInput> open(const std::vector<DataFile>& files, const RunDirectory& run) const;

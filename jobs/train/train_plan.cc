@@ -29,14 +29,21 @@ Operand operand_for(const TrainOptions& options, const RunDirectory& run) {
   return {DType::f32, "what training takes unless told otherwise"};
 }
 
-TrainMemoryRequest shape_for(TrainMemoryRequest shape, int world_size, int ep, const DataSummary& data, int64_t steps) {
+/// On so many ranks; not yet in groups.
+TrainMemoryRequest shape_for(TrainMemoryRequest shape, int world_size, const DataSummary& data, int64_t steps) {
   const StepSizes sizes = data.largest_step(steps, shape.num_slices, world_size);
   shape.world_size = world_size;
-  shape.ep = ep;
   shape.rank_tokens = sizes.rank_tokens;
   shape.slice_tokens = sizes.slice_tokens;
   shape.longest = std::max(shape.evaluation.max_record, sizes.record_tokens);
   return shape;
+}
+
+/// The largest groups that so many ranks can be in.
+int largest_group(int world_size, int num_experts) {
+  int ep = std::min(world_size, num_experts);
+  while (world_size % ep != 0) --ep;
+  return ep;
 }
 
 }  // namespace
@@ -121,18 +128,15 @@ TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, 
   if (const int64_t longest = data.longest_held_out; longest > 0)
     plan.shape.evaluation = {.max_tokens = std::max(options.batch_tokens, longest), .max_record = longest};
 
-  const auto memory_with = [&](int world_size, int ep) {
-    return plan_train_memory(config, shape_for(plan.shape, world_size, ep, data, plan.steps));
-  };
+  plan.shape = shape_for(plan.shape, machine.world_size, data, plan.steps);
   if (wishes.ep != 0 && (machine.world_size % wishes.ep != 0 || wishes.ep > config.num_experts()))
     fail(ExitCode::usage, "--ep is {}: it must divide the {} ranks and be at most the {} experts", wishes.ep,
          machine.world_size, config.num_experts());
   const std::vector<int> sizes =
       wishes.ep != 0 ? std::vector{wishes.ep} : expert_group_sizes(machine, config.num_experts());
-  int ep = 0;
   for (const int size : sizes) {
-    ep = size;
-    plan.memory = memory_with(machine.world_size, size);
+    plan.shape.ep = size;
+    plan.memory = plan_train_memory(config, plan.shape);
     if (plan.memory.peak() <= plan.bound.bytes) break;
   }
   if (plan.memory.peak() > plan.bound.bytes) {
@@ -141,20 +145,20 @@ TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, 
     size_t needed = plan.memory.peak();
     while (needed > plan.bound.bytes && enough < kMostRanks) {
       enough *= 2;
-      needed = memory_with(enough, std::min(enough, config.num_experts())).peak();
+      TrainMemoryRequest shape = shape_for(plan.shape, enough, data, plan.steps);
+      shape.ep = largest_group(enough, config.num_experts());
+      needed = plan_train_memory(config, shape).peak();
     }
     const TrainMemory& m = plan.memory;
     fail(ExitCode::environment,
          "memory: training {} in {} on {} ranks needs {} per rank (weights {}, state {}, activations {}, sums {}, "
-         "scratch "
-         "{}), but a rank may use {} ({}); {}",
+         "scratch {}), but a rank may use {} ({}); {}",
          config.family, name_of(operand.type), machine.world_size, bytes_text(m.peak()), bytes_text(m.weights),
          bytes_text(m.state), bytes_text(m.activations), bytes_text(m.sums), bytes_text(m.scratch),
          bytes_text(plan.bound.bytes), plan.bound.source,
          needed <= plan.bound.bytes ? fmt::format("{} such ranks would do", enough)
                                     : "no number of such ranks would do: fewer --step-records, or --dtype bf16");
   }
-  plan.shape = shape_for(plan.shape, machine.world_size, ep, data, plan.steps);
 
   plan.units = WorkUnits::of_items(plan.steps * options.step_records, options.step_records);
   plan.units.name = "steps";

@@ -63,7 +63,7 @@ void TrainRun::report(std::vector<PhaseRow> phases) const try {
                        .phases = std::move(phases),
                        .num_experts = config_.num_experts(),
                        .expert_tokens = notes_.tokens_per_expert,
-                       .rejects = data_->rejects()};
+                       .rejects = rejects_};
   summary.layers = std::ssize(summary.expert_tokens) / summary.num_experts;
   for (const std::string& line : summary_lines(summary)) log::info("{}", line);
   if (saved_step_ == plan_.steps)
