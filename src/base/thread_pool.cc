@@ -1,8 +1,10 @@
 #include "base/thread_pool.h"
 
+#include <immintrin.h>
 #include <sched.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -14,15 +16,37 @@
 
 namespace switchyard {
 
+namespace {
+
+/// How long who waits looks for itself before it sleeps: loops follow each other closely, and waking takes as long.
+constexpr std::chrono::microseconds kLooking{50};
+
+/// Until `there` holds, or for that long.
+template <class Condition>
+void look_for(const Condition& there) {
+  const auto end = std::chrono::steady_clock::now() + kLooking;
+  while (!there() && std::chrono::steady_clock::now() < end)
+    for (int i = 0; i < 16; ++i) _mm_pause();
+}
+
+/// Tasks [next, end) that nobody has begun. On a cache line of its own.
+struct alignas(64) Share {
+  std::atomic<int64_t> next = 0;
+  int64_t end = 0;
+};
+
+}  // namespace
+
 struct ThreadPool::State {
+  explicit State(int num_threads) : shares(static_cast<size_t>(num_threads)) {}
+
   std::mutex mutex;
   std::condition_variable work, done;
-  uint64_t generation = 0;
-  int running = 0;
-  bool stopping = false;
+  std::atomic<uint64_t> generation = 0;  // changed under the mutex, as the next two
+  std::atomic<int> running = 0;
+  std::atomic<bool> stopping = false;
   const std::function<void(int64_t, int)>* body = nullptr;
-  int64_t num_tasks = 0;
-  std::atomic<int64_t> next{0};
+  std::vector<Share> shares;  // a worker's
   std::exception_ptr error;
   std::vector<std::thread> threads;
 
@@ -35,16 +59,22 @@ struct ThreadPool::State {
     for (auto& thread : threads) thread.join();
   }
 
+  /// A worker's own share first, from its front: in loop after loop it meets the same rows, which are in its caches.
+  /// Then what others have not begun.
   void drain(int worker, const std::function<void()>* poll) {
-    for (int64_t task = next.fetch_add(1); task < num_tasks; task = next.fetch_add(1)) {
-      try {
-        (*body)(task, worker);
-        if (poll != nullptr && *poll) (*poll)();
-      } catch (...) {
-        next.store(num_tasks);
-        const std::lock_guard lock(mutex);
-        if (!error) error = std::current_exception();
-        return;
+    const size_t num_shares = shares.size();
+    for (size_t i = 0; i < num_shares; ++i) {
+      Share& share = shares[(static_cast<size_t>(worker) + i) % num_shares];
+      for (int64_t task = share.next.fetch_add(1); task < share.end; task = share.next.fetch_add(1)) {
+        try {
+          (*body)(task, worker);
+          if (poll != nullptr && *poll) (*poll)();
+        } catch (...) {
+          for (Share& left : shares) left.next.store(left.end);
+          const std::lock_guard lock(mutex);
+          if (!error) error = std::current_exception();
+          return;
+        }
       }
     }
   }
@@ -53,6 +83,9 @@ struct ThreadPool::State {
     uint64_t seen = 0;
     std::unique_lock lock(mutex);
     while (true) {
+      lock.unlock();
+      look_for([&] { return stopping || generation != seen; });
+      lock.lock();
       work.wait(lock, [&] { return stopping || generation != seen; });
       if (stopping) return;
       seen = generation;
@@ -65,7 +98,7 @@ struct ThreadPool::State {
 };
 
 ThreadPool::ThreadPool(int num_threads, std::string_view purpose)
-    : num_threads_(num_threads), state_(std::make_unique<State>()) {
+    : num_threads_(num_threads), state_(std::make_unique<State>(num_threads)) {
   SWITCHYARD_CHECK(num_threads >= 1, "a pool of {} threads", num_threads);
   State* const state = state_.get();
   for (int worker = 1; worker < num_threads; ++worker)
@@ -83,8 +116,11 @@ void ThreadPool::parallel_for(int64_t num_tasks, const std::function<void(int64_
   {
     const std::lock_guard lock(s.mutex);
     s.body = &body;
-    s.num_tasks = num_tasks;
-    s.next.store(0);
+    for (int64_t i = 0; i < num_threads_; ++i) {
+      Share& share = s.shares[static_cast<size_t>(i)];
+      share.next.store(num_tasks * i / num_threads_);
+      share.end = num_tasks * (i + 1) / num_threads_;
+    }
     s.error = nullptr;
     if (!alone) {
       s.running = num_threads_ - 1;
@@ -93,6 +129,7 @@ void ThreadPool::parallel_for(int64_t num_tasks, const std::function<void(int64_
   }
   if (!alone) s.work.notify_all();
   s.drain(0, &poll);
+  look_for([&] { return s.running == 0; });
   std::unique_lock lock(s.mutex);
   s.done.wait(lock, [&] { return s.running == 0; });
   if (s.error) std::rethrow_exception(std::exchange(s.error, nullptr));

@@ -19,8 +19,9 @@ class ThreadPool {
 
   int num_threads() const { return num_threads_; }
 
-  /// Runs body(task, worker) for task in [0, num_tasks), handed out in order, worker in [0, num_threads); returns when
-  /// all have ended. The caller is worker 0 and calls `poll` (may be empty) between its tasks. The first exception is
+  /// Runs body(task, worker) for task in [0, num_tasks), worker in [0, num_threads); returns when all have ended. A
+  /// worker begins with its own share, tasks that follow each other, the same in every loop of so many; then it helps
+  /// the others. The caller is worker 0 and calls `poll` (may be empty) between its tasks. The first exception is
   /// rethrown here; tasks not yet started are dropped then. Called from one thread at a time, never from inside a body.
   void parallel_for(int64_t num_tasks, const std::function<void(int64_t task, int worker)>& body,
                     const std::function<void()>& poll = {});
