@@ -139,6 +139,12 @@ TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, 
     plan.memory = plan_train_memory(config, plan.shape);
     if (plan.memory.peak() <= plan.bound.bytes) break;
   }
+  TrainMemoryRequest keeping = plan.shape;
+  keeping.keep_attention = true;
+  if (const TrainMemory memory = plan_train_memory(config, keeping); memory.peak() <= plan.bound.bytes) {
+    plan.shape = keeping;
+    plan.memory = memory;
+  }
   if (plan.memory.peak() > plan.bound.bytes) {
     constexpr int kMostRanks = 1 << 14;
     int enough = machine.world_size;

@@ -1,6 +1,8 @@
 // A training step against the machine: operations over what it can multiply, bytes over what it can copy, in one run.
 // usage: bench_train [--dim d] [--layers n] [--ffn f] [--records n] [--length n] [--dtype f32|bf16] [--steps n]
-//                    [--threads n] [--slices n]   -- one JSON line; --slices 1: the sums of one rank, without a tree
+//                    [--threads n] [--slices n] [--keep 0|1]
+// One JSON line. --slices 1: the sums of one rank, without a tree; --keep 0: attention is computed again on the way
+// back
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
@@ -21,7 +23,7 @@ namespace switchyard::bench {
 namespace {
 
 struct Sizes {
-  int64_t dim = 256, layers = 4, ffn = 128, records = 8, length = 256, steps = 12, threads = 0, slices = 0;
+  int64_t dim = 256, layers = 4, ffn = 128, records = 8, length = 256, steps = 12, threads = 0, slices = 0, keep = 1;
   DType dtype = DType::f32;
 };
 
@@ -70,7 +72,8 @@ Json measure(const Sizes& s) {
                    .slice_tokens = tokens,
                    .longest = s.length,
                    .batch_tokens = 8192,
-                   .exchange_bytes = int64_t{256} << 20};
+                   .exchange_bytes = int64_t{256} << 20,
+                   .keep_attention = s.keep != 0};
   Trainer trainer(*world, config, options);
   trainer.initialise({.seed = 1, .range = 0.02});
   double ceiling = ceiling_gflops(trainer.stream(), s.dtype), copying = ceiling_copy_gbytes(trainer.stream());
@@ -127,8 +130,9 @@ int main_with(const std::vector<std::string>& args) {
   Sizes s;
   s.threads = available_cores();
   const std::map<std::string, int64_t*> numbers = {
-      {"--dim", &s.dim},       {"--layers", &s.layers}, {"--ffn", &s.ffn},         {"--records", &s.records},
-      {"--length", &s.length}, {"--steps", &s.steps},   {"--threads", &s.threads}, {"--slices", &s.slices}};
+      {"--dim", &s.dim},         {"--layers", &s.layers}, {"--ffn", &s.ffn},
+      {"--records", &s.records}, {"--length", &s.length}, {"--steps", &s.steps},
+      {"--threads", &s.threads}, {"--slices", &s.slices}, {"--keep", &s.keep}};
   for (size_t i = 0; i + 1 < args.size(); i += 2) {
     if (args[i] == "--dtype")
       s.dtype = args[i + 1] == "bf16" ? DType::bf16 : DType::f32;

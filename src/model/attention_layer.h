@@ -13,10 +13,9 @@ struct RecordsView {
   ConstView offsets;    ///< [records + 1] i64
 };
 
-/// x += O attention(q, k, v), which are of norm(x), made in the operand.   x: [tokens, d] f32; lse: [tokens, heads]
-/// f32, the log of each softmax's denominator, or no data: not wanted
+/// x += O attention(q, k, v), which are of norm(x), made in the operand.   x: [tokens, d] f32
 void attention_layer(const Stream& stream, Arena& arena, const AttentionConfig& c, const AttentionWeights& w,
                      float rms_norm_eps, DType operand, const RecordsView& records, const PositionTables& tables,
-                     View lse, View x);
+                     View x);
 
 }  // namespace switchyard

@@ -33,7 +33,7 @@ MicroBatch::MicroBatch(const Stream& stream, Arena& arena, const ModelWeights& w
 void MicroBatch::attend(const Stream& stream, const AttentionConfig& c, const AttentionWeights& w,
                         const PositionTables& tables) {
   attention_layer(stream, arena_, c, w, static_cast<float>(weights_.config.rms_norm_eps), weights_.operand, records_,
-                  tables, {}, x_);
+                  tables, x_);
 }
 
 /// x += ffn(norm(x)): a mixture of experts, or one dense SwiGLU.

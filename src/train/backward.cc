@@ -33,7 +33,7 @@ void bias_gradient(const Stream& stream, Arena& arena, ConstView dy, const Slice
 
 }  // namespace
 
-void backward_linear(const BackwardPass& pass, const Linear& w, const Linear& transpose, ConstView x, ConstView dy,
+void backward_linear(const StepPass& pass, const Linear& w, const Linear& transpose, ConstView x, ConstView dy,
                      const SlicedRows& rows, const BlockGradient& sums, GemmOutput output, View dx) {
   const ArenaScope scope(pass.arena);
   const ConstView operand = as_operand(pass.stream, pass.arena, dy, w.weight.operand());
@@ -42,7 +42,7 @@ void backward_linear(const BackwardPass& pass, const Linear& w, const Linear& tr
   gemm(pass.stream, operand, transpose.weight, output, dx);
 }
 
-void backward_ffn(const BackwardPass& pass, std::span<const FfnWeights> w, std::span<const FfnWeights> transposes,
+void backward_ffn(const StepPass& pass, std::span<const FfnWeights> w, std::span<const FfnWeights> transposes,
                   const GatedActivation& activation, ConstView x, ConstView dy, const SlicedRows& rows,
                   const BlockGradient& sums, View dx) {
   const ArenaScope scope(pass.arena);

@@ -1,5 +1,5 @@
-// The backward pass of a layer, written out: what each of the forward pass's steps owes to its inputs and weights. Each
-// function computes again what it needs of the forward pass, from the tape.
+// A layer's way forward and back, written out: what each of the forward pass's steps owes to its inputs and weights.
+// What the way back needs of the way forward is on the tape, or computed again from it.
 #pragma once
 
 #include <span>
@@ -12,16 +12,29 @@
 
 namespace switchyard {
 
-/// What a layer's forward pass leaves for its backward pass; all of the rank's tokens.
-struct LayerTape {
-  View x;                ///< [tokens, d] f32: the residual stream before the layer
-  View middle;           ///< [tokens, d] f32: after its attention
-  View lse;              ///< [tokens, heads] f32: of attention's softmax
-  ChosenExperts chosen;  ///< as routed; moe layers
+/// What attention is made of: [tokens, heads, each] f32. q and k are the products; where heads are not normed before
+/// they are turned, turned already.
+struct AttentionTape {
+  AttentionTape() = default;
+  AttentionTape(Arena& arena, const AttentionConfig& c, int64_t tokens);
+
+  View q, k, v, context;
+
+  bool kept() const { return q.shape.rank() > 0; }
+  AttentionTape slice(int64_t first, int64_t count) const;
 };
 
-/// What all of a step's backward pass shares.
-struct BackwardPass {
+/// What a layer's forward pass leaves for its backward pass; all of the rank's tokens.
+struct LayerTape {
+  View x;                   ///< [tokens, d] f32: the residual stream before the layer
+  View middle;              ///< [tokens, d] f32: after its attention
+  View lse;                 ///< [tokens, heads] f32: of attention's softmax
+  ChosenExperts chosen;     ///< as routed; moe layers
+  AttentionTape attention;  ///< where there is memory for it
+};
+
+/// What all of a step's pass shares.
+struct StepPass {
   const Stream& stream;
   Arena& arena;
   const TrainedModel& model;
@@ -35,8 +48,11 @@ struct BackwardPass {
   float eps() const { return static_cast<float>(config().rms_norm_eps); }
 };
 
+/// x += attention(norm(tape.x)), leaving tape.lse and tape.attention.   x: [tokens, d] f32
+void forward_attention(const StepPass& pass, size_t layer, const PositionTables& tables, const LayerTape& tape, View x);
+
 /// Through x + attention(norm(x)).   dx: [tokens, d] f32, the gradient of that; afterwards that of x.
-void backward_attention(const BackwardPass& pass, size_t layer, const PositionTables& tables, const LayerTape& tape,
+void backward_attention(const StepPass& pass, size_t layer, const PositionTables& tables, const LayerTape& tape,
                         View dx);
 
 /// What a step's tokens say of a layer's balance.
@@ -49,7 +65,7 @@ struct LayerBalance {
 
 /// Through x + ffn(norm(x)): a mixture of experts, or one dense SwiGLU.   dx: as above; rows go to experts by
 /// `exchange`.
-void backward_feed_forward(const BackwardPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
+void backward_feed_forward(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
                            const LayerBalance& balance, View dx);
 
 // The parts of these.
@@ -61,11 +77,11 @@ void fill_zero(const Stream& stream, View x);
 ConstView as_operand(const Stream& stream, Arena& arena, ConstView x, DType operand);
 
 /// Through y = x Wᵀ + b: their gradients into `sums`, and dx = (or +=) dy W.   x: [rows, k] operand; dy: [rows, n] f32
-void backward_linear(const BackwardPass& pass, const Linear& w, const Linear& transpose, ConstView x, ConstView dy,
+void backward_linear(const StepPass& pass, const Linear& w, const Linear& transpose, ConstView x, ConstView dy,
                      const SlicedRows& rows, const BlockGradient& sums, GemmOutput output, View dx);
 
 /// Through an expert that every token goes to.   x, dy: [rows, d] operand; dx: [rows, d] f32, added to
-void backward_ffn(const BackwardPass& pass, std::span<const FfnWeights> w, std::span<const FfnWeights> transposes,
+void backward_ffn(const StepPass& pass, std::span<const FfnWeights> w, std::span<const FfnWeights> transposes,
                   const GatedActivation& activation, ConstView x, ConstView dy, const SlicedRows& rows,
                   const BlockGradient& sums, View dx);
 

@@ -16,7 +16,7 @@ namespace {
 /// A layer's experts that this rank hosts, and their gradients as they come together.
 class HostedExperts {
  public:
-  HostedExperts(const BackwardPass& pass, int64_t layer)
+  HostedExperts(const StepPass& pass, int64_t layer)
       : pass_(pass),
         layer_(layer),
         w_(pass.model.weights().layers[static_cast<size_t>(layer)].experts),
@@ -78,7 +78,7 @@ class HostedExperts {
     gradient.commit();
   }
 
-  const BackwardPass& pass_;
+  const StepPass& pass_;
   const int64_t layer_;
   const std::vector<FfnWeights>&w_, &transposes_;
   std::deque<BlockGradient> gradients_;
@@ -86,7 +86,7 @@ class HostedExperts {
 };
 
 /// What the windows of a layer take at most, and what experts take of a window.
-void measure_windows(const BackwardPass& pass, const GradientExchange& exchange, const GatedActivation& activation,
+void measure_windows(const StepPass& pass, const GradientExchange& exchange, const GatedActivation& activation,
                      HostedExperts& experts) {
   const ArenaScope scope(pass.arena);
   const GradientScratch scratch = exchange.scratch();
@@ -104,7 +104,7 @@ void measure_windows(const BackwardPass& pass, const GradientExchange& exchange,
 
 /// The whole step's tokens through a layer's experts.   u, dy: [tokens, d] operand; du: [tokens, d] f32, stored;
 /// d_weight: [tokens, k] f32
-void backward_experts(const BackwardPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
+void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
                       std::span<const int64_t> tokens, ConstView u, ConstView dy, View du, View d_weight) {
   const ArenaScope scope(pass.arena);
   const MoeConfig& c = *pass.config().layers[layer].moe();
@@ -126,9 +126,9 @@ void backward_experts(const BackwardPass& pass, size_t layer, GradientExchange& 
 }
 
 /// Of the weights that experts' results got, and of the balancing loss.   u: [tokens, d] f32; du: added to
-void backward_router(const BackwardPass& pass, const MoeConfig& c, const Linear& w, const Linear& transpose,
-                     ConstView u, const LayerTape& tape, ConstView d_weight, const LayerBalance& balance,
-                     const SlicedRows& rows, const BlockGradient& sums, View du) {
+void backward_router(const StepPass& pass, const MoeConfig& c, const Linear& w, const Linear& transpose, ConstView u,
+                     const LayerTape& tape, ConstView d_weight, const LayerBalance& balance, const SlicedRows& rows,
+                     const BlockGradient& sums, View du) {
   const ArenaScope scope(pass.arena);
   const View logits = pass.arena.alloc({u.rows(), c.router.num_experts}, DType::f32);
   linear(pass.stream, u, w, GemmOutput::store, logits);
@@ -141,7 +141,7 @@ void backward_router(const BackwardPass& pass, const MoeConfig& c, const Linear&
 
 }  // namespace
 
-void backward_feed_forward(const BackwardPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
+void backward_feed_forward(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
                            const LayerBalance& balance, View dx) {
   const ArenaScope scope(pass.arena);
   const Stream& stream = pass.stream;

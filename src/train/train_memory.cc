@@ -7,7 +7,6 @@
 #include "model/memory_plan.h"
 #include "train/state_files.h"
 #include "train/step_slices.h"
-#include "train/train_pass.h"
 
 namespace switchyard {
 namespace {
@@ -52,6 +51,16 @@ size_t bytes_of_sums(const TrainedModel& model, const TrainMemoryRequest& r, con
 
 }  // namespace
 
+TrainPassOptions TrainMemoryRequest::pass_options(double balance) const {
+  return {.balance = balance,
+          .batch_tokens = batch_tokens,
+          .exchange_bytes = exchange_bytes,
+          .max_tokens = rank_tokens,
+          .max_slice_tokens = slice_tokens,
+          .max_record = longest,
+          .keep_attention = keep_attention};
+}
+
 size_t TrainMemory::peak() const {
   return weights + state + activations + scratch + std::max(sums, files);  // the arena stays
 }
@@ -71,15 +80,9 @@ TrainMemory plan_train_memory(const ModelConfig& config, const TrainMemoryReques
   const ExchangeShape shape = exchange_shape(config, ranks.placement(), r.operand, r.exchange_bytes);
   const std::unique_ptr<Exchange> exchange =
       measuring_exchange(shape, model.weights().layers.empty() ? 0 : ranks.placement().max_count());
-  const TrainPassOptions options{.balance = 1,
-                                 .batch_tokens = r.batch_tokens,
-                                 .exchange_bytes = r.exchange_bytes,
-                                 .max_tokens = r.rank_tokens,
-                                 .max_slice_tokens = r.slice_tokens,
-                                 .max_record = r.longest};
   measured = {};
   Arena arena = Arena::measuring(Device::cpu);
-  TrainPass pass(stream, model, *exchange, options);
+  TrainPass pass(stream, model, *exchange, r.pass_options(1));
   pass.run(stream, arena, StepBatch::measuring(ranks.slices(), r.rank_tokens));
   // Another rank may host an expert more.
   const GradientExchange& backward = pass.gradient_exchange();

@@ -6,6 +6,7 @@
 
 #include "model/config/model_config.h"
 #include "model/decoder.h"
+#include "train/train_pass.h"
 
 namespace switchyard {
 
@@ -16,6 +17,9 @@ struct TrainMemoryRequest {
   int64_t rank_tokens = 0, slice_tokens = 0, longest = 0;  ///< at most: of a rank in a step, of a slice, of a record
   int64_t batch_tokens = 0, exchange_bytes = 0;
   DecoderLimits evaluation = {};  ///< max_tokens: 0: there is none
+  bool keep_attention = false;    ///< see TrainPassOptions
+
+  TrainPassOptions pass_options(double balance) const;
 };
 
 /// Bytes of the rank that takes most.

@@ -57,17 +57,17 @@ StepLosses TrainPass::run(const Stream& stream, Arena& arena, const StepBatch& b
   Communicator& world = model_.ranks().world();
   const auto num_slices = static_cast<size_t>(model_.ranks().num_slices());
   const std::vector<StepBatch::Piece> pieces = batch.pieces(options_.batch_tokens);
-  const RecordsView all{on_device(stream, arena, view_of<int32_t>(batch.batch.positions)), {}};
+  const ConstView positions = on_device(stream, arena, view_of<int32_t>(batch.batch.positions));
+  const StepPass pass{stream, arena, model_, batch, pieces, positions, options_.exchange_bytes};
   StepLosses losses;
 
   Tape tape;
   {
     const Stopwatch stopwatch(seconds_.forward);
     const std::vector<int64_t> before = exchange_.counters().tokens_per_expert;
-    tape = forward(stream, arena, batch, all, pieces);
+    tape = forward(pass);
     losses.tokens_per_expert = tokens_since(before);
   }
-  const BackwardPass pass{stream, arena, model_, batch, pieces, all.positions, options_.exchange_bytes};
   const View dx = arena.alloc(tape.last.shape, DType::f32);
   {
     const Stopwatch stopwatch(seconds_.head);
@@ -88,7 +88,7 @@ StepLosses TrainPass::run(const Stream& stream, Arena& arena, const StepBatch& b
 }
 
 /// dx: the gradient of the layer's result; afterwards that of its input. Returns the layer's share of the balance.
-double TrainPass::backward_layer(const BackwardPass& pass, size_t layer, const LayerTape& tape,
+double TrainPass::backward_layer(const StepPass& pass, size_t layer, const LayerTape& tape,
                                  std::span<const int64_t> tokens_per_expert, View dx) {
   const ArenaScope scope(pass.arena);
   const MoeConfig* moe = config().layers[layer].moe();
@@ -122,15 +122,17 @@ double TrainPass::backward_layer(const BackwardPass& pass, size_t layer, const L
   return std::inner_product(sums.begin(), sums.end(), cost.begin(), 0.0);
 }
 
-TrainPass::Tape TrainPass::forward(const Stream& stream, Arena& arena, const StepBatch& batch, const RecordsView& all,
-                                   std::span<const StepBatch::Piece> pieces) {
-  const int64_t tokens = batch.batch.tokens(), d = config().hidden_size;
+TrainPass::Tape TrainPass::forward(const StepPass& pass) {
+  const Stream& stream = pass.stream;
+  Arena& arena = pass.arena;
+  const int64_t tokens = pass.batch.batch.tokens(), d = config().hidden_size;
   Tape tape;
   for (const LayerConfig& c : config().layers) {
     LayerTape layer;
     layer.x = arena.alloc({tokens, d}, DType::f32);
     layer.middle = arena.alloc({tokens, d}, DType::f32);
     layer.lse = arena.alloc({tokens, c.attention.num_heads}, DType::f32);
+    if (options_.keep_attention) layer.attention = AttentionTape(arena, c.attention, tokens);
     if (const MoeConfig* moe = c.moe()) {
       layer.chosen.expert = arena.alloc({tokens, moe->router.experts_per_token}, DType::i32);
       layer.chosen.weight = arena.alloc({tokens, moe->router.experts_per_token}, DType::f32);
@@ -140,40 +142,30 @@ TrainPass::Tape TrainPass::forward(const Stream& stream, Arena& arena, const Ste
   tape.last = arena.alloc({tokens, d}, DType::f32);
 
   const ArenaScope scope(arena);
-  const ConstView ids = on_device(stream, arena, view_of<int32_t>(batch.batch.ids));
+  const ConstView ids = on_device(stream, arena, view_of<int32_t>(pass.batch.batch.ids));
   embedding(stream, ids, model_.weights().embed.view(), tape.layers.front().x);
   for (size_t layer = 0; layer < tape.layers.size(); ++layer) {
     stream.at_layer(layer);
+    const LayerTape& of_layer = tape.layers[layer];
     const View next = layer + 1 < tape.layers.size() ? tape.layers[layer + 1].x : tape.last;
-    copy(stream, tape.layers[layer].x, tape.layers[layer].middle);
-    for (const StepBatch::Piece& piece : pieces)
-      forward_attention(stream, arena, batch, all, piece, layer, tape.layers[layer]);
-    copy(stream, tape.layers[layer].middle, next);
-    forward_feed_forward(stream, arena, layer, tape.layers[layer], next);
+    copy(stream, of_layer.x, of_layer.middle);
+    forward_attention(pass, layer, positions_.of_layer(layer), of_layer, of_layer.middle);
+    copy(stream, of_layer.middle, next);
+    forward_feed_forward(pass, layer, of_layer, next);
   }
   return tape;
 }
 
-void TrainPass::forward_attention(const Stream& stream, Arena& arena, const StepBatch& batch, const RecordsView& all,
-                                  const StepBatch::Piece& piece, size_t layer, const LayerTape& tape) const {
-  const std::vector<int64_t> offsets = batch.record_offsets(piece);
-  const RecordsView records{all.positions.slice(piece.first_token, piece.tokens), view_of<int64_t>(offsets)};
-  attention_layer(stream, arena, config().layers[layer].attention, model_.weights().layers[layer].attention,
-                  static_cast<float>(config().rms_norm_eps), model_.weights().operand, records,
-                  positions_.of_layer(layer), tape.lse.slice(piece.first_token, piece.tokens),
-                  tape.middle.slice(piece.first_token, piece.tokens));
-}
-
-void TrainPass::forward_feed_forward(const Stream& stream, Arena& arena, size_t layer, const LayerTape& tape, View x) {
-  const ArenaScope scope(arena);
+void TrainPass::forward_feed_forward(const StepPass& pass, size_t layer, const LayerTape& tape, View x) {
+  const ArenaScope scope(pass.arena);
   const LayerWeights& w = model_.weights().layers[layer];
   const MoeConfig* moe = config().layers[layer].moe();
-  const View u = arena.alloc(x.shape, moe != nullptr ? DType::f32 : model_.weights().operand);
-  rms_norm(stream, tape.middle, w.ffn_norm.view(), static_cast<float>(config().rms_norm_eps), u);
+  const View u = pass.arena.alloc(x.shape, moe != nullptr ? DType::f32 : pass.operand());
+  rms_norm(pass.stream, tape.middle, w.ffn_norm.view(), pass.eps(), u);
   if (moe != nullptr)
-    moe_layer(stream, arena, *moe, w, static_cast<int>(layer), exchange_, u, x, tape.chosen);
+    moe_layer(pass.stream, pass.arena, *moe, w, static_cast<int>(layer), exchange_, u, x, tape.chosen);
   else
-    add_ffn(stream, arena, w.dense, {}, u, x);
+    add_ffn(pass.stream, pass.arena, w.dense, {}, u, x);
 }
 
 /// By all ranks, by layer and expert, as the exchange counts them.

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "exchange/exchange.h"
-#include "model/attention_layer.h"
 #include "train/backward.h"
 
 namespace switchyard {
@@ -30,6 +29,7 @@ struct TrainPassOptions {
   int64_t max_tokens = 0;        ///< of any rank in a step
   int64_t max_slice_tokens = 0;  ///< of any slice
   int64_t max_record = 0;        ///< tokens of the longest record
+  bool keep_attention = false;   ///< in memory from the way forward to the way back, instead of computing it again
 };
 
 class TrainPass {
@@ -51,12 +51,9 @@ class TrainPass {
     std::vector<LayerTape> layers;
     View last;  ///< [tokens, d] f32: the residual stream after the last layer
   };
-  Tape forward(const Stream& stream, Arena& arena, const StepBatch& batch, const RecordsView& all,
-               std::span<const StepBatch::Piece> pieces);
-  void forward_attention(const Stream& stream, Arena& arena, const StepBatch& batch, const RecordsView& all,
-                         const StepBatch::Piece& piece, size_t layer, const LayerTape& tape) const;
-  void forward_feed_forward(const Stream& stream, Arena& arena, size_t layer, const LayerTape& tape, View x);
-  double backward_layer(const BackwardPass& pass, size_t layer, const LayerTape& tape,
+  Tape forward(const StepPass& pass);
+  void forward_feed_forward(const StepPass& pass, size_t layer, const LayerTape& tape, View x);
+  double backward_layer(const StepPass& pass, size_t layer, const LayerTape& tape,
                         std::span<const int64_t> tokens_per_expert, View dx);
   std::vector<int64_t> tokens_since(const std::vector<int64_t>& before);
   void require_finite(const Tape& tape, const StepBatch& batch, double cross_entropy) const;

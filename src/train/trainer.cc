@@ -9,19 +9,6 @@
 #include "model/random_model.h"
 
 namespace switchyard {
-namespace {
-
-TrainPassOptions pass_options(const TrainerOptions& o) {
-  return {.balance = o.balance,
-          .batch_tokens = o.shape.batch_tokens,
-          .exchange_bytes = o.shape.exchange_bytes,
-          .max_tokens = o.shape.rank_tokens,
-          .max_slice_tokens = o.shape.slice_tokens,
-          .max_record = o.shape.longest};
-}
-
-}  // namespace
-
 Trainer::Trainer(Communicator& world, const ModelConfig& config, const TrainerOptions& options,
                  std::function<void()> poll, Pulse* pulse)
     : options_(options),
@@ -32,7 +19,7 @@ Trainer::Trainer(Communicator& world, const ModelConfig& config, const TrainerOp
       model_(stream_, config, options.shape.operand, space_, ranks_),
       exchange_(make_exchange(ranks_.group(), exchange_shape(config, ranks_.placement(), options.shape.operand,
                                                              options.shape.exchange_bytes))),
-      pass_(stream_, model_, *exchange_, pass_options(options)),
+      pass_(stream_, model_, *exchange_, options.shape.pass_options(options.balance)),
       optimiser_(stream_, model_, options.optimiser),
       arena_(plan_train_memory(config, options.shape).activations) {
   if (options.shape.evaluation.max_tokens > 0)

@@ -12,7 +12,6 @@
 #include "train/evaluation.h"
 #include "train/optimiser.h"
 #include "train/train_memory.h"
-#include "train/train_pass.h"
 
 namespace switchyard {
 

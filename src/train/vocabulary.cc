@@ -16,7 +16,7 @@ constexpr int64_t kTile = TrainedModel::kVocabularyTile;
 /// The gradient of a tile of the vocabulary's rows, on its way from every rank's slices to its owners.
 class TileGradient {
  public:
-  TileGradient(const BackwardPass& pass, ParameterBlock::Kind kind)
+  TileGradient(const StepPass& pass, ParameterBlock::Kind kind)
       : pass_(pass), block_(pass.model.space().block_of(kind)) {}
 
   /// make(nodes): writes this rank's, [ids, d] for each node of its slices. add: to what is there.
@@ -52,7 +52,7 @@ class TileGradient {
   }
 
  private:
-  const BackwardPass& pass_;
+  const StepPass& pass_;
   const size_t block_;
 };
 
@@ -63,7 +63,7 @@ void for_tiles(int64_t vocab, const Body& body) {
 
 }  // namespace
 
-void backward_head(const BackwardPass& pass, ConstView last, View dx, std::span<double> loss) {
+void backward_head(const StepPass& pass, ConstView last, View dx, std::span<double> loss) {
   const ArenaScope scope(pass.arena);
   const Stream& stream = pass.stream;
   Arena& arena = pass.arena;
@@ -119,7 +119,7 @@ void backward_head(const BackwardPass& pass, ConstView last, View dx, std::span<
   norm.finish(arena, pass.bytes_at_once);
 }
 
-void backward_embedding(const BackwardPass& pass, ConstView dx) {
+void backward_embedding(const StepPass& pass, ConstView dx) {
   const ArenaScope scope(pass.arena);
   const ConstView ids = on_device(pass.stream, pass.arena, view_of<int32_t>(pass.batch.batch.ids));
   const SlicedRows rows{pass.batch.slices, pass.batch.slice_tokens};

@@ -9,9 +9,9 @@ namespace switchyard {
 /// Σ −log p over this rank's targets, slice by slice, and the gradient of the mean over all of the step's.
 /// last: [tokens, d] f32, the residual stream; dx: [tokens, d] f32, its gradient; loss: [slices] f64, each the sum of
 /// its targets in order
-void backward_head(const BackwardPass& pass, ConstView last, View dx, std::span<double> loss);
+void backward_head(const StepPass& pass, ConstView last, View dx, std::span<double> loss);
 
 /// dx: [tokens, d] f32, the gradient of the first layer's input. With tied embeddings it is added to the head's.
-void backward_embedding(const BackwardPass& pass, ConstView dx);
+void backward_embedding(const StepPass& pass, ConstView dx);
 
 }  // namespace switchyard

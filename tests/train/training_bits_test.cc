@@ -52,14 +52,15 @@ TEST_P(TrainingBits, AreThoseOfOneRank) {
   ASSERT_LT(expected.steps.back().losses.cross_entropy, expected.steps.front().losses.cross_entropy + 1);
   // Between them every pair of values: ranks and their groups, threads, small and large budgets and pieces.
   const std::vector<TrainingLayout> layouts = {
-      {1, 1, 2, 1, 1},        {2, 1, 1, 1 << 20, 10},   {2, 2, 2, 4096, 1 << 20}, {3, 1, 2, 4096, 1},
-      {3, 3, 1, 1, 1 << 20},  {4, 2, 1, 4096, 10},      {4, 4, 2, 1 << 20, 1},    {4, 1, 1, 1, 1 << 20},
-      {6, 3, 1, 1 << 20, 10}, {7, 7, 1, 4096, 1 << 20}, {12, 4, 1, 1 << 20, 1},
+      {1, 1, 2, 1, 1, true},  {2, 1, 1, 1 << 20, 10, true}, {2, 2, 2, 4096, 1 << 20, true}, {3, 1, 2, 4096, 1},
+      {3, 3, 1, 1, 1 << 20},  {4, 2, 1, 4096, 10, true},    {4, 4, 2, 1 << 20, 1, true},    {4, 1, 1, 1, 1 << 20, true},
+      {6, 3, 1, 1 << 20, 10}, {7, 7, 1, 4096, 1 << 20},     {12, 4, 1, 1 << 20, 1},
   };
   for (const TrainingLayout& layout : layouts) {
     SCOPED_TRACE(testing::Message() << layout.ranks << " ranks, groups of " << layout.ep << ", " << layout.threads
                                     << " threads, " << layout.exchange_bytes << " bytes at once, "
-                                    << layout.batch_tokens << " tokens at once");
+                                    << layout.batch_tokens << " tokens at once"
+                                    << (layout.keep_attention ? ", attention kept" : ""));
     expect_same(train(c, layout), expected, c.config);
     if (testing::Test::HasFailure()) return;
   }

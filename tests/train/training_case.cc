@@ -117,7 +117,8 @@ TrainMemoryRequest shape_of(const TrainingCase& c, const TrainingLayout& layout)
           .slice_tokens = most,
           .longest = 64,
           .batch_tokens = layout.batch_tokens,
-          .exchange_bytes = layout.exchange_bytes};
+          .exchange_bytes = layout.exchange_bytes,
+          .keep_attention = layout.keep_attention};
 }
 
 TrainerOptions options_of(const TrainingCase& c, const TrainingLayout& layout) {
