@@ -90,9 +90,15 @@ std::vector<int> Cluster::rank_pids(const std::string& job, int ranks) const {
 }
 
 std::string ClusterRun::submit(const Words& score_options, const Words& sbatch_options) const {
-  Words command = {SWITCHYARD_PROGRAM, "submit", "score", "--model", SWITCHYARD_DEMO_MODEL, "--run", path_.native()};
-  command.insert(command.end(), score_options.begin(), score_options.end());
-  command.push_back("--");
+  Words words = {"score", "--model", SWITCHYARD_DEMO_MODEL};
+  words.insert(words.end(), score_options.begin(), score_options.end());
+  return submit_job(words, sbatch_options);
+}
+
+std::string ClusterRun::submit_job(const Words& job_and_options, const Words& sbatch_options) const {
+  Words command = {SWITCHYARD_PROGRAM, "submit"};
+  command.insert(command.end(), job_and_options.begin(), job_and_options.end());
+  command.insert(command.end(), {"--run", path_.native(), "--"});
   command.insert(command.end(), sbatch_options.begin(), sbatch_options.end());
   const std::string ids = cluster_.output_of(command);
   return ids.substr(0, ids.find('\n'));

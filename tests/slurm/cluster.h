@@ -48,8 +48,9 @@ class ClusterRun {
   ClusterRun(const Cluster& cluster, std::filesystem::path path) : cluster_(cluster), path_(std::move(path)) {}
 
   const std::filesystem::path& path() const { return path_; }
-  /// `switchyard submit score …`; returns the job's id.
-  std::string submit(const Words& score_options, const Words& sbatch_options = {}) const;
+  /// `switchyard submit JOB …`; returns the job's id.
+  std::string submit_job(const Words& job_and_options, const Words& sbatch_options = {}) const;
+  std::string submit(const Words& score_options, const Words& sbatch_options = {}) const;  ///< score, the bundled model
   Json status() const;  ///< of `switchyard status --json`
   std::string state() const { return status().at("state").get<std::string>(); }
   int shards() const;

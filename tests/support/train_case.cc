@@ -13,7 +13,7 @@ constexpr const char* kConfig = R"({
 
 }  // namespace
 
-TrainCase::TrainCase() {
+TrainCase::TrainCase(const std::filesystem::path& parent) : directory_(parent) {
   const std::string text =
       bytes_of_file(std::filesystem::path(SWITCHYARD_DEMO_MODEL).parent_path() / "texts" / "kjv.txt");
   directory_.write("config.json", kConfig);

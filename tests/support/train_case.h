@@ -17,7 +17,7 @@ namespace switchyard::test {
 /// Two layers of 128 experts over bytes; a text to learn and one that is held out.
 class TrainCase {
  public:
-  TrainCase();
+  explicit TrainCase(const std::filesystem::path& parent = std::filesystem::temp_directory_path());
 
   /// Without the run's directory.
   std::vector<std::string> options() const;
