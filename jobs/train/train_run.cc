@@ -182,6 +182,8 @@ void TrainRun::train() {
     else
       save_if_it_fits();
   }
+  if (notes_.step == last && last < plan_.steps)
+    attempt_->plan_stop(fmt::format("after step {}, as --stop-after says", last));
   steps_done_ = saved_step_ - attempt_->num_resumed();
   if (saved_step_ == plan_.steps) export_model();
 }

@@ -127,6 +127,7 @@ bool Attempt::time_is_up(double reserve) const {
 }
 
 std::string_view Attempt::why_stopped() const {
+  if (!planned_stop_.empty()) return planned_stop_;
   return signals_->request() == SignalWatch::limit_near ? "before the time limit" : "on request";
 }
 
@@ -192,8 +193,8 @@ ExitCode Attempt::finish(const Stream& stream, int64_t units_done, const std::fu
   });
   world_.broadcast({&code, {1}, DType::i64}, 0);
   if (on_root() && code == static_cast<int64_t>(ExitCode::interrupted))
-    log::warning("interrupted with {} of {} {} done: run the same command again to resume", done, units_.total,
-                 units_.name);
+    log::warning("stopped {}, with {} of {} {} done: run the same command again{} to resume", why_stopped(), done,
+                 units_.total, units_.name, planned_stop_.empty() ? "" : " without that");
   return static_cast<ExitCode>(code);
 }
 
@@ -237,6 +238,7 @@ void Attempt::write_state(RunStatus status, ExitCode code, std::string message) 
   state.exit_code = static_cast<int>(code);
   state.attempt = folder_.filename().native();
   state.message = std::move(message);
+  state.as_planned = status == RunStatus::interrupted && !planned_stop_.empty();
   directory_.write_state(state);
 }
 

@@ -77,6 +77,8 @@ class Attempt {
   /// limit.
   bool time_is_up(double reserve) const;
   std::string_view why_stopped() const;
+  /// The run ends here for now because its options say so ("after step 5, as --stop-after says"): nobody requeues it.
+  void plan_stop(std::string why) { planned_stop_ = std::move(why); }
 
   /// A unit's file: written under another name, published under the lease.
   void publish(int64_t unit, const std::function<void(const std::filesystem::path&)>& write) const;
@@ -125,6 +127,7 @@ class Attempt {
   bool made_directory_ = false;   ///< rank 0: it was not there before
   std::filesystem::path folder_;  ///< of this attempt; empty before begin()
   std::vector<int64_t> pending_;
+  std::string planned_stop_;
   bool at_work_ = false;  ///< the run is known to be this attempt's
   int64_t rejects_ = 0, in_flight_ = 0;
   double start_ = 0, told_at_ = 0, tell_seconds_ = 0, work_seconds_ = 0, wait_seconds_ = 0;

@@ -165,6 +165,7 @@ void RunDirectory::write_state(const RunState& state) const {
   json["exit_code"] = state.exit_code;
   json["attempt"] = state.attempt;
   json["message"] = state.message;
+  if (state.as_planned) json["as_planned"] = true;
   write_file_atomically(state_path(), to_text(json, 2) + "\n");
 }
 
@@ -198,6 +199,7 @@ RunState RunDirectory::read_state() const {
   state.exit_code = static_cast<int>(require_int(json, "exit_code", path, 0, 255));
   state.attempt = require_string(json, "attempt", path);
   state.message = require_string(json, "message", path);
+  state.as_planned = find_field(json, "as_planned") != nullptr && require_bool(json, "as_planned", path);
   return state;
 }
 

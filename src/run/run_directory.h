@@ -33,6 +33,7 @@ struct RunState {
   std::string attempt;                           ///< the name of the attempt that wrote it
   std::string message;                           ///< why, for failed and interrupted
   std::string units = "units", items = "items";  ///< what they are called
+  bool as_planned = false;  ///< an interruption that the attempt's own options asked for: not to be requeued
 };
 
 class RunDirectory {

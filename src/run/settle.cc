@@ -125,12 +125,14 @@ class Settler {
     state_.exit_code = static_cast<int>(code);
     state_.attempt = attempt_.filename().native();
     state_.message = std::move(message);
+    state_.as_planned = false;
   }
 
   Settlement decide() {
     if (state_.status != RunStatus::interrupted)
       return {false, fmt::format("the run is {}{}", name_of(state_.status),
                                  state_.message.empty() ? std::string() : ": " + state_.message)};
+    if (state_.as_planned) return {false, state_.message};
     if (const int64_t fruitless = fruitless_attempts(run_); fruitless >= kMaxFruitlessAttempts) {
       const std::string why = fmt::format("{} attempts in a row finished none of the {}", fruitless, state_.units);
       if (!state_.message.starts_with(why)) state_.message = fmt::format("{}; the last: {}", why, state_.message);

@@ -67,6 +67,16 @@ TEST_F(SettleTest, WhatTheAttemptSaidOfItselfStands) {
   EXPECT_EQ(run_.read_state().message, "no such file");
 }
 
+TEST_F(SettleTest, AStopThatTheOptionsAskedForIsNotRequeued) {
+  begin_attempt(run_);
+  shard(0);
+  RunState stopped{RunStatus::interrupted, 9, 4, 90, 40, 0, 75, "17.0", "stopped after step 4"};
+  stopped.as_planned = true;
+  run_.write_state(stopped);
+  EXPECT_FALSE(settle(run_, 75).requeue);
+  EXPECT_EQ(run_.read_state().message, "stopped after step 4");
+}
+
 TEST_F(SettleTest, AVerdictOfTheWatchdogIsATimeout) {
   const AttemptRecord attempt = begin_attempt(run_);
   shard(0);

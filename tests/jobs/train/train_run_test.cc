@@ -69,9 +69,10 @@ TEST(TrainTest, GoesOnAfterAStopAsIfThereHadBeenNone) {
   EXPECT_EQ(lines_of(c / "stopped" / "metrics.jsonl").size(), 5u);
   EXPECT_FALSE(std::filesystem::exists(c / "stopped" / "model"));
   const auto settled = test::run({SWITCHYARD_PROGRAM, "settle", "--run", c / "stopped", "--rc", "75"});
-  EXPECT_EQ(settled.out, "requeue\n") << settled.err;
+  EXPECT_EQ(settled.out, "stop\n") << settled.err;  // nobody is to go on before the option is gone
   const auto status = test::run({SWITCHYARD_PROGRAM, "status", "--json", c / "stopped"});
   EXPECT_EQ(parse_json(status.out, "status").at(0)["records_done"], 40) << status.out;
+  EXPECT_NE(status.out.find("after step 5, as --stop-after says"), std::string::npos) << status.out;
   c.expect("stopped", 0, {"resuming: 5 of 12 steps"}, {}, 3);
   test::expect_same_files(c.files("stopped"), c.files("quiet"));
   const std::string metrics = bytes_of_file(c / "stopped" / "metrics.jsonl");
