@@ -136,6 +136,25 @@ TEST_F(TrainRefusals, OtherOptionsOrDataOnResumeAreNamed) {
   case_.expect("run", 0, {"resuming: 2 of 12 steps"});
 }
 
+TEST_F(TrainRefusals, AnotherModelOnResumeIsNamed) {
+  case_.expect("made", 0, {}, {"--max-steps", "2"});
+  const std::vector<std::string> base = {"--model", case_ / "made/model"};
+  case_.expect("run", 75, {}, {"--model", case_ / "made/model", "--stop-after", "2"});
+  const auto before = case_.files("run");
+  const std::string weights = bytes_of_file(case_ / "made/model/model.safetensors");
+  std::string others = weights;
+  others[others.size() - 4] ^= 1;
+  write("made/model/model.safetensors", others);
+  case_.expect("run", 78, {"model"}, base);
+  std::string config = bytes_of_file(case_ / "config.json");
+  config.replace(config.find("10000"), 5, "20000");
+  write("config.json", config);
+  case_.expect("run", 78, {"config"}, {"--init", case_ / "config.json"});
+  test::expect_same_files(case_.files("run"), before);
+  write("made/model/model.safetensors", weights);
+  case_.expect("run", 0, {"resuming: 2 of 12 steps"}, base);
+}
+
 TEST_F(TrainRefusals, ADamagedCheckpointIsSetAsideForTheOneBefore) {
   case_.expect("run", 0);
   const auto expected = case_.files("run");
