@@ -13,11 +13,11 @@ namespace switchyard {
 
 struct TrainSummary {
   StepHistory steps = {};
-  std::vector<AttemptHistory> attempts;
-  std::vector<PhaseRow> phases;         ///< of the last attempt, over its ranks
-  int64_t layers = 0, num_experts = 0;  ///< layers with experts
-  std::vector<int64_t> expert_tokens;   ///< [layers, experts] of all steps
-  int64_t rejects = 0;                  ///< records that could not be learnt from
+  std::vector<AttemptHistory> attempts = {};
+  std::vector<PhaseRow> phases = {};        ///< of the last attempt, over its ranks
+  int64_t layers = 0, num_experts = 0;      ///< layers with experts
+  std::vector<int64_t> expert_tokens = {};  ///< [layers, experts] of all steps
+  int64_t rejects = 0;                      ///< records that could not be learnt from
 };
 
 /// The last losses, and how long it took: for the log.

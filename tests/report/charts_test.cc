@@ -22,6 +22,45 @@ size_t count(const std::string& html, std::string_view what) {
   return num;
 }
 
+Curves::Line line_of(std::string label, std::initializer_list<ThinnedLine::Point> points) {
+  Curves::Line line{std::move(label), {}};
+  for (const ThinnedLine::Point& point : points) line.points.add(point.x, point.value);
+  return line;
+}
+
+TEST(Curves, PointsLieAtTheirStepAndValue) {
+  const std::string html =
+      render(Curves{"Loss",
+                    "step",
+                    kNumber,
+                    {line_of("loss", {{0, 4}, {25, 2}, {100, 0}}), line_of("held-out loss", {{50, 3}, {100, 1}})}});
+  // 0 … 4 over 200 pixels, from the bottom; steps over 1000.
+  EXPECT_THAT(html, HasSubstr("<path class=\"line l0\" d=\"M0 0L250 100L1000 200\"/>"));
+  EXPECT_THAT(html, HasSubstr("<path class=\"line l1\" d=\"M500 50L1000 150\"/>"));
+  EXPECT_THAT(html, HasSubstr("<circle class=\"spot c1\" cx=\"50%\" cy=\"50\" r=\"2.5\"/>"));
+  // Nearest to the second point is what lies from half way to the first to half way to the third.
+  EXPECT_THAT(html, HasSubstr("<rect class=\"target\" x=\"12.5%\" width=\"50%\" height=\"200\">"
+                              "<title>step 25: loss 2</title></rect>"));
+  EXPECT_THAT(html, HasSubstr("<title>step 100: loss 0; held-out loss 1 at step 100</title>"));
+  EXPECT_THAT(html, HasSubstr("loss: 4 at first, 0 at last; held-out loss: 3 at first, 1 at last."));
+  EXPECT_THAT(html, Not(HasSubstr("Each point is the mean")));
+}
+
+TEST(Curves, OfManyValuesSayWhatAPointIs) {
+  Curves curves{.title = "Loss", .x_name = "step", .lines = {{.label = "loss"}}};
+  for (int i = 0; i < 1000; ++i) curves.lines.front().points.add(i, i < 500 ? kNaN : 1);
+  const std::string html = render(curves);
+  EXPECT_THAT(html, HasSubstr("Each point is the mean of 2 values."));
+  EXPECT_THAT(html, HasSubstr("500"));  // left out
+  EXPECT_EQ(count(html, "class=\"target\""), 250u);
+}
+
+TEST(Curves, WithoutValuesHaveATitleAndNoAxis) {
+  const std::string html = render(Curves{"Loss", "step", kNumber, {{.label = "loss"}}});
+  EXPECT_THAT(html, HasSubstr("Loss"));
+  EXPECT_THAT(html, Not(HasSubstr("<path")));
+}
+
 TEST(TimeSeries, PointsLieAtTheirTimeAndValue) {
   const std::string html =
       render(TimeSeries{"Speed", kTokensPerSecond, {{"attempt 1", 0, 100, {{0, 0}, {25, 10000}, {100, 40000}}}}});

@@ -81,7 +81,7 @@ TEST(Document, WithoutDataSaysSo) {
   const std::string html = test::sample_reports().back().page.html();
   size_t sentences = 0;
   for (size_t at = 0; (at = html.find(">No data.</p>", at)) != std::string::npos; ++at) ++sentences;
-  EXPECT_EQ(sentences, 9) << "eight blocks and a section";
+  EXPECT_EQ(sentences, 10) << "nine blocks and a section";
   EXPECT_THAT(html, Not(HasSubstr("<svg")));
 }
 

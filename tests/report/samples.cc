@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -31,6 +32,17 @@ TimeSeries speed(int attempts, int points) {
     begin += lasts + 20000 * random(3, a);
   }
   return series;
+}
+
+/// A loss that falls, at every step and now and then held out.
+Curves losses(int64_t steps) {
+  Curves curves{.title = "Loss over steps", .x_name = "step", .lines = {{.label = "loss"}, {.label = "held-out loss"}}};
+  for (int64_t step = 1; step <= steps; ++step) {
+    const double loss = 2 + 3.5 * std::exp(-6.0 * static_cast<double>(step) / static_cast<double>(steps));
+    curves.lines[0].points.add(static_cast<double>(step), loss + 0.2 * random(7, static_cast<uint64_t>(step)));
+    if (step % std::max<int64_t>(steps / 20, 1) == 0) curves.lines[1].points.add(static_cast<double>(step), loss + 0.3);
+  }
+  return curves;
 }
 
 StackedBars phases(int ranks) {
@@ -134,6 +146,7 @@ Document large() {
       .add(Note{Note::Kind::remark,
                 "23% of computing time went into the exchange: fewer ranks per group (--ep), larger --batch-tokens, or "
                 "a faster network."});
+  page.section("Loss").add(losses(100'000));
   page.section("Speed").add(speed(7, 300)).add(phases(256)).add(phase_table(phases(64)));
   page.section("Experts").add(expert_map(60, 128));
   page.section("Exchange").add(traffic(64)).add(traffic(256));
@@ -181,6 +194,7 @@ Document edges() {
       .add(expert_map(3, 8))
       .add(expert_map(61, 1));
   section.add(TimeSeries{"Tiny", kNumber, {{"a", 0, 1e-3, {{0, -1e-7}, {5e-4, kNaN}, {1e-3, 2e-7}}}}});
+  section.add(losses(1)).add(losses(30));
   section.add(BarList{"With NaN", kSeconds, {{"a", kNaN}, {"b", 0.0123}, {"c", 0}}});
   Histogram few{"Three days", "age", kSeconds, kRecords, Bins::linear(0, 300000, 4)};
   few.bins.add(100, 3);
@@ -194,7 +208,11 @@ Document edges() {
 Document nothing() {
   Document page("Nothing");
   Section& section = page.section("Empty");
-  section.add(TimeSeries{"Speed"}).add(StackedBars{"Phases"}).add(HeatMap{"Experts"}).add(BarList{"Rejects"});
+  section.add(TimeSeries{"Speed"})
+      .add(StackedBars{"Phases"})
+      .add(HeatMap{"Experts"})
+      .add(BarList{"Rejects"})
+      .add(Curves{"Loss"});
   section.add(Histogram{.title = "Lengths", .bins = Bins::linear(0, 1, 2)});
   section.add(Table{"Table", {{.title = "a"}}}).add(Definitions{"Plan"}).add(Tiles{});
   page.section("Nothing at all");
