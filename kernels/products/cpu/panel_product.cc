@@ -3,12 +3,15 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <tuple>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/memory.h"
@@ -44,6 +47,33 @@ dnnl::stream& one_thread_stream() {
     return dnnl::stream(engine());
   }();
   return stream;
+}
+
+/// A tile's operands as oneDNN takes them, made once a thread: making them takes as long as a small product.
+struct Operands {
+  explicit Operands(const dnnl::matmul::primitive_desc& desc)
+      : memories{dnnl::memory(desc.src_desc(), engine(), nullptr), dnnl::memory(desc.weights_desc(), engine(), nullptr),
+                 dnnl::memory(desc.dst_desc(), engine(), nullptr),
+                 dnnl::memory(desc.scratchpad_desc(), engine(), nullptr)},
+        list{{{DNNL_ARG_SRC, memories[0].get()},
+              {DNNL_ARG_WEIGHTS, memories[1].get()},
+              {DNNL_ARG_DST, memories[2].get()},
+              {DNNL_ARG_SCRATCHPAD, memories[3].get()}}} {}
+
+  std::array<dnnl::memory, 4> memories;
+  std::array<dnnl_exec_arg_t, 4> list;
+};
+
+Operands& operands_of(uint64_t tile, const dnnl::matmul::primitive_desc& desc) {
+  thread_local std::unordered_map<uint64_t, std::unique_ptr<Operands>> all;
+  std::unique_ptr<Operands>& operands = all[tile];
+  if (!operands) operands = std::make_unique<Operands>(desc);
+  return *operands;
+}
+
+uint64_t next_tile() {
+  static std::atomic<uint64_t> next = 0;
+  return next++;
 }
 
 Type onednn_type(DType dtype) {
@@ -124,7 +154,7 @@ void PanelProduct::make_tiles(const std::vector<int64_t>& sizes) {
     const auto weights = tiles_.empty() ? weights_request(n_, k_, type) : tiles_[0].desc.weights_desc();
     const dnnl::matmul::desc desc({{rows, k_}, type, Format::ab}, weights, {{rows, n_}, Type::f32, Format::ab});
     const dnnl::matmul::primitive_desc primitive_desc(desc, attributes, engine());
-    tiles_.push_back({rows, primitive_desc, dnnl::matmul(primitive_desc)});
+    tiles_.push_back({rows, next_tile(), primitive_desc, dnnl::matmul(primitive_desc)});
   }
   const size_t product_bytes = tiles_[0].desc.weights_desc().get_size();
   panel_bytes_ = emulated_ ? product_bytes / 2 : product_bytes;
@@ -248,10 +278,13 @@ void PanelProduct::run(const std::byte* x, int64_t rows, const std::byte* prepar
 
 void PanelProduct::execute(const Tile& tile, const std::byte* x, const std::byte* prepared, float* out,
                            std::byte* scratchpad) const {
-  tile.primitive.execute(one_thread_stream(), {{DNNL_ARG_SRC, at(tile.desc.src_desc(), x)},
-                                               {DNNL_ARG_WEIGHTS, at(tile.desc.weights_desc(), prepared)},
-                                               {DNNL_ARG_DST, at(tile.desc.dst_desc(), out)},
-                                               {DNNL_ARG_SCRATCHPAD, at(tile.desc.scratchpad_desc(), scratchpad)}});
+  Operands& operands = operands_of(tile.id, tile.desc);
+  const void* const data[] = {x, prepared, out, scratchpad};
+  for (size_t i = 0; i < operands.memories.size(); ++i)
+    operands.memories[i].set_data_handle(const_cast<void*>(data[i]));
+  dnnl::error::wrap_c_api(dnnl_primitive_execute(tile.primitive.get(), one_thread_stream().get(),
+                                                 static_cast<int>(operands.list.size()), operands.list.data()),
+                          "a product");
 }
 
 }  // namespace switchyard

@@ -51,6 +51,7 @@ class PanelProduct {
  private:
   struct Tile {
     int64_t rows;
+    uint64_t id;  ///< of no other tile of this process
     dnnl::matmul::primitive_desc desc;
     dnnl::matmul primitive;
   };
