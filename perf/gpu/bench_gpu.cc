@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "benchmark_main.h"
 #include "measure.h"
 
 namespace switchyard::bench {
@@ -44,10 +45,5 @@ int main_with(const std::vector<std::string>& names) {
 }  // namespace switchyard::bench
 
 int main(int argc, char** argv) {
-  try {
-    return switchyard::bench::main_with({argv + 1, argv + argc});
-  } catch (const switchyard::Error& error) {
-    std::cerr << "bench_gpu: " << error.what() << '\n';
-    return static_cast<int>(error.code());
-  }
+  return switchyard::bench::run_benchmark("bench_gpu", argc, argv, switchyard::bench::main_with);
 }

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "benchmark_main.h"
 #include "ceiling.h"
 #include "io/json.h"
 #include "kernels/cpu_isa.h"
@@ -109,10 +110,5 @@ int main_with(const std::vector<std::string>& args) {
 }  // namespace switchyard::bench
 
 int main(int argc, char** argv) {
-  try {
-    return switchyard::bench::main_with({argv + 1, argv + argc});
-  } catch (const switchyard::Error& error) {
-    std::cerr << error.what() << '\n';
-    return static_cast<int>(error.code());
-  }
+  return switchyard::bench::run_benchmark("bench_score", argc, argv, switchyard::bench::main_with);
 }

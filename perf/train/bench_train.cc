@@ -12,6 +12,7 @@
 
 #include "base/rng.h"
 #include "base/stopwatch.h"
+#include "benchmark_main.h"
 #include "ceiling.h"
 #include "io/json.h"
 #include "kernels/cpu_isa.h"
@@ -139,7 +140,7 @@ int main_with(const std::vector<std::string>& args) {
     else if (const auto found = numbers.find(args[i]); found != numbers.end())
       *found->second = std::stoll(args[i + 1]);
     else
-      fail(ExitCode::usage, "bench_train: no option {}", args[i]);
+      fail(ExitCode::usage, "no option {}", args[i]);
   }
   std::cout << measure(s).dump() << std::endl;
   return 0;
@@ -149,10 +150,5 @@ int main_with(const std::vector<std::string>& args) {
 }  // namespace switchyard::bench
 
 int main(int argc, char** argv) {
-  try {
-    return switchyard::bench::main_with({argv + 1, argv + argc});
-  } catch (const switchyard::Error& error) {
-    std::cerr << error.what() << '\n';
-    return static_cast<int>(error.code());
-  }
+  return switchyard::bench::run_benchmark("bench_train", argc, argv, switchyard::bench::main_with);
 }

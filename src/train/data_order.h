@@ -42,7 +42,6 @@ class DataOrder {
   /// How many steps see as many records as the datasets have, `epochs` times: without weights each so often, and a few
   /// once more where the last step is not filled by that. Fails (usage) where that is beyond counting.
   int64_t steps_in(int64_t epochs) const;
-  const Mixture& mixture() const { return mixture_; }
 
  private:
   Options options_;
