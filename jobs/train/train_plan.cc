@@ -140,7 +140,7 @@ TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, 
     if (plan.memory.peak() <= plan.bound.bytes) break;
   }
   TrainMemoryRequest keeping = plan.shape;
-  keeping.keep_attention = true;
+  keeping.keep_products = true;
   if (const TrainMemory memory = plan_train_memory(config, keeping); memory.peak() <= plan.bound.bytes) {
     plan.shape = keeping;
     plan.memory = memory;

@@ -42,14 +42,13 @@ Json TrainRun::manifest_info() const {
 /// Of this rank, so far.
 TrainPhases TrainRun::phases() const {
   const TrainSeconds trained = trainer_->seconds();
-  const ExchangeTimes rows = trainer_->exchange_counters().total_times(),
-                      gradients = trainer_->gradient_counters().times;
+  const ExchangeTimes& exchange = trainer_->exchange_counters().times;
   TrainPhases phases = spent_;
   phases.forward = trained.pass.forward;
   phases.head = trained.pass.head;
   phases.backward = trained.pass.backward;
   phases.update = trained.update;
-  phases.exchange = rows.wait + rows.transfer + gradients.wait + gradients.transfer;
+  phases.exchange = exchange.wait + exchange.transfer;
   phases.wait = attempt_->seconds_waited();
   phases.total = seconds_now() - start_;
   return phases;

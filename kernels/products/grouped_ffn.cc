@@ -30,6 +30,7 @@ struct Call {
   const GatedActivation& activation;
   GemmOutput output;
   View y;
+  View gate_up = {};  ///< [entries, 2f] f32, or no data: not wanted
 };
 
 /// Null: none.
@@ -84,6 +85,10 @@ void run_block(const FfnBlock& block, const Call& call) {
       add_bias(gate_up_bias + first, columns, product, block.count, 2 * columns);
       add_bias(gate_up_bias + f + first, columns, product + columns, block.count, 2 * columns);
     }
+    if (call.gate_up.data != nullptr)
+      for (int64_t r = 0; r < block.count; ++r)
+        std::copy_n(product + r * 2 * columns, 2 * columns,
+                    call.gate_up.as<float>() + (block.first + r) * 2 * f + 2 * first);
     with_float_type(down.panels.operand(), "grouped_ffn", [&](auto element) {
       auto* act = reinterpret_cast<decltype(element)*>(memory + scratch.act);
       swiglu_rows(call.activation, product, block.count, columns, act + first, f);
@@ -97,6 +102,28 @@ void run_block(const FfnBlock& block, const Call& call) {
       scatter<decltype(element)>(product, columns, call.rows.output_row, block, first, call.output, call.y);
     });
   }
+}
+
+/// All blocks of a call.
+void run(const Stream& stream, const Call& call) {
+  const ConstView x = call.x, y = call.y;
+  const GroupedRows& rows = call.rows;
+  const auto covers = [&](std::span<const int32_t> list, int64_t num_rows) {
+    return rows.offsets.back() <= (list.empty() ? num_rows : std::ssize(list));
+  };
+  SWITCHYARD_CHECK(rows.offsets.size() == call.weights.size() + 1 && covers(rows.input_row, x.rows()) &&
+                       covers(rows.output_row, y.rows()),
+                   "grouped_ffn: {} offsets for {} groups, {} input rows, {} output rows", rows.offsets.size(),
+                   call.weights.size(), rows.input_row.size(), rows.output_row.size());
+  SWITCHYARD_CHECK(call.output == GemmOutput::store || y.dtype == DType::f32, "grouped_ffn adds to {}",
+                   name_of(y.dtype));
+  check_activation(call.activation);
+  check_biases(call.weights);
+  const auto blocks =
+      ffn_blocks("grouped_ffn", rows.offsets, call.weights, x.row_elements(), x.dtype, stream.pool->num_threads());
+  SWITCHYARD_CHECK(blocks.empty() || y.row_elements() == x.row_elements(), "grouped_ffn: x {}, y {}", x.shape.str(),
+                   y.shape.str());
+  stream.parallel_for(std::ssize(blocks), [&](int64_t i, int) { run_block(blocks[static_cast<size_t>(i)], call); });
 }
 
 }  // namespace
@@ -136,22 +163,19 @@ size_t grouped_ffn_bytes(ConstView, const GroupedRows&, std::span<const FfnWeigh
 
 void grouped_ffn(const Stream& stream, ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights,
                  const GatedActivation& activation, GemmOutput output, View y) {
-  const auto covers = [&](std::span<const int32_t> list, int64_t num_rows) {
-    return rows.offsets.back() <= (list.empty() ? num_rows : std::ssize(list));
-  };
-  SWITCHYARD_CHECK(rows.offsets.size() == weights.size() + 1 && covers(rows.input_row, x.rows()) &&
-                       covers(rows.output_row, y.rows()),
-                   "grouped_ffn: {} offsets for {} groups, {} input rows, {} output rows", rows.offsets.size(),
-                   weights.size(), rows.input_row.size(), rows.output_row.size());
-  SWITCHYARD_CHECK(output == GemmOutput::store || y.dtype == DType::f32, "grouped_ffn adds to {}", name_of(y.dtype));
-  check_activation(activation);
-  check_biases(weights);
-  const auto blocks =
-      ffn_blocks("grouped_ffn", rows.offsets, weights, x.row_elements(), x.dtype, stream.pool->num_threads());
-  SWITCHYARD_CHECK(blocks.empty() || y.row_elements() == x.row_elements(), "grouped_ffn: x {}, y {}", x.shape.str(),
-                   y.shape.str());
-  const Call call{x, rows, weights, activation, output, y};
-  stream.parallel_for(std::ssize(blocks), [&](int64_t i, int) { run_block(blocks[static_cast<size_t>(i)], call); });
+  run(stream, {x, rows, weights, activation, output, y});
+}
+
+size_t grouped_ffn_taped_bytes(ConstView x, std::span<const int64_t> offsets, std::span<const FfnWeights> weights,
+                               const GatedActivation& activation, View, View y) {
+  return grouped_ffn_bytes(x, {offsets, {}, {}}, weights, activation, GemmOutput::store, y);
+}
+
+void grouped_ffn_taped(const Stream& stream, ConstView x, std::span<const int64_t> offsets,
+                       std::span<const FfnWeights> weights, const GatedActivation& activation, View gate_up, View y) {
+  SWITCHYARD_CHECK(gate_up.dtype == DType::f32 && gate_up.rows() == x.rows(),
+                   "grouped_ffn_taped: {} rows, gate_up {} {}", x.rows(), name_of(gate_up.dtype), gate_up.shape.str());
+  run(stream, {x, {offsets, {}, {}}, weights, activation, GemmOutput::store, y, gate_up});
 }
 
 }  // namespace cpu

@@ -48,6 +48,18 @@ WorkingBytes<GroupedFfnFn> grouped_ffn_bytes;
 inline constexpr Op<GroupedFfnFn> grouped_ffn{"grouped_ffn", cpu::grouped_ffn, SWITCHYARD_CUDA_IMPL(cuda::grouped_ffn),
                                               cpu::grouped_ffn_bytes, cuda::grouped_ffn_bytes};
 
+/// grouped_ffn(x, {offsets}, …, y), with the same bits, for a way back: gate_up[i] = gate_up_g(x[i]) as well, a panel's
+/// columns as its product has them (gate's, then up's), which only grouped_ffn_backward reads.   gate_up: [R, 2f] f32
+using GroupedFfnTapedFn = void(const Stream&, ConstView x, std::span<const int64_t> offsets,
+                               std::span<const FfnWeights> weights, const GatedActivation& activation, View gate_up,
+                               View y);
+namespace cpu {
+GroupedFfnTapedFn grouped_ffn_taped;
+WorkingBytes<GroupedFfnTapedFn> grouped_ffn_taped_bytes;
+}  // namespace cpu
+inline constexpr Op<GroupedFfnTapedFn> grouped_ffn_taped{"grouped_ffn_taped", cpu::grouped_ffn_taped, nullptr,
+                                                         cpu::grouped_ffn_taped_bytes};
+
 // For the implementations.
 void check_activation(const GatedActivation& activation);
 void check_biases(std::span<const FfnWeights> weights);

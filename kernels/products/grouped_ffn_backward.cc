@@ -31,6 +31,7 @@ struct Call {
   std::span<const FfnWeights> transposed;
   GemmOutput output;
   View scaled_h, d_gate_up, dx, dweight;
+  ConstView gate_up;
 };
 
 /// A block's way through the products, one panel at a time.
@@ -52,9 +53,16 @@ class BlockBackward {
     for (int64_t p = 0; p < down_t_.panels.count(); ++p) {
       multiply(down_t_, p, call_.d_out, a_);
       for (int64_t q = 2 * p; q < std::min(2 * p + 2, gate_up_.panels.count()); ++q) {
-        multiply(gate_up_, q, call_.x, product_);
+        const float* gate_up = product_;
+        int64_t stride = gate_up_.panels.columns(q);
+        if (call_.gate_up.data != nullptr) {
+          stride = call_.gate_up.row_elements();
+          gate_up = call_.gate_up.as<float>() + block_.first * stride + gate_up_.panels.first_column(q);
+        } else {
+          multiply(gate_up_, q, call_.x, product_);
+        }
         with_float_type(call_.x.dtype, "grouped_ffn_backward",
-                        [&](auto element) { activate<decltype(element)>(p, q); });
+                        [&](auto element) { activate<decltype(element)>(p, q, gate_up, stride); });
       }
     }
     for (int64_t p = 0; p < gate_up_t_.panels.count(); ++p) {
@@ -75,15 +83,16 @@ class BlockBackward {
                                 memory_ + scratch_.workspace);
   }
 
-  /// gate_up's panel q, of which down_t's panel p has the columns.
+  /// gate_up's panel q, of which down_t's panel p has the columns; its product's rows lie `stride` apart.
   template <class T>
-  void activate(int64_t p, int64_t q) const {
+  void activate(int64_t p, int64_t q, const float* gate_up, int64_t stride) const {
     const int64_t first = gate_up_.panels.first_column(q) / 2;
     swiglu_backward<T>({
         .rows = block_.count,
         .columns = gate_up_.panels.columns(q) / 2,
         .f = down_t_.panels.n(),
-        .gate_up = product_,
+        .gate_up = gate_up,
+        .gate_up_stride = stride,
         .a = a_ + first - down_t_.panels.first_column(p),
         .a_stride = down_t_.panels.columns(p),
         .weight = call_.weight.data == nullptr ? nullptr : call_.weight.as<float>() + block_.first,
@@ -141,12 +150,14 @@ void check_views(const Call& call, std::span<const int64_t> offsets) {
   SWITCHYARD_CHECK(d_out.shape == x.shape && d_out.dtype == x.dtype && dx.shape == x.shape &&
                        call.scaled_h.rows() == rows && call.scaled_h.dtype == x.dtype &&
                        call.d_gate_up.rows() == rows && call.d_gate_up.dtype == x.dtype && fits(call.weight) &&
-                       fits(call.dweight),
+                       fits(call.dweight) &&
+                       (call.gate_up.data == nullptr ||
+                        (call.gate_up.dtype == DType::f32 && call.gate_up.shape == call.d_gate_up.shape)),
                    "grouped_ffn_backward: x {} {}, d_out {} {}, weight {}, scaled_h {} {}, d_gate_up {} {}, dx {}, "
-                   "dweight {}",
+                   "dweight {}, gate_up {}",
                    name_of(x.dtype), x.shape.str(), name_of(d_out.dtype), d_out.shape.str(), call.weight.shape.str(),
                    name_of(call.scaled_h.dtype), call.scaled_h.shape.str(), name_of(call.d_gate_up.dtype),
-                   call.d_gate_up.shape.str(), dx.shape.str(), call.dweight.shape.str());
+                   call.d_gate_up.shape.str(), dx.shape.str(), call.dweight.shape.str(), call.gate_up.shape.str());
   SWITCHYARD_CHECK(dx.dtype == DType::f32 || (dx.dtype == x.dtype && call.output == GemmOutput::store),
                    "grouped_ffn_backward of {} {} {}", name_of(x.dtype),
                    call.output == GemmOutput::store ? "stores" : "adds to", name_of(dx.dtype));
@@ -158,7 +169,7 @@ namespace cpu {
 
 size_t grouped_ffn_backward_bytes(ConstView, ConstView, ConstView, std::span<const int64_t>,
                                   std::span<const FfnWeights> weights, std::span<const FfnWeights> transposed,
-                                  const GatedActivation&, GemmOutput, View, View, View, View) {
+                                  const GatedActivation&, GemmOutput, View, View, View, View, ConstView) {
   size_t most = 0;
   for (size_t g = 0; g < weights.size(); ++g) {
     if (weights[g].down.bytes() == 0) continue;
@@ -172,9 +183,9 @@ size_t grouped_ffn_backward_bytes(ConstView, ConstView, ConstView, std::span<con
 void grouped_ffn_backward(const Stream& stream, ConstView x, ConstView d_out, ConstView weight,
                           std::span<const int64_t> offsets, std::span<const FfnWeights> weights,
                           std::span<const FfnWeights> transposed, const GatedActivation& activation, GemmOutput output,
-                          View scaled_h, View d_gate_up, View dx, View dweight) {
+                          View scaled_h, View d_gate_up, View dx, View dweight, ConstView gate_up) {
   SWITCHYARD_CHECK(!activation.clamped, "grouped_ffn_backward: the gradient of a clamped activation is not there");
-  const Call call{x, d_out, weight, weights, transposed, output, scaled_h, d_gate_up, dx, dweight};
+  const Call call{x, d_out, weight, weights, transposed, output, scaled_h, d_gate_up, dx, dweight, gate_up};
   check_views(call, offsets);
   const auto blocks =
       ffn_blocks("grouped_ffn_backward", offsets, weights, x.row_elements(), x.dtype, stream.pool->num_threads());

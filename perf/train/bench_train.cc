@@ -74,7 +74,7 @@ Json measure(const Sizes& s) {
                    .longest = s.length,
                    .batch_tokens = 8192,
                    .exchange_bytes = int64_t{256} << 20,
-                   .keep_attention = s.keep != 0};
+                   .keep_products = s.keep != 0};
   Trainer trainer(*world, config, options);
   trainer.initialise({.seed = 1, .range = 0.02});
   double ceiling = ceiling_gflops(trainer.stream(), s.dtype), copying = ceiling_copy_gbytes(trainer.stream());

@@ -33,14 +33,6 @@ int64_t rows_per_window(const GradientExchangeShape& shape) {
   return std::min(most, std::max(budget, shape.max_slice_tokens));
 }
 
-/// to[i] = the row of token[i] and the weight of assignment[i]
-void gather(const Stream& stream, ConstView u, ConstView dy, ConstView weight, ConstView token, ConstView assignment,
-            const Rows& to) {
-  gather_rows(stream, u, token, to.u);
-  gather_rows(stream, dy, token, to.dy);
-  gather_rows(stream, weight.reshaped({weight.elements()}), assignment, to.weight);
-}
-
 void check_tensor(const char* name, ConstView view, const Shape& shape, DType dtype) {
   SWITCHYARD_CHECK(view.shape == shape && view.dtype == dtype, "{}: {} {}, expected {} {}", name, name_of(view.dtype),
                    view.shape.str(), name_of(dtype), shape.str());
@@ -57,7 +49,7 @@ GradientBuffers::GradientBuffers(Arena& arena, const GradientExchangeShape& shap
   const bool alone = shape.placement.num_ranks() == 1;
   received = alloc_rows(arena, shape, alone ? 0 : max_rows);
   sent = alloc_rows(arena, shape, alone ? 0 : std::min(max_rows, shape.max_tokens * shape.top_k));
-  dx = alone ? arena.alloc(ordered.u.shape, shape.dtype) : received.dy;
+  result = alone ? arena.alloc(ordered.u.shape, shape.dtype) : received.dy;
   dweight = arena.alloc(ordered.weight.shape, DType::f32);
 }
 
@@ -87,7 +79,7 @@ GradientScratch gradient_scratch(const GradientExchangeShape& shape, int num_loc
 }
 
 GradientWindows::GradientWindows(Communicator& group, const GradientExchangeShape& shape, GradientCounters& counters,
-                                 const Stream& stream, Arena& arena, ConstView expert_of,
+                                 const Stream& stream, Arena& arena, Way way, ConstView expert_of,
                                  std::span<const int64_t> slice_offsets)
     : group_(group),
       shape_(shape),
@@ -95,6 +87,7 @@ GradientWindows::GradientWindows(Communicator& group, const GradientExchangeShap
       stream_(stream),
       polling_(stream),
       scope_(arena),
+      way_(way),
       num_tokens_(expert_of.rows()),
       buffers_(arena, shape, rows_per_window(shape)),
       lists_(arena, shape, shape.placement.count(group.rank()), num_tokens_, buffers_),
@@ -141,14 +134,16 @@ ExpertRows GradientWindows::count_rows(ConstView expert_of, std::span<const int6
 
 bool GradientWindows::begin(ConstView u, ConstView dy, ConstView weight) {
   check_tensor("u", u, {num_tokens_, shape_.dim}, shape_.dtype);
-  check_tensor("dy", dy, {num_tokens_, shape_.dim}, shape_.dtype);
-  check_tensor("weight", weight, {num_tokens_, shape_.top_k}, DType::f32);
+  if (backward()) {
+    check_tensor("dy", dy, {num_tokens_, shape_.dim}, shape_.dtype);
+    check_tensor("weight", weight, {num_tokens_, shape_.top_k}, DType::f32);
+  }
   if (!schedule_.next()) return false;
   ++counters_.windows;
   order_rows();
   if (!alone()) start_sending(u, dy, weight);
   for_each_own_run([&](const Run& run) {
-    gather(polling_, u, dy, weight, lists_.token.slice(run.assignment, run.count),
+    gather(u, dy, weight, lists_.token.slice(run.assignment, run.count),
            lists_.assignment.slice(run.assignment, run.count), buffers_.ordered.slice(run.row, run.count));
   });
   return true;
@@ -236,31 +231,42 @@ void GradientWindows::list_received() {
   }
 }
 
+/// to[i] = the row of token[i], and the weight of assignment[i]
+void GradientWindows::gather(ConstView u, ConstView dy, ConstView weight, ConstView token, ConstView assignment,
+                             const Rows& to) const {
+  gather_rows(polling_, u, token, to.u);
+  if (!backward()) return;
+  gather_rows(polling_, dy, token, to.dy);
+  gather_rows(polling_, weight.reshaped({weight.elements()}), assignment, to.weight);
+}
+
 void GradientWindows::start_sending(ConstView u, ConstView dy, ConstView weight) {
   list_sent();
   list_received();
   const int64_t num_sent = total(sent_to_);
   const Rows sent = buffers_.sent.slice(0, num_sent), received = buffers_.received.slice(0, total(received_from_));
-  gather(polling_, u, dy, weight, lists_.sent_token.slice(0, num_sent), lists_.sent_assignment.slice(0, num_sent),
-         sent);
+  gather(u, dy, weight, lists_.sent_token.slice(0, num_sent), lists_.sent_assignment.slice(0, num_sent), sent);
   const auto start = [&](ConstView from, View to) {
     return group_.start_all_to_all_v(polling_, from, sent_to_, to, received_from_);
   };
-  pending_weight_ = start(sent.weight, received.weight);
-  pending_rows_ = {start(sent.u, received.u), start(sent.dy, received.dy)};
-  count_bytes(sent_to_, 2 * row_bytes() + sizeof(float), counters_.bytes_to);
+  if (backward()) pending_weight_ = start(sent.weight, received.weight);
+  pending_rows_[0] = start(sent.u, received.u);
+  if (backward()) pending_rows_[1] = start(sent.dy, received.dy);
+  count_bytes(sent_to_, backward() ? 2 * row_bytes() + sizeof(float) : row_bytes(), counters_.bytes_to);
 }
 
 GradientRows GradientWindows::rows() {
   const Rows ordered = buffers_.ordered.slice(0, num_rows_);
   if (!alone()) {
-    wait_for(pending_weight_, pending_rows_, counters_.times);
+    wait_for(pending_weight_, {pending_rows_.data(), size_t{backward() ? 2u : 1u}}, counters_.times);
     const int64_t num_received = total(received_from_);
     const Rows received = buffers_.received.slice(0, num_received);
     const View place = lists_.place.slice(0, num_received);
     scatter_rows(polling_, received.u, place, ordered.u);
-    scatter_rows(polling_, received.dy, place, ordered.dy);
-    scatter_rows(polling_, received.weight, place, ordered.weight);
+    if (backward()) {
+      scatter_rows(polling_, received.dy, place, ordered.dy);
+      scatter_rows(polling_, received.weight, place, ordered.weight);
+    }
   }
   const WindowPart& part = my_part();
   const auto num_offsets = static_cast<size_t>(part.num_experts() * part.slices.count() + 1);
@@ -269,7 +275,7 @@ GradientRows GradientWindows::rows() {
           ordered.u,
           ordered.dy,
           ordered.weight,
-          buffers_.dx.slice(0, num_rows_),
+          buffers_.result.slice(0, num_rows_),
           buffers_.dweight.slice(0, num_rows_)};
 }
 
@@ -277,32 +283,33 @@ void GradientWindows::start_returning() {
   const int64_t num_received = total(received_from_), num_sent = total(sent_to_);
   const Rows leaving = buffers_.received.slice(0, num_received), arriving = buffers_.sent.slice(0, num_sent);
   const View place = lists_.place.slice(0, num_received);
-  gather_rows(polling_, buffers_.dx.slice(0, num_rows_), place, leaving.u);
-  gather_rows(polling_, buffers_.dweight.slice(0, num_rows_), place, leaving.weight);
+  gather_rows(polling_, buffers_.result.slice(0, num_rows_), place, leaving.u);
+  if (backward()) gather_rows(polling_, buffers_.dweight.slice(0, num_rows_), place, leaving.weight);
   const auto start = [&](ConstView from, View to) {
     return group_.start_all_to_all_v(polling_, from, received_from_, to, sent_to_);
   };
-  pending_weight_ = start(leaving.weight, arriving.weight);
+  if (backward()) pending_weight_ = start(leaving.weight, arriving.weight);
   pending_rows_[0] = start(leaving.u, arriving.u);
-  count_bytes(received_from_, row_bytes() + sizeof(float), counters_.bytes_to);
+  count_bytes(received_from_, backward() ? row_bytes() + sizeof(float) : row_bytes(), counters_.bytes_to);
 }
 
-void GradientWindows::give_back(View dx, View dweight) {
-  check_tensor("dx", dx, {num_tokens_ * shape_.top_k, shape_.dim}, shape_.dtype);
-  check_tensor("dweight", dweight, {num_tokens_, shape_.top_k}, DType::f32);
-  const View numbers = dweight.reshaped({dweight.elements()});
+void GradientWindows::give_back(View result, View dweight) {
+  check_tensor("result", result, {num_tokens_ * shape_.top_k, shape_.dim}, shape_.dtype);
+  if (backward()) check_tensor("dweight", dweight, {num_tokens_, shape_.top_k}, DType::f32);
+  const auto put = [&](ConstView rows, ConstView numbers, ConstView assignment) {
+    scatter_rows(polling_, rows, assignment, result);
+    if (backward()) scatter_rows(polling_, numbers, assignment, dweight.reshaped({dweight.elements()}));
+  };
   if (!alone()) start_returning();
   for_each_own_run([&](const Run& run) {
-    const View assignment = lists_.assignment.slice(run.assignment, run.count);
-    scatter_rows(polling_, buffers_.dx.slice(run.row, run.count), assignment, dx);
-    scatter_rows(polling_, buffers_.dweight.slice(run.row, run.count), assignment, numbers);
+    put(buffers_.result.slice(run.row, run.count), buffers_.dweight.slice(run.row, run.count),
+        lists_.assignment.slice(run.assignment, run.count));
   });
   if (alone()) return;
   wait_for(pending_weight_, {pending_rows_.data(), 1}, counters_.times);
   const int64_t num_sent = total(sent_to_);
-  const View assignment = lists_.sent_assignment.slice(0, num_sent);
-  scatter_rows(polling_, buffers_.sent.u.slice(0, num_sent), assignment, dx);
-  scatter_rows(polling_, buffers_.sent.weight.slice(0, num_sent), assignment, numbers);
+  put(buffers_.sent.u.slice(0, num_sent), buffers_.sent.weight.slice(0, num_sent),
+      lists_.sent_assignment.slice(0, num_sent));
 }
 
 void GradientWindows::poll() {
@@ -328,8 +335,8 @@ GradientExchange::GradientExchange(Communicator& group, GradientExchangeShape sh
   counters_.bytes_to.resize(static_cast<size_t>(group.size()));
 }
 
-std::unique_ptr<GradientWindows> GradientExchange::plan(const Stream& stream, Arena& arena, ConstView expert_of,
-                                                        std::span<const int64_t> slice_offsets) {
+std::unique_ptr<GradientWindows> GradientExchange::plan(const Stream& stream, Arena& arena, Way way,
+                                                        ConstView expert_of, std::span<const int64_t> slice_offsets) {
   const SliceRange& mine = shape_.slices_of_rank[static_cast<size_t>(group_.rank())];
   check_tensor("expert_of", expert_of, {expert_of.rows(), shape_.top_k}, DType::i32);
   SWITCHYARD_CHECK(expert_of.rows() <= shape_.max_tokens, "{} tokens, at most {}", expert_of.rows(), shape_.max_tokens);
@@ -343,7 +350,7 @@ std::unique_ptr<GradientWindows> GradientExchange::plan(const Stream& stream, Ar
                      shape_.max_slice_tokens);
   }
   ++counters_.calls;
-  return std::make_unique<GradientWindows>(group_, shape_, counters_, stream, arena, expert_of, slice_offsets);
+  return std::make_unique<GradientWindows>(group_, shape_, counters_, stream, arena, way, expert_of, slice_offsets);
 }
 
 }  // namespace switchyard

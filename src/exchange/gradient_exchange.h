@@ -1,11 +1,13 @@
-// The backward pass of a layer's experts: the rows of a whole step travel to the experts' hosts, their gradients back.
+// A layer's experts in training: the rows of a whole step travel to the experts' hosts, and what these make of them
+// back.
 //
 //   plan (counts of all ranks) -> windows of { begin, rows, the host's work, give_back }
 //
 // What sums over rows needs them in one order, whoever has them: by expert, then slice, then token. Where not all rows
-// of a host fit into its budget they come window by window (exchange/window_schedule.h). Each row brings the expert's
-// input u, the gradient dy of its weighted result, and the weight; one row of dx and a number come back per (token,
-// slot). In host memory only; one window at a time.
+// of a host fit into its budget they come window by window (exchange/window_schedule.h), the same forward and backward.
+// Forward each row brings the expert's input u, and a row of its result comes back per (token, slot); backward it
+// brings u, the gradient dy of the weighted result, and the weight, and a row of dx and a number come back. In host
+// memory only; one window at a time.
 #pragma once
 
 #include <array>
@@ -21,6 +23,8 @@
 #include "exchange/window_schedule.h"
 
 namespace switchyard {
+
+enum class Way : uint8_t { forward, backward };
 
 /// What it depends on; the same on all ranks of the group.
 struct GradientExchangeShape {
@@ -59,14 +63,14 @@ struct GradientCounters {
 struct GradientRows {
   int first_expert = 0;  ///< by local index; rows.num_groups() experts follow each other, none: the host idles
   SlicedRows rows;       ///< of all the group's slices, or of some where a single expert has too many rows for a window
-  ConstView u, dy;       ///< [rows, dim] dtype
-  ConstView weight;      ///< [rows] f32
-  View dx;               ///< [rows, dim] dtype, for the host to write
-  View dweight;          ///< [rows] f32, likewise
+  ConstView u, dy;       ///< [rows, dim] dtype; dy backward only
+  ConstView weight;      ///< [rows] f32; backward only
+  View result;           ///< [rows, dim] dtype, for the host to write: y, or dx
+  View dweight;          ///< [rows] f32, likewise; backward only
 };
 
-/// The buffers of a window's rows. What is free by then serves the way back: dx is written where dy came in, leaves
-/// from where u came in and arrives where u left from.
+/// The buffers of a window's rows. What is free by then serves the way back: results are written where dy came in,
+/// leaves from where u came in and arrives where u left from.
 struct GradientBuffers {
   struct Rows {
     View u, dy;   ///< [n, dim] dtype
@@ -78,9 +82,9 @@ struct GradientBuffers {
 
   GradientBuffers(Arena& arena, const GradientExchangeShape& shape, int64_t max_rows);
 
-  Rows ordered;         ///< a host's, by expert, slice and token
-  Rows received, sent;  ///< from and to the other ranks: by rank, then as above; of none in a group of one
-  View dx, dweight;     ///< as `ordered`
+  Rows ordered;          ///< a host's, by expert, slice and token
+  Rows received, sent;   ///< from and to the other ranks: by rank, then as above; of none in a group of one
+  View result, dweight;  ///< as `ordered`
 };
 
 /// Lists of a layer's windows, in the arena too.
@@ -102,18 +106,20 @@ class GradientWindows {
  public:
   /// See GradientExchange::plan().
   GradientWindows(Communicator& group, const GradientExchangeShape& shape, GradientCounters& counters,
-                  const Stream& stream, Arena& arena, ConstView expert_of, std::span<const int64_t> slice_offsets);
+                  const Stream& stream, Arena& arena, Way way, ConstView expert_of,
+                  std::span<const int64_t> slice_offsets);
   GradientWindows(const GradientWindows&) = delete;
   GradientWindows& operator=(const GradientWindows&) = delete;
 
   /// Sends this rank's rows of the next window; false when there is none.
-  /// u, dy: [tokens, dim] dtype; weight: [tokens, k] f32
-  bool begin(ConstView u, ConstView dy, ConstView weight);
+  /// u, dy: [tokens, dim] dtype; weight: [tokens, k] f32; of these forward u alone
+  bool begin(ConstView u, ConstView dy = {}, ConstView weight = {});
   /// Waits for the rows of this rank's experts; valid until give_back().
   GradientRows rows();
   /// Sends what the host has written to the tokens' owners, and waits for that of this rank's tokens of the window.
-  /// dx: [tokens · k, dim] dtype, row token · k + slot; dweight: [tokens, k] f32. All are written after all windows.
-  void give_back(View dx, View dweight);
+  /// result: [tokens · k, dim] dtype, row token · k + slot; dweight: [tokens, k] f32, backward. All are written after
+  /// all windows.
+  void give_back(View result, View dweight = {});
 
  private:
   /// Assignments of this rank's tokens to its own experts, which are ordered rows of a window.
@@ -129,11 +135,14 @@ class GradientWindows {
   int64_t first_assignment(int expert, int64_t slice) const;
   template <class Visit>
   void for_each_own_run(const Visit& visit) const;
+  void gather(ConstView u, ConstView dy, ConstView weight, ConstView token, ConstView assignment,
+              const GradientBuffers::Rows& to) const;
   void start_sending(ConstView u, ConstView dy, ConstView weight);
   void start_returning();
   void poll();
 
   bool alone() const { return group_.size() == 1; }
+  bool backward() const { return way_ == Way::backward; }
   std::span<const int> experts_of(int host) const { return shape_.placement.experts_of(host); }
   const SliceRange& slices_of(int rank) const { return shape_.slices_of_rank[static_cast<size_t>(rank)]; }
   const WindowPart& my_part() const { return schedule_.part(group_.rank()); }
@@ -145,6 +154,7 @@ class GradientWindows {
   const Stream stream_;
   Stream polling_;  // whose ops poll
   const ArenaScope scope_;
+  const Way way_;
   const int64_t num_tokens_;
   const GradientBuffers buffers_;
   const GradientLists lists_;
@@ -164,7 +174,7 @@ class GradientExchange {
   /// Tells all ranks of the group, which make their plans together, how many rows each expert has of each slice.
   /// expert_of: [tokens, k] i32, a token's experts distinct; slice_offsets: [slices of this rank + 1] where the tokens
   /// of each begin. The arena is the windows' until they are no more; the stream's poll is called.
-  std::unique_ptr<GradientWindows> plan(const Stream& stream, Arena& arena, ConstView expert_of,
+  std::unique_ptr<GradientWindows> plan(const Stream& stream, Arena& arena, Way way, ConstView expert_of,
                                         std::span<const int64_t> slice_offsets);
 
   GradientScratch scratch() const { return gradient_scratch(shape_, shape_.placement.count(group_.rank())); }

@@ -25,18 +25,17 @@ ExchangeShape exchange_shape(const ModelConfig& c, const ExpertPlacement& placem
 }
 
 MoeCall::MoeCall(const Stream& stream, Arena& arena, const MoeConfig& c, const LayerWeights& w, int layer,
-                 Exchange& exchange, ConstView u, View x, ChosenExperts chosen)
+                 Exchange& exchange, ConstView u, View x)
     : stream_(stream), arena_(arena), config_(c), w_(w), u_(u), x_(x) {
   const int64_t tokens = u.rows(), k = c.router.experts_per_token;
   const DType operand = w.experts.front().gate_up.operand();  // every rank hosts at least one expert
 
   // Route: the router sees the normed states in f32, whatever the experts take.
   View logits = arena.alloc({tokens, c.router.num_experts}, DType::f32);
-  if (chosen.expert.shape.rank() == 0)
-    chosen = {arena.alloc({tokens, k}, DType::i32), arena.alloc({tokens, k}, DType::f32)};
-  weight_ = chosen.weight;
+  View expert_of = arena.alloc({tokens, k}, DType::i32);
+  weight_ = arena.alloc({tokens, k}, DType::f32);
   linear(stream, u, w.router, GemmOutput::store, logits);
-  router_top_k(stream, logits, c.router.rule(), w.selection_bias.view(), chosen.expert, weight_);
+  router_top_k(stream, logits, c.router.rule(), w.selection_bias.view(), expert_of, weight_);
 
   if (operand != DType::f32) {
     View rounded = arena.alloc(u.shape, operand);
@@ -53,7 +52,7 @@ MoeCall::MoeCall(const Stream& stream, Arena& arena, const MoeConfig& c, const L
   const auto experts = [&c, &w](const Stream& s, ConstView rows, const GroupedRows& grouped, View out) {
     grouped_ffn(s, rows, grouped, w.experts, c.activation, GemmOutput::store, out);
   };
-  routing_ = exchange.route(stream, arena, chosen.expert, layer);
+  routing_ = exchange.route(stream, arena, expert_of, layer);
   flight_ = routing_->flight(stream, arena, input, experts, y_);
 }
 
@@ -69,9 +68,9 @@ void MoeCall::finish() {
 }
 
 void moe_layer(const Stream& stream, Arena& arena, const MoeConfig& c, const LayerWeights& w, int layer,
-               Exchange& exchange, ConstView u, View x, const ChosenExperts& chosen) {
+               Exchange& exchange, ConstView u, View x) {
   const ArenaScope scope(arena);
-  MoeCall call(stream, arena, c, w, layer, exchange, u, x, chosen);
+  MoeCall call(stream, arena, c, w, layer, exchange, u, x);
   call.begin();
   call.finish();
 }

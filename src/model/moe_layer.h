@@ -14,21 +14,15 @@ namespace switchyard {
 ExchangeShape exchange_shape(const ModelConfig& config, const ExpertPlacement& placement, DType operand,
                              int64_t exchange_bytes, Device device = Device::cpu);
 
-/// Which experts a router has chosen, and with which weights.
-struct ChosenExperts {
-  View expert;  ///< [tokens, k] i32
-  View weight;  ///< [tokens, k] f32
-};
-
 /// x += shared(u) + Σ_j weight_j · expert_j(u), or Σ_j expert_j(weight_j · u), in steps between which the stream may
 /// get other work. Every rank of the exchange's group takes the same steps in the same order, with or without tokens.
 /// u: [tokens, d] f32 (normed); x: [tokens, d] f32
 class MoeCall {
  public:
   /// Chooses the experts. The arena is used until the end, and nobody else may use it meanwhile.
-  /// layer: its number in the model; chosen: where to put what the router says, if that is to last longer.
+  /// layer: its number in the model.
   MoeCall(const Stream& stream, Arena& arena, const MoeConfig& config, const LayerWeights& w, int layer,
-          Exchange& exchange, ConstView u, View x, ChosenExperts chosen = {});
+          Exchange& exchange, ConstView u, View x);
   void begin();  ///< sends rows out; meanwhile x += shared(u), and the experts that are here
   void poll() { flight_->poll(); }
   void finish();  ///< x += the experts' results
@@ -46,7 +40,7 @@ class MoeCall {
 
 /// All steps at once.
 void moe_layer(const Stream& stream, Arena& arena, const MoeConfig& config, const LayerWeights& w, int layer,
-               Exchange& exchange, ConstView u, View x, const ChosenExperts& chosen = {});
+               Exchange& exchange, ConstView u, View x);
 
 /// x += ffn(u) for one expert that every token goes to.   u: [tokens, d] operand; x: [tokens, d] f32; w: one element
 void add_ffn(const Stream& stream, Arena& arena, std::span<const FfnWeights> w, const GatedActivation& activation,

@@ -3,7 +3,7 @@
 #include "kernels/attention/rope.h"
 #include "kernels/rows/rms_norm.h"
 #include "model/linear.h"
-#include "train/backward.h"
+#include "train/layer_pass.h"
 
 namespace switchyard {
 namespace {

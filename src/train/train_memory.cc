@@ -58,7 +58,7 @@ TrainPassOptions TrainMemoryRequest::pass_options(double balance) const {
           .max_tokens = rank_tokens,
           .max_slice_tokens = slice_tokens,
           .max_record = longest,
-          .keep_attention = keep_attention};
+          .keep_products = keep_products};
 }
 
 size_t TrainMemory::peak() const {
@@ -77,26 +77,25 @@ TrainMemory plan_train_memory(const ModelConfig& config, const TrainMemoryReques
     memory.state += static_cast<size_t>(4 * shard.owned.count()) * sizeof(float);
   memory.weights = measured.held - memory.state;
 
-  const ExchangeShape shape = exchange_shape(config, ranks.placement(), r.operand, r.exchange_bytes);
-  const std::unique_ptr<Exchange> exchange =
-      measuring_exchange(shape, model.weights().layers.empty() ? 0 : ranks.placement().max_count());
   measured = {};
   Arena arena = Arena::measuring(Device::cpu);
-  TrainPass pass(stream, model, *exchange, r.pass_options(1));
+  TrainPass pass(stream, model, r.pass_options(1));
   pass.run(stream, arena, StepBatch::measuring(ranks.slices(), r.rank_tokens));
   // Another rank may host an expert more.
-  const GradientExchange& backward = pass.gradient_exchange();
-  const size_t lists = gradient_scratch(backward.shape(), ranks.placement().max_count()).arena_bytes;
-  memory.activations = arena.high_water() + (lists - backward.scratch().arena_bytes);
+  const GradientExchange& exchange = pass.exchange();
+  const size_t lists = gradient_scratch(exchange.shape(), ranks.placement().max_count()).arena_bytes;
+  memory.activations = arena.high_water() + (lists - exchange.scratch().arena_bytes);
   memory.scratch = measured.held + static_cast<size_t>(r.threads) * measured.working;
-  memory.scratch += exchange->scratch_bytes(r.rank_tokens).host_bytes;
-  memory.scratch += backward.scratch().host_bytes;
+  memory.scratch += exchange.scratch().host_bytes;
   if (r.evaluation.max_tokens > 0) {
-    const DecoderMemory decoder = measure_decoder(config, r.operand, r.evaluation, *exchange);
+    const std::unique_ptr<Exchange> of_decoder = measuring_exchange(
+        exchange_shape(config, ranks.placement(), r.operand, r.exchange_bytes), ranks.placement().max_count());
+    const DecoderMemory decoder = measure_decoder(config, r.operand, r.evaluation, *of_decoder);
+    memory.scratch += of_decoder->scratch_bytes(r.evaluation.max_tokens).host_bytes;
     memory.activations = std::max(memory.activations, decoder.arena);
     memory.scratch += decoder.held;
   }
-  memory.sums = bytes_of_sums(model, r, backward);
+  memory.sums = bytes_of_sums(model, r, exchange);
   const WeightBytes loading = predict_weight_bytes(config, r.operand, ranks.placement().max_count(), r.threads);
   memory.files = std::max(loading.scratch, StateFiles(model).buffer_bytes());
   return memory;

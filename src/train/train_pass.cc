@@ -10,13 +10,12 @@
 #include "comm/collectively.h"
 #include "kernels/rows/rms_norm.h"
 #include "kernels/vocabulary/embedding.h"
-#include "model/moe_layer.h"
 #include "train/vocabulary.h"
 
 namespace switchyard {
 namespace {
 
-GradientExchangeShape gradient_shape(const TrainedModel& model, const TrainPassOptions& o) {
+GradientExchangeShape exchange_shape_of(const TrainedModel& model, const TrainPassOptions& o) {
   const ModelConfig& c = model.weights().config;
   return {
       .placement = model.ranks().placement(),
@@ -45,12 +44,11 @@ bool all_finite(ConstView x) {
 
 }  // namespace
 
-TrainPass::TrainPass(const Stream& stream, TrainedModel& model, Exchange& exchange, const TrainPassOptions& options)
+TrainPass::TrainPass(const Stream& stream, TrainedModel& model, const TrainPassOptions& options)
     : model_(model),
-      exchange_(exchange),
       options_(options),
       positions_(stream, model.weights().config, options.max_record),
-      gradient_exchange_(model.ranks().group(), gradient_shape(model, options)) {}
+      exchange_(model.ranks().group(), exchange_shape_of(model, options)) {}
 
 StepLosses TrainPass::run(const Stream& stream, Arena& arena, const StepBatch& batch) {
   const ArenaScope scope(arena);
@@ -64,9 +62,8 @@ StepLosses TrainPass::run(const Stream& stream, Arena& arena, const StepBatch& b
   Tape tape;
   {
     const Stopwatch stopwatch(seconds_.forward);
-    const std::vector<int64_t> before = exchange_.counters().tokens_per_expert;
     tape = forward(pass);
-    losses.tokens_per_expert = tokens_since(before);
+    losses.tokens_per_expert = count_experts(tape);
   }
   const View dx = arena.alloc(tape.last.shape, DType::f32);
   {
@@ -93,7 +90,7 @@ double TrainPass::backward_layer(const StepPass& pass, size_t layer, const Layer
   const ArenaScope scope(pass.arena);
   const MoeConfig* moe = config().layers[layer].moe();
   if (moe == nullptr) {
-    backward_feed_forward(pass, layer, gradient_exchange_, tape, {}, dx);
+    backward_feed_forward(pass, layer, exchange_, tape, {}, dx);
     backward_attention(pass, layer, positions_.of_layer(layer), tape, dx);
     return 0;
   }
@@ -115,7 +112,7 @@ double TrainPass::backward_layer(const StepPass& pass, size_t layer, const Layer
       .probability_sums = View{probability.data(), {num_slices, experts}, DType::f64, Device::cpu}.slice(
           pass.batch.slices.first, pass.batch.slices.count())};
   if (options_.balance != 0) balance.d_probability = view_of<float>(d_probability);
-  backward_feed_forward(pass, layer, gradient_exchange_, tape, balance, dx);
+  backward_feed_forward(pass, layer, exchange_, tape, balance, dx);
   backward_attention(pass, layer, positions_.of_layer(layer), tape, dx);
   const std::vector<double> sums =
       sum_over_slices(model_.ranks().world(), std::move(probability), static_cast<size_t>(experts));
@@ -132,10 +129,11 @@ TrainPass::Tape TrainPass::forward(const StepPass& pass) {
     layer.x = arena.alloc({tokens, d}, DType::f32);
     layer.middle = arena.alloc({tokens, d}, DType::f32);
     layer.lse = arena.alloc({tokens, c.attention.num_heads}, DType::f32);
-    if (options_.keep_attention) layer.attention = AttentionTape(arena, c.attention, tokens);
+    if (options_.keep_products) layer.attention = AttentionTape(arena, c.attention, tokens);
     if (const MoeConfig* moe = c.moe()) {
       layer.chosen.expert = arena.alloc({tokens, moe->router.experts_per_token}, DType::i32);
       layer.chosen.weight = arena.alloc({tokens, moe->router.experts_per_token}, DType::f32);
+      if (options_.keep_products) layer.gate_up = arena.alloc({kept_rows(), 2 * moe->expert_size}, DType::f32);
     }
     tape.layers.push_back(layer);
   }
@@ -151,27 +149,27 @@ TrainPass::Tape TrainPass::forward(const StepPass& pass) {
     copy(stream, of_layer.x, of_layer.middle);
     forward_attention(pass, layer, positions_.of_layer(layer), of_layer, of_layer.middle);
     copy(stream, of_layer.middle, next);
-    forward_feed_forward(pass, layer, of_layer, next);
+    forward_feed_forward(pass, layer, exchange_, of_layer, next);
   }
   return tape;
 }
 
-void TrainPass::forward_feed_forward(const StepPass& pass, size_t layer, const LayerTape& tape, View x) {
-  const ArenaScope scope(pass.arena);
-  const LayerWeights& w = model_.weights().layers[layer];
-  const MoeConfig* moe = config().layers[layer].moe();
-  const View u = pass.arena.alloc(x.shape, moe != nullptr ? DType::f32 : pass.operand());
-  rms_norm(pass.stream, tape.middle, w.ffn_norm.view(), pass.eps(), u);
-  if (moe != nullptr)
-    moe_layer(pass.stream, pass.arena, *moe, w, static_cast<int>(layer), exchange_, u, x, tape.chosen);
-  else
-    add_ffn(pass.stream, pass.arena, w.dense, {}, u, x);
+/// Rows of its experts whose products a rank keeps: those of as many tokens as it has itself, and some more where
+/// others may send it more.
+int64_t TrainPass::kept_rows() const {
+  const int64_t own = options_.max_tokens * config().experts_per_token();
+  return model_.ranks().group().size() == 1 ? own : own + own / 4;
 }
 
-/// By all ranks, by layer and expert, as the exchange counts them.
-std::vector<int64_t> TrainPass::tokens_since(const std::vector<int64_t>& before) {
-  std::vector<int64_t> tokens = exchange_.counters().tokens_per_expert;
-  for (size_t i = 0; i < tokens.size(); ++i) tokens[i] -= before[i];
+/// [layers, E] by all ranks.
+std::vector<int64_t> TrainPass::count_experts(const Tape& tape) const {
+  const auto experts = static_cast<size_t>(config().num_experts());
+  std::vector<int64_t> tokens(tape.layers.size() * experts);
+  for (size_t layer = 0; layer < tape.layers.size(); ++layer) {
+    const ConstView chosen = tape.layers[layer].chosen.expert;
+    if (chosen.data == nullptr) continue;
+    for (const int32_t expert : chosen.span<int32_t>()) ++tokens[layer * experts + static_cast<size_t>(expert)];
+  }
   model_.ranks().world().all_reduce({tokens.data(), {std::ssize(tokens)}, DType::i64}, ReduceOp::sum);
   return tokens;
 }

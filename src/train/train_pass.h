@@ -5,8 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "exchange/exchange.h"
-#include "train/backward.h"
+#include "train/layer_pass.h"
 
 namespace switchyard {
 
@@ -29,13 +28,13 @@ struct TrainPassOptions {
   int64_t max_tokens = 0;        ///< of any rank in a step
   int64_t max_slice_tokens = 0;  ///< of any slice
   int64_t max_record = 0;        ///< tokens of the longest record
-  bool keep_attention = false;   ///< in memory from the way forward to the way back, instead of computing it again
+  bool keep_products = false;    ///< attention's and experts', from the way forward to the way back: not computed again
 };
 
 class TrainPass {
  public:
-  /// exchange: of the ranks that share the experts, for the way forward. All outlive this.
-  TrainPass(const Stream& stream, TrainedModel& model, Exchange& exchange, const TrainPassOptions& options);
+  /// All outlive this.
+  TrainPass(const Stream& stream, TrainedModel& model, const TrainPassOptions& options);
 
   /// The gradient of cross_entropy + options.balance · balance, in the model's shards; of an expert that no token went
   /// to it is nothing, and not touched. Collective over the world. Fails (internal) where the cross-entropy is not a
@@ -43,7 +42,7 @@ class TrainPass {
   StepLosses run(const Stream& stream, Arena& arena, const StepBatch& batch);
 
   const PassSeconds& seconds() const { return seconds_; }
-  const GradientExchange& gradient_exchange() const { return gradient_exchange_; }
+  const GradientExchange& exchange() const { return exchange_; }
 
  private:
   /// A step's way forward, for the way back.
@@ -52,19 +51,18 @@ class TrainPass {
     View last;  ///< [tokens, d] f32: the residual stream after the last layer
   };
   Tape forward(const StepPass& pass);
-  void forward_feed_forward(const StepPass& pass, size_t layer, const LayerTape& tape, View x);
+  int64_t kept_rows() const;
   double backward_layer(const StepPass& pass, size_t layer, const LayerTape& tape,
                         std::span<const int64_t> tokens_per_expert, View dx);
-  std::vector<int64_t> tokens_since(const std::vector<int64_t>& before);
+  std::vector<int64_t> count_experts(const Tape& tape) const;
   void require_finite(const Tape& tape, const StepBatch& batch, double cross_entropy) const;
 
   const ModelConfig& config() const { return model_.weights().config; }
 
   TrainedModel& model_;
-  Exchange& exchange_;
   const TrainPassOptions options_;
   const ModelPositionTables positions_;
-  GradientExchange gradient_exchange_;
+  GradientExchange exchange_;
   PassSeconds seconds_;
 };
 

@@ -17,13 +17,13 @@ Trainer::Trainer(Communicator& world, const ModelConfig& config, const TrainerOp
       ranks_(world, options.shape.ep, config, options.shape.num_slices),
       space_(config),
       model_(stream_, config, options.shape.operand, space_, ranks_),
-      exchange_(make_exchange(ranks_.group(), exchange_shape(config, ranks_.placement(), options.shape.operand,
-                                                             options.shape.exchange_bytes))),
-      pass_(stream_, model_, *exchange_, options.shape.pass_options(options.balance)),
+      pass_(stream_, model_, options.shape.pass_options(options.balance)),
       optimiser_(stream_, model_, options.optimiser),
       arena_(plan_train_memory(config, options.shape).activations) {
-  if (options.shape.evaluation.max_tokens > 0)
-    decoder_ = std::make_unique<Decoder>(stream_, model_.weights(), *exchange_, options.shape.evaluation);
+  if (options.shape.evaluation.max_tokens == 0) return;
+  exchange_ = make_exchange(
+      ranks_.group(), exchange_shape(config, ranks_.placement(), options.shape.operand, options.shape.exchange_bytes));
+  decoder_ = std::make_unique<Decoder>(stream_, model_.weights(), *exchange_, options.shape.evaluation);
 }
 
 void Trainer::load(const std::filesystem::path& path) {

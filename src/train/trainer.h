@@ -53,8 +53,7 @@ class Trainer {
   const Stream& stream() const { return stream_; }
   const TrainRanks& ranks() const { return ranks_; }
   TrainedModel& model() { return model_; }
-  const ExchangeCounters& exchange_counters() const { return exchange_->counters(); }
-  const GradientCounters& gradient_counters() const { return pass_.gradient_exchange().counters(); }
+  const GradientCounters& exchange_counters() const { return pass_.exchange().counters(); }
   TrainSeconds seconds() const { return {pass_.seconds(), update_seconds_}; }
 
  private:
@@ -64,10 +63,10 @@ class Trainer {
   const TrainRanks ranks_;
   const ParameterSpace space_;
   TrainedModel model_;
-  std::unique_ptr<Exchange> exchange_;
   TrainPass pass_;
   Optimiser optimiser_;
-  std::unique_ptr<Decoder> decoder_;  ///< for evaluations, if there are any
+  std::unique_ptr<Exchange> exchange_;  ///< for evaluations, if there are any
+  std::unique_ptr<Decoder> decoder_;
   Arena arena_;
   std::vector<PartHash> hashes_;  ///< of what this rank loaded
   double update_seconds_ = 0;

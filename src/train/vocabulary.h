@@ -2,7 +2,7 @@
 // long: their gradients come together some rows at a time.
 #pragma once
 
-#include "train/backward.h"
+#include "train/layer_pass.h"
 
 namespace switchyard {
 

@@ -105,7 +105,7 @@ HostBytes measure_gradients(int num_ranks, int64_t budget) {
     Arena arena(scratch.arena_bytes);
     const HostBytes peak = peak_of(world, scratch.host_bytes, [&](const Stream& stream) {
       const auto windows =
-          exchange.plan(stream, arena, {expert_of.data(), {kTokens, kTopK}, DType::i32}, slice_offsets);
+          exchange.plan(stream, arena, Way::backward, {expert_of.data(), {kTokens, kTopK}, DType::i32}, slice_offsets);
       while (windows->begin(rows, rows, numbers)) {
         windows->rows();
         windows->give_back({dx.data(), {kTokens * kTopK, 2}, DType::f32}, numbers);

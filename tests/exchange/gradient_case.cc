@@ -62,7 +62,7 @@ void expect_row(const GradientCase& c, ConstView view, int64_t row, const Chosen
 struct Tokens {
   std::vector<int64_t> ids, slice_offsets = {0};
   std::vector<int32_t> expert_of;
-  std::vector<std::byte> u, dy, dx;
+  std::vector<std::byte> u, dy, dx, y;
   std::vector<float> weight, dweight;
 
   Tokens(const GradientCase& c, const SliceRange& slices) {
@@ -72,6 +72,7 @@ struct Tokens {
       slice_offsets.push_back(std::ssize(ids));
     }
     dx.assign(u.size() * static_cast<size_t>(c.rows.top_k), std::byte{0xff});
+    y = dx;
     dweight.assign(weight.size(), std::numeric_limits<float>::quiet_NaN());
   }
 
@@ -97,20 +98,22 @@ struct Tokens {
     return {values.data(), {std::ssize(ids), c.rows.top_k}, DTypeOf<T>::value};
   }
 
-  void expect_gradients(const GradientCase& c) {
-    const ConstView all = rows(c, dx, std::ssize(expert_of));
+  void expect_results(const GradientCase& c, Way way) {
+    const ConstView all = rows(c, way == Way::forward ? y : dx, std::ssize(expert_of));
     for (size_t i = 0; i < expert_of.size(); ++i) {
       const size_t slot = i % static_cast<size_t>(c.rows.top_k);
       const Chosen chosen{ids[i / static_cast<size_t>(c.rows.top_k)], slot, expert_of[i]};
-      expect_row(c, all, static_cast<int64_t>(i), chosen, dx_factor(chosen.expert), "returned dx");
-      EXPECT_EQ(dweight[i], dweight_of(chosen.id, chosen.expert)) << "token " << chosen.id << ", slot " << slot;
+      expect_row(c, all, static_cast<int64_t>(i), chosen, dx_factor(chosen.expert), "returned");
+      if (way == Way::backward) {
+        EXPECT_EQ(dweight[i], dweight_of(chosen.id, chosen.expert)) << "token " << chosen.id << ", slot " << slot;
+      }
     }
   }
 };
 
-/// The host's side of a window: verifies what came, and writes gradients. Counts the (expert, slice)s.
-void host_window(const GradientCase& c, const GradientExchangeShape& shape, int host, const GradientRows& window,
-                 std::vector<int32_t>& seen) {
+/// The host's side of a window: verifies what came, and writes results. Counts the (expert, slice)s.
+void host_window(const GradientCase& c, const GradientExchangeShape& shape, Way way, int host,
+                 const GradientRows& window, std::vector<int32_t>& seen) {
   const SliceRange slices = window.rows.slices;
   int64_t row = 0;
   size_t at = 0;
@@ -122,17 +125,19 @@ void host_window(const GradientCase& c, const GradientExchangeShape& shape, int 
       for (const Chosen& chosen : chosen_in(c, expert, slice)) {
         ASSERT_LT(row, window.u.rows());
         expect_row(c, window.u, row, chosen, kU, "u");
-        expect_row(c, window.dy, row, chosen, kDy, "dy");
-        EXPECT_EQ(window.weight.as<float>()[row], weight_of(chosen.id, chosen.slot));
-        const auto dx = expected_row(c.rows, chosen.id, dx_factor(expert));
-        std::memcpy(window.dx.slice(row, 1).data, dx.data(), dx.size());
-        window.dweight.as<float>()[row] = dweight_of(chosen.id, expert);
+        const auto result = expected_row(c.rows, chosen.id, dx_factor(expert));
+        std::memcpy(window.result.slice(row, 1).data, result.data(), result.size());
+        if (way == Way::backward) {
+          expect_row(c, window.dy, row, chosen, kDy, "dy");
+          EXPECT_EQ(window.weight.as<float>()[row], weight_of(chosen.id, chosen.slot));
+          window.dweight.as<float>()[row] = dweight_of(chosen.id, expert);
+        }
         ++row;
       }
     }
   }
   EXPECT_EQ(window.rows.num_rows(), row);
-  for (const ConstView view : {window.u, window.dy, window.weight, ConstView(window.dx), ConstView(window.dweight)})
+  for (const ConstView view : {window.u, window.dy, window.weight, ConstView(window.result), ConstView(window.dweight)})
     EXPECT_EQ(view.rows(), row);
 }
 
@@ -173,26 +178,37 @@ GradientResult run_gradients(Communicator& group, GradientExchange& exchange, co
   Stream stream;
   stream.pool = &pool;
   std::vector<int32_t> seen(static_cast<size_t>(c.rows.num_experts * c.slices.count()));
+  const auto num_tokens = std::ssize(tokens.ids);
+  const View u = tokens.rows(c, tokens.u, num_tokens);
+  const auto host = [&](Way way, const GradientRows& window) {
+    host_window(c, shape, way, group.rank(), window, seen);
+    result.most_rows = std::max(result.most_rows, window.rows.num_rows());
+    result.any_parts |= window.rows.slices != c.slices;
+  };
   {
-    const auto windows = exchange.plan(stream, arena, tokens.per_slot(c, tokens.expert_of), tokens.slice_offsets);
-    const auto num_tokens = std::ssize(tokens.ids);
-    while (windows->begin(tokens.rows(c, tokens.u, num_tokens), tokens.rows(c, tokens.dy, num_tokens),
-                          tokens.per_slot(c, tokens.weight))) {
-      const GradientRows window = windows->rows();
-      host_window(c, shape, group.rank(), window, seen);
-      result.most_rows = std::max(result.most_rows, window.rows.num_rows());
-      result.any_parts |= window.rows.slices != c.slices;
+    const auto windows =
+        exchange.plan(stream, arena, Way::backward, tokens.per_slot(c, tokens.expert_of), tokens.slice_offsets);
+    while (windows->begin(u, tokens.rows(c, tokens.dy, num_tokens), tokens.per_slot(c, tokens.weight))) {
+      host(Way::backward, windows->rows());
       windows->give_back(tokens.rows(c, tokens.dx, num_tokens * c.rows.top_k), tokens.per_slot(c, tokens.dweight));
+    }
+  }
+  result.counters = exchange.counters();
+  {
+    const auto windows =
+        exchange.plan(stream, arena, Way::forward, tokens.per_slot(c, tokens.expert_of), tokens.slice_offsets);
+    while (windows->begin(u)) {
+      host(Way::forward, windows->rows());
+      windows->give_back(tokens.rows(c, tokens.y, num_tokens * c.rows.top_k));
     }
   }
   EXPECT_EQ(arena.mark(), 0u);
   result.arena_used = arena.high_water();
-  result.counters = exchange.counters();
   result.any_parts = group.all_reduce_one(int64_t{result.any_parts}, ReduceOp::max) != 0;
   group.all_reduce({seen.data(), {std::ssize(seen)}, DType::i32}, ReduceOp::sum);
-  for (const int32_t times : seen) EXPECT_EQ(times, 1);
+  for (const int32_t times : seen) EXPECT_EQ(times, 2);  // on each way
   EXPECT_LE(result.most_rows, result.scratch.max_rows);
-  tokens.expect_gradients(c);
+  for (const Way way : {Way::forward, Way::backward}) tokens.expect_results(c, way);
   return result;
 }
 

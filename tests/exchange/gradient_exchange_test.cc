@@ -63,9 +63,10 @@ void expect_refused(const GradientExchangeShape& shape, std::vector<int64_t> sli
   ThreadPool pool(1);
   Stream stream;
   stream.pool = &pool;
-  EXPECT_THROW(GradientExchange(*self, shape)
-                   .plan(stream, arena, {expert_of.data(), {tokens, shape.top_k}, DType::i32}, slice_offsets),
-               Error);
+  EXPECT_THROW(
+      GradientExchange(*self, shape)
+          .plan(stream, arena, Way::backward, {expert_of.data(), {tokens, shape.top_k}, DType::i32}, slice_offsets),
+      Error);
 }
 
 TEST(GradientExchange, WhatDoesNotFitTheShapeIsAnInternalError) {

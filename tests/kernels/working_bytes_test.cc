@@ -86,7 +86,7 @@ class Calls {
       }
       case 6:
         return grouped_ffn_backward(stream, x_.view(), x_.view(), {}, offsets, unbiased_, transposed_, {},
-                                    GemmOutput::store, hidden_.view(), d_hidden_.view(), y_.view(), {});
+                                    GemmOutput::store, hidden_.view(), d_hidden_.view(), y_.view(), {}, {});
       case 7:
         return cross_entropy_backward(stream, x_.view(), head_, list_.view(), logprob_.view(), 1, 512,
                                       d_logits_.view());

@@ -60,7 +60,7 @@ TEST_P(TrainingBits, AreThoseOfOneRank) {
     SCOPED_TRACE(testing::Message() << layout.ranks << " ranks, groups of " << layout.ep << ", " << layout.threads
                                     << " threads, " << layout.exchange_bytes << " bytes at once, "
                                     << layout.batch_tokens << " tokens at once"
-                                    << (layout.keep_attention ? ", attention kept" : ""));
+                                    << (layout.keep_products ? ", products kept" : ""));
     expect_same(train(c, layout), expected, c.config);
     if (testing::Test::HasFailure()) return;
   }

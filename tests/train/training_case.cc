@@ -118,7 +118,7 @@ TrainMemoryRequest shape_of(const TrainingCase& c, const TrainingLayout& layout)
           .longest = 64,
           .batch_tokens = layout.batch_tokens,
           .exchange_bytes = layout.exchange_bytes,
-          .keep_attention = layout.keep_attention};
+          .keep_products = layout.keep_products};
 }
 
 TrainerOptions options_of(const TrainingCase& c, const TrainingLayout& layout) {

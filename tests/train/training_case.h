@@ -31,7 +31,7 @@ struct TrainingCase {
 struct TrainingLayout {
   int ranks = 1, ep = 1, threads = 1;
   int64_t exchange_bytes = 1 << 20, batch_tokens = 1 << 20;
-  bool keep_attention = false;
+  bool keep_products = false;
 };
 
 /// Record `index` of a step: from 2 to 20 tokens, a function of both alone. Some have a context.

@@ -48,7 +48,7 @@ SWITCHYARD_AVX512 F32x8 differentiate_avx512(const Row<T>& row) {
 template <class T>
 void for_each_row(const SwigluBackward<T>& block, decltype(differentiate_avx2<T>)* differentiate) {
   for (int64_t r = 0; r < block.rows; ++r) {
-    const float* gate = block.gate_up + r * 2 * block.columns;
+    const float* gate = block.gate_up + r * block.gate_up_stride;
     T* d_gate = block.d_gate_up + r * 2 * block.f;
     const F32x8 dot = differentiate({.columns = block.columns,
                                      .gate = gate,

@@ -12,8 +12,9 @@ namespace switchyard {
 template <class T>
 struct SwigluBackward {
   int64_t rows, columns, f;
-  const float* gate_up;  ///< [rows, 2 columns] gate, then up
-  const float* a;        ///< [rows, columns], rows a_stride apart
+  const float* gate_up;  ///< [rows, 2 columns] gate, then up; rows gate_up_stride apart
+  int64_t gate_up_stride;
+  const float* a;  ///< [rows, columns], rows a_stride apart
   int64_t a_stride;
   const float* weight;  ///< [rows]; null: ones
   T* scaled_h;          ///< = weight · h, rows f apart

@@ -65,9 +65,9 @@ class GroupedFfnBackwardTest : public testing::TestWithParam<FfnCase> {
   const std::vector<FfnWeights> transposed_ = transposed(experts_, c_);
   const Rows rows_{num_rows_, c_};
 
-  void run(const Gradients& to, ConstView weight, GemmOutput output, View dweight) const {
+  void run(const Gradients& to, ConstView weight, GemmOutput output, View dweight, ConstView gate_up = {}) const {
     grouped_ffn_backward(stream_, rows_.x, rows_.d_out, weight, offsets_, experts_.packed, transposed_, {}, output,
-                         to.scaled_h, to.d_gate_up, to.dx, dweight);
+                         to.scaled_h, to.d_gate_up, to.dx, dweight, gate_up);
   }
   void expect_close(const Gradients& got, bool weighted) const {
     const double epsilon = c_.operand == DType::bf16 ? kBFloat16Epsilon : 0;
@@ -126,6 +126,22 @@ TEST_P(GroupedFfnBackwardTest, ComputesTheForwardPassesActivationsAgain) {
   EXPECT_TRUE(same_bits(again, forward));
 }
 
+TEST_P(GroupedFfnBackwardTest, FromTheTapeItHasTheSameBits) {
+  const Shape shape{num_rows_, c_.d};
+  const Tensor forward = poisoned(shape, c_.output), taped = poisoned(shape, c_.output),
+               gate_up = poisoned({num_rows_, 2 * c_.f}, DType::f32);
+  grouped_ffn(stream_, rows_.x, {offsets_, {}, {}}, experts_.packed, {}, GemmOutput::store, forward);
+  grouped_ffn_taped(stream_, rows_.x, offsets_, experts_.packed, {}, gate_up, taped);
+  EXPECT_TRUE(same_bits(taped, forward));
+  const Gradients again(num_rows_, c_), kept(num_rows_, c_);
+  run(again, rows_.weight, GemmOutput::store, again.dweight);
+  run(kept, rows_.weight, GemmOutput::store, kept.dweight, gate_up);
+  EXPECT_TRUE(same_bits(kept.scaled_h, again.scaled_h));
+  EXPECT_TRUE(same_bits(kept.d_gate_up, again.d_gate_up));
+  EXPECT_TRUE(same_bits(kept.dx, again.dx));
+  EXPECT_TRUE(same_bits(kept.dweight, again.dweight));
+}
+
 std::string name_of_case(const testing::TestParamInfo<FfnCase>& info) {
   return testing::PrintToString(info.param);
 }
@@ -164,7 +180,7 @@ TEST_P(GroupedFfnBackwardRowBits, DependOnTheRowAndItsExpertAlone) {
     grouped_ffn_backward(stream, part(rows.x), part(rows.d_out), part(rows.weight), of_groups,
                          std::span(experts.packed).subspan(group, num_groups),
                          std::span(transposes).subspan(group, num_groups), {}, GemmOutput::store, part(to.scaled_h),
-                         part(to.d_gate_up), part(to.dx), part(to.dweight));
+                         part(to.d_gate_up), part(to.dx), part(to.dweight), {});
   };
   const Gradients alone(num_rows, c);
   for (size_t g = 0; g < c.counts.size(); ++g)
@@ -234,7 +250,7 @@ TEST(GroupedFfnBackward, WhatHasNoGradientHereAndWhatDoesNotFitIsRefused) {
     change(experts, transposes, activation, weight, scaled_h, dx, output);
     return fails(ExitCode::internal, parts, [&] {
       grouped_ffn_backward(stream, rows.x, rows.d_out, weight, offsets, experts.packed, transposes, activation, output,
-                           scaled_h, to.d_gate_up, dx, to.dweight);
+                           scaled_h, to.d_gate_up, dx, to.dweight, {});
     });
   };
   EXPECT_FALSE(refused({}, [](auto&...) {}));

@@ -36,6 +36,7 @@ Results differentiated(void (*backward)(const SwigluBackward<T>&), const Tensor&
             .columns = columns,
             .f = f,
             .gate_up = gate_up.data<float>(),
+            .gate_up_stride = 2 * columns,
             .a = a.data<float>(),
             .a_stride = a.view().row_elements(),
             .weight = weight == nullptr ? nullptr : weight->data<float>(),

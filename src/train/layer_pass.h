@@ -24,13 +24,21 @@ struct AttentionTape {
   AttentionTape slice(int64_t first, int64_t count) const;
 };
 
+/// Which experts a router has chosen, and with which weights.
+struct ChosenExperts {
+  View expert;  ///< [tokens, k] i32
+  View weight;  ///< [tokens, k] f32
+};
+
 /// What a layer's forward pass leaves for its backward pass; all of the rank's tokens.
 struct LayerTape {
-  View x;                   ///< [tokens, d] f32: the residual stream before the layer
-  View middle;              ///< [tokens, d] f32: after its attention
-  View lse;                 ///< [tokens, heads] f32: of attention's softmax
-  ChosenExperts chosen;     ///< as routed; moe layers
-  AttentionTape attention;  ///< where there is memory for it
+  View x;                ///< [tokens, d] f32: the residual stream before the layer
+  View middle;           ///< [tokens, d] f32: after its attention
+  View lse;              ///< [tokens, heads] f32: of attention's softmax
+  ChosenExperts chosen;  ///< as routed; moe layers
+  // Where there is memory for them:
+  AttentionTape attention;
+  View gate_up;  ///< [rows, 2f] f32: products of rows that this rank's experts had, window by window
 };
 
 /// What all of a step's pass shares.
@@ -63,12 +71,23 @@ struct LayerBalance {
   View probability_sums;            ///< [this rank's slices, E] f64: where the sums of probabilities go
 };
 
+/// x += ffn(norm(tape.middle)), leaving tape.chosen and tape.gate_up.   x: [tokens, d] f32
+void forward_feed_forward(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
+                          View x);
+
 /// Through x + ffn(norm(x)): a mixture of experts, or one dense SwiGLU.   dx: as above; rows go to experts by
 /// `exchange`.
 void backward_feed_forward(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
                            const LayerBalance& balance, View dx);
 
 // The parts of these.
+
+/// The whole step's tokens through a layer's experts.   u: [tokens, d] operand; y: [tokens · k, d] operand
+void forward_experts(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape, ConstView u,
+                     View y);
+/// And back.   tokens: [E] of the whole step; dy: as u; du: [tokens, d] f32, stored; d_weight: [tokens, k] f32
+void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
+                      std::span<const int64_t> tokens, ConstView u, ConstView dy, View du, View d_weight);
 
 /// x = 0, of f32, where it is not only measured.
 void fill_zero(const Stream& stream, View x);

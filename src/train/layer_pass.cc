@@ -1,4 +1,4 @@
-#include "train/backward.h"
+#include "train/layer_pass.h"
 
 #include <algorithm>
 #include <array>
@@ -51,7 +51,7 @@ void backward_ffn(const StepPass& pass, std::span<const FfnWeights> w, std::span
   const View d_gate_up = pass.arena.alloc({x.rows(), 2 * f}, pass.operand());
   const std::array<int64_t, 2> all = {0, x.rows()};
   grouped_ffn_backward(pass.stream, x, dy, {}, all, w, transposes, activation, GemmOutput::add, scaled_h, d_gate_up, dx,
-                       {});
+                       {}, {});
   weight_gradient(pass.stream, d_gate_up, x, rows, sums.of(&w.front().gate_up));
   weight_gradient(pass.stream, dy, scaled_h, rows, sums.of(&w.front().down));
 }

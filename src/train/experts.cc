@@ -1,0 +1,180 @@
+#include <algorithm>
+#include <deque>
+
+#include "kernels/products/grouped_ffn_backward.h"
+#include "kernels/products/weight_gradient.h"
+#include "kernels/routing/permute.h"
+#include "train/layer_pass.h"
+
+namespace switchyard {
+namespace {
+
+/// [experts + 1] where each expert's rows begin.
+std::vector<int64_t> offsets_of_experts(const SlicedRows& rows) {
+  std::vector<int64_t> offsets{0};
+  for (int64_t e = 0; e < rows.num_groups(); ++e) offsets.push_back(rows.of_group(e).back());
+  return offsets;
+}
+
+/// Where windows leave their products forward, and find them backward: there are the same ones both ways.
+class KeptProducts {
+ public:
+  explicit KeptProducts(View gate_up) : gate_up_(gate_up) {}
+
+  /// Of the next window, of so many rows; no data: there is no room.
+  View take(int64_t rows) {
+    if (gate_up_.shape.rank() == 0 || used_ + rows > gate_up_.rows()) return {};
+    used_ += rows;
+    return gate_up_.slice(used_ - rows, rows);
+  }
+
+ private:
+  View gate_up_;
+  int64_t used_ = 0;
+};
+
+/// Rows of some experts: their results go to window.result.
+void compute_forward(const StepPass& pass, std::span<const FfnWeights> hosted, const GatedActivation& activation,
+                     const GradientRows& window, View gate_up) {
+  if (window.rows.num_groups() == 0) return;
+  const auto w =
+      hosted.subspan(static_cast<size_t>(window.first_expert), static_cast<size_t>(window.rows.num_groups()));
+  const std::vector<int64_t> offsets = offsets_of_experts(window.rows);
+  if (gate_up.shape.rank() > 0)
+    grouped_ffn_taped(pass.stream, window.u, offsets, w, activation, gate_up, window.result);
+  else
+    grouped_ffn(pass.stream, window.u, {offsets, {}, {}}, w, activation, GemmOutput::store, window.result);
+}
+
+/// A layer's experts that this rank hosts, and their gradients as they come together.
+class HostedExperts {
+ public:
+  HostedExperts(const StepPass& pass, int64_t layer)
+      : pass_(pass),
+        layer_(layer),
+        w_(pass.model.weights().layers[static_cast<size_t>(layer)].experts),
+        transposes_(pass.model.transposes().layers[static_cast<size_t>(layer)].experts) {
+    const TrainRanks& ranks = pass.model.ranks();
+    for (const int expert : ranks.placement().experts_of(ranks.group().rank()))
+      gradients_.emplace_back(pass.stream, pass.model, block_of(expert));
+    begun_.resize(gradients_.size());
+  }
+
+  /// Rows of some experts: their gradients go to window.result and .dweight, their weights' gradients here.
+  void compute(const GatedActivation& activation, const GradientRows& window, ConstView gate_up) {
+    if (window.rows.num_groups() == 0) return;
+    const ArenaScope scope(pass_.arena);
+    const auto first = static_cast<size_t>(window.first_expert), count = static_cast<size_t>(window.rows.num_groups());
+    const auto w = std::span(w_).subspan(first, count), transposes = std::span(transposes_).subspan(first, count);
+    const int64_t entries = window.u.rows(), f = w.front().down.k();
+    const View scaled_h = pass_.arena.alloc({entries, f}, pass_.operand());
+    const View d_gate_up = pass_.arena.alloc({entries, 2 * f}, pass_.operand());
+    const std::vector<int64_t> offsets = offsets_of_experts(window.rows);
+    grouped_ffn_backward(pass_.stream, window.u, window.dy, window.weight, offsets, w, transposes, activation,
+                         GemmOutput::store, scaled_h, d_gate_up, window.result, window.dweight, gate_up);
+    std::vector<View> of_gate_up, of_down;
+    for (size_t e = 0; e < count; ++e) {
+      BlockGradient& gradient = gradients_[first + e];
+      gradient.begin(window.rows.slices);
+      begun_[first + e] = true;
+      std::ranges::copy(gradient.of(&w[e].gate_up), std::back_inserter(of_gate_up));
+      std::ranges::copy(gradient.of(&w[e].down), std::back_inserter(of_down));
+    }
+    weight_gradient(pass_.stream, d_gate_up, window.u, window.rows, of_gate_up);
+    weight_gradient(pass_.stream, window.dy, scaled_h, window.rows, of_down);
+    for (size_t e = 0; e < count; ++e) gradients_[first + e].commit();
+  }
+
+  /// tokens: [E] of the whole step. Those that no token went to have no gradient.
+  void finish(std::span<const int64_t> tokens) {
+    const TrainRanks& ranks = pass_.model.ranks();
+    const std::span<const int> experts = ranks.placement().experts_of(ranks.group().rank());
+    for (size_t e = 0; e < gradients_.size(); ++e) {
+      if (tokens[static_cast<size_t>(experts[e])] == 0) continue;
+      if (!begun_[e]) add_nothing(gradients_[e], w_[e]);
+      gradients_[e].finish(pass_.arena, pass_.bytes_at_once);
+    }
+  }
+
+ private:
+  size_t block_of(int expert) const {
+    return pass_.model.space().block_of(ParameterBlock::Kind::expert, layer_, expert);
+  }
+  /// None of this group's tokens went there, but some of another's.
+  void add_nothing(BlockGradient& gradient, const FfnWeights& w) const {
+    const SliceRange slices = pass_.model.ranks().slices_of_group();
+    if (slices.count() == 0) return;
+    gradient.begin(slices);
+    for (const void* place : {static_cast<const void*>(&w.gate_up), static_cast<const void*>(&w.down)})
+      for (const View& node : gradient.of(place)) fill_zero(pass_.stream, node);
+    gradient.commit();
+  }
+
+  const StepPass& pass_;
+  const int64_t layer_;
+  const std::vector<FfnWeights>&w_, &transposes_;
+  std::deque<BlockGradient> gradients_;
+  std::vector<bool> begun_;
+};
+
+/// The windows of a layer take at most what is allocated here, and work(window) takes of a window.
+template <class Work>
+void measure_windows(const StepPass& pass, const GradientExchange& exchange, const Work& work) {
+  const ArenaScope scope(pass.arena);
+  const GradientScratch scratch = exchange.scratch();
+  const GradientExchangeShape& shape = exchange.shape();
+  pass.arena.alloc({static_cast<int64_t>(scratch.arena_bytes)}, DType::u8);
+  std::vector<int64_t> offsets(static_cast<size_t>(shape.slices().count()) + 1, scratch.max_rows);
+  offsets.front() = 0;
+  if (shape.slices().count() == 0) return;
+  const View rows{nullptr, {scratch.max_rows, shape.dim}, shape.dtype},
+      numbers{nullptr, {scratch.max_rows}, DType::f32};
+  work(GradientRows{
+      .rows = {shape.slices(), offsets}, .u = rows, .dy = rows, .weight = numbers, .result = rows, .dweight = numbers});
+}
+
+}  // namespace
+
+void forward_experts(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape, ConstView u,
+                     View y) {
+  const ArenaScope scope(pass.arena);
+  const GatedActivation& activation = pass.config().layers[layer].moe()->activation;
+  const std::vector<FfnWeights>& w = pass.model.weights().layers[layer].experts;
+  if (pass.stream.measured != nullptr)
+    return measure_windows(pass, exchange,
+                           [&](const GradientRows& window) { compute_forward(pass, w, activation, window, {}); });
+  KeptProducts kept(tape.gate_up);
+  const auto windows =
+      exchange.plan(pass.stream, pass.arena, Way::forward, tape.chosen.expert, pass.batch.slice_tokens);
+  while (windows->begin(u)) {
+    const GradientRows window = windows->rows();
+    compute_forward(pass, w, activation, window, kept.take(window.u.rows()));
+    windows->give_back(y);
+  }
+}
+
+void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
+                      std::span<const int64_t> tokens, ConstView u, ConstView dy, View du, View d_weight) {
+  const ArenaScope scope(pass.arena);
+  const MoeConfig& c = *pass.config().layers[layer].moe();
+  const int64_t k = c.router.experts_per_token;
+  const View returned = pass.arena.alloc({u.rows() * k, u.shape[1]}, pass.operand());
+  HostedExperts experts(pass, static_cast<int64_t>(layer));
+  if (pass.stream.measured != nullptr) {
+    measure_windows(pass, exchange, [&](const GradientRows& window) { experts.compute(c.activation, window, {}); });
+  } else {
+    KeptProducts kept(tape.gate_up);
+    const auto windows =
+        exchange.plan(pass.stream, pass.arena, Way::backward, tape.chosen.expert, pass.batch.slice_tokens);
+    while (windows->begin(u, dy, tape.chosen.weight)) {
+      const GradientRows window = windows->rows();
+      experts.compute(c.activation, window, kept.take(window.u.rows()));
+      windows->give_back(returned, d_weight);
+    }
+  }
+  experts.finish(tokens);
+  fill_zero(pass.stream, du);
+  combine(pass.stream, returned.reshaped({u.rows(), k, u.shape[1]}), {}, du);
+}
+
+}  // namespace switchyard

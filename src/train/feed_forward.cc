@@ -1,0 +1,85 @@
+#include "kernels/routing/expert_probabilities.h"
+#include "kernels/routing/permute.h"
+#include "kernels/routing/router.h"
+#include "kernels/rows/rms_norm.h"
+#include "model/linear.h"
+#include "train/layer_pass.h"
+
+namespace switchyard {
+namespace {
+
+/// Of the weights that experts' results got, and of the balancing loss.   u: [tokens, d] f32; du: added to
+void backward_router(const StepPass& pass, const MoeConfig& c, const Linear& w, const Linear& transpose, ConstView u,
+                     const LayerTape& tape, ConstView d_weight, const LayerBalance& balance, const SlicedRows& rows,
+                     const BlockGradient& sums, View du) {
+  const ArenaScope scope(pass.arena);
+  const View logits = pass.arena.alloc({u.rows(), c.router.num_experts}, DType::f32);
+  linear(pass.stream, u, w, GemmOutput::store, logits);
+  expert_probabilities(pass.stream, logits, rows, balance.probability_sums);
+  const View d_logits = pass.arena.alloc(logits.shape, DType::f32);
+  router_top_k_backward(pass.stream, logits, c.router.rule(), tape.chosen.expert, tape.chosen.weight, d_weight,
+                        balance.d_probability, d_logits);
+  backward_linear(pass, w, transpose, u, d_logits, rows, sums, GemmOutput::add, du);
+}
+
+}  // namespace
+
+void forward_feed_forward(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
+                          View x) {
+  const ArenaScope scope(pass.arena);
+  const Stream& stream = pass.stream;
+  Arena& arena = pass.arena;
+  const LayerWeights& w = pass.model.weights().layers[layer];
+  const MoeConfig* moe = pass.config().layers[layer].moe();
+  const View u = arena.alloc(x.shape, moe != nullptr ? DType::f32 : pass.operand());
+  rms_norm(stream, tape.middle, w.ffn_norm.view(), pass.eps(), u);
+  if (moe == nullptr) return add_ffn(stream, arena, w.dense, {}, u, x);
+  const View logits = arena.alloc({x.rows(), moe->router.num_experts}, DType::f32);
+  linear(stream, u, w.router, GemmOutput::store, logits);
+  router_top_k(stream, logits, moe->router.rule(), w.selection_bias.view(), tape.chosen.expert, tape.chosen.weight);
+  const ConstView u_operand = as_operand(stream, arena, u, pass.operand());
+  if (!w.shared.empty()) add_ffn(stream, arena, w.shared, moe->activation, u_operand, x);
+  const int64_t k = moe->router.experts_per_token, d = x.shape[1];
+  const View y = arena.alloc({x.rows() * k, d}, pass.operand());
+  forward_experts(pass, layer, exchange, tape, u_operand, y);
+  combine(stream, y.reshaped({x.rows(), k, d}), tape.chosen.weight, x);
+}
+
+void backward_feed_forward(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
+                           const LayerBalance& balance, View dx) {
+  const ArenaScope scope(pass.arena);
+  const Stream& stream = pass.stream;
+  Arena& arena = pass.arena;
+  const LayerConfig& c = pass.config().layers[layer];
+  const MoeConfig* moe = c.moe();
+  const LayerWeights &w = pass.model.weights().layers[layer], &transposes = pass.model.transposes().layers[layer];
+  const SlicedRows rows{pass.batch.slices, pass.batch.slice_tokens};
+  const View u = arena.alloc(dx.shape, DType::f32), du = arena.alloc(dx.shape, DType::f32);
+  rms_norm(stream, tape.middle, w.ffn_norm.view(), pass.eps(), u);
+  const ConstView u_operand = as_operand(stream, arena, u, pass.operand()),
+                  dy = as_operand(stream, arena, dx, pass.operand());
+  View d_weight;
+  if (moe != nullptr) {
+    d_weight = arena.alloc(tape.chosen.weight.shape, DType::f32);
+    backward_experts(pass, layer, exchange, tape, balance.tokens, u_operand, dy, du, d_weight);
+  } else {
+    fill_zero(stream, du);
+  }
+
+  BlockGradient sums(pass.stream, pass.model,
+                     pass.model.space().block_of(ParameterBlock::Kind::feed_forward, static_cast<int64_t>(layer)));
+  if (rows.slices.count() > 0) {
+    sums.begin(rows.slices);
+    if (!w.shared.empty())
+      backward_ffn(pass, w.shared, transposes.shared, moe->activation, u_operand, dy, rows, sums, du);
+    if (!w.dense.empty()) backward_ffn(pass, w.dense, transposes.dense, {}, u_operand, dy, rows, sums, du);
+    if (moe != nullptr)
+      backward_router(pass, *moe, w.router, transposes.router, u, tape, d_weight, balance, rows, sums, du);
+    rms_norm_backward(stream, tape.middle, w.ffn_norm.view(), pass.eps(), du, rows, GemmOutput::add,
+                      arena.alloc({dx.rows()}, DType::f32), dx, sums.of(&w.ffn_norm));
+    sums.commit();
+  }
+  sums.finish(arena, pass.bytes_at_once);
+}
+
+}  // namespace switchyard
