@@ -178,30 +178,6 @@ TEST_F(TrainRefusals, ADamagedCheckpointIsSetAsideForTheOneBefore) {
   EXPECT_FALSE(exists("run/model"));
 }
 
-// What one rank of three finds, all end with: none waits for another.
-TEST_F(TrainRefusals, BrokenNumbersAreNamedOnceOnAllRanks) {
-  constexpr int kRanks = 3;
-  case_.expect("made", 0, {}, {"--max-steps", "2"});
-  std::string weights = bytes_of_file(case_ / "made/model/model.safetensors");
-  weights.replace(weights.size() - 4, 4, std::string("\0\0\xc0\x7f", 4));
-  write("made/model/model.safetensors", weights);
-  case_.expect("run", 66, {"layers.1.mlp.experts.127", "weight 127 is nan"}, {"--model", case_ / "made/model"}, kRanks);
-  EXPECT_FALSE(exists("run/manifest.json"));
-
-  const auto broken =
-      case_.expect("wild", 70, {"step 4: the gradient of ", "is not a number"},
-                   {"--learning-rate", "1000", "--weight-decay", "1000", "--max-grad-norm", "0"}, kRanks);
-  EXPECT_EQ(broken.err.find("error: step 4"), broken.err.rfind("error: step 4")) << broken.err;
-  EXPECT_TRUE(exists("wild/checkpoints/step-000002/checkpoint.json"));
-  EXPECT_NE(bytes_of_file(case_ / "wild/state.json").find("\"failed\""), std::string::npos);
-}
-
-TEST_F(TrainRefusals, DocumentsThatCannotBeReadAreCounted) {
-  write("texts.jsonl", "{\"text\": \"In the beginning\"}\n{\"txt\": 1}\n{\"text\": \"God created\"}\n");
-  case_.expect("run", 65, {"1 documents of the input were rejected"}, {"--data", case_ / "texts.jsonl"}, 3);
-  case_.expect("other", 0, {}, {"--data", case_ / "texts.jsonl", "--max-rejects", "1"}, 3);
-}
-
 TEST_F(TrainRefusals, ADiskThatFillsUpInACheckpointLeavesTheLastOne) {
   case_.expect("quiet", 0);
   case_.expect("run", 75, {}, {"--stop-after", "4"});

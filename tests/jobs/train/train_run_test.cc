@@ -94,5 +94,30 @@ TEST(TrainTest, AnEvaluationIsWhatScoreSaysOfTheExportedModel) {
   EXPECT_EQ(last["eval_losses"].at(0), last["eval_loss"]);
 }
 
+// What one rank of three finds, all end with: none waits for another.
+TEST(TrainTest, BrokenNumbersAreNamedOnceOnAllRanks) {
+  const TrainCase c;
+  constexpr int kRanks = 3;
+  c.expect("made", 0, {}, {"--max-steps", "2"});
+  std::string weights = bytes_of_file(c / "made/model/model.safetensors");
+  weights.replace(weights.size() - 4, 4, std::string("\0\0\xc0\x7f", 4));
+  c.directory().write("made/model/model.safetensors", weights);
+  c.expect("run", 66, {"layers.1.mlp.experts.127", "weight 127 is nan"}, {"--model", c / "made/model"}, kRanks);
+  EXPECT_FALSE(std::filesystem::exists(c / "run/manifest.json"));
+
+  const auto broken = c.expect("wild", 70, {"step 4: the gradient of ", "is not a number"},
+                               {"--learning-rate", "1000", "--weight-decay", "1000", "--max-grad-norm", "0"}, kRanks);
+  EXPECT_EQ(broken.err.find("error: step 4"), broken.err.rfind("error: step 4")) << broken.err;
+  EXPECT_TRUE(std::filesystem::exists(c / "wild/checkpoints/step-000002/checkpoint.json"));
+  EXPECT_NE(bytes_of_file(c / "wild/state.json").find("\"failed\""), std::string::npos);
+}
+
+TEST(TrainTest, DocumentsThatCannotBeReadAreCounted) {
+  const TrainCase c;
+  c.directory().write("texts.jsonl", "{\"text\": \"In the beginning\"}\n{\"txt\": 1}\n{\"text\": \"God created\"}\n");
+  c.expect("run", 65, {"1 documents of the input were rejected"}, {"--data", c / "texts.jsonl"}, 3);
+  c.expect("other", 0, {}, {"--data", c / "texts.jsonl", "--max-rejects", "1"}, 3);
+}
+
 }  // namespace
 }  // namespace switchyard
