@@ -139,12 +139,6 @@ TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, 
     plan.memory = plan_train_memory(config, plan.shape);
     if (plan.memory.peak() <= plan.bound.bytes) break;
   }
-  TrainMemoryRequest keeping = plan.shape;
-  keeping.keep_products = true;
-  if (const TrainMemory memory = plan_train_memory(config, keeping); memory.peak() <= plan.bound.bytes) {
-    plan.shape = keeping;
-    plan.memory = memory;
-  }
   if (plan.memory.peak() > plan.bound.bytes) {
     constexpr int kMostRanks = 1 << 14;
     int enough = machine.world_size;
@@ -164,6 +158,12 @@ TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, 
          bytes_text(plan.bound.bytes), plan.bound.source,
          needed <= plan.bound.bytes ? fmt::format("{} such ranks would do", enough)
                                     : "no number of such ranks would do: fewer --step-records, or --dtype bf16");
+  }
+  TrainMemoryRequest keeping = plan.shape;
+  keeping.keep_products = true;
+  if (const TrainMemory memory = plan_train_memory(config, keeping); memory.peak() <= plan.bound.bytes) {
+    plan.shape = keeping;
+    plan.memory = memory;
   }
 
   plan.units = WorkUnits::of_items(plan.steps * options.step_records, options.step_records);

@@ -46,7 +46,7 @@ struct ThreadPool::State {
   std::atomic<int> running = 0;
   std::atomic<bool> stopping = false;
   const std::function<void(int64_t, int)>* body = nullptr;
-  std::vector<Share> shares;  // a worker's
+  std::vector<Share> shares;  // [workers]
   std::exception_ptr error;
   std::vector<std::thread> threads;
 
@@ -81,17 +81,17 @@ struct ThreadPool::State {
 
   void run_worker(int worker) {
     uint64_t seen = 0;
-    std::unique_lock lock(mutex);
+    const auto called = [&] { return stopping || generation != seen; };
     while (true) {
-      lock.unlock();
-      look_for([&] { return stopping || generation != seen; });
-      lock.lock();
-      work.wait(lock, [&] { return stopping || generation != seen; });
-      if (stopping) return;
-      seen = generation;
-      lock.unlock();
+      look_for(called);
+      {
+        std::unique_lock lock(mutex);
+        work.wait(lock, called);
+        if (stopping) return;
+        seen = generation;
+      }
       drain(worker, nullptr);
-      lock.lock();
+      const std::lock_guard lock(mutex);
       if (--running == 0) done.notify_one();
     }
   }

@@ -258,7 +258,7 @@ void GradientWindows::start_sending(ConstView u, ConstView dy, ConstView weight)
 GradientRows GradientWindows::rows() {
   const Rows ordered = buffers_.ordered.slice(0, num_rows_);
   if (!alone()) {
-    wait_for(pending_weight_, {pending_rows_.data(), size_t{backward() ? 2u : 1u}}, counters_.times);
+    wait_for(pending_weight_, pending_rows_, counters_.times);
     const int64_t num_received = total(received_from_);
     const Rows received = buffers_.received.slice(0, num_received);
     const View place = lists_.place.slice(0, num_received);

@@ -13,6 +13,7 @@
 #include <sstream>
 #include <string_view>
 
+#include "base/thread.h"
 #include "io/file.h"
 
 extern char** environ;
@@ -81,7 +82,8 @@ std::string folder_of_program(const std::string& name) {
 }
 
 std::optional<CommandResult> run_command(const std::vector<std::string>& argv,
-                                         const std::optional<std::map<std::string, std::string>>& environment) {
+                                         const std::optional<std::map<std::string, std::string>>& environment,
+                                         Hears hears) {
   std::vector<std::string> words = argv, variables;
   for (const auto& [name, value] : environment.value_or(environment_without({})))
     variables.push_back(name + "=" + value);
@@ -105,8 +107,12 @@ std::optional<CommandResult> run_command(const std::vector<std::string>& argv,
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
 
   pid_t pid = 0;
-  const int error = ::posix_spawnp(&pid, words.front().c_str(), &actions, &attributes, pointers_to(words).data(),
-                                   pointers_to(variables).data());
+  const int error = [&] {
+    std::optional<BlockedSignals> inherited;
+    if (hears == Hears::nothing) inherited.emplace();
+    return ::posix_spawnp(&pid, words.front().c_str(), &actions, &attributes, pointers_to(words).data(),
+                          pointers_to(variables).data());
+  }();
   if (error == ENOENT) return std::nullopt;
   if (error != 0) {
     errno = error;

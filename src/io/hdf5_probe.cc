@@ -10,7 +10,6 @@
 #include <csignal>
 #include <vector>
 
-#include "base/thread.h"
 #include "io/command.h"
 #include "io/hdf5_detail.h"
 
@@ -75,9 +74,9 @@ void open_everything(const std::filesystem::path& path) {
 }  // namespace
 
 void probe(const std::filesystem::path& path) {
-  // Those sent to the whole process group are the parent's to answer: a child that they end looks like a crash.
-  const BlockedSignals blocked;
-  const auto child = run_command({std::string(kProgram), std::string(kWord), path.native()});
+  // A child that a signal ends looks like a crash.
+  const auto child =
+      run_command({std::string(kProgram), std::string(kWord), path.native()}, std::nullopt, Hears::nothing);
   if (!child) fail(ExitCode::environment, "{}: cannot be opened: {} is missing", path.native(), kProgram);
   if (child->exit_code == 0) return;
   const bool hangs = child->exit_code == 128 + SIGXCPU || child->exit_code == 128 + SIGKILL;

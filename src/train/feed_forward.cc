@@ -3,6 +3,7 @@
 #include "kernels/routing/router.h"
 #include "kernels/rows/rms_norm.h"
 #include "model/linear.h"
+#include "model/moe_layer.h"
 #include "train/layer_pass.h"
 
 namespace switchyard {

@@ -5,7 +5,6 @@
 #include <span>
 
 #include "exchange/gradient_exchange.h"
-#include "model/moe_layer.h"
 #include "model/position_tables.h"
 #include "train/block_gradient.h"
 #include "train/step_batch.h"

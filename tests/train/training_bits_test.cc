@@ -54,7 +54,7 @@ TEST_P(TrainingBits, AreThoseOfOneRank) {
   const std::vector<TrainingLayout> layouts = {
       {1, 1, 2, 1, 1, true},  {2, 1, 1, 1 << 20, 10, true}, {2, 2, 2, 4096, 1 << 20, true}, {3, 1, 2, 4096, 1},
       {3, 3, 1, 1, 1 << 20},  {4, 2, 1, 4096, 10, true},    {4, 4, 2, 1 << 20, 1, true},    {4, 1, 1, 1, 1 << 20, true},
-      {6, 3, 1, 1 << 20, 10}, {7, 7, 1, 4096, 1 << 20},     {12, 4, 1, 1 << 20, 1},
+      {8, 4, 1, 1 << 20, 10}, {7, 7, 1, 4096, 1 << 20},     {12, 4, 1, 1 << 20, 1},
   };
   for (const TrainingLayout& layout : layouts) {
     SCOPED_TRACE(testing::Message() << layout.ranks << " ranks, groups of " << layout.ep << ", " << layout.threads
