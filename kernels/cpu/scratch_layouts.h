@@ -40,8 +40,9 @@ struct WeightGradientScratch {
 /// grouped_ffn_backward: a block of up to FfnScratch::kRows rows; one panel's product at a time, and one more.
 struct FfnBackwardScratch {
   ScratchLayout layout;
-  size_t product;  ///< gate_up's or its transpose's, [FfnScratch::kRows + kMaxPaddingRows, columns] f32
-  size_t a;        ///< down's transpose's, likewise
+  size_t x, d_out;  ///< [FfnScratch::kRows, d], the operand's type
+  size_t product;   ///< gate_up's or its transpose's, [FfnScratch::kRows + kMaxPaddingRows, columns] f32
+  size_t a;         ///< down's transpose's, likewise
   size_t widened, workspace;
   FfnBackwardScratch(const MatrixPanels& gate_up, const MatrixPanels& down_t, const MatrixPanels& gate_up_t);
 };

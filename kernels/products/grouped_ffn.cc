@@ -43,30 +43,6 @@ void add_bias(const float* bias, int64_t columns, float* product, int64_t rows, 
   for (int64_t r = 0; r < rows; ++r) add_to(product + r * stride, bias, columns);
 }
 
-/// Entry i's row: the list's, or i itself.
-int64_t row_of(std::span<const int32_t> list, int64_t i) {
-  return list.empty() ? i : list[static_cast<size_t>(i)];
-}
-
-void gather(ConstView x, std::span<const int32_t> input_row, const FfnBlock& block, size_t row_bytes, std::byte* to) {
-  for (int64_t i = block.first; i < block.first + block.count; ++i, to += row_bytes) {
-    const int64_t row = row_of(input_row, i);
-    SWITCHYARD_CHECK(row >= 0 && row < x.rows(), "grouped_ffn: input row {} of {}", row, x.rows());
-    std::memcpy(to, static_cast<const std::byte*>(x.data) + static_cast<size_t>(row) * row_bytes, row_bytes);
-  }
-}
-
-template <class T>
-void scatter(const float* panel, int64_t columns, std::span<const int32_t> output_row, const FfnBlock& block,
-             int64_t first_column, GemmOutput output, View y) {
-  T* out = y.as<T>() + first_column;
-  for (int64_t entry = block.first; entry < block.first + block.count; ++entry, panel += columns) {
-    const int64_t row = row_of(output_row, entry);
-    SWITCHYARD_CHECK(row >= 0 && row < y.rows(), "grouped_ffn: output row {} of {}", row, y.rows());
-    put_row(panel, columns, output, out + row * y.row_elements());
-  }
-}
-
 void run_block(const FfnBlock& block, const Call& call) {
   const FfnWeights& weights = call.weights[block.group];
   const PackedMatrix::Impl &gate_up = weights.gate_up.impl(), &down = weights.down.impl();
@@ -77,10 +53,10 @@ void run_block(const FfnBlock& block, const Call& call) {
   const float *gate_up_bias = values_of(weights.gate_up_bias), *down_bias = values_of(weights.down_bias);
   const int64_t f = down.panels.k();
 
-  gather(call.x, call.rows.input_row, block, gate_up.panels.row_bytes(), memory + scratch.x);
+  const std::byte* x = rows_of({call.x, call.rows.input_row}, block, memory + scratch.x);
   for (int64_t p = 0; p < gate_up.panels.count(); ++p) {
     const int64_t columns = gate_up.panels.columns(p) / 2, first = gate_up.panels.first_column(p) / 2;
-    gate_up.panels.product(p).run(memory + scratch.x, block.count, gate_up.prepared(p, widened), product, workspace);
+    gate_up.panels.product(p).run(x, block.count, gate_up.prepared(p, widened), product, workspace);
     if (gate_up_bias != nullptr) {
       add_bias(gate_up_bias + first, columns, product, block.count, 2 * columns);
       add_bias(gate_up_bias + f + first, columns, product + columns, block.count, 2 * columns);
@@ -99,7 +75,7 @@ void run_block(const FfnBlock& block, const Call& call) {
     down.panels.product(p).run(memory + scratch.act, block.count, down.prepared(p, widened), product, workspace);
     if (down_bias != nullptr) add_bias(down_bias + first, columns, product, block.count, columns);
     with_float_type(call.y.dtype, "grouped_ffn", [&](auto element) {
-      scatter<decltype(element)>(product, columns, call.rows.output_row, block, first, call.output, call.y);
+      put_rows<decltype(element)>(product, columns, block, first, call.output, call.y, call.rows.output_row);
     });
   }
 }
@@ -108,13 +84,7 @@ void run_block(const FfnBlock& block, const Call& call) {
 void run(const Stream& stream, const Call& call) {
   const ConstView x = call.x, y = call.y;
   const GroupedRows& rows = call.rows;
-  const auto covers = [&](std::span<const int32_t> list, int64_t num_rows) {
-    return rows.offsets.back() <= (list.empty() ? num_rows : std::ssize(list));
-  };
-  SWITCHYARD_CHECK(rows.offsets.size() == call.weights.size() + 1 && covers(rows.input_row, x.rows()) &&
-                       covers(rows.output_row, y.rows()),
-                   "grouped_ffn: {} offsets for {} groups, {} input rows, {} output rows", rows.offsets.size(),
-                   call.weights.size(), rows.input_row.size(), rows.output_row.size());
+  check_rows("grouped_ffn", rows, call.weights.size(), x, y);
   SWITCHYARD_CHECK(call.output == GemmOutput::store || y.dtype == DType::f32, "grouped_ffn adds to {}",
                    name_of(y.dtype));
   check_activation(call.activation);
@@ -166,16 +136,17 @@ void grouped_ffn(const Stream& stream, ConstView x, const GroupedRows& rows, std
   run(stream, {x, rows, weights, activation, output, y});
 }
 
-size_t grouped_ffn_taped_bytes(ConstView x, std::span<const int64_t> offsets, std::span<const FfnWeights> weights,
+size_t grouped_ffn_taped_bytes(ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights,
                                const GatedActivation& activation, View, View y) {
-  return grouped_ffn_bytes(x, {offsets, {}, {}}, weights, activation, GemmOutput::store, y);
+  return grouped_ffn_bytes(x, rows, weights, activation, GemmOutput::store, y);
 }
 
-void grouped_ffn_taped(const Stream& stream, ConstView x, std::span<const int64_t> offsets,
-                       std::span<const FfnWeights> weights, const GatedActivation& activation, View gate_up, View y) {
-  SWITCHYARD_CHECK(gate_up.dtype == DType::f32 && gate_up.rows() == x.rows(),
-                   "grouped_ffn_taped: {} rows, gate_up {} {}", x.rows(), name_of(gate_up.dtype), gate_up.shape.str());
-  run(stream, {x, {offsets, {}, {}}, weights, activation, GemmOutput::store, y, gate_up});
+void grouped_ffn_taped(const Stream& stream, ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights,
+                       const GatedActivation& activation, View gate_up, View y) {
+  SWITCHYARD_CHECK(gate_up.dtype == DType::f32 && gate_up.rows() == rows.offsets.back(),
+                   "grouped_ffn_taped: {} entries, gate_up {} {}", rows.offsets.back(), name_of(gate_up.dtype),
+                   gate_up.shape.str());
+  run(stream, {x, rows, weights, activation, GemmOutput::store, y, gate_up});
 }
 
 }  // namespace cpu

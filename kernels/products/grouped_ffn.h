@@ -48,11 +48,11 @@ WorkingBytes<GroupedFfnFn> grouped_ffn_bytes;
 inline constexpr Op<GroupedFfnFn> grouped_ffn{"grouped_ffn", cpu::grouped_ffn, SWITCHYARD_CUDA_IMPL(cuda::grouped_ffn),
                                               cpu::grouped_ffn_bytes, cuda::grouped_ffn_bytes};
 
-/// grouped_ffn(x, {offsets}, …, y), with the same bits, for a way back: gate_up[i] = gate_up_g(x[i]) as well, a panel's
-/// columns as its product has them (gate's, then up's), which only grouped_ffn_backward reads.   gate_up: [R, 2f] f32
-using GroupedFfnTapedFn = void(const Stream&, ConstView x, std::span<const int64_t> offsets,
-                               std::span<const FfnWeights> weights, const GatedActivation& activation, View gate_up,
-                               View y);
+/// grouped_ffn() that stores y, with the same bits, for a way back: gate_up[i] = gate_up_g(x[input_row[i],:]) as well,
+/// a panel's columns as its product has them (gate's, then up's), which only grouped_ffn_backward reads. gate_up:
+/// [entries, 2f] f32
+using GroupedFfnTapedFn = void(const Stream&, ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights,
+                               const GatedActivation& activation, View gate_up, View y);
 namespace cpu {
 GroupedFfnTapedFn grouped_ffn_taped;
 WorkingBytes<GroupedFfnTapedFn> grouped_ffn_taped_bytes;

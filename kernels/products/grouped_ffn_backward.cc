@@ -16,6 +16,8 @@ FfnBackwardScratch::FfnBackwardScratch(const MatrixPanels& gate_up, const Matrix
   const auto product_bytes = [](int64_t columns) {
     return static_cast<size_t>((FfnScratch::kRows + kMaxPaddingRows) * columns) * sizeof(float);
   };
+  x = layout.add(static_cast<size_t>(FfnScratch::kRows) * gate_up.row_bytes());
+  d_out = layout.add(static_cast<size_t>(FfnScratch::kRows) * gate_up.row_bytes());
   product = layout.add(product_bytes(std::max(gate_up.max_columns(), gate_up_t.max_columns())));
   a = layout.add(product_bytes(down_t.max_columns()));
   widened = layout.add(std::max({gate_up.widened_bytes(), down_t.widened_bytes(), gate_up_t.widened_bytes()}));
@@ -27,6 +29,7 @@ namespace {
 /// What all blocks share.
 struct Call {
   ConstView x, d_out, weight;
+  const GroupedRows& rows;
   std::span<const FfnWeights> weights;
   std::span<const FfnWeights> transposed;
   GemmOutput output;
@@ -46,12 +49,14 @@ class BlockBackward {
         scratch_(gate_up_.panels, down_t_.panels, gate_up_t_.panels),
         memory_(thread_scratch(scratch_.layout.bytes())),
         product_(reinterpret_cast<float*>(memory_ + scratch_.product)),
-        a_(reinterpret_cast<float*>(memory_ + scratch_.a)) {}
+        a_(reinterpret_cast<float*>(memory_ + scratch_.a)),
+        x_(call.gate_up.data != nullptr ? nullptr : listed(call.x, scratch_.x)),
+        d_out_(listed(call.d_out, scratch_.d_out)) {}
 
   void run() const {
-    if (call_.dweight.data != nullptr) std::fill_n(rows_of<float>(call_.dweight), block_.count, 0.0f);
+    if (call_.dweight.data != nullptr) std::fill_n(entries<float>(call_.dweight), block_.count, 0.0f);
     for (int64_t p = 0; p < down_t_.panels.count(); ++p) {
-      multiply(down_t_, p, call_.d_out, a_);
+      multiply(down_t_, p, d_out_, a_);
       for (int64_t q = 2 * p; q < std::min(2 * p + 2, gate_up_.panels.count()); ++q) {
         const float* gate_up = product_;
         int64_t stride = gate_up_.panels.columns(q);
@@ -59,26 +64,33 @@ class BlockBackward {
           stride = call_.gate_up.row_elements();
           gate_up = call_.gate_up.as<float>() + block_.first * stride + gate_up_.panels.first_column(q);
         } else {
-          multiply(gate_up_, q, call_.x, product_);
+          multiply(gate_up_, q, x_, product_);
         }
         with_float_type(call_.x.dtype, "grouped_ffn_backward",
                         [&](auto element) { activate<decltype(element)>(p, q, gate_up, stride); });
       }
     }
     for (int64_t p = 0; p < gate_up_t_.panels.count(); ++p) {
-      multiply(gate_up_t_, p, call_.d_gate_up, product_);
-      with_float_type(call_.dx.dtype, "grouped_ffn_backward", [&](auto element) { put_dx<decltype(element)>(p); });
+      multiply(gate_up_t_, p, rows_of(call_.d_gate_up, block_, nullptr), product_);
+      const int64_t columns = gate_up_t_.panels.columns(p), first = gate_up_t_.panels.first_column(p);
+      with_float_type(call_.dx.dtype, "grouped_ffn_backward", [&](auto element) {
+        put_rows<decltype(element)>(product_, columns, block_, first, call_.output, call_.dx, call_.rows.output_row);
+      });
     }
   }
 
  private:
+  const std::byte* listed(ConstView x, size_t scratch) const {
+    return rows_of({x, call_.rows.input_row}, block_, memory_ + scratch);
+  }
+
+  /// From the block's first entry on.
   template <class T>
-  T* rows_of(View view) const {
+  T* entries(View view) const {
     return view.as<T>() + block_.first * view.row_elements();
   }
 
-  void multiply(const PackedMatrix::Impl& w, int64_t panel, ConstView x, float* product) const {
-    const auto* rows = static_cast<const std::byte*>(x.data) + static_cast<size_t>(block_.first) * w.panels.row_bytes();
+  void multiply(const PackedMatrix::Impl& w, int64_t panel, const std::byte* rows, float* product) const {
     w.panels.product(panel).run(rows, block_.count, w.prepared(panel, memory_ + scratch_.widened), product,
                                 memory_ + scratch_.workspace);
   }
@@ -96,18 +108,10 @@ class BlockBackward {
         .a = a_ + first - down_t_.panels.first_column(p),
         .a_stride = down_t_.panels.columns(p),
         .weight = call_.weight.data == nullptr ? nullptr : call_.weight.as<float>() + block_.first,
-        .scaled_h = rows_of<T>(call_.scaled_h) + first,
-        .d_gate_up = rows_of<T>(call_.d_gate_up) + first,
-        .dot = call_.dweight.data == nullptr ? nullptr : rows_of<float>(call_.dweight),
+        .scaled_h = entries<T>(call_.scaled_h) + first,
+        .d_gate_up = entries<T>(call_.d_gate_up) + first,
+        .dot = call_.dweight.data == nullptr ? nullptr : entries<float>(call_.dweight),
     });
-  }
-
-  template <class T>
-  void put_dx(int64_t panel) const {
-    const int64_t columns = gate_up_t_.panels.columns(panel), first = gate_up_t_.panels.first_column(panel);
-    for (int64_t r = 0; r < block_.count; ++r)
-      put_row(product_ + r * columns, columns, call_.output,
-              rows_of<T>(call_.dx) + r * call_.dx.row_elements() + first);
   }
 
   const FfnBlock& block_;
@@ -116,6 +120,7 @@ class BlockBackward {
   const FfnBackwardScratch scratch_;
   std::byte* memory_;
   float *product_, *a_;
+  const std::byte *x_, *d_out_;  // of the block's entries
 };
 
 void check_transposed(const FfnBlock& block, const Call& call) {
@@ -137,17 +142,16 @@ void check_transposed(const FfnBlock& block, const Call& call) {
                    "grouped_ffn_backward: group {} has biases", block.group);
 }
 
-void check_views(const Call& call, std::span<const int64_t> offsets) {
+void check_views(const Call& call) {
   const ConstView x = call.x, d_out = call.d_out, dx = call.dx;
-  const int64_t rows = x.rows();
+  check_rows("grouped_ffn_backward", call.rows, call.weights.size(), x, dx);
+  const int64_t rows = call.rows.offsets.back();
   const auto fits = [&](ConstView list) {
     return list.data == nullptr || (list.dtype == DType::f32 && list.elements() == rows);
   };
-  SWITCHYARD_CHECK(offsets.size() == call.weights.size() + 1 && offsets.size() == call.transposed.size() + 1 &&
-                       offsets.back() == rows,
-                   "grouped_ffn_backward: {} offsets up to {} for {} groups, {} transposed, {} rows", offsets.size(),
-                   offsets.back(), call.weights.size(), call.transposed.size(), rows);
-  SWITCHYARD_CHECK(d_out.shape == x.shape && d_out.dtype == x.dtype && dx.shape == x.shape &&
+  SWITCHYARD_CHECK(call.transposed.size() == call.weights.size(), "grouped_ffn_backward: {} groups, {} transposed",
+                   call.weights.size(), call.transposed.size());
+  SWITCHYARD_CHECK(d_out.shape == x.shape && d_out.dtype == x.dtype && dx.row_elements() == x.row_elements() &&
                        call.scaled_h.rows() == rows && call.scaled_h.dtype == x.dtype &&
                        call.d_gate_up.rows() == rows && call.d_gate_up.dtype == x.dtype && fits(call.weight) &&
                        fits(call.dweight) &&
@@ -167,7 +171,7 @@ void check_views(const Call& call, std::span<const int64_t> offsets) {
 
 namespace cpu {
 
-size_t grouped_ffn_backward_bytes(ConstView, ConstView, ConstView, std::span<const int64_t>,
+size_t grouped_ffn_backward_bytes(ConstView, ConstView, ConstView, const GroupedRows&,
                                   std::span<const FfnWeights> weights, std::span<const FfnWeights> transposed,
                                   const GatedActivation&, GemmOutput, View, View, View, View, ConstView) {
   size_t most = 0;
@@ -180,15 +184,15 @@ size_t grouped_ffn_backward_bytes(ConstView, ConstView, ConstView, std::span<con
   return most;
 }
 
-void grouped_ffn_backward(const Stream& stream, ConstView x, ConstView d_out, ConstView weight,
-                          std::span<const int64_t> offsets, std::span<const FfnWeights> weights,
-                          std::span<const FfnWeights> transposed, const GatedActivation& activation, GemmOutput output,
-                          View scaled_h, View d_gate_up, View dx, View dweight, ConstView gate_up) {
+void grouped_ffn_backward(const Stream& stream, ConstView x, ConstView d_out, ConstView weight, const GroupedRows& rows,
+                          std::span<const FfnWeights> weights, std::span<const FfnWeights> transposed,
+                          const GatedActivation& activation, GemmOutput output, View scaled_h, View d_gate_up, View dx,
+                          View dweight, ConstView gate_up) {
   SWITCHYARD_CHECK(!activation.clamped, "grouped_ffn_backward: the gradient of a clamped activation is not there");
-  const Call call{x, d_out, weight, weights, transposed, output, scaled_h, d_gate_up, dx, dweight, gate_up};
-  check_views(call, offsets);
+  const Call call{x, d_out, weight, rows, weights, transposed, output, scaled_h, d_gate_up, dx, dweight, gate_up};
+  check_views(call);
   const auto blocks =
-      ffn_blocks("grouped_ffn_backward", offsets, weights, x.row_elements(), x.dtype, stream.pool->num_threads());
+      ffn_blocks("grouped_ffn_backward", rows.offsets, weights, x.row_elements(), x.dtype, stream.pool->num_threads());
   for (const FfnBlock& block : blocks) check_transposed(block, call);
   stream.parallel_for(std::ssize(blocks),
                       [&](int64_t i, int) { BlockBackward(blocks[static_cast<size_t>(i)], call).run(); });

@@ -80,17 +80,18 @@ void copy_widened(const T* from, float* to) {
 }
 
 // Columns of a matrix in panels of Width, widened: to [panels, rows, Width]; the last one is filled up with zeros.
-template <int64_t Width, class T>
-void pack_panels(const T* from, int64_t stride, int64_t rows, int64_t columns, float* to) {
+// row(r): where a row's columns begin.
+template <int64_t Width, class Row>
+void pack_panels(const Row& row, int64_t rows, int64_t columns, float* to) {
   constexpr int64_t kRowsAtOnce = 8;  // whose lines stay in the nearest cache; the next ones are on their way
-  constexpr int64_t kLine = 64 / sizeof(T);
+  constexpr int64_t kLine = 64 / sizeof(*row(0));
   for (int64_t first = 0; first < rows; first += kRowsAtOnce) {
     const int64_t end = std::min(rows, first + kRowsAtOnce);
     for (int64_t r = end; r < std::min(rows, end + kRowsAtOnce); ++r)
-      for (int64_t column = 0; column < columns; column += kLine) __builtin_prefetch(from + r * stride + column);
+      for (int64_t column = 0; column < columns; column += kLine) __builtin_prefetch(row(r) + column);
     for (int64_t column = 0; column < columns; column += Width)
       for (int64_t r = first; r < end; ++r) {
-        const T* source = from + r * stride + column;
+        const auto* source = row(r) + column;
         float* target = to + column * rows + r * Width;
         const int64_t rest = columns - column;
         if (rest >= Width) {
@@ -105,15 +106,15 @@ void pack_panels(const T* from, int64_t stride, int64_t rows, int64_t columns, f
 }
 
 struct Gradient {
-  ConstView dy, x;
+  const ListedRows &dy, &x;
   const SlicedRows& rows;
   std::span<const View> out;
   size_t num_nodes;
   WeightGradientScratch scratch;
   bool past_caches;
 
-  int64_t n() const { return dy.row_elements(); }
-  int64_t k() const { return x.row_elements(); }
+  int64_t n() const { return dy.of.row_elements(); }
+  int64_t k() const { return x.of.row_elements(); }
 
   template <class T>
   void sum_block(int64_t group, const Block& block) const {
@@ -131,9 +132,14 @@ struct Gradient {
     const int64_t num_pieces = divide_up(num_rows, WeightGradientScratch::kRows);
     const int64_t piece = divide_up(num_rows, num_pieces);
     for (int64_t first = 0; first < num_rows; first += piece) {
-      const int64_t row = offsets.front() + first, count = std::min(piece, num_rows - first);
-      pack_panels<kOuterRows>(dy.as<T>() + row * n() + block.first_row, n(), count, block.rows, a);
-      pack_panels<kOuterColumns>(x.as<T>() + row * k() + block.first_column, k(), count, block.columns, b);
+      const int64_t count = std::min(piece, num_rows - first);
+      const auto rows_of = [row = offsets.front() + first](const ListedRows& listed, int64_t column) {
+        return [&listed, row, values = listed.of.as<T>() + column, stride = listed.of.row_elements()](int64_t r) {
+          return values + listed[row + r] * stride;
+        };
+      };
+      pack_panels<kOuterRows>(rows_of(dy, block.first_row), count, block.rows, a);
+      pack_panels<kOuterColumns>(rows_of(x, block.first_column), count, block.columns, b);
       sum_tiles(block, count, a, b, steps_between(steps, first, first + count), nodes, floats_at(scratch.stack),
                 num_pieces > 1);
     }
@@ -163,21 +169,21 @@ struct Gradient {
 
 namespace cpu {
 
-size_t weight_gradient_bytes(ConstView dy, ConstView x, const SlicedRows& rows, std::span<const View>) {
-  return WeightGradientScratch(dy.rows(), dy.row_elements(), x.row_elements(), rows.slices).layout.bytes();
+size_t weight_gradient_bytes(ListedRows dy, ListedRows x, const SlicedRows& rows, std::span<const View>) {
+  return WeightGradientScratch(dy.count(), dy.of.row_elements(), x.of.row_elements(), rows.slices).layout.bytes();
 }
 
 // A task is a block of a group's result: its operands are packed for all of the block's tiles, then each tile is summed
 // over the rows. Where a group has more rows than are packed at once, tiles go on with the next ones.
-void weight_gradient(const Stream& stream, ConstView dy, ConstView x, const SlicedRows& rows,
+void weight_gradient(const Stream& stream, ListedRows dy, ListedRows x, const SlicedRows& rows,
                      std::span<const View> out) {
-  const int64_t n = dy.row_elements(), k = x.row_elements(), num_groups = rows.num_groups();
+  const int64_t n = dy.of.row_elements(), k = x.of.row_elements(), num_groups = rows.num_groups();
   const size_t num_nodes = tree_nodes(rows.slices).size();
-  SWITCHYARD_CHECK(dy.dtype == x.dtype && dy.rows() == x.rows() && rows.num_rows() == x.rows() &&
-                       out.size() == static_cast<size_t>(num_groups) * num_nodes,
-                   "weight_gradient: dy {} {}, x {} {}, {} rows in {} groups of {} nodes, {} results",
-                   name_of(dy.dtype), dy.shape.str(), name_of(x.dtype), x.shape.str(), rows.num_rows(), num_groups,
-                   num_nodes, out.size());
+  SWITCHYARD_CHECK(dy.of.dtype == x.of.dtype && dy.count() == rows.num_rows() && x.count() == rows.num_rows() &&
+                       dy.exist() && x.exist() && out.size() == static_cast<size_t>(num_groups) * num_nodes,
+                   "weight_gradient: {} rows of dy {} {}, {} of x {} {}, {} in {} groups of {} nodes, {} results",
+                   dy.count(), name_of(dy.of.dtype), dy.of.shape.str(), x.count(), name_of(x.of.dtype),
+                   x.of.shape.str(), rows.num_rows(), num_groups, num_nodes, out.size());
   int64_t num_with_rows = 0;
   size_t bytes = 0;
   for (int64_t group = 0; group < num_groups; ++group) {
@@ -193,8 +199,8 @@ void weight_gradient(const Stream& stream, ConstView dy, ConstView x, const Slic
   if (num_with_rows == 0) return;
   const Blocks blocks(n, k, num_with_rows, stream.pool->num_threads());
   const Gradient gradient{
-      dy, x, rows, out, num_nodes, WeightGradientScratch(dy.rows(), n, k, rows.slices), bytes > kCachedBytes};
-  with_float_type(dy.dtype, "weight_gradient", [&](auto type) {
+      dy, x, rows, out, num_nodes, WeightGradientScratch(rows.num_rows(), n, k, rows.slices), bytes > kCachedBytes};
+  with_float_type(dy.of.dtype, "weight_gradient", [&](auto type) {
     stream.parallel_for(num_groups * blocks.count(), [&](int64_t task, int) {
       gradient.sum_block<decltype(type)>(task / blocks.count(), blocks[task % blocks.count()]);
     });

@@ -14,23 +14,34 @@ namespace {
 
 using Rows = GradientBuffers::Rows;
 
+View alloc_matrix(Arena& arena, const GradientExchangeShape& shape, int64_t count) {
+  return arena.alloc({count, shape.dim}, shape.dtype);
+}
+
 Rows alloc_rows(Arena& arena, const GradientExchangeShape& shape, int64_t count) {
-  return {arena.alloc({count, shape.dim}, shape.dtype), arena.alloc({count, shape.dim}, shape.dtype),
-          arena.alloc({count}, DType::f32)};
+  return {alloc_matrix(arena, shape, count), alloc_matrix(arena, shape, count), arena.alloc({count}, DType::f32)};
 }
 
 /// Rows of a window at most, of every host: as many as the budget allows, but those of any slice of an expert; no more
-/// than there can be.
+/// than there can be. In a group of one it is spent as if they were copied: what the host makes of them takes as much.
 int64_t rows_per_window(const GradientExchangeShape& shape) {
   const int64_t budget = largest_fitting([&](int64_t rows) {
     Arena arena = Arena::measuring(Device::cpu);
     const GradientBuffers buffers(arena, shape, rows);
+    if (shape.placement.num_ranks() == 1)
+      for (int i = 0; i < 3; ++i) alloc_matrix(arena, shape, rows);
     return static_cast<int64_t>(arena.high_water()) <= shape.bytes;
   });
   const int64_t tokens =
       std::min(shape.placement.num_ranks() * shape.max_tokens, shape.slices().count() * shape.max_slice_tokens);
   const int64_t most = tokens * std::min(shape.top_k, shape.placement.max_count());
   return std::min(most, std::max(budget, shape.max_slice_tokens));
+}
+
+/// [tokens, k] as gather and scatter take it.
+template <class V>
+V by_assignment(const V& numbers) {
+  return numbers.reshaped({numbers.elements()});
 }
 
 void check_tensor(const char* name, ConstView view, const Shape& shape, DType dtype) {
@@ -44,12 +55,15 @@ Rows GradientBuffers::Rows::slice(int64_t first, int64_t count) const {
   return {u.slice(first, count), dy.slice(first, count), weight.slice(first, count)};
 }
 
-GradientBuffers::GradientBuffers(Arena& arena, const GradientExchangeShape& shape, int64_t max_rows)
-    : ordered(alloc_rows(arena, shape, max_rows)) {
-  const bool alone = shape.placement.num_ranks() == 1;
-  received = alloc_rows(arena, shape, alone ? 0 : max_rows);
-  sent = alloc_rows(arena, shape, alone ? 0 : std::min(max_rows, shape.max_tokens * shape.top_k));
-  result = alone ? arena.alloc(ordered.u.shape, shape.dtype) : received.dy;
+GradientBuffers::GradientBuffers(Arena& arena, const GradientExchangeShape& shape, int64_t max_rows) {
+  if (shape.placement.num_ranks() == 1) {
+    ordered.weight = arena.alloc({max_rows}, DType::f32);
+  } else {
+    ordered = alloc_rows(arena, shape, max_rows);
+    received = alloc_rows(arena, shape, max_rows);
+    sent = alloc_rows(arena, shape, std::min(max_rows, shape.max_tokens * shape.top_k));
+    result = received.dy;
+  }
   dweight = arena.alloc(ordered.weight.shape, DType::f32);
 }
 
@@ -80,7 +94,7 @@ GradientScratch gradient_scratch(const GradientExchangeShape& shape, int num_loc
 
 GradientWindows::GradientWindows(Communicator& group, const GradientExchangeShape& shape, GradientCounters& counters,
                                  const Stream& stream, Arena& arena, Way way, ConstView expert_of,
-                                 std::span<const int64_t> slice_offsets)
+                                 std::span<const int64_t> slice_offsets, const GradientTensors& tensors)
     : group_(group),
       shape_(shape),
       counters_(counters),
@@ -88,11 +102,13 @@ GradientWindows::GradientWindows(Communicator& group, const GradientExchangeShap
       polling_(stream),
       scope_(arena),
       way_(way),
+      tensors_(tensors),
       num_tokens_(expert_of.rows()),
-      buffers_(arena, shape, rows_per_window(shape)),
+      max_rows_(rows_per_window(shape)),
+      buffers_(arena, shape, max_rows_),
       lists_(arena, shape, shape.placement.count(group.rank()), num_tokens_, buffers_),
       expert_rows_(count_rows(expert_of, slice_offsets)),
-      schedule_(shape.placement, shape.slices_of_rank, expert_rows_, buffers_.ordered.count()),
+      schedule_(shape.placement, shape.slices_of_rank, expert_rows_, max_rows_),
       sent_to_(static_cast<size_t>(group.size())),
       received_from_(sent_to_.size()) {
   polling_.poll = [this] { poll(); };
@@ -132,19 +148,15 @@ ExpertRows GradientWindows::count_rows(ConstView expert_of, std::span<const int6
   return {slices, before};
 }
 
-bool GradientWindows::begin(ConstView u, ConstView dy, ConstView weight) {
-  check_tensor("u", u, {num_tokens_, shape_.dim}, shape_.dtype);
-  if (backward()) {
-    check_tensor("dy", dy, {num_tokens_, shape_.dim}, shape_.dtype);
-    check_tensor("weight", weight, {num_tokens_, shape_.top_k}, DType::f32);
-  }
+bool GradientWindows::begin() {
   if (!schedule_.next()) return false;
   ++counters_.windows;
   order_rows();
-  if (!alone()) start_sending(u, dy, weight);
+  if (alone()) return true;
+  start_sending();
   for_each_own_run([&](const Run& run) {
-    gather(u, dy, weight, lists_.token.slice(run.assignment, run.count),
-           lists_.assignment.slice(run.assignment, run.count), buffers_.ordered.slice(run.row, run.count));
+    gather(lists_.token.slice(run.assignment, run.count), lists_.assignment.slice(run.assignment, run.count),
+           buffers_.ordered.slice(run.row, run.count));
   });
   return true;
 }
@@ -232,20 +244,25 @@ void GradientWindows::list_received() {
 }
 
 /// to[i] = the row of token[i], and the weight of assignment[i]
-void GradientWindows::gather(ConstView u, ConstView dy, ConstView weight, ConstView token, ConstView assignment,
-                             const Rows& to) const {
-  gather_rows(polling_, u, token, to.u);
+void GradientWindows::gather(ConstView token, ConstView assignment, const Rows& to) const {
+  gather_rows(polling_, tensors_.u, token, to.u);
   if (!backward()) return;
-  gather_rows(polling_, dy, token, to.dy);
-  gather_rows(polling_, weight.reshaped({weight.elements()}), assignment, to.weight);
+  gather_rows(polling_, tensors_.dy, token, to.dy);
+  gather_rows(polling_, by_assignment(tensors_.weight), assignment, to.weight);
 }
 
-void GradientWindows::start_sending(ConstView u, ConstView dy, ConstView weight) {
+/// What gather() took, of another.
+void GradientWindows::put(ConstView rows, ConstView numbers, ConstView assignment) const {
+  scatter_rows(polling_, rows, assignment, tensors_.result);
+  if (backward()) scatter_rows(polling_, numbers, assignment, by_assignment(tensors_.dweight));
+}
+
+void GradientWindows::start_sending() {
   list_sent();
   list_received();
   const int64_t num_sent = total(sent_to_);
   const Rows sent = buffers_.sent.slice(0, num_sent), received = buffers_.received.slice(0, total(received_from_));
-  gather(u, dy, weight, lists_.sent_token.slice(0, num_sent), lists_.sent_assignment.slice(0, num_sent), sent);
+  gather(lists_.sent_token.slice(0, num_sent), lists_.sent_assignment.slice(0, num_sent), sent);
   const auto start = [&](ConstView from, View to) {
     return group_.start_all_to_all_v(polling_, from, sent_to_, to, received_from_);
   };
@@ -256,27 +273,51 @@ void GradientWindows::start_sending(ConstView u, ConstView dy, ConstView weight)
 }
 
 GradientRows GradientWindows::rows() {
-  const Rows ordered = buffers_.ordered.slice(0, num_rows_);
-  if (!alone()) {
-    wait_for(pending_weight_, pending_rows_, counters_.times);
-    const int64_t num_received = total(received_from_);
-    const Rows received = buffers_.received.slice(0, num_received);
-    const View place = lists_.place.slice(0, num_received);
-    scatter_rows(polling_, received.u, place, ordered.u);
-    if (backward()) {
-      scatter_rows(polling_, received.dy, place, ordered.dy);
-      scatter_rows(polling_, received.weight, place, ordered.weight);
-    }
-  }
   const WindowPart& part = my_part();
   const auto num_offsets = static_cast<size_t>(part.num_experts() * part.slices.count() + 1);
-  return {part.first,
-          {part.slices, std::span<const int64_t>(lists_.offsets.as<int64_t>(), num_offsets)},
-          ordered.u,
-          ordered.dy,
-          ordered.weight,
-          buffers_.result.slice(0, num_rows_),
-          buffers_.dweight.slice(0, num_rows_)};
+  GradientRows rows{.first_expert = part.first,
+                    .rows = {part.slices, std::span<const int64_t>(lists_.offsets.as<int64_t>(), num_offsets)},
+                    .weight = buffers_.ordered.weight.slice(0, num_rows_),
+                    .dweight = buffers_.dweight.slice(0, num_rows_)};
+  if (alone())
+    list_own(rows);
+  else
+    order_received(rows);
+  return rows;
+}
+
+/// In a group of one: what a list of all assignments says of the window's rows, which follow each other there.
+View GradientWindows::own_list(View list) const {
+  const WindowPart& part = my_part();
+  if (num_rows_ == 0) return list.slice(0, 0);
+  const int expert = experts_of(group_.rank())[static_cast<size_t>(part.first)];
+  return list.slice(first_assignment(expert, part.slices.first), num_rows_);
+}
+
+void GradientWindows::list_own(GradientRows& rows) const {
+  rows.u = tensors_.u;
+  rows.input_row = own_list(lists_.token).span<int32_t>();
+  rows.result = tensors_.result;
+  rows.result_row = own_list(lists_.assignment).span<int32_t>();
+  if (!backward()) return;
+  rows.dy = tensors_.dy;
+  gather_rows(polling_, by_assignment(tensors_.weight), own_list(lists_.assignment),
+              buffers_.ordered.weight.slice(0, num_rows_));
+}
+
+void GradientWindows::order_received(GradientRows& rows) {
+  const Rows ordered = buffers_.ordered.slice(0, num_rows_);
+  wait_for(pending_weight_, pending_rows_, counters_.times);
+  const int64_t num_received = total(received_from_);
+  const Rows received = buffers_.received.slice(0, num_received);
+  const View place = lists_.place.slice(0, num_received);
+  scatter_rows(polling_, received.u, place, ordered.u);
+  rows.u = ordered.u;
+  rows.result = buffers_.result.slice(0, num_rows_);
+  if (!backward()) return;
+  scatter_rows(polling_, received.dy, place, ordered.dy);
+  scatter_rows(polling_, received.weight, place, ordered.weight);
+  rows.dy = ordered.dy;
 }
 
 void GradientWindows::start_returning() {
@@ -293,19 +334,18 @@ void GradientWindows::start_returning() {
   count_bytes(received_from_, backward() ? row_bytes() + sizeof(float) : row_bytes(), counters_.bytes_to);
 }
 
-void GradientWindows::give_back(View result, View dweight) {
-  check_tensor("result", result, {num_tokens_ * shape_.top_k, shape_.dim}, shape_.dtype);
-  if (backward()) check_tensor("dweight", dweight, {num_tokens_, shape_.top_k}, DType::f32);
-  const auto put = [&](ConstView rows, ConstView numbers, ConstView assignment) {
-    scatter_rows(polling_, rows, assignment, result);
-    if (backward()) scatter_rows(polling_, numbers, assignment, dweight.reshaped({dweight.elements()}));
-  };
-  if (!alone()) start_returning();
+void GradientWindows::give_back() {
+  if (alone()) {
+    if (backward())
+      scatter_rows(polling_, buffers_.dweight.slice(0, num_rows_), own_list(lists_.assignment),
+                   by_assignment(tensors_.dweight));
+    return;
+  }
+  start_returning();
   for_each_own_run([&](const Run& run) {
     put(buffers_.result.slice(run.row, run.count), buffers_.dweight.slice(run.row, run.count),
         lists_.assignment.slice(run.assignment, run.count));
   });
-  if (alone()) return;
   wait_for(pending_weight_, {pending_rows_.data(), 1}, counters_.times);
   const int64_t num_sent = total(sent_to_);
   put(buffers_.sent.u.slice(0, num_sent), buffers_.sent.weight.slice(0, num_sent),
@@ -336,21 +376,31 @@ GradientExchange::GradientExchange(Communicator& group, GradientExchangeShape sh
 }
 
 std::unique_ptr<GradientWindows> GradientExchange::plan(const Stream& stream, Arena& arena, Way way,
-                                                        ConstView expert_of, std::span<const int64_t> slice_offsets) {
+                                                        ConstView expert_of, std::span<const int64_t> slice_offsets,
+                                                        const GradientTensors& tensors) {
   const SliceRange& mine = shape_.slices_of_rank[static_cast<size_t>(group_.rank())];
-  check_tensor("expert_of", expert_of, {expert_of.rows(), shape_.top_k}, DType::i32);
-  SWITCHYARD_CHECK(expert_of.rows() <= shape_.max_tokens, "{} tokens, at most {}", expert_of.rows(), shape_.max_tokens);
-  SWITCHYARD_CHECK(std::ssize(slice_offsets) == mine.count() + 1 && slice_offsets.front() == 0 &&
-                       slice_offsets.back() == expert_of.rows(),
-                   "{} slices of {} tokens, expected {} of {}", std::ssize(slice_offsets) - 1,
-                   slice_offsets.empty() ? 0 : slice_offsets.back(), mine.count(), expert_of.rows());
+  const int64_t num_tokens = expert_of.rows(), k = shape_.top_k;
+  check_tensor("expert_of", expert_of, {num_tokens, k}, DType::i32);
+  check_tensor("u", tensors.u, {num_tokens, shape_.dim}, shape_.dtype);
+  check_tensor("result", tensors.result, {num_tokens * k, shape_.dim}, shape_.dtype);
+  if (way == Way::backward) {
+    check_tensor("dy", tensors.dy, {num_tokens, shape_.dim}, shape_.dtype);
+    check_tensor("weight", tensors.weight, {num_tokens, k}, DType::f32);
+    check_tensor("dweight", tensors.dweight, {num_tokens, k}, DType::f32);
+  }
+  SWITCHYARD_CHECK(num_tokens <= shape_.max_tokens, "{} tokens, at most {}", num_tokens, shape_.max_tokens);
+  SWITCHYARD_CHECK(
+      std::ssize(slice_offsets) == mine.count() + 1 && slice_offsets.front() == 0 && slice_offsets.back() == num_tokens,
+      "{} slices of {} tokens, expected {} of {}", std::ssize(slice_offsets) - 1,
+      slice_offsets.empty() ? 0 : slice_offsets.back(), mine.count(), num_tokens);
   for (size_t i = 1; i < slice_offsets.size(); ++i) {
     const int64_t tokens = slice_offsets[i] - slice_offsets[i - 1];
     SWITCHYARD_CHECK(tokens >= 0 && tokens <= shape_.max_slice_tokens, "{} tokens in a slice of at most {}", tokens,
                      shape_.max_slice_tokens);
   }
   ++counters_.calls;
-  return std::make_unique<GradientWindows>(group_, shape_, counters_, stream, arena, way, expert_of, slice_offsets);
+  return std::make_unique<GradientWindows>(group_, shape_, counters_, stream, arena, way, expert_of, slice_offsets,
+                                           tensors);
 }
 
 }  // namespace switchyard

@@ -6,8 +6,8 @@
 // What sums over rows needs them in one order, whoever has them: by expert, then slice, then token. Where not all rows
 // of a host fit into its budget they come window by window (exchange/window_schedule.h), the same forward and backward.
 // Forward each row brings the expert's input u, and a row of its result comes back per (token, slot); backward it
-// brings u, the gradient dy of the weighted result, and the weight, and a row of dx and a number come back. In host
-// memory only; one window at a time.
+// brings u, the gradient dy of the weighted result, and the weight, and a row of dx and a number come back. In a group
+// of one the rows stay where they are, and windows are lists of them. In host memory only; one window at a time.
 #pragma once
 
 #include <array>
@@ -58,19 +58,30 @@ struct GradientCounters {
   int64_t calls = 0;  ///< plans
 };
 
+/// A rank's tokens, and what comes back for them; forward u and result alone.
+struct GradientTensors {
+  ConstView u;            ///< [tokens, dim] dtype
+  ConstView dy = {};      ///< [tokens, dim] dtype
+  ConstView weight = {};  ///< [tokens, k] f32
+  View result;            ///< [tokens · k, dim] dtype, row token · k + slot: y, or dx; written after all windows
+  View dweight = {};      ///< [tokens, k] f32, likewise
+};
+
 /// What a host has to do in a window. Rows are in order of expert, slice and token; all that an expert has of one slice
 /// are in one window.
 struct GradientRows {
   int first_expert = 0;  ///< by local index; rows.num_groups() experts follow each other, none: the host idles
   SlicedRows rows;       ///< of all the group's slices, or of some where a single expert has too many rows for a window
-  ConstView u, dy;       ///< [rows, dim] dtype; dy backward only
-  ConstView weight;      ///< [rows] f32; backward only
-  View result;           ///< [rows, dim] dtype, for the host to write: y, or dx
-  View dweight;          ///< [rows] f32, likewise; backward only
+  ConstView u = {}, dy = {};                 ///< [., dim] dtype; dy backward only
+  std::span<const int32_t> input_row = {};   ///< [rows] of u and dy; empty: theirs in order
+  ConstView weight = {};                     ///< [rows] f32; backward only
+  View result = {};                          ///< [., dim] dtype, for the host to write: y, or dx
+  std::span<const int32_t> result_row = {};  ///< [rows] of result, likewise
+  View dweight = {};                         ///< [rows] f32, for the host to write; backward only
 };
 
-/// The buffers of a window's rows. What is free by then serves the way back: results are written where dy came in,
-/// leaves from where u came in and arrives where u left from.
+/// The buffers of a window's rows; in a group of one of their numbers alone. What is free by then serves the way back:
+/// results are written where dy came in, leaves from where u came in and arrives where u left from.
 struct GradientBuffers {
   struct Rows {
     View u, dy;   ///< [n, dim] dtype
@@ -83,7 +94,7 @@ struct GradientBuffers {
   GradientBuffers(Arena& arena, const GradientExchangeShape& shape, int64_t max_rows);
 
   Rows ordered;          ///< a host's, by expert, slice and token
-  Rows received, sent;   ///< from and to the other ranks: by rank, then as above; of none in a group of one
+  Rows received, sent;   ///< from and to the other ranks: by rank, then as above
   View result, dweight;  ///< as `ordered`
 };
 
@@ -101,25 +112,22 @@ struct GradientLists {
 };
 
 /// The windows of a layer. All ranks of the group take the same steps in the same order, with or without tokens:
-///   while (windows.begin(…)) { windows.rows(); …; windows.give_back(…); }
+///   while (windows.begin()) { windows.rows(); …; windows.give_back(); }
 class GradientWindows {
  public:
   /// See GradientExchange::plan().
   GradientWindows(Communicator& group, const GradientExchangeShape& shape, GradientCounters& counters,
                   const Stream& stream, Arena& arena, Way way, ConstView expert_of,
-                  std::span<const int64_t> slice_offsets);
+                  std::span<const int64_t> slice_offsets, const GradientTensors& tensors);
   GradientWindows(const GradientWindows&) = delete;
   GradientWindows& operator=(const GradientWindows&) = delete;
 
   /// Sends this rank's rows of the next window; false when there is none.
-  /// u, dy: [tokens, dim] dtype; weight: [tokens, k] f32; of these forward u alone
-  bool begin(ConstView u, ConstView dy = {}, ConstView weight = {});
+  bool begin();
   /// Waits for the rows of this rank's experts; valid until give_back().
   GradientRows rows();
   /// Sends what the host has written to the tokens' owners, and waits for that of this rank's tokens of the window.
-  /// result: [tokens · k, dim] dtype, row token · k + slot; dweight: [tokens, k] f32, backward. All are written after
-  /// all windows.
-  void give_back(View result, View dweight = {});
+  void give_back();
 
  private:
   /// Assignments of this rank's tokens to its own experts, which are ordered rows of a window.
@@ -135,9 +143,12 @@ class GradientWindows {
   int64_t first_assignment(int expert, int64_t slice) const;
   template <class Visit>
   void for_each_own_run(const Visit& visit) const;
-  void gather(ConstView u, ConstView dy, ConstView weight, ConstView token, ConstView assignment,
-              const GradientBuffers::Rows& to) const;
-  void start_sending(ConstView u, ConstView dy, ConstView weight);
+  View own_list(View list) const;
+  void gather(ConstView token, ConstView assignment, const GradientBuffers::Rows& to) const;
+  void put(ConstView rows, ConstView numbers, ConstView assignment) const;
+  void start_sending();
+  void list_own(GradientRows& rows) const;
+  void order_received(GradientRows& rows);
   void start_returning();
   void poll();
 
@@ -155,7 +166,9 @@ class GradientWindows {
   Stream polling_;  // whose ops poll
   const ArenaScope scope_;
   const Way way_;
+  const GradientTensors tensors_;
   const int64_t num_tokens_;
+  const int64_t max_rows_;  // of a window
   const GradientBuffers buffers_;
   const GradientLists lists_;
   const ExpertRows expert_rows_;
@@ -175,7 +188,7 @@ class GradientExchange {
   /// expert_of: [tokens, k] i32, a token's experts distinct; slice_offsets: [slices of this rank + 1] where the tokens
   /// of each begin. The arena is the windows' until they are no more; the stream's poll is called.
   std::unique_ptr<GradientWindows> plan(const Stream& stream, Arena& arena, Way way, ConstView expert_of,
-                                        std::span<const int64_t> slice_offsets);
+                                        std::span<const int64_t> slice_offsets, const GradientTensors& tensors);
 
   GradientScratch scratch() const { return gradient_scratch(shape_, shape_.placement.count(group_.rank())); }
   const GradientCounters& counters() const { return counters_; }

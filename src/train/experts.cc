@@ -36,14 +36,15 @@ class KeptProducts {
 /// Rows of some experts: their results go to window.result.
 void compute_forward(const StepPass& pass, std::span<const FfnWeights> hosted, const GatedActivation& activation,
                      const GradientRows& window, View gate_up) {
-  if (window.rows.num_groups() == 0) return;
+  if (window.rows.num_rows() == 0) return;
   const auto w =
       hosted.subspan(static_cast<size_t>(window.first_expert), static_cast<size_t>(window.rows.num_groups()));
   const std::vector<int64_t> offsets = offsets_of_experts(window.rows);
+  const GroupedRows rows{offsets, window.input_row, window.result_row};
   if (gate_up.shape.rank() > 0)
-    grouped_ffn_taped(pass.stream, window.u, offsets, w, activation, gate_up, window.result);
+    grouped_ffn_taped(pass.stream, window.u, rows, w, activation, gate_up, window.result);
   else
-    grouped_ffn(pass.stream, window.u, {offsets, {}, {}}, w, activation, GemmOutput::store, window.result);
+    grouped_ffn(pass.stream, window.u, rows, w, activation, GemmOutput::store, window.result);
 }
 
 /// A layer's experts that this rank hosts, and their gradients as they come together.
@@ -57,32 +58,40 @@ class HostedExperts {
     const TrainRanks& ranks = pass.model.ranks();
     for (const int expert : ranks.placement().experts_of(ranks.group().rank()))
       gradients_.emplace_back(pass.stream, pass.model, block_of(expert));
-    begun_.resize(gradients_.size());
+    has_any_.resize(gradients_.size());
   }
 
   /// Rows of some experts: their gradients go to window.result and .dweight, their weights' gradients here.
   void compute(const GatedActivation& activation, const GradientRows& window, ConstView gate_up) {
     if (window.rows.num_groups() == 0) return;
-    const ArenaScope scope(pass_.arena);
     const auto first = static_cast<size_t>(window.first_expert), count = static_cast<size_t>(window.rows.num_groups());
+    if (window.rows.num_rows() == 0) {
+      if (window.rows.slices != all_slices()) add_nothing(first, window.rows.slices);
+      return;
+    }
+    const ArenaScope scope(pass_.arena);
     const auto w = std::span(w_).subspan(first, count), transposes = std::span(transposes_).subspan(first, count);
-    const int64_t entries = window.u.rows(), f = w.front().down.k();
+    const int64_t entries = window.rows.num_rows(), f = w.front().down.k();
     const View scaled_h = pass_.arena.alloc({entries, f}, pass_.operand());
     const View d_gate_up = pass_.arena.alloc({entries, 2 * f}, pass_.operand());
     const std::vector<int64_t> offsets = offsets_of_experts(window.rows);
-    grouped_ffn_backward(pass_.stream, window.u, window.dy, window.weight, offsets, w, transposes, activation,
-                         GemmOutput::store, scaled_h, d_gate_up, window.result, window.dweight, gate_up);
-    std::vector<View> of_gate_up, of_down;
+    grouped_ffn_backward(pass_.stream, window.u, window.dy, window.weight,
+                         {offsets, window.input_row, window.result_row}, w, transposes, activation, GemmOutput::store,
+                         scaled_h, d_gate_up, window.result, window.dweight, gate_up);
+    const size_t num_nodes = tree_nodes(window.rows.slices).size();
+    std::vector<View> of_gate_up(count * num_nodes), of_down(of_gate_up.size());
     for (size_t e = 0; e < count; ++e) {
+      if (offsets[e] == offsets[e + 1]) continue;
       BlockGradient& gradient = gradients_[first + e];
       gradient.begin(window.rows.slices);
-      begun_[first + e] = true;
-      std::ranges::copy(gradient.of(&w[e].gate_up), std::back_inserter(of_gate_up));
-      std::ranges::copy(gradient.of(&w[e].down), std::back_inserter(of_down));
+      has_any_[first + e] = true;
+      std::ranges::copy(gradient.of(&w[e].gate_up), of_gate_up.begin() + static_cast<int64_t>(e * num_nodes));
+      std::ranges::copy(gradient.of(&w[e].down), of_down.begin() + static_cast<int64_t>(e * num_nodes));
     }
-    weight_gradient(pass_.stream, d_gate_up, window.u, window.rows, of_gate_up);
-    weight_gradient(pass_.stream, window.dy, scaled_h, window.rows, of_down);
-    for (size_t e = 0; e < count; ++e) gradients_[first + e].commit();
+    weight_gradient(pass_.stream, d_gate_up, {window.u, window.input_row}, window.rows, of_gate_up);
+    weight_gradient(pass_.stream, {window.dy, window.input_row}, scaled_h, window.rows, of_down);
+    for (size_t e = 0; e < count; ++e)
+      if (offsets[e] < offsets[e + 1]) gradients_[first + e].commit();
   }
 
   /// tokens: [E] of the whole step. Those that no token went to have no gradient.
@@ -91,7 +100,7 @@ class HostedExperts {
     const std::span<const int> experts = ranks.placement().experts_of(ranks.group().rank());
     for (size_t e = 0; e < gradients_.size(); ++e) {
       if (tokens[static_cast<size_t>(experts[e])] == 0) continue;
-      if (!begun_[e]) add_nothing(gradients_[e], w_[e]);
+      if (!has_any_[e] && all_slices().count() > 0) add_nothing(e, all_slices());
       gradients_[e].finish(pass_.arena, pass_.bytes_at_once);
     }
   }
@@ -100,11 +109,13 @@ class HostedExperts {
   size_t block_of(int expert) const {
     return pass_.model.space().block_of(ParameterBlock::Kind::expert, layer_, expert);
   }
-  /// None of this group's tokens went there, but some of another's.
-  void add_nothing(BlockGradient& gradient, const FfnWeights& w) const {
-    const SliceRange slices = pass_.model.ranks().slices_of_group();
-    if (slices.count() == 0) return;
+  SliceRange all_slices() const { return pass_.model.ranks().slices_of_group(); }
+  /// None of the group's tokens of these slices went there, but some of others.
+  void add_nothing(size_t expert, const SliceRange& slices) {
+    BlockGradient& gradient = gradients_[expert];
     gradient.begin(slices);
+    has_any_[expert] = true;
+    const FfnWeights& w = w_[expert];
     for (const void* place : {static_cast<const void*>(&w.gate_up), static_cast<const void*>(&w.down)})
       for (const View& node : gradient.of(place)) fill_zero(pass_.stream, node);
     gradient.commit();
@@ -114,7 +125,7 @@ class HostedExperts {
   const int64_t layer_;
   const std::vector<FfnWeights>&w_, &transposes_;
   std::deque<BlockGradient> gradients_;
-  std::vector<bool> begun_;
+  std::vector<bool> has_any_;  // part of its gradient
 };
 
 /// The windows of a layer take at most what is allocated here, and work(window) takes of a window.
@@ -144,12 +155,12 @@ void forward_experts(const StepPass& pass, size_t layer, GradientExchange& excha
     return measure_windows(pass, exchange,
                            [&](const GradientRows& window) { compute_forward(pass, w, activation, window, {}); });
   KeptProducts kept(tape.gate_up);
-  const auto windows =
-      exchange.plan(pass.stream, pass.arena, Way::forward, tape.chosen.expert, pass.batch.slice_tokens);
-  while (windows->begin(u)) {
+  const auto windows = exchange.plan(pass.stream, pass.arena, Way::forward, tape.chosen.expert, pass.batch.slice_tokens,
+                                     {.u = u, .result = y});
+  while (windows->begin()) {
     const GradientRows window = windows->rows();
-    compute_forward(pass, w, activation, window, kept.take(window.u.rows()));
-    windows->give_back(y);
+    compute_forward(pass, w, activation, window, kept.take(window.rows.num_rows()));
+    windows->give_back();
   }
 }
 
@@ -165,11 +176,12 @@ void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exch
   } else {
     KeptProducts kept(tape.gate_up);
     const auto windows =
-        exchange.plan(pass.stream, pass.arena, Way::backward, tape.chosen.expert, pass.batch.slice_tokens);
-    while (windows->begin(u, dy, tape.chosen.weight)) {
+        exchange.plan(pass.stream, pass.arena, Way::backward, tape.chosen.expert, pass.batch.slice_tokens,
+                      {.u = u, .dy = dy, .weight = tape.chosen.weight, .result = returned, .dweight = d_weight});
+    while (windows->begin()) {
       const GradientRows window = windows->rows();
-      experts.compute(c.activation, window, kept.take(window.u.rows()));
-      windows->give_back(returned, d_weight);
+      experts.compute(c.activation, window, kept.take(window.rows.num_rows()));
+      windows->give_back();
     }
   }
   experts.finish(tokens);

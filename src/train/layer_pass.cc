@@ -50,8 +50,8 @@ void backward_ffn(const StepPass& pass, std::span<const FfnWeights> w, std::span
   const View scaled_h = pass.arena.alloc({x.rows(), f}, pass.operand());
   const View d_gate_up = pass.arena.alloc({x.rows(), 2 * f}, pass.operand());
   const std::array<int64_t, 2> all = {0, x.rows()};
-  grouped_ffn_backward(pass.stream, x, dy, {}, all, w, transposes, activation, GemmOutput::add, scaled_h, d_gate_up, dx,
-                       {}, {});
+  grouped_ffn_backward(pass.stream, x, dy, {}, {all, {}, {}}, w, transposes, activation, GemmOutput::add, scaled_h,
+                       d_gate_up, dx, {}, {});
   weight_gradient(pass.stream, d_gate_up, x, rows, sums.of(&w.front().gate_up));
   weight_gradient(pass.stream, dy, scaled_h, rows, sums.of(&w.front().down));
 }

@@ -105,10 +105,15 @@ HostBytes measure_gradients(int num_ranks, int64_t budget) {
     Arena arena(scratch.arena_bytes);
     const HostBytes peak = peak_of(world, scratch.host_bytes, [&](const Stream& stream) {
       const auto windows =
-          exchange.plan(stream, arena, Way::backward, {expert_of.data(), {kTokens, kTopK}, DType::i32}, slice_offsets);
-      while (windows->begin(rows, rows, numbers)) {
+          exchange.plan(stream, arena, Way::backward, {expert_of.data(), {kTokens, kTopK}, DType::i32}, slice_offsets,
+                        {.u = rows,
+                         .dy = rows,
+                         .weight = numbers,
+                         .result = {dx.data(), {kTokens * kTopK, 2}, DType::f32},
+                         .dweight = numbers});
+      while (windows->begin()) {
         windows->rows();
-        windows->give_back({dx.data(), {kTokens * kTopK, 2}, DType::f32}, numbers);
+        windows->give_back();
       }
     });
     if (world.rank() == 0) bytes = peak;

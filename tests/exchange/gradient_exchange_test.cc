@@ -29,10 +29,10 @@ TEST(GradientExchange, OneRankSendsNothing) {
   c.rows.exchange_bytes = 1000;
   const GradientResult result = run_gradients(*self, c);
   EXPECT_EQ(result.counters.bytes_to, std::vector<int64_t>{0});
-  // No room for what travels: u, dy, dx, two numbers.
+  // No room for rows, which stay where they are: two numbers of each.
   Arena arena = Arena::measuring(Device::cpu);
   const GradientBuffers buffers(arena, shape_of(c, 1), 64);
-  EXPECT_EQ(arena.high_water(), 64u * (3 * 3 * 4 + 2 * 4));
+  EXPECT_EQ(arena.high_water(), 64u * (2 * 4));
 }
 
 /// A budget of real sizes is used nearly whole: 128 experts on 8 ranks, rows of 2048 bf16.
@@ -63,10 +63,12 @@ void expect_refused(const GradientExchangeShape& shape, std::vector<int64_t> sli
   ThreadPool pool(1);
   Stream stream;
   stream.pool = &pool;
-  EXPECT_THROW(
-      GradientExchange(*self, shape)
-          .plan(stream, arena, Way::backward, {expert_of.data(), {tokens, shape.top_k}, DType::i32}, slice_offsets),
-      Error);
+  const View rows{nullptr, {tokens, shape.dim}}, results{nullptr, {tokens * shape.top_k, shape.dim}},
+      numbers{nullptr, {tokens, shape.top_k}};
+  EXPECT_THROW(GradientExchange(*self, shape)
+                   .plan(stream, arena, Way::backward, {expert_of.data(), numbers.shape, DType::i32}, slice_offsets,
+                         {.u = rows, .dy = rows, .weight = numbers, .result = results, .dweight = numbers}),
+               Error);
 }
 
 TEST(GradientExchange, WhatDoesNotFitTheShapeIsAnInternalError) {

@@ -85,7 +85,7 @@ class Calls {
         return weight_gradient(stream, x_.view(), x_.view(), {{0, 4}, slice_offsets_}, {&gradient, 1});
       }
       case 6:
-        return grouped_ffn_backward(stream, x_.view(), x_.view(), {}, offsets, unbiased_, transposed_, {},
+        return grouped_ffn_backward(stream, x_.view(), x_.view(), {}, {offsets, rows, rows}, unbiased_, transposed_, {},
                                     GemmOutput::store, hidden_.view(), d_hidden_.view(), y_.view(), {}, {});
       case 7:
         return cross_entropy_backward(stream, x_.view(), head_, list_.view(), logprob_.view(), 1, 512,

@@ -1,6 +1,7 @@
 #include "kernels/products/cpu/ffn_blocks.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/cpu/scratch_layouts.h"
 #include "kernels/products/cpu/packed_matrix_impl.h"
@@ -18,6 +19,14 @@ void check_fits(std::string_view op, size_t group, const FfnWeights& w, int64_t 
 }
 
 }  // namespace
+
+void check_rows(std::string_view op, const GroupedRows& rows, size_t num_groups, ConstView x, ConstView y) {
+  const ListedRows in(x, rows.input_row), out(y, rows.output_row);
+  SWITCHYARD_CHECK(rows.offsets.size() == num_groups + 1 && rows.offsets.back() <= in.count() &&
+                       rows.offsets.back() <= out.count() && in.exist() && out.exist(),
+                   "{}: {} offsets for {} groups, {} entries of x {}, {} of y {}", op, rows.offsets.size(), num_groups,
+                   in.count(), x.shape.str(), out.count(), y.shape.str());
+}
 
 std::vector<FfnBlock> ffn_blocks(std::string_view op, std::span<const int64_t> offsets,
                                  std::span<const FfnWeights> weights, int64_t dim, DType operand, int num_threads) {
@@ -40,6 +49,18 @@ std::vector<FfnBlock> ffn_blocks(std::string_view op, std::span<const int64_t> o
     return std::min(a.count, native_block) > std::min(b.count, native_block);
   });
   return blocks;
+}
+
+const std::byte* rows_of(const ListedRows& rows, const FfnBlock& block, std::byte* to) {
+  const ConstView& x = rows.of;
+  const size_t row_bytes = static_cast<size_t>(x.row_elements()) * size_of(x.dtype);
+  const auto row_at = [&](int64_t i) {
+    return static_cast<const std::byte*>(x.data) + static_cast<size_t>(rows[i]) * row_bytes;
+  };
+  if (rows.list.empty()) return row_at(block.first);
+  for (int64_t i = 0; i < block.count; ++i)
+    std::memcpy(to + static_cast<size_t>(i) * row_bytes, row_at(block.first + i), row_bytes);
+  return to;
 }
 
 }  // namespace switchyard

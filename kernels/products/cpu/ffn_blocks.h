@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/cpu/vector_math.h"
+#include "kernels/listed_rows.h"
 #include "kernels/products/grouped_ffn.h"
 
 namespace switchyard {
@@ -16,10 +17,16 @@ struct FfnBlock {
   int64_t first, count;
 };
 
+/// Refuses lists that do not name rows of x and y for all entries of so many groups.
+void check_rows(std::string_view op, const GroupedRows& rows, size_t num_groups, ConstView x, ConstView y);
+
 /// All entries of all groups, in blocks of a size that keeps the threads busy. Refuses weights of groups with entries
 /// that do not take and give rows of dim elements of the operand's type.
 std::vector<FfnBlock> ffn_blocks(std::string_view op, std::span<const int64_t> offsets,
                                  std::span<const FfnWeights> weights, int64_t dim, DType operand, int num_threads);
+
+/// Where the block's rows follow each other: they themselves, or, of a list, a copy at `to`.
+const std::byte* rows_of(const ListedRows& rows, const FfnBlock& block, std::byte* to);
 
 /// y[i] = (or +=) a product's row.
 template <class T>
@@ -29,6 +36,16 @@ void put_row(const float* product, int64_t columns, GemmOutput output, T* y) {
   } else {
     for_lanes(columns, [&](int64_t i, auto read, auto write) { write(y + i, read(y + i) + read(product + i)); });
   }
+}
+
+/// A panel's product [block.count, columns] to columns [first, first + columns) of y's rows of the block's entries.
+template <class T>
+void put_rows(const float* product, int64_t columns, const FfnBlock& block, int64_t first, GemmOutput output, View y,
+              std::span<const int32_t> output_row) {
+  const ListedRows rows(y, output_row);
+  T* out = y.as<T>() + first;
+  for (int64_t i = 0; i < block.count; ++i)
+    put_row(product + i * columns, columns, output, out + rows[block.first + i] * y.row_elements());
 }
 
 }  // namespace switchyard

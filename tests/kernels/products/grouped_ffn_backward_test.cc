@@ -66,8 +66,8 @@ class GroupedFfnBackwardTest : public testing::TestWithParam<FfnCase> {
   const Rows rows_{num_rows_, c_};
 
   void run(const Gradients& to, ConstView weight, GemmOutput output, View dweight, ConstView gate_up = {}) const {
-    grouped_ffn_backward(stream_, rows_.x, rows_.d_out, weight, offsets_, experts_.packed, transposed_, {}, output,
-                         to.scaled_h, to.d_gate_up, to.dx, dweight, gate_up);
+    grouped_ffn_backward(stream_, rows_.x, rows_.d_out, weight, {offsets_, {}, {}}, experts_.packed, transposed_, {},
+                         output, to.scaled_h, to.d_gate_up, to.dx, dweight, gate_up);
   }
   void expect_close(const Gradients& got, bool weighted) const {
     const double epsilon = c_.operand == DType::bf16 ? kBFloat16Epsilon : 0;
@@ -131,7 +131,7 @@ TEST_P(GroupedFfnBackwardTest, FromTheTapeItHasTheSameBits) {
   const Tensor forward = poisoned(shape, c_.output), taped = poisoned(shape, c_.output),
                gate_up = poisoned({num_rows_, 2 * c_.f}, DType::f32);
   grouped_ffn(stream_, rows_.x, {offsets_, {}, {}}, experts_.packed, {}, GemmOutput::store, forward);
-  grouped_ffn_taped(stream_, rows_.x, offsets_, experts_.packed, {}, gate_up, taped);
+  grouped_ffn_taped(stream_, rows_.x, {offsets_, {}, {}}, experts_.packed, {}, gate_up, taped);
   EXPECT_TRUE(same_bits(taped, forward));
   const Gradients again(num_rows_, c_), kept(num_rows_, c_);
   run(again, rows_.weight, GemmOutput::store, again.dweight);
@@ -140,6 +140,42 @@ TEST_P(GroupedFfnBackwardTest, FromTheTapeItHasTheSameBits) {
   EXPECT_TRUE(same_bits(kept.d_gate_up, again.d_gate_up));
   EXPECT_TRUE(same_bits(kept.dx, again.dx));
   EXPECT_TRUE(same_bits(kept.dweight, again.dweight));
+}
+
+// Rows in any order, one of them twice, go in; they come out in another.
+TEST_P(GroupedFfnBackwardTest, WhereRowsLieChangesNothing) {
+  if (num_rows_ == 0) GTEST_SKIP() << "no rows";
+  const Rows spread(num_rows_ + 3, c_);
+  std::vector<int32_t> in, out;
+  for (int64_t i = 0; i < num_rows_; ++i) {
+    in.push_back(static_cast<int32_t>(i == 1 ? num_rows_ + 2 : num_rows_ + 2 - i));
+    out.push_back(static_cast<int32_t>((i + num_rows_ / 2) % num_rows_ + 1));
+    copy(stream_, spread.x.view().slice(in.back(), 1), rows_.x.view().slice(i, 1));
+    copy(stream_, spread.d_out.view().slice(in.back(), 1), rows_.d_out.view().slice(i, 1));
+  }
+  const Gradients plain(num_rows_, c_), listed(num_rows_, c_);
+  const Tensor scattered = poisoned({num_rows_ + 1, c_.d}, c_.output), back = poisoned({num_rows_, c_.d}, c_.output),
+               y = poisoned(back.view().shape, c_.output), scattered_y = poisoned(scattered.view().shape, c_.output),
+               gate_up = poisoned({num_rows_, 2 * c_.f}, DType::f32), listed_gate_up(gate_up.view().shape, DType::f32);
+  const GroupedRows lists{offsets_, in, out};
+  const auto in_order = [&](const Tensor& rows) -> const Tensor& {
+    for (int64_t i = 0; i < num_rows_; ++i)
+      copy(stream_, rows.view().slice(out[static_cast<size_t>(i)], 1), back.view().slice(i, 1));
+    return back;
+  };
+  grouped_ffn_taped(stream_, rows_.x, {offsets_, {}, {}}, experts_.packed, {}, gate_up, y);
+  grouped_ffn_taped(stream_, spread.x, lists, experts_.packed, {}, listed_gate_up, scattered_y);
+  EXPECT_TRUE(same_bits(listed_gate_up, gate_up));
+  EXPECT_TRUE(same_bits(in_order(scattered_y), y));
+  run(plain, rows_.weight, GemmOutput::store, plain.dweight);
+  for (const ConstView kept : {ConstView{}, ConstView(listed_gate_up)}) {
+    grouped_ffn_backward(stream_, spread.x, spread.d_out, rows_.weight, lists, experts_.packed, transposed_, {},
+                         GemmOutput::store, listed.scaled_h, listed.d_gate_up, scattered, listed.dweight, kept);
+    EXPECT_TRUE(same_bits(listed.scaled_h, plain.scaled_h));
+    EXPECT_TRUE(same_bits(listed.d_gate_up, plain.d_gate_up));
+    EXPECT_TRUE(same_bits(in_order(scattered), plain.dx));
+    EXPECT_TRUE(same_bits(listed.dweight, plain.dweight));
+  }
 }
 
 std::string name_of_case(const testing::TestParamInfo<FfnCase>& info) {
@@ -177,7 +213,7 @@ TEST_P(GroupedFfnBackwardRowBits, DependOnTheRowAndItsExpertAlone) {
     const int64_t count = of_groups.back();
     const size_t num_groups = of_groups.size() - 1;
     const auto part = [&](View view) { return view.slice(first, count); };
-    grouped_ffn_backward(stream, part(rows.x), part(rows.d_out), part(rows.weight), of_groups,
+    grouped_ffn_backward(stream, part(rows.x), part(rows.d_out), part(rows.weight), {of_groups, {}, {}},
                          std::span(experts.packed).subspan(group, num_groups),
                          std::span(transposes).subspan(group, num_groups), {}, GemmOutput::store, part(to.scaled_h),
                          part(to.d_gate_up), part(to.dx), part(to.dweight), {});
@@ -249,8 +285,8 @@ TEST(GroupedFfnBackward, WhatHasNoGradientHereAndWhatDoesNotFitIsRefused) {
     GemmOutput output = GemmOutput::store;
     change(experts, transposes, activation, weight, scaled_h, dx, output);
     return fails(ExitCode::internal, parts, [&] {
-      grouped_ffn_backward(stream, rows.x, rows.d_out, weight, offsets, experts.packed, transposes, activation, output,
-                           scaled_h, to.d_gate_up, dx, to.dweight, {});
+      grouped_ffn_backward(stream, rows.x, rows.d_out, weight, {offsets, {}, {}}, experts.packed, transposes,
+                           activation, output, scaled_h, to.d_gate_up, dx, to.dweight, {});
     });
   };
   EXPECT_FALSE(refused({}, [](auto&...) {}));

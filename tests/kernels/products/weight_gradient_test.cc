@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/device.h"
 #include "reference/weight_gradient.h"
 #include "support/compare.h"
 
@@ -41,14 +42,15 @@ struct Problem {
   bool has_rows(int64_t group) const { return offset(group, slices.first) < offset(group, slices.end); }
 
   /// [groups · nodes · n, k], one result behind the other; NaN where nothing was written.
-  Tensor gradient(int num_threads = 2) const {
+  Tensor gradient(int num_threads = 2) const { return gradient(num_threads, dy, x); }
+  Tensor gradient(int num_threads, const ListedRows& dy_rows, const ListedRows& x_rows) const {
     const CpuStream stream(num_threads);
     Tensor results({num_groups() * num_nodes() * n, k}, DType::f32);
     for (int64_t i = 0; i < results.size(); ++i) results.set(i, std::numeric_limits<float>::quiet_NaN());
     std::vector<View> out;
     for (int64_t i = 0; i < num_groups() * num_nodes(); ++i)
       out.push_back(has_rows(i / num_nodes()) ? results.view().slice(i * n, n) : View{});
-    weight_gradient(stream, dy, x, rows(), out);
+    weight_gradient(stream, dy_rows, x_rows, rows(), out);
     return results;
   }
 
@@ -121,6 +123,23 @@ TEST_P(WeightGradientTest, BitsAreThoseOfTheDefinition) {
   const Problem p = problem();
   const Tensor defined = p.defined();
   for (const int num_threads : {1, 2, 3, 16}) EXPECT_TRUE(same_bits(p.gradient(num_threads), defined)) << num_threads;
+}
+
+TEST_P(WeightGradientTest, WhereRowsLieChangesNothing) {
+  const Problem p = problem();
+  const CpuStream stream;
+  const int64_t num_rows = p.sum();
+  const Tensor dy({num_rows + 2, p.n}, p.operand), x({num_rows, p.k}, p.operand);
+  std::vector<int32_t> dy_row, x_row;
+  for (int64_t i = 0; i < num_rows; ++i) {
+    dy_row.push_back(static_cast<int32_t>(num_rows + 1 - i));
+    x_row.push_back(static_cast<int32_t>((i + num_rows / 3) % num_rows));
+    copy(stream, p.dy.view().slice(i, 1), dy.view().slice(dy_row.back(), 1));
+    copy(stream, p.x.view().slice(i, 1), x.view().slice(x_row.back(), 1));
+  }
+  const Tensor plain = p.gradient();
+  EXPECT_TRUE(same_bits(p.gradient(2, {dy, dy_row}, {x, x_row}), plain));
+  EXPECT_TRUE(same_bits(p.gradient(2, p.dy, {x, x_row}), plain));
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, WeightGradientTest,
