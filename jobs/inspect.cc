@@ -32,7 +32,6 @@ struct Inspection {
 /// Of a training run on these ranks, a step's tokens dealt out evenly.
 TrainMemory inspect_training(const InspectOptions& o, const ModelConfig& c, int64_t longest) {
   if (o.device == "cuda") fail(ExitCode::usage, "inspect: --train and --device cuda: training computes on CPUs");
-  require_trainable(c);
   const int64_t slices = default_slices(o.step_tokens), of_rank = (slices + o.ranks - 1) / o.ranks;
   const int64_t slice_tokens = std::max((o.step_tokens + slices - 1) / slices, longest);
   return plan_train_memory(c, {.operand = operand_of(o.dtype),

@@ -89,6 +89,9 @@ void TrainOptions::describe(OptionSet& o) {
         "larger gradients, all parameters together, are scaled to this norm (0: never)");
   o.add("balance", within(&balance, 0, kMaxRate), "X",
         "factor of the experts' balancing loss (none without --train-router)");
+  o.add("router-bias-update-rate", within(&router_bias_update_rate, 0, kMaxRate), "X",
+        "what a step adds to the bias by which experts with few tokens are chosen, and takes from that of experts with "
+        "many, in models that have one (none without --train-router)");
   o.add("train-router", &train_router, "",
         "routers learn too; with --init they do unless --train-router=false, with --model they stay as they are");
 
@@ -160,6 +163,7 @@ Fingerprint TrainOptions::fingerprint() const {
           {"weight_decay", number(weight_decay)},
           {"max_grad_norm", number(max_grad_norm)},
           {"balance", number(balance)},
+          {"router_bias_update_rate", number(router_bias_update_rate)},
           {"train_router", train_router ? "true" : "false"},
           {"eval_steps", eval_data.empty() ? "0" : std::to_string(eval_steps)}};
 }

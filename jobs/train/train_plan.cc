@@ -48,31 +48,6 @@ int largest_group(int world_size, int num_experts) {
 
 }  // namespace
 
-void require_trainable(const ModelConfig& config) {
-  std::vector<std::string> reasons;
-  const auto refuse = [&](bool there, std::string what) {
-    if (there && std::ranges::find(reasons, what) == reasons.end()) reasons.push_back(std::move(what));
-  };
-  for (const LayerConfig& layer : config.layers) {
-    const AttentionConfig& a = layer.attention;
-    refuse(a.latent() != nullptr, "latent attention");
-    refuse(a.sinks, "attention sinks");
-    refuse(a.temperature.scale != 0, "queries scaled by position");
-    refuse(a.qk_norm == QkNorm::after_rotary, "norms of queries and keys after they are turned");
-    const MoeConfig* moe = layer.moe();
-    if (moe == nullptr) continue;
-    refuse(moe->biases, "experts with biases");
-    refuse(moe->scaled_input, "experts whose input is scaled");
-    refuse(moe->activation.clamped, "clamped activations");
-    refuse(moe->router.scores != RouterScores::softmax, "routers of sigmoids");
-    refuse(moe->router.selection_bias, "a bias for the choice of experts");
-    refuse(moe->router.num_groups > 1, "groups of experts");
-  }
-  if (!reasons.empty())
-    fail(ExitCode::usage, "train: a model of family {} cannot be trained yet: it has {}", config.family,
-         fmt::join(reasons, ", "));
-}
-
 DataSummary summarise(const TrainOptions& options, const TrainingData& data, const TrainingData* eval,
                       const DataOrder& order) {
   DataSummary summary{.sizes = data.sizes(),

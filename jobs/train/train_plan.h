@@ -28,9 +28,6 @@ struct TrainPlan {
   int num_groups() const { return shape.world_size / shape.ep; }
 };
 
-/// Fails (usage) on a model, or options, that cannot be trained so, naming all that is in the way.
-void require_trainable(const ModelConfig& config);
-
 /// What a plan has to know of the data.
 struct DataSummary {
   std::vector<int64_t> sizes;  ///< [datasets] records

@@ -84,7 +84,6 @@ void TrainRun::prepare() {
     file_exists(run.manifest_path(), ExitCode::output);  // or it can never be written
     set_cpu_isa(options_.cpu_isa);
     config_ = read_model_config(options_.config_path(), options_.allowed_fields());
-    require_trainable(config_);
     plan_export();
   });
   files_.emplace(world_, options_, config_);
@@ -130,7 +129,8 @@ void TrainRun::load() {
                                          .epsilon = options_.adam_epsilon,
                                          .weight_decay = options_.weight_decay,
                                          .max_grad_norm = options_.max_grad_norm,
-                                         .train_router = options_.train_router}};
+                                         .train_router = options_.train_router,
+                                         .router_bias_update_rate = options_.router_bias_update_rate}};
     trainer_ = std::make_unique<Trainer>(
         world_, config_, options, [&] { pulse_.beat(); }, &pulse_);
     if (options_.init.empty()) {

@@ -50,6 +50,16 @@ WorkingBytes<AttentionBackwardFn> attention_backward_bytes;
 inline constexpr Op<AttentionBackwardFn> attention_backward{"attention_backward", cpu::attention_backward, nullptr,
                                                             cpu::attention_backward_bytes};
 
+/// d_sinks[t,h] = −e^(sinks[h] − lse[t,h]) · δ, δ as above: what a query adds to the gradient of its head's sink.
+/// Arguments as above; d_sinks: [tokens, heads] f32
+using AttentionSinksBackwardFn = void(const Stream&, ConstView sinks, ConstView out, ConstView lse, ConstView d_out,
+                                      View d_sinks);
+namespace cpu {
+AttentionSinksBackwardFn attention_sinks_backward;
+}
+inline constexpr Op<AttentionSinksBackwardFn> attention_sinks_backward{"attention_sinks_backward",
+                                                                       cpu::attention_sinks_backward, nullptr};
+
 /// Fails (internal) where the shapes do not go together.
 void check_attention(ConstView q, ConstView k, ConstView v, const KeySpan& span, ConstView sinks, ConstView lse,
                      ConstView out);

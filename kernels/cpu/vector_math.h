@@ -206,7 +206,13 @@ inline F32x8 sigmoid(F32x8 x) {
   return (x < broadcast(0) ? small : broadcast(1)) / (small + 1.0f);
 }
 
-/// The same function of one number, with the same bits.
+/// σ (1 − σ)
+inline F32x8 sigmoid_slope(F32x8 x) {
+  const F32x8 small = exp(x < broadcast(0) ? x : -x), divisor = small + 1.0f;
+  return small / (divisor * divisor);
+}
+
+/// sigmoid() of one number, with the same bits.
 inline float sigmoid_f32(float x) {
   return sigmoid(broadcast(x))[0];
 }
@@ -232,6 +238,16 @@ inline SwigluAndDerivatives<F32x8> swiglu_and_derivatives(F32x8 gate, F32x8 up) 
 inline F32x8 clamped_swiglu_of(F32x8 gate, F32x8 up, float alpha, float limit) {
   const F32x8 g = min(broadcast(limit), gate), u = max(broadcast(-limit), min(broadcast(limit), up));
   return g / (exp_within_limits(g * -alpha) + 1.0f) * (u + 1.0f);
+}
+
+/// The value has clamped_swiglu_of()'s bits. With σ = 1 / (1 + e^(−alpha · g)): by_gate = (u + 1) · σ · (1 + alpha · g
+/// · (1 − σ)), by_up = g · σ; 0 beyond the limits (not at them).
+inline SwigluAndDerivatives<F32x8> clamped_swiglu_and_derivatives(F32x8 gate, F32x8 up, float alpha, float limit) {
+  const F32x8 g = min(broadcast(limit), gate), u = max(broadcast(-limit), min(broadcast(limit), up)) + 1.0f;
+  const F32x8 power = exp_within_limits(g * -alpha), divisor = power + 1.0f, glu = g / divisor;
+  const F32x8 by_gate = (glu * power * alpha + 1.0f) / divisor * u;
+  const auto beyond = (up > limit) | (up < -limit);
+  return {glu * u, gate > limit ? broadcast(0) : by_gate, beyond ? broadcast(0) : glu};
 }
 
 }  // namespace switchyard

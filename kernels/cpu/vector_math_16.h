@@ -49,6 +49,16 @@ SWITCHYARD_AVX512 [[gnu::always_inline]] inline F32x16 clamped_swiglu_of(F32x16 
   return g / (exp_within_limits(g * -alpha) + 1.0f) * (u + 1.0f);
 }
 
+SWITCHYARD_AVX512 [[gnu::always_inline]] inline SwigluAndDerivatives<F32x16> clamped_swiglu_and_derivatives(
+    F32x16 gate, F32x16 up, float alpha, float limit) {
+  const F32x16 g = gate > limit ? broadcast_16(limit) : gate, below = up > limit ? broadcast_16(limit) : up;
+  const F32x16 u = (below < -limit ? broadcast_16(-limit) : below) + 1.0f;
+  const F32x16 power = exp_within_limits(g * -alpha), divisor = power + 1.0f, glu = g / divisor;
+  const F32x16 by_gate = (glu * power * alpha + 1.0f) / divisor * u;
+  const auto beyond = (up > limit) | (up < -limit);
+  return {glu * u, gate > limit ? broadcast_16(0) : by_gate, beyond ? broadcast_16(0) : glu};
+}
+
 /// The first `count` of sixteen lanes, all where there are more.
 inline __mmask16 first_lanes(int64_t count) {
   return static_cast<__mmask16>(count < 16 ? (1 << count) - 1 : 0xffff);

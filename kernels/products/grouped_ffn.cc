@@ -33,16 +33,6 @@ struct Call {
   View gate_up = {};  ///< [entries, 2f] f32, or no data: not wanted
 };
 
-/// Null: none.
-const float* values_of(const OwnedTensor& bias) {
-  return static_cast<const float*>(bias.view().data);
-}
-
-/// To `columns` of each row of a panel's product.
-void add_bias(const float* bias, int64_t columns, float* product, int64_t rows, int64_t stride) {
-  for (int64_t r = 0; r < rows; ++r) add_to(product + r * stride, bias, columns);
-}
-
 void run_block(const FfnBlock& block, const Call& call) {
   const FfnWeights& weights = call.weights[block.group];
   const PackedMatrix::Impl &gate_up = weights.gate_up.impl(), &down = weights.down.impl();
@@ -50,17 +40,14 @@ void run_block(const FfnBlock& block, const Call& call) {
   std::byte* memory = thread_scratch(scratch.layout.bytes());
   std::byte *widened = memory + scratch.widened, *workspace = memory + scratch.workspace;
   auto* product = reinterpret_cast<float*>(memory + scratch.product);
-  const float *gate_up_bias = values_of(weights.gate_up_bias), *down_bias = values_of(weights.down_bias);
+  const float* down_bias = values_of(weights.down_bias);
   const int64_t f = down.panels.k();
 
   const std::byte* x = rows_of({call.x, call.rows.input_row}, block, memory + scratch.x);
   for (int64_t p = 0; p < gate_up.panels.count(); ++p) {
     const int64_t columns = gate_up.panels.columns(p) / 2, first = gate_up.panels.first_column(p) / 2;
     gate_up.panels.product(p).run(x, block.count, gate_up.prepared(p, widened), product, workspace);
-    if (gate_up_bias != nullptr) {
-      add_bias(gate_up_bias + first, columns, product, block.count, 2 * columns);
-      add_bias(gate_up_bias + f + first, columns, product + columns, block.count, 2 * columns);
-    }
+    add_gate_up_bias(weights, first, columns, product, block.count);
     if (call.gate_up.data != nullptr)
       for (int64_t r = 0; r < block.count; ++r)
         std::copy_n(product + r * 2 * columns, 2 * columns,

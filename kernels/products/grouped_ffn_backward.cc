@@ -32,6 +32,7 @@ struct Call {
   const GroupedRows& rows;
   std::span<const FfnWeights> weights;
   std::span<const FfnWeights> transposed;
+  const GatedActivation& activation;
   GemmOutput output;
   View scaled_h, d_gate_up, dx, dweight;
   ConstView gate_up;
@@ -43,6 +44,7 @@ class BlockBackward {
   BlockBackward(const FfnBlock& block, const Call& call)
       : block_(block),
         call_(call),
+        weights_(call.weights[block.group]),
         gate_up_(call.weights[block.group].gate_up.impl()),
         down_t_(call.transposed[block.group].down.impl()),
         gate_up_t_(call.transposed[block.group].gate_up.impl()),
@@ -65,11 +67,15 @@ class BlockBackward {
           gate_up = call_.gate_up.as<float>() + block_.first * stride + gate_up_.panels.first_column(q);
         } else {
           multiply(gate_up_, q, x_, product_);
+          add_gate_up_bias(weights_, gate_up_.panels.first_column(q) / 2, stride / 2, product_, block_.count);
         }
         with_float_type(call_.x.dtype, "grouped_ffn_backward",
                         [&](auto element) { activate<decltype(element)>(p, q, gate_up, stride); });
       }
     }
+    if (call_.dweight.data != nullptr && values_of(weights_.down_bias) != nullptr)
+      with_float_type(call_.x.dtype, "grouped_ffn_backward",
+                      [&](auto element) { add_bias_to_dweight<decltype(element)>(); });
     for (int64_t p = 0; p < gate_up_t_.panels.count(); ++p) {
       multiply(gate_up_t_, p, rows_of(call_.d_gate_up, block_, nullptr), product_);
       const int64_t columns = gate_up_t_.panels.columns(p), first = gate_up_t_.panels.first_column(p);
@@ -100,6 +106,7 @@ class BlockBackward {
   void activate(int64_t p, int64_t q, const float* gate_up, int64_t stride) const {
     const int64_t first = gate_up_.panels.first_column(q) / 2;
     swiglu_backward<T>({
+        .activation = call_.activation,
         .rows = block_.count,
         .columns = gate_up_.panels.columns(q) / 2,
         .f = down_t_.panels.n(),
@@ -114,8 +121,22 @@ class BlockBackward {
     });
   }
 
+  /// ⟨down's bias, d_out⟩
+  template <class T>
+  void add_bias_to_dweight() const {
+    const int64_t dim = call_.x.row_elements();
+    const float* bias = values_of(weights_.down_bias);
+    for (int64_t r = 0; r < block_.count; ++r) {
+      const T* d_out = reinterpret_cast<const T*>(d_out_) + r * dim;
+      F32x8 lanes = broadcast(0);
+      for_lanes(dim, [&](int64_t i, auto read, auto) { lanes = fma(read(bias + i), read(d_out + i), lanes); });
+      entries<float>(call_.dweight)[r] += sum_of_lanes(lanes);
+    }
+  }
+
   const FfnBlock& block_;
   const Call& call_;
+  const FfnWeights& weights_;
   const PackedMatrix::Impl &gate_up_, &down_t_, &gate_up_t_;
   const FfnBackwardScratch scratch_;
   std::byte* memory_;
@@ -138,8 +159,6 @@ void check_transposed(const FfnBlock& block, const Call& call) {
   SWITCHYARD_CHECK(call.scaled_h.row_elements() == w.down.k() && call.d_gate_up.row_elements() == w.gate_up.n(),
                    "grouped_ffn_backward: group {}: {} hidden values, scaled_h {}, d_gate_up {}", block.group,
                    w.down.k(), call.scaled_h.shape.str(), call.d_gate_up.shape.str());
-  SWITCHYARD_CHECK(w.gate_up_bias.view().data == nullptr && w.down_bias.view().data == nullptr,
-                   "grouped_ffn_backward: group {} has biases", block.group);
 }
 
 void check_views(const Call& call) {
@@ -188,8 +207,10 @@ void grouped_ffn_backward(const Stream& stream, ConstView x, ConstView d_out, Co
                           std::span<const FfnWeights> weights, std::span<const FfnWeights> transposed,
                           const GatedActivation& activation, GemmOutput output, View scaled_h, View d_gate_up, View dx,
                           View dweight, ConstView gate_up) {
-  SWITCHYARD_CHECK(!activation.clamped, "grouped_ffn_backward: the gradient of a clamped activation is not there");
-  const Call call{x, d_out, weight, rows, weights, transposed, output, scaled_h, d_gate_up, dx, dweight, gate_up};
+  const Call call{x,      d_out,    weight,    rows, weights, transposed, activation,
+                  output, scaled_h, d_gate_up, dx,   dweight, gate_up};
+  check_activation(activation);
+  check_biases(weights);
   check_views(call);
   const auto blocks =
       ffn_blocks("grouped_ffn_backward", rows.offsets, weights, x.row_elements(), x.dtype, stream.pool->num_threads());

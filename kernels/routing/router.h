@@ -36,12 +36,17 @@ inline constexpr Op<RouterTopKFn> router_top_k{"router_top_k", cpu::router_top_k
                                                SWITCHYARD_CUDA_IMPL(cuda::router_top_k)};
 
 /// The gradient of Σ_j d_weight[j] · weight[j] + Σ_e d_probability[e] · p[e] by each token's logits, its experts and so
-/// the order of their slots fixed; p is the softmax over all experts' logits, the weights are router_top_k's. With dp
-/// the gradient of p, that is d_probability, and, without renormalisation, scale · d_weight at the chosen experts:
+/// the order of their slots fixed; the weights are router_top_k's, p is expert_probabilities()'.
+/// Softmax: with dp the gradient of p, that is d_probability, and, without renormalisation, scale · d_weight at the
+/// chosen experts:
 ///   d_logits[e] = p[e] (dp[e] − Σ_i p[i] dp[i]), and with renormalisation at the chosen experts
 ///               + weight[j] (d_weight[j] − Σ_i weight[i] d_weight[i] / scale)
-/// rule: softmax without groups alone, yet; d_probability: [experts] f32, or empty: zeros; d_logits: [tokens, experts]
-/// f32; the others as in router_top_k, d_weight like weight
+/// Sigmoid, s = σ(logits), p = s / Σ s:   d_logits[e] = ds[e] s[e] (1 − s[e]),
+///   ds[e] = (d_probability[e] − Σ_i p[i] d_probability[i]) / Σ s, and at the chosen experts
+///         + scale · d_weight[j], or with renormalisation scale / (S + 1e-20) · (d_weight[j] − Σ_i weight[i]
+///         d_weight[i] / scale), S the sum of the chosen
+/// rule: of its groups nothing is asked; scale > 0; d_probability: [experts] f32, or empty: zeros; d_logits: [tokens,
+/// experts] f32; the others as in router_top_k, d_weight like weight
 using RouterTopKBackwardFn = void(const Stream&, ConstView logits, const RouterRule& rule, ConstView expert,
                                   ConstView weight, ConstView d_weight, ConstView d_probability, View d_logits);
 namespace cpu {

@@ -37,14 +37,54 @@ void chosen_experts(const Slots& slots, float scale, float* d_logits) {
   for (int64_t j = 0; j < slots.k; ++j) d_logits[slots.expert[j]] += slots.weight[j] * (slots.d_weight[j] - mean);
 }
 
+/// One token's σ, and their slopes.
+class Sigmoids {
+ public:
+  explicit Sigmoids(int64_t experts) : scores_(static_cast<size_t>(experts)), slopes_(scores_.size()) {}
+
+  void set(const float* logits) {
+    for_lanes(std::ssize(scores_), [&](int64_t i, auto read, auto write) {
+      write(scores_.data() + i, sigmoid(read(logits + i)));
+      write(slopes_.data() + i, sigmoid_slope(read(logits + i)));
+    });
+    F32x8 lanes = broadcast(0);
+    for_lanes(std::ssize(scores_), [&](int64_t i, auto read, auto) { lanes += read(scores_.data() + i); });
+    sum_ = sum_of_lanes(lanes);
+  }
+
+  /// balance: [experts] d_probability
+  void differentiate(const RouterRule& rule, const Slots& slots, const std::vector<float>& balance, float* d_logits) {
+    const auto experts = std::ssize(scores_);
+    const float mean = dot(scores_.data(), balance.data(), experts) / sum_;
+    for_lanes(experts,
+              [&](int64_t i, auto read, auto write) { write(d_logits + i, (read(balance.data() + i) - mean) / sum_); });
+    const auto score = [&](int64_t j) { return scores_[static_cast<size_t>(slots.expert[j])]; };
+    float factor = rule.scale, gained = 0;
+    if (rule.renormalise) {
+      float chosen = 0;
+      for (int64_t j = 0; j < slots.k; ++j) {
+        chosen += score(j);
+        gained += slots.weight[j] / rule.scale * slots.d_weight[j];
+      }
+      factor = rule.scale / (chosen + kRenormaliseEpsilon);
+    }
+    for (int64_t j = 0; j < slots.k; ++j) d_logits[slots.expert[j]] += factor * (slots.d_weight[j] - gained);
+    for_lanes(experts, [&](int64_t i, auto read, auto write) {
+      write(d_logits + i, read(d_logits + i) * read(slopes_.data() + i));
+    });
+  }
+
+ private:
+  std::vector<float> scores_, slopes_;
+  float sum_ = 0;
+};
+
 }  // namespace
 
 void router_top_k_backward(const Stream& stream, ConstView logits, const RouterRule& rule, ConstView expert,
                            ConstView weight, ConstView d_weight, ConstView d_probability, View d_logits) {
   const int64_t experts = logits.row_elements(), k = expert.row_elements();
-  SWITCHYARD_CHECK(rule.scores == RouterScores::softmax && rule.num_groups == 1 && rule.scale > 0,
-                   "router_top_k_backward: the gradient of {}, {} groups, scale {} is not there",
-                   rule.scores == RouterScores::softmax ? "softmax" : "sigmoid", rule.num_groups, rule.scale);
+  SWITCHYARD_CHECK(rule.scale > 0, "router_top_k_backward: scale {}", rule.scale);
   check_router_top_k(logits, rule, {}, expert, weight);
   SWITCHYARD_CHECK(d_weight.shape == weight.shape && d_logits.shape == logits.shape &&
                        (d_probability.data == nullptr || d_probability.elements() == experts),
@@ -58,10 +98,16 @@ void router_top_k_backward(const Stream& stream, ConstView logits, const RouterR
   if (d_probability.data != nullptr) std::copy_n(d_probability.as<float>(), experts, balance.begin());
   for_row_blocks(stream, logits.rows(), [&](int64_t first, int64_t count) {
     std::vector<float> dp(balance.size());
+    Sigmoids sigmoids(experts);
     for (int64_t t = first; t < first + count; ++t) {
       const Slots slots{k, chosen + t * k, weights + t * k, d_weights + t * k};
       for (const int32_t e : std::span(slots.expert, static_cast<size_t>(k)))
         SWITCHYARD_CHECK(e >= 0 && e < experts, "router_top_k_backward: token {} has expert {} of {}", t, e, experts);
+      if (rule.scores == RouterScores::sigmoid) {
+        sigmoids.set(in + t * experts);
+        sigmoids.differentiate(rule, slots, balance, out + t * experts);
+        continue;
+      }
       std::ranges::copy(balance, dp.begin());
       for (int64_t j = 0; !rule.renormalise && j < k; ++j)
         dp[static_cast<size_t>(slots.expert[j])] += rule.scale * slots.d_weight[j];

@@ -31,4 +31,25 @@ void cpu::scale_rows(const Stream& stream, ConstView x, ConstView row, ConstView
   });
 }
 
+void cpu::scale_rows_backward(const Stream& stream, ConstView x, ConstView dy, View d_factor) {
+  SWITCHYARD_CHECK(dy.shape == x.shape && d_factor.elements() == x.rows(),
+                   "scale_rows_backward: x {}, dy {}, d_factor {}", x.shape.str(), dy.shape.str(),
+                   d_factor.shape.str());
+  const int64_t dim = x.row_elements();
+  const auto* in = x.as<float>();
+  auto* out = d_factor.as<float>();
+  with_float_type(dy.dtype, "scale_rows_backward", [&](auto element) {
+    const auto* d = dy.as<decltype(element)>();
+    for_row_blocks(stream, x.rows(), [&](int64_t first, int64_t count) {
+      for (int64_t r = first; r < first + count; ++r) {
+        F32x8 lanes = broadcast(0);
+        for_lanes(dim, [&](int64_t i, auto read, auto) {
+          lanes = fma(read(in + r * dim + i), read(d + r * dim + i), lanes);
+        });
+        out[r] = sum_of_lanes(lanes);
+      }
+    });
+  });
+}
+
 }  // namespace switchyard

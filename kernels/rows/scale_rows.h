@@ -16,6 +16,14 @@ ScaleRowsFn scale_rows;
 }
 inline constexpr Op<ScaleRowsFn> scale_rows{"scale_rows", cpu::scale_rows, SWITCHYARD_CUDA_IMPL(cuda::scale_rows)};
 
+/// The gradient of its factors, each row with its own: d_factor[r] = ⟨x[r,:], dy[r,:]⟩. That of x is
+/// scale_rows(dy, …).   x: [rows, …] f32; dy: of its shape, f32 or bf16; d_factor: [rows] f32
+using ScaleRowsBackwardFn = void(const Stream&, ConstView x, ConstView dy, View d_factor);
+namespace cpu {
+ScaleRowsBackwardFn scale_rows_backward;
+}
+inline constexpr Op<ScaleRowsBackwardFn> scale_rows_backward{"scale_rows_backward", cpu::scale_rows_backward, nullptr};
+
 // For the implementations.
 void check_scale_rows(ConstView x, ConstView row, ConstView factor, ConstView y);
 

@@ -9,8 +9,6 @@
 namespace switchyard {
 namespace {
 
-constexpr float kLatentEps = 1e-6f;  // of the latents' norms, whatever rms_norm_eps is
-
 View product(const Stream& stream, Arena& arena, ConstView x, const Linear& w) {
   View y = arena.alloc({x.rows(), w.weight.n()}, DType::f32);
   linear(stream, x, w, GemmOutput::store, y);

@@ -8,6 +8,8 @@
 
 namespace switchyard {
 
+inline constexpr float kLatentEps = 1e-6f;  ///< of the latents' norms, whatever rms_norm_eps is
+
 struct AttentionHeads {
   View q;  ///< [tokens, num_heads, head_dim] f32
   View k;  ///< [tokens, num_kv_heads, head_dim] f32

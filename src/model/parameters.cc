@@ -95,7 +95,7 @@ class Walk {
             .matrix = at(router, &Linear::weight)});
     if (c.router.bias) vector(block, "gate", kBias, num_experts, at(router, &Linear::bias));
     if (c.router.selection_bias)
-      vector(block, "gate", ".e_score_correction_bias", num_experts, at(w, &LayerWeights::selection_bias));
+      vector(block, "gate", Parameter::kSelectionBias, num_experts, at(w, &LayerWeights::selection_bias));
     for (size_t i = 0; i < experts_.size(); ++i)
       ffn({layer, experts_[i], "mlp.experts."}, c.expert_size, c.biases, at(w, &LayerWeights::experts, i));
     if (c.shared_size > 0)

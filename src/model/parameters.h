@@ -16,6 +16,8 @@ namespace switchyard {
 
 /// A tensor as the mathematics has it: each expert's projections are tensors of their own.
 struct Parameter {
+  static constexpr std::string_view kSelectionBias = ".e_score_correction_bias";  ///< kind of a router's
+
   int64_t layer = -1;                 ///< -1: of no layer
   int64_t expert = -1;                ///< -1: of no expert that a router chooses
   std::string_view block = {};        ///< within the layer: "self_attn.", "mlp.experts."

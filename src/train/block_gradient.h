@@ -18,6 +18,8 @@ class BlockGradient {
   /// One view for each of tree_nodes(slices), of the tensor's shape, undefined at first. place: in the model's
   /// weights().
   std::vector<View> of(const void* place) const;
+  /// The same of all tensors: [elements of the block].
+  std::span<const View> nodes() const { return nodes_; }
   void commit();
 
   /// The shard's gradient, of all slices. Collective over the ranks that hold the block. Nobody's slices may be

@@ -78,20 +78,30 @@ class HostedExperts {
     grouped_ffn_backward(pass_.stream, window.u, window.dy, window.weight,
                          {offsets, window.input_row, window.result_row}, w, transposes, activation, GemmOutput::store,
                          scaled_h, d_gate_up, window.result, window.dweight, gate_up);
-    const size_t num_nodes = tree_nodes(window.rows.slices).size();
-    std::vector<View> of_gate_up(count * num_nodes), of_down(of_gate_up.size());
-    for (size_t e = 0; e < count; ++e) {
-      if (offsets[e] == offsets[e + 1]) continue;
-      BlockGradient& gradient = gradients_[first + e];
-      gradient.begin(window.rows.slices);
-      has_any_[first + e] = true;
-      std::ranges::copy(gradient.of(&w[e].gate_up), of_gate_up.begin() + static_cast<int64_t>(e * num_nodes));
-      std::ranges::copy(gradient.of(&w[e].down), of_down.begin() + static_cast<int64_t>(e * num_nodes));
-    }
-    weight_gradient(pass_.stream, d_gate_up, {window.u, window.input_row}, window.rows, of_gate_up);
-    weight_gradient(pass_.stream, {window.dy, window.input_row}, scaled_h, window.rows, of_down);
+    const auto has_rows = [&](size_t e) { return offsets[e] < offsets[e + 1]; };
     for (size_t e = 0; e < count; ++e)
-      if (offsets[e] < offsets[e + 1]) gradients_[first + e].commit();
+      if (has_rows(e)) begin(first + e, window.rows.slices);
+    // Of one tensor of all of them; of those without rows nothing.
+    const auto nodes_of = [&](auto member) {
+      const size_t num_nodes = tree_nodes(window.rows.slices).size();
+      std::vector<View> nodes(count * num_nodes);
+      for (size_t e = 0; e < count; ++e)
+        if (has_rows(e))
+          std::ranges::copy(gradients_[first + e].of(&(w[e].*member)),
+                            nodes.begin() + static_cast<int64_t>(e * num_nodes));
+      return nodes;
+    };
+    const ListedRows u(window.u, window.input_row), dy(window.dy, window.input_row);
+    weight_gradient(pass_.stream, d_gate_up, u, window.rows, nodes_of(&FfnWeights::gate_up));
+    weight_gradient(pass_.stream, dy, scaled_h, window.rows, nodes_of(&FfnWeights::down));
+    if (w.front().down_bias.view().rows() > 0) {
+      const View ones = pass_.arena.alloc({entries}, DType::f32);
+      fill(pass_.stream, 1, ones);
+      sum_weighted(d_gate_up, ones, window.rows, nodes_of(&FfnWeights::gate_up_bias));
+      sum_weighted(dy, window.weight, window.rows, nodes_of(&FfnWeights::down_bias));
+    }
+    for (size_t e = 0; e < count; ++e)
+      if (has_rows(e)) gradients_[first + e].commit();
   }
 
   /// tokens: [E] of the whole step. Those that no token went to have no gradient.
@@ -110,15 +120,24 @@ class HostedExperts {
     return pass_.model.space().block_of(ParameterBlock::Kind::expert, layer_, expert);
   }
   SliceRange all_slices() const { return pass_.model.ranks().slices_of_group(); }
+  void begin(size_t expert, const SliceRange& slices) {
+    gradients_[expert].begin(slices);
+    has_any_[expert] = true;
+  }
+  /// Sums of rows, each times its weight, rounded to the operand.   x: operand; weight: [rows] f32
+  void sum_weighted(const ListedRows& x, ConstView weight, const SlicedRows& rows, std::vector<View> out) const {
+    const ArenaScope scope(pass_.arena);
+    for (View& node : out)
+      if (node.shape.rank() > 0) node = node.reshaped({node.elements(), 1});
+    const ConstView column =
+        as_operand(pass_.stream, pass_.arena, weight.reshaped({weight.elements(), 1}), pass_.operand());
+    weight_gradient(pass_.stream, x, column, rows, out);
+  }
   /// None of the group's tokens of these slices went there, but some of others.
   void add_nothing(size_t expert, const SliceRange& slices) {
-    BlockGradient& gradient = gradients_[expert];
-    gradient.begin(slices);
-    has_any_[expert] = true;
-    const FfnWeights& w = w_[expert];
-    for (const void* place : {static_cast<const void*>(&w.gate_up), static_cast<const void*>(&w.down)})
-      for (const View& node : gradient.of(place)) fill_zero(pass_.stream, node);
-    gradient.commit();
+    begin(expert, slices);
+    for (const View& node : gradients_[expert].nodes()) fill(pass_.stream, 0, node);
+    gradients_[expert].commit();
   }
 
   const StepPass& pass_;
@@ -165,7 +184,8 @@ void forward_experts(const StepPass& pass, size_t layer, GradientExchange& excha
 }
 
 void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
-                      std::span<const int64_t> tokens, ConstView u, ConstView dy, View du, View d_weight) {
+                      std::span<const int64_t> tokens, ConstView u, ConstView dy, ConstView weight, View du,
+                      View d_weight) {
   const ArenaScope scope(pass.arena);
   const MoeConfig& c = *pass.config().layers[layer].moe();
   const int64_t k = c.router.experts_per_token;
@@ -177,7 +197,7 @@ void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exch
     KeptProducts kept(tape.gate_up);
     const auto windows =
         exchange.plan(pass.stream, pass.arena, Way::backward, tape.chosen.expert, pass.batch.slice_tokens,
-                      {.u = u, .dy = dy, .weight = tape.chosen.weight, .result = returned, .dweight = d_weight});
+                      {.u = u, .dy = dy, .weight = weight, .result = returned, .dweight = d_weight});
     while (windows->begin()) {
       const GradientRows window = windows->rows();
       experts.compute(c.activation, window, kept.take(window.rows.num_rows()));
@@ -185,7 +205,7 @@ void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exch
     }
   }
   experts.finish(tokens);
-  fill_zero(pass.stream, du);
+  fill(pass.stream, 0, du);
   combine(pass.stream, returned.reshaped({u.rows(), k, u.shape[1]}), {}, du);
 }
 

@@ -2,12 +2,18 @@
 #include "kernels/routing/permute.h"
 #include "kernels/routing/router.h"
 #include "kernels/rows/rms_norm.h"
+#include "kernels/rows/scale_rows.h"
 #include "model/linear.h"
 #include "model/moe_layer.h"
 #include "train/layer_pass.h"
 
 namespace switchyard {
 namespace {
+
+/// Of one expert a token.
+View by_token(View weight) {
+  return weight.reshaped({weight.rows()});
+}
 
 /// Of the weights that experts' results got, and of the balancing loss.   u: [tokens, d] f32; du: added to
 void backward_router(const StepPass& pass, const MoeConfig& c, const Linear& w, const Linear& transpose, ConstView u,
@@ -16,11 +22,36 @@ void backward_router(const StepPass& pass, const MoeConfig& c, const Linear& w, 
   const ArenaScope scope(pass.arena);
   const View logits = pass.arena.alloc({u.rows(), c.router.num_experts}, DType::f32);
   linear(pass.stream, u, w, GemmOutput::store, logits);
-  expert_probabilities(pass.stream, logits, rows, balance.probability_sums);
+  expert_probabilities(pass.stream, logits, c.router.scores, rows, balance.probability_sums);
   const View d_logits = pass.arena.alloc(logits.shape, DType::f32);
   router_top_k_backward(pass.stream, logits, c.router.rule(), tape.chosen.expert, tape.chosen.weight, d_weight,
                         balance.d_probability, d_logits);
   backward_linear(pass, w, transpose, u, d_logits, rows, sums, GemmOutput::add, du);
+}
+
+/// What experts take: u, or, where the router's weights scale that, w · u.   u: [tokens, d] f32
+ConstView experts_input(const StepPass& pass, const MoeConfig& c, const LayerTape& tape, ConstView u,
+                        ConstView u_operand) {
+  if (!c.scaled_input) return u_operand;
+  const View scaled = pass.arena.alloc(u.shape, pass.operand());
+  scale_rows(pass.stream, u, {}, by_token(tape.chosen.weight), scaled);
+  return scaled;
+}
+
+/// Through the experts.   u: [tokens, d] f32; du: stored; d_weight: [tokens, k] f32
+void backward_mixture(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
+                      std::span<const int64_t> tokens, ConstView u, ConstView u_operand, ConstView dy, View du,
+                      View d_weight) {
+  const MoeConfig& c = *pass.config().layers[layer].moe();
+  if (!c.scaled_input)
+    return backward_experts(pass, layer, exchange, tape, tokens, u_operand, dy, tape.chosen.weight, du, d_weight);
+  const ArenaScope scope(pass.arena);
+  const View ones = pass.arena.alloc(d_weight.shape, DType::f32);
+  fill(pass.stream, 1, ones);
+  backward_experts(pass, layer, exchange, tape, tokens, experts_input(pass, c, tape, u, u_operand), dy, ones, du,
+                   d_weight);
+  scale_rows_backward(pass.stream, u, du, by_token(d_weight));
+  scale_rows(pass.stream, du, {}, by_token(tape.chosen.weight), du);
 }
 
 }  // namespace
@@ -42,8 +73,8 @@ void forward_feed_forward(const StepPass& pass, size_t layer, GradientExchange& 
   if (!w.shared.empty()) add_ffn(stream, arena, w.shared, moe->activation, u_operand, x);
   const int64_t k = moe->router.experts_per_token, d = x.shape[1];
   const View y = arena.alloc({x.rows() * k, d}, pass.operand());
-  forward_experts(pass, layer, exchange, tape, u_operand, y);
-  combine(stream, y.reshaped({x.rows(), k, d}), tape.chosen.weight, x);
+  forward_experts(pass, layer, exchange, tape, experts_input(pass, *moe, tape, u, u_operand), y);
+  combine(stream, y.reshaped({x.rows(), k, d}), moe->scaled_input ? ConstView{} : tape.chosen.weight, x);
 }
 
 void backward_feed_forward(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
@@ -62,9 +93,9 @@ void backward_feed_forward(const StepPass& pass, size_t layer, GradientExchange&
   View d_weight;
   if (moe != nullptr) {
     d_weight = arena.alloc(tape.chosen.weight.shape, DType::f32);
-    backward_experts(pass, layer, exchange, tape, balance.tokens, u_operand, dy, du, d_weight);
+    backward_mixture(pass, layer, exchange, tape, balance.tokens, u, u_operand, dy, du, d_weight);
   } else {
-    fill_zero(stream, du);
+    fill(stream, 0, du);
   }
 
   BlockGradient sums(pass.stream, pass.model,
@@ -76,6 +107,8 @@ void backward_feed_forward(const StepPass& pass, size_t layer, GradientExchange&
     if (!w.dense.empty()) backward_ffn(pass, w.dense, transposes.dense, {}, u_operand, dy, rows, sums, du);
     if (moe != nullptr)
       backward_router(pass, *moe, w.router, transposes.router, u, tape, d_weight, balance, rows, sums, du);
+    if (w.selection_bias.view().rows() > 0)
+      for (const View& node : sums.of(&w.selection_bias)) fill(stream, 0, node);
     rms_norm_backward(stream, tape.middle, w.ffn_norm.view(), pass.eps(), du, rows, GemmOutput::add,
                       arena.alloc({dx.rows()}, DType::f32), dx, sums.of(&w.ffn_norm));
     sums.commit();

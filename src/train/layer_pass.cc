@@ -9,8 +9,8 @@
 
 namespace switchyard {
 
-void fill_zero(const Stream& stream, View x) {
-  if (stream.measured == nullptr) std::ranges::fill(x.span<float>(), 0.0f);
+void fill(const Stream& stream, float value, View x) {
+  if (stream.measured == nullptr) std::ranges::fill(x.span<float>(), value);
 }
 
 ConstView as_operand(const Stream& stream, Arena& arena, ConstView x, DType operand) {
@@ -20,26 +20,27 @@ ConstView as_operand(const Stream& stream, Arena& arena, ConstView x, DType oper
   return rounded;
 }
 
-namespace {
-
-/// Sums of columns: the outer product with a column of ones.
-void bias_gradient(const Stream& stream, Arena& arena, ConstView dy, const SlicedRows& rows, std::vector<View> out) {
-  const ArenaScope scope(arena);
-  const View ones = arena.alloc({dy.rows(), 1}, DType::f32);
-  if (stream.measured == nullptr) std::ranges::fill(ones.span<float>(), 1.0f);
+// The outer product with a column of ones.
+void sum_columns(const StepPass& pass, ConstView x, const SlicedRows& rows, std::vector<View> out) {
+  const ArenaScope scope(pass.arena);
+  const View ones = pass.arena.alloc({x.rows(), 1}, DType::f32);
+  fill(pass.stream, 1, ones);
   for (View& node : out) node = node.reshaped({node.elements(), 1});
-  weight_gradient(stream, dy, ones, rows, out);
+  weight_gradient(pass.stream, x, ones, rows, out);
 }
 
-}  // namespace
+void backward_product(const StepPass& pass, const PackedMatrix& w, const PackedMatrix& transpose, ConstView x,
+                      ConstView dy, const SlicedRows& rows, const BlockGradient& sums, GemmOutput output, View dx) {
+  const ArenaScope scope(pass.arena);
+  const ConstView operand = as_operand(pass.stream, pass.arena, dy, w.operand());
+  weight_gradient(pass.stream, operand, x, rows, sums.of(&w));
+  gemm(pass.stream, operand, transpose, output, dx);
+}
 
 void backward_linear(const StepPass& pass, const Linear& w, const Linear& transpose, ConstView x, ConstView dy,
                      const SlicedRows& rows, const BlockGradient& sums, GemmOutput output, View dx) {
-  const ArenaScope scope(pass.arena);
-  const ConstView operand = as_operand(pass.stream, pass.arena, dy, w.weight.operand());
-  weight_gradient(pass.stream, operand, x, rows, sums.of(&w.weight));
-  if (w.bias.view().rows() > 0) bias_gradient(pass.stream, pass.arena, dy, rows, sums.of(&w.bias));
-  gemm(pass.stream, operand, transpose.weight, output, dx);
+  if (w.bias.view().rows() > 0) sum_columns(pass, dy, rows, sums.of(&w.bias));
+  backward_product(pass, w.weight, transpose.weight, x, dy, rows, sums, output, dx);
 }
 
 void backward_ffn(const StepPass& pass, std::span<const FfnWeights> w, std::span<const FfnWeights> transposes,

@@ -11,8 +11,8 @@
 
 namespace switchyard {
 
-/// What attention is made of: [tokens, heads, each] f32. q and k are the products; where heads are not normed before
-/// they are turned, turned already.
+/// What attention is made of: [tokens, heads, each] f32. q and k are what Heads::multiply() makes of the products; k of
+/// latents whole.
 struct AttentionTape {
   AttentionTape() = default;
   AttentionTape(Arena& arena, const AttentionConfig& c, int64_t tokens);
@@ -84,17 +84,25 @@ void backward_feed_forward(const StepPass& pass, size_t layer, GradientExchange&
 /// The whole step's tokens through a layer's experts.   u: [tokens, d] operand; y: [tokens · k, d] operand
 void forward_experts(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape, ConstView u,
                      View y);
-/// And back.   tokens: [E] of the whole step; dy: as u; du: [tokens, d] f32, stored; d_weight: [tokens, k] f32
+/// And back.   tokens: [E] of the whole step; dy: as u; weight: [tokens, k] f32, by which results were multiplied; du:
+/// [tokens, d] f32, stored; d_weight: as weight
 void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
-                      std::span<const int64_t> tokens, ConstView u, ConstView dy, View du, View d_weight);
+                      std::span<const int64_t> tokens, ConstView u, ConstView dy, ConstView weight, View du,
+                      View d_weight);
 
-/// x = 0, of f32, where it is not only measured.
-void fill_zero(const Stream& stream, View x);
+/// x = value, of f32, where it is not only measured.
+void fill(const Stream& stream, float value, View x);
 
 /// `x` as products of the operand take it: itself, or rounded, in the arena.
 ConstView as_operand(const Stream& stream, Arena& arena, ConstView x, DType operand);
 
-/// Through y = x Wᵀ + b: their gradients into `sums`, and dx = (or +=) dy W.   x: [rows, k] operand; dy: [rows, n] f32
+/// out = the sums of x's columns, up the tree of slices.   x: [rows, n] f32; out: views of n elements
+void sum_columns(const StepPass& pass, ConstView x, const SlicedRows& rows, std::vector<View> out);
+
+/// Through y = x Wᵀ: W's gradient into `sums`, and dx = (or +=) dy W.   x: [rows, k] operand; dy: [rows, n] f32
+void backward_product(const StepPass& pass, const PackedMatrix& w, const PackedMatrix& transpose, ConstView x,
+                      ConstView dy, const SlicedRows& rows, const BlockGradient& sums, GemmOutput output, View dx);
+/// The same through y = x Wᵀ + b; their gradients into `sums`.
 void backward_linear(const StepPass& pass, const Linear& w, const Linear& transpose, ConstView x, ConstView dy,
                      const SlicedRows& rows, const BlockGradient& sums, GemmOutput output, View dx);
 

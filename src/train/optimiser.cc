@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "comm/collectively.h"
 #include "kernels/optimizer/sum_of_squares.h"
@@ -77,18 +78,38 @@ double Optimiser::gradient_norm(const Stream& stream, int64_t step, std::span<co
 
 /// Elements of a shard, tensor by tensor: how many weights are broken afterwards.
 int64_t Optimiser::update(const Stream& serial, const Shard& shard, const ElementRange& range, const AdamwStep& step,
-                          bool has_gradient) const {
+                          std::span<const int64_t> tokens_per_expert) const {
   int64_t broken = 0;
+  const bool any = has_gradient(shard, tokens_per_expert);
   for (const BlockTensor& tensor : model_.space().blocks()[shard.block].tensors) {
     const ElementRange part = overlap(tensor.elements_of_block(), range);
     if (part.count() == 0 || (tensor.is_router && !options_.train_router)) continue;
+    if (tensor.is_selection_bias) {
+      balance(shard, tensor, part, tokens_per_expert);
+      continue;
+    }
     AdamwStep own = step;
     if (!tensor.is_matrix) own.weight_decay = 0;
-    const View gradient = has_gradient ? shard.part_of(shard.gradient, part) : View{};
+    const View gradient = any ? shard.part_of(shard.gradient, part) : View{};
     adamw(serial, gradient, own, shard.part_of(shard.master, part), shard.part_of(shard.first_moment, part),
           shard.part_of(shard.second_moment, part), {&broken, {1}, DType::i64, Device::cpu});
   }
   return broken;
+}
+
+/// Elements `part` of the block: of its layer's bias for the choice of experts.
+void Optimiser::balance(const Shard& shard, const BlockTensor& bias, const ElementRange& part,
+                        std::span<const int64_t> tokens_per_expert) const {
+  const auto experts = static_cast<size_t>(bias.elements());
+  const auto layer = static_cast<size_t>(model_.space().blocks()[shard.block].layer);
+  const auto tokens = tokens_per_expert.subspan(layer * experts, experts);
+  const int64_t all = std::accumulate(tokens.begin(), tokens.end(), int64_t{0});
+  const auto rate = static_cast<float>(options_.router_bias_update_rate);
+  auto* values = shard.part_of(shard.master, part).as<float>();
+  for (int64_t i = part.first; i < part.end; ++i) {
+    const int64_t missing = all - bias.elements() * tokens[static_cast<size_t>(i - bias.offset)];  // times experts
+    if (missing != 0) values[i - part.first] += missing > 0 ? rate : -rate;
+  }
 }
 
 double Optimiser::step(const Stream& stream, int64_t number, double learning_rate,
@@ -116,14 +137,14 @@ double Optimiser::step(const Stream& stream, int64_t number, double learning_rat
   stream.parallel_for(std::ssize(own), [&](int64_t task, int worker) {
     const Shard& shard = *own[static_cast<size_t>(task)];
     const Stream serial = serial_of(stream, worker);
-    broken += update(serial, shard, shard.owned, step, has_gradient(shard, tokens_per_expert));
+    broken += update(serial, shard, shard.owned, step, tokens_per_expert);
     model_.spread(serial, shard.block);
   });
   std::vector<Work> work;
   for (const Shard* shard : shared) std::ranges::copy(cut({shard, 1}), std::back_inserter(work));
   stream.parallel_for(std::ssize(work), [&](int64_t task, int worker) {
     const auto& [shard, range] = work[static_cast<size_t>(task)];
-    broken += update(serial_of(stream, worker), *shard, range, step, has_gradient(*shard, tokens_per_expert));
+    broken += update(serial_of(stream, worker), *shard, range, step, tokens_per_expert);
   });
   if (model_.ranks().world().all_reduce_one(broken.load(), ReduceOp::sum) > 0)
     fail_at_first_broken(number, "weight", &Shard::master, {});

@@ -1,4 +1,5 @@
-// AdamW over all parameters, each rank what it owns; the weights that products take are made anew on the way.
+// AdamW over all parameters, each rank what it owns; the weights that products take are made anew on the way. Routers'
+// biases for the choice of experts follow the experts' load instead.
 #pragma once
 
 #include <memory>
@@ -14,6 +15,9 @@ struct OptimiserOptions {
   double weight_decay = 0.1;  ///< of matrices
   double max_grad_norm = 1;   ///< 0: no clipping
   bool train_router = true;
+  /// What a bias for the choice of experts gains in a step in which its expert had fewer tokens than the mean, and
+  /// loses where it had more.   (Wang et al. 2024, "Auxiliary-loss-free load balancing")
+  double router_bias_update_rate = 1e-3;
 };
 
 class Optimiser {
@@ -33,7 +37,9 @@ class Optimiser {
   void freeze_routers() const;
   double gradient_norm(const Stream& stream, int64_t step, std::span<const int64_t> tokens_per_expert) const;
   int64_t update(const Stream& serial, const Shard& shard, const ElementRange& range, const AdamwStep& step,
-                 bool has_gradient) const;
+                 std::span<const int64_t> tokens_per_expert) const;
+  void balance(const Shard& shard, const BlockTensor& bias, const ElementRange& part,
+               std::span<const int64_t> tokens_per_expert) const;
   [[noreturn]] void fail_at_first_broken(int64_t step, std::string_view what, View Shard::*values,
                                          std::span<const int64_t> tokens_per_expert) const;
 

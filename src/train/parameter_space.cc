@@ -56,7 +56,8 @@ ParameterSpace::ParameterSpace(const ModelConfig& config)
     if (tensor.tied) return;
     ParameterBlock& block = blocks_[block_of(tensor)];
     const bool is_router = block.kind == Kind::feed_forward && tensor.parameters().front().module == "gate";
-    block.tensors.push_back({tensor, block.elements, tensor.shape().rank() > 1, is_router});
+    const bool is_selection_bias = is_router && tensor.parameters().front().kind == Parameter::kSelectionBias;
+    block.tensors.push_back({tensor, block.elements, tensor.shape().rank() > 1, is_router, is_selection_bias});
     block.elements += tensor.shape().elements();
   });
   for (size_t i = 0; i < blocks_.size(); ++i) {

@@ -18,6 +18,7 @@ struct BlockTensor {
   int64_t offset = 0;      ///< of its first element in the block
   bool is_matrix = false;  ///< weight decay is for these
   bool is_router = false;
+  bool is_selection_bias = false;  ///< of a router: no gradient moves it, but the load of its experts
 
   int64_t elements() const { return tensor.shape().elements(); }
   ElementRange elements_of_block() const { return {offset, offset + elements()}; }

@@ -93,7 +93,7 @@ void backward_head(const StepPass& pass, ConstView last, View dx, std::span<doub
 
   // (softmax − onehot) / targets, a tile of the vocabulary at a time.
   const View d_chosen = arena.alloc({targets, d}, DType::f32);
-  fill_zero(stream, d_chosen);
+  fill(stream, 0, d_chosen);
   const TileGradient gradient(pass, ParameterBlock::Kind::head);
   const float scale = static_cast<float>(1 / static_cast<double>(batch.step_targets));
   for_tiles(pass.config().vocab_size, [&](int64_t first, int64_t ids) {
@@ -107,7 +107,7 @@ void backward_head(const StepPass& pass, ConstView last, View dx, std::span<doub
 
   // To all states, and through the last norm.
   const View d_states = arena.alloc(last.shape, DType::f32);
-  fill_zero(stream, d_states);
+  fill(stream, 0, d_states);
   scatter_rows(stream, d_chosen, row, d_states);
   BlockGradient norm(stream, pass.model, pass.model.space().block_of(ParameterBlock::Kind::norm));
   if (batch.slices.count() > 0) {

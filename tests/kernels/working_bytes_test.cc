@@ -93,7 +93,7 @@ class Calls {
       case 8:
         return embedding_backward(stream, list_.view(), y_.view(), {{0, 1}, offsets}, 0, dtable_);
       default:
-        return expert_probabilities(stream, y_.view(), {{0, 1}, offsets}, sums_.view());
+        return expert_probabilities(stream, y_.view(), RouterScores::softmax, {{0, 1}, offsets}, sums_.view());
     }
   }
 

@@ -37,8 +37,27 @@ inline Bounded clamped_swiglu(Bounded gate, Bounded up, double alpha, double lim
                      (10 + 2 * std::abs(alpha * g)) * kEpsilon * std::abs(value)};
 }
 
+/// Its derivatives by gate and by up, 0 beyond the limits; what may lie on either side of one may be either.
+inline SwigluDerivatives clamped_swiglu_derivatives(Bounded gate, Bounded up, double alpha, double limit) {
+  const double g = std::min(gate.value, limit), u = std::clamp(up.value, -limit, limit) + 1;
+  const double sigma = 1 / (1 + std::exp(-alpha * g)), glu = g * sigma;
+  const double epsilon = (16 + 2 * std::abs(alpha * g)) * kEpsilon;
+  const double slope = sigma * (1 + alpha * g * (1 - sigma)), terms = sigma * (1 + std::abs(alpha * g) * (1 - sigma));
+  const auto within = [](double off, double bound, Bounded x) {
+    if (std::abs(off) <= bound) return Bounded{off <= 0 ? x.value : 0, std::abs(x.value) + x.bound};
+    return off < 0 ? x : Bounded{0, 0};
+  };
+  return {within(gate.value - limit, gate.bound,
+                 times({slope, 0.5 * alpha * gate.bound + epsilon * terms}, {u, up.bound + kEpsilon * std::abs(u)})),
+          within(std::abs(up.value) - limit, up.bound, {glu, 1.1 * gate.bound + epsilon * std::abs(glu)})};
+}
+
 inline Bounded activated(const GatedActivation& activation, Bounded gate, Bounded up) {
   return activation.clamped ? clamped_swiglu(gate, up, activation.alpha, activation.limit) : swiglu(gate, up);
+}
+inline SwigluDerivatives activated_derivatives(const GatedActivation& activation, Bounded gate, Bounded up) {
+  return activation.clamped ? clamped_swiglu_derivatives(gate, up, activation.alpha, activation.limit)
+                            : swiglu_derivatives(gate, up);
 }
 
 }  // namespace switchyard::reference

@@ -38,13 +38,15 @@ struct ClearStep {
   reference::Losses<double> losses;
 };
 ClearStep clear_step(const TrainingCase& c, const reference::Parameters<double>& parameters) {
+  // Scores and their biases lie closer together than logits.
+  const double margin = c.config.moe().router.selection_bias ? 0.004 : 0.02;
   for (int64_t step = 1;; ++step) {
     std::vector<Record> records;
     for (int64_t i = 0; i < 3; ++i) records.push_back(made_up_record(c.config, step, i));
     if (std::ranges::none_of(records, [](const Record& r) { return r.tokens.size() == 2; })) continue;
     const auto losses = reference::Transformer<double>(c.config, parameters).losses(records);
     const auto first = losses.tokens.begin() + c.config.first_moe_layer() * c.config.num_experts();
-    if (std::count(first, first + c.config.num_experts(), 0) > 0 && losses.margin > 0.02)
+    if (std::count(first, first + c.config.num_experts(), 0) > 0 && losses.margin > margin)
       return {std::move(records), losses};
   }
 }

@@ -50,10 +50,84 @@ ModelConfig switchyard() {
   return c;
 }
 
+/// Sinks, a window in one layer, biases everywhere, clamped activations.
+ModelConfig gpt_oss() {
+  ModelConfig c = model("gpt_oss");
+  AttentionConfig attention = AttentionConfig::of_heads(4, 2, 10, 10'000);
+  attention.input_bias = attention.output_bias = attention.sinks = true;
+  AttentionConfig windowed = attention;
+  windowed.span = {KeySpan::Kind::window, 5};
+  MoeConfig moe = kMoe;
+  moe.router.bias = moe.biases = true;
+  moe.activation = {.clamped = true, .alpha = 1.702, .limit = 1};
+  c.layers = {{windowed, moe}, {attention, moe}};
+  return c;
+}
+
+/// Latents, with and without those of queries; sigmoids, groups of experts, a bias for the choice, a dense layer.
+ModelConfig deepseek_v3() {
+  ModelConfig c = model("deepseek_v3");
+  AttentionConfig attention = AttentionConfig::of_heads(4, 4, 14, 10'000);
+  attention.value_dim = 10;
+  attention.input_bias = true;
+  attention.rotary.first = 8;
+  attention.rotary.dim = 6;
+  attention.rotary.pairs = RotaryPairs::adjacent;
+  attention.projections = LatentProjections{.query_rank = 18, .kv_rank = 12};
+  AttentionConfig direct_queries = attention;
+  direct_queries.projections = LatentProjections{.kv_rank = 20};
+  MoeConfig moe = kMoe;
+  moe.router = {.num_experts = 8,
+                .experts_per_token = 3,
+                .selection_bias = true,
+                .scores = RouterScores::sigmoid,
+                .renormalise = true,
+                .scale = 2.5,
+                .num_groups = 4,
+                .kept_groups = 2};
+  moe.shared_size = 40;
+  c.layers = {{attention, DenseConfig{56}}, {direct_queries, moe}, {attention, moe}};
+  return c;
+}
+
+/// A part of each head turns, per-head norms, weights of sigmoids as they are.
+ModelConfig glm4() {
+  ModelConfig c = model("glm4_moe");
+  AttentionConfig attention = AttentionConfig::of_heads(4, 2, 12, 10'000);
+  attention.qk_norm = QkNorm::before_rotary;
+  attention.input_bias = true;
+  attention.rotary.dim = 6;
+  MoeConfig moe = kMoe;
+  moe.router.selection_bias = true;
+  moe.router.scores = RouterScores::sigmoid;
+  moe.router.renormalise = false;
+  moe.shared_size = 24;
+  c.layers = {{attention, moe}, {attention, moe}};
+  return c;
+}
+
+/// Experts whose input is scaled; chunks with norms after turning, then no turning and queries scaled by position.
+ModelConfig llama4() {
+  ModelConfig c = model("llama4");
+  AttentionConfig chunked = AttentionConfig::of_heads(4, 2, 12, 10'000), plain = chunked;
+  chunked.rotary.pairs = RotaryPairs::adjacent;
+  chunked.qk_norm = QkNorm::after_rotary;
+  chunked.span = {KeySpan::Kind::chunk, 7};
+  plain.rotary = {};
+  plain.temperature = {.scale = 0.4, .floor = 4};
+  MoeConfig moe = kMoe;
+  moe.router = {.num_experts = 7, .experts_per_token = 1, .scores = RouterScores::sigmoid};
+  moe.scaled_input = true;
+  moe.shared_size = 24;
+  c.layers = {{chunked, moe}, {plain, DenseConfig{40}}, {plain, moe}};
+  return c;
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, ModelConfig>> trainable_configs() {
-  return {{"qwen3_moe", qwen3()}, {"mixtral", mixtral()}, {"switchyard", switchyard()}};
+  return {{"qwen3_moe", qwen3()},         {"mixtral", mixtral()}, {"switchyard", switchyard()}, {"gpt_oss", gpt_oss()},
+          {"deepseek_v3", deepseek_v3()}, {"glm4_moe", glm4()},   {"llama4", llama4()}};
 }
 
 ModelConfig trainable_config(std::string_view family) {

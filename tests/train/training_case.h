@@ -11,7 +11,7 @@
 
 namespace switchyard::test {
 
-/// Of the families that can be trained, with all that these may have between them.
+/// Of families that have between them all that a model may have.
 std::vector<std::pair<std::string, ModelConfig>> trainable_configs();
 ModelConfig trainable_config(std::string_view family);
 /// One of them with a vocabulary of three tiles, the last of four rows.

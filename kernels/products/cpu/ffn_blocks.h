@@ -25,6 +25,24 @@ void check_rows(std::string_view op, const GroupedRows& rows, size_t num_groups,
 std::vector<FfnBlock> ffn_blocks(std::string_view op, std::span<const int64_t> offsets,
                                  std::span<const FfnWeights> weights, int64_t dim, DType operand, int num_threads);
 
+/// A bias's values; null: none.
+inline const float* values_of(const OwnedTensor& bias) {
+  return static_cast<const float*>(bias.view().data);
+}
+
+/// The bias to the first `columns` of each row, which lie `stride` apart.
+inline void add_bias(const float* bias, int64_t columns, float* product, int64_t rows, int64_t stride) {
+  for (int64_t r = 0; r < rows; ++r) add_to(product + r * stride, bias, columns);
+}
+
+/// To a panel's product [rows, 2 columns]: gate's columns [first, first + columns), then up's.
+inline void add_gate_up_bias(const FfnWeights& w, int64_t first, int64_t columns, float* product, int64_t rows) {
+  const float* bias = values_of(w.gate_up_bias);
+  if (bias == nullptr) return;
+  add_bias(bias + first, columns, product, rows, 2 * columns);
+  add_bias(bias + w.down.k() + first, columns, product + columns, rows, 2 * columns);
+}
+
 /// Where the block's rows follow each other: they themselves, or, of a list, a copy at `to`.
 const std::byte* rows_of(const ListedRows& rows, const FfnBlock& block, std::byte* to);
 

@@ -4,13 +4,15 @@
 #include <cstdint>
 
 #include "kernels/cpu/vector_math_16.h"
+#include "kernels/products/gated_activation.h"
 
 namespace switchyard {
 
-/// Some columns of rows of h = silu(gate) · up (swiglu.h), of which there are f in all, and what comes back: a is the
-/// loss's gradient by weight · h, so that dh = weight · a.
+/// Some columns of rows of h = activation(gate, up) (swiglu.h), of which there are f in all, and what comes back: a is
+/// the loss's gradient by weight · h, so that dh = weight · a.
 template <class T>
 struct SwigluBackward {
+  const GatedActivation& activation;
   int64_t rows, columns, f;
   const float* gate_up;  ///< [rows, 2 columns] gate, then up; rows gate_up_stride apart
   int64_t gate_up_stride;
@@ -26,7 +28,7 @@ struct SwigluBackward {
 template <class T>
 void swiglu_backward_avx2(const SwigluBackward<T>& block);
 template <class T>
-SWITCHYARD_AVX512 void swiglu_backward_avx512(const SwigluBackward<T>& block);
+void swiglu_backward_avx512(const SwigluBackward<T>& block);
 
 /// By this CPU's widest registers.
 template <class T>

@@ -242,5 +242,33 @@ TEST(AttentionBackward, ArgumentsMustGoTogether) {
   EXPECT_THROW(run({0, 10}, lse, in.d_out, g.dk), Error);
 }
 
+// −e^(sink − lse) · Σ d_out ⊙ out, of a forward pass in double precision; beyond reach of all scores nothing, or all.
+TEST(AttentionSinksBackward, AgreesWithDoublePrecision) {
+  const AttentionCase c{DType::f32, 4, 2, 12, {5, 1, 40}, 12, kWindow, kSinks};
+  const auto offsets = offsets_of(c.lengths);
+  const Inputs in(offsets.back(), c);
+  const float scale = 0.3f;
+  Tensor lse({offsets.back(), c.heads}, DType::f32), got({offsets.back(), c.heads}, DType::f32);
+  poison(got);
+  const Tensor out = attend(TestStream(Device::cpu), in, c, scale, offsets, 0, offsets.back(), lse);
+  attention_sinks_backward(CpuStream(2), sinks_of(c), out, lse, in.d_out, got);
+  for (size_t r = 0; r < c.lengths.size(); ++r)
+    for (int64_t t = 0; t < c.lengths[r]; ++t)
+      for (int64_t head = 0; head < c.heads; ++head) {
+        const double sink = static_cast<double>(kSinks[static_cast<size_t>(head)]);
+        const reference::Scores scores =
+            reference::scores_of(in.q, in.k, offsets[r], t, head, shape_of(c), c.span, sink, scale);
+        const double p = std::exp(sink - reference::log_sum_exp(scores.values));
+        const int64_t row = (offsets[r] + t) * c.heads + head;
+        double delta = 0, size = 0;
+        for (int64_t i = row * 12; i < (row + 1) * 12; ++i) {
+          delta += in.d_out.at(i) * out.at(i);
+          size += std::abs(in.d_out.at(i) * out.at(i));
+        }
+        EXPECT_NEAR(got.at(row), -p * delta, 1e-5 * p * size) << "token " << t << ", head " << head;
+      }
+  EXPECT_THROW(attention_sinks_backward(CpuStream(), Tensor({3}, DType::f32), out, lse, in.d_out, got), Error);
+}
+
 }  // namespace
 }  // namespace switchyard

@@ -16,10 +16,11 @@ namespace {
 using namespace test;
 
 /// [slices, experts], poisoned before.
-std::vector<double> sums(const Stream& stream, ConstView logits, const SlicedRows& rows) {
+std::vector<double> sums(const Stream& stream, ConstView logits, const SlicedRows& rows,
+                         RouterScores scores = RouterScores::softmax) {
   const int64_t experts = logits.row_elements(), slices = rows.slices.count();
   std::vector<double> result(static_cast<size_t>(slices * experts), NAN);
-  expert_probabilities(stream, logits, rows, {result.data(), {slices, experts}, DType::f64, Device::cpu});
+  expert_probabilities(stream, logits, scores, rows, {result.data(), {slices, experts}, DType::f64, Device::cpu});
   return result;
 }
 
@@ -53,6 +54,27 @@ TEST(ExpertProbabilities, AgreeWithDoublePrecision) {
       }
       for (size_t e = 0; e < want.size(); ++e)
         EXPECT_NEAR(got[s * want.size() + e], want[e], bound[e]) << c.experts << " experts, slice " << s;
+    }
+  }
+}
+
+TEST(ExpertProbabilities, OfSigmoidsAreTheirShares) {
+  for (const Case& c : kCases) {
+    const Tensor logits = random_tensor({c.offsets.back(), c.experts}, DType::f32, 1, 9);
+    const std::vector<double> got = sums(CpuStream(), logits, {c.slices, c.offsets}, RouterScores::sigmoid);
+    for (size_t s = 0; s + 1 < c.offsets.size(); ++s) {
+      std::vector<double> want(static_cast<size_t>(c.experts));
+      for (int64_t t = c.offsets[s]; t < c.offsets[s + 1]; ++t) {
+        std::vector<double> scores;
+        double sum = 0;
+        for (const float z : logits.view().slice(t, 1).span<float>()) {
+          scores.push_back(1 / (1 + std::exp(-static_cast<double>(z))));
+          sum += scores.back();
+        }
+        for (size_t e = 0; e < want.size(); ++e) want[e] += scores[e] / sum;
+      }
+      for (size_t e = 0; e < want.size(); ++e)
+        EXPECT_NEAR(got[s * want.size() + e], want[e], 1e-5 * want[e]) << c.experts << " experts, slice " << s;
     }
   }
 }

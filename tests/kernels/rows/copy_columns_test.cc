@@ -50,5 +50,25 @@ TEST_P(CopyColumnsTest, WhatLiesBeyondARowIsRefused) {
 
 INSTANTIATE_TEST_SUITE_P(Devices, CopyColumnsTest, testing::ValuesIn(kDevices), testing::PrintToStringParamName());
 
+// In small whole numbers, so that sums are exact.
+TEST(CopyColumnsBackward, RowsThatSharedAreAddedUp) {
+  for (const Case& c : {Case{5, 24, 8, 16, 5, 32, 4}, Case{3, 7, 2, 5, 12, 11, 6}, Case{70, 9, 0, 9, 140, 9, 0},
+                        Case{4, 8, 8, 0, 4, 8, 8}, Case{0, 8, 0, 4, 0, 8, 0}}) {
+    const Tensor dy({c.m, c.y_dim}, DType::f32);
+    for (int64_t i = 0; i < dy.size(); ++i) dy.set(i, static_cast<float>(i * 7 % 19));
+    Tensor dx = random_tensor({c.n, c.x_dim}, DType::f32, 1), want = random_tensor({c.n, c.x_dim}, DType::f32, 1);
+    for (int64_t r = 0; r < c.n; ++r)
+      for (int64_t i = 0; i < c.count; ++i) {
+        float sum = 0;
+        for (int64_t j = 0; j < c.m / c.n; ++j) sum += dy.data<float>()[(r * (c.m / c.n) + j) * c.y_dim + c.to + i];
+        want.data<float>()[r * c.x_dim + c.first + i] = sum;
+      }
+    copy_columns_backward(CpuStream(), dy, c.to, c.count, dx, c.first);
+    EXPECT_TRUE(same_bits(dx, want)) << c.count << " of " << c.y_dim << " from " << c.to;
+  }
+  const Tensor dy({3, 6}, DType::f32), dx({2, 8}, DType::f32);
+  EXPECT_THROW(copy_columns_backward(CpuStream(), dy, 2, 4, dx, 4), Error);
+}
+
 }  // namespace
 }  // namespace switchyard

@@ -72,5 +72,24 @@ TEST(ScaleRows, FactorsBeyondTheLastAreRefused) {
   EXPECT_THROW(scale_rows(stream, x, i32_tensor({-1, 0}), factor, x), Error);
 }
 
+// In small whole numbers, so that sums are exact.
+TEST(ScaleRowsBackward, AFactorGainsWhatItsRowDoes) {
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const int64_t dim : {1, 7, 8, 33}) {
+      const Tensor x({70, dim}, DType::f32), dy({70, dim}, dtype), want({70}, DType::f32),
+          got = poisoned({70}, DType::f32);
+      for (int64_t i = 0; i < x.size(); ++i) {
+        x.set(i, static_cast<float>(i * 5 % 13 - 6));
+        dy.set(i, static_cast<float>(i * 3 % 11 - 5));
+        want.data<float>()[i / dim] += static_cast<float>(x.at(i) * dy.at(i));
+      }
+      scale_rows_backward(CpuStream(2), x, dy, got);
+      EXPECT_TRUE(same_bits(got, want)) << dim;
+    }
+  const Tensor x({2, 4}, DType::f32);
+  EXPECT_THROW(scale_rows_backward(CpuStream(), x, Tensor({2, 3}, DType::f32), Tensor({2}, DType::f32)), Error);
+  EXPECT_THROW(scale_rows_backward(CpuStream(), x, x, Tensor({3}, DType::f32)), Error);
+}
+
 }  // namespace
 }  // namespace switchyard
