@@ -186,6 +186,31 @@ TEST(Optimiser, AFrozenRouterKeepsItsBytes) {
     });
 }
 
+TEST(Optimiser, ABiasForTheChoiceOfExpertsFollowsTheirLoad) {
+  const ModelConfig config = trainable_config("glm4_moe");
+  // 7 experts: a mean of 4, above it, below it.
+  const std::vector<int64_t> tokens{4, 9, 0, 4, 3, 5, 3, 4, 4, 4, 4, 4, 4, 4};
+  const float signs[] = {0, -1, 1, 0, 1, -1, 1, 0, 0, 0, 0, 0, 0, 0};
+  for (const Layout& layout : kLayouts)
+    for (const bool train_router : {true, false})
+      run_thread_ranks(layout.ranks, [&](Communicator& world) {
+        Ranks ranks(world, layout.ep, config, {.train_router = train_router, .router_bias_update_rate = 0.25});
+        // Its gradient is 0, as the pass leaves it.
+        const std::vector<ParameterPlace> places = places_of(ParameterSpace(config));
+        const auto is_bias = [](const ParameterPlace& p) { return p.parameter.kind == Parameter::kSelectionBias; };
+        ranks.step(1, kRate, tokens, [&](int64_t i) {
+          return is_bias(*std::prev(std::ranges::upper_bound(places, i, {}, &ParameterPlace::first))) ? 0 : 0.1f;
+        });
+        const std::vector<float> before = made_up_parameters(config), after = gather_all(ranks.model(), &Shard::master);
+        size_t next = 0;
+        for (const ParameterPlace& place : places)
+          for (size_t i = 0; is_bias(place) && i < static_cast<size_t>(place.count); ++i, ++next)
+            EXPECT_EQ(place.of(after)[i], place.of(before)[i] + (train_router ? 0.25f * signs[next] : 0))
+                << place.parameter.name() << "[" << i << "]";
+        EXPECT_EQ(next, std::size(signs));
+      });
+}
+
 /// Where element [row, column] of a parameter is in the canonical order.
 int64_t element_of(const ModelConfig& config, std::string_view name, int64_t row, int64_t column) {
   for (const ParameterPlace& place : places_of(ParameterSpace(config)))

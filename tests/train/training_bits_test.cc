@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "tests/support/fixture_models.h"
 #include "tests/train/training_case.h"
 
 namespace switchyard::test {
@@ -50,19 +51,30 @@ TEST_P(TrainingBits, AreThoseOfOneRank) {
   const TrainingCase c{.config = GetParam().config, .operand = GetParam().operand};
   const TrainedBits expected = train(c, {});
   ASSERT_LT(expected.steps.back().losses.cross_entropy, expected.steps.front().losses.cross_entropy + 1);
-  // Between them every pair of values: ranks and their groups, threads, small and large budgets and pieces.
-  const std::vector<TrainingLayout> layouts = {
-      {1, 1, 2, 1, 1, true},  {2, 1, 1, 1 << 20, 10, true}, {2, 2, 2, 4096, 1 << 20, true}, {3, 1, 2, 4096, 1},
-      {3, 3, 1, 1, 1 << 20},  {4, 2, 1, 4096, 10, true},    {4, 4, 2, 1 << 20, 1, true},    {4, 1, 1, 1, 1 << 20, true},
-      {8, 4, 1, 1 << 20, 10}, {7, 7, 1, 4096, 1 << 20},     {12, 4, 1, 1 << 20, 1},
-  };
-  for (const TrainingLayout& layout : layouts) {
+  // Ranks and their groups, threads, small and large budgets and pieces: of every two values some model has both.
+  const std::vector<TrainingLayout> of_f32 = {{1, 1, 2, 1, 1, true},    {2, 2, 2, 4096, 1 << 20, true},
+                                              {3, 1, 2, 4096, 1},       {4, 2, 1, 4096, 10, true},
+                                              {7, 7, 1, 4096, 1 << 20}, {8, 4, 1, 1 << 20, 10}},
+                                    of_bf16 = {{2, 1, 1, 1 << 20, 10, true},
+                                               {3, 3, 1, 1, 1 << 20},
+                                               {4, 4, 2, 1 << 20, 1, true},
+                                               {4, 1, 1, 200, 1 << 20, true}};
+  for (const TrainingLayout& layout : c.operand == DType::f32 ? of_f32 : of_bf16) {
     SCOPED_TRACE(testing::Message() << layout.ranks << " ranks, groups of " << layout.ep << ", " << layout.threads
                                     << " threads, " << layout.exchange_bytes << " bytes at once, "
                                     << layout.batch_tokens << " tokens at once"
                                     << (layout.keep_products ? ", products kept" : ""));
     expect_same(train(c, layout), expected, c.config);
     if (testing::Test::HasFailure()) return;
+  }
+}
+
+// Ranks without slices only host experts.
+TEST(TrainingBitsOfMoreRanksThanSlices, AreThoseOfOneRank) {
+  for (const char* family : {"qwen3_moe", "deepseek_v3"}) {
+    SCOPED_TRACE(family);
+    const TrainingCase c{.config = trainable_config(family), .steps = 2};
+    expect_same(train(c, {12, 4, 1, 1 << 20, 1}), train(c, {}), c.config);
   }
 }
 
@@ -76,6 +88,18 @@ TEST(TrainingBitsOfTiles, AreThoseOfOneRank) {
       SCOPED_TRACE(testing::Message() << family << ", " << layout.ranks << " ranks");
       expect_same(train(c, layout), expected, c.config);
     }
+  }
+}
+
+// Models as families have them, from their files, in all the formats that are read.
+TEST(TrainingBitsOfFixtures, AreThoseOfOneRank) {
+  for (const std::string& name : small_models()) {
+    SCOPED_TRACE(name);
+    const TrainingCase c{.config = read_model_config(model_path(name)), .step_records = 6, .steps = 2};
+    const auto start = [&](Trainer& trainer) { trainer.load(model_path(name)); };
+    const TrainedBits expected = train(c, {}, start);
+    expect_same(train(c, {3, 3, 1, 4096, 10, true}, start), expected, c.config);
+    if (testing::Test::HasFailure()) return;
   }
 }
 

@@ -206,15 +206,19 @@ std::vector<float> gather_all(const TrainedModel& model, View Shard::*values) {
     const std::span<float> mine = (shard.*values).span<float>();
     std::ranges::copy(mine, all.begin() + model.space().blocks()[shard.block].first + shard.owned.first);
   }
-  world.all_reduce({all.data(), {std::ssize(all)}, DType::f32}, ReduceOp::sum);  // of others' elements 0
+  // Of others' elements 0. As whole numbers, for −0 + 0 is 0.
+  world.all_reduce({all.data(), {std::ssize(all)}, DType::i32}, ReduceOp::sum);
   return all;
 }
 
-TrainedBits train(const TrainingCase& c, const TrainingLayout& layout) {
+TrainedBits train(const TrainingCase& c, const TrainingLayout& layout, const std::function<void(Trainer&)>& start) {
   TrainedBits bits;
   run_thread_ranks(layout.ranks, [&](Communicator& world) {
     Trainer trainer(world, c.config, options_of(c, layout));
-    trainer.initialise({.seed = 7, .range = 0.3});
+    if (start)
+      start(trainer);
+    else
+      trainer.initialise({.seed = 7, .range = 0.3});
     std::vector<StepResult> steps;
     for (int64_t step = 1; step <= c.steps; ++step) {
       poison_gradients(trainer.model());

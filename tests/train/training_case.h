@@ -47,8 +47,8 @@ struct TrainedBits {
   std::vector<StepResult> steps;
   std::vector<float> parameters, first_moments, second_moments;  ///< in canonical order
 };
-/// On ranks that are threads.
-TrainedBits train(const TrainingCase& c, const TrainingLayout& layout);
+/// On ranks that are threads. start: gives the model its weights; without it they are new ones.
+TrainedBits train(const TrainingCase& c, const TrainingLayout& layout, const std::function<void(Trainer&)>& start = {});
 
 /// Values of all owners, in canonical order, at rank 0. Collective.
 std::vector<float> gather_all(const TrainedModel& model, View Shard::*values);
