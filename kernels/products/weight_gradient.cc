@@ -188,9 +188,14 @@ void weight_gradient(const Stream& stream, ListedRows dy, ListedRows x, const Sl
   size_t bytes = 0;
   for (int64_t group = 0; group < num_groups; ++group) {
     const auto offsets = rows.of_group(group);
-    if (offsets.front() == offsets.back()) continue;
+    const auto nodes = out.subspan(static_cast<size_t>(group) * num_nodes, num_nodes);
+    if (offsets.front() == offsets.back()) {
+      for (const View& view : nodes)
+        if (view.data != nullptr) std::ranges::fill(view.span<float>(), 0.0f);
+      continue;
+    }
     ++num_with_rows;
-    for (const View& view : out.subspan(static_cast<size_t>(group) * num_nodes, num_nodes)) {
+    for (const View& view : nodes) {
       SWITCHYARD_CHECK(view.rows() == n && view.row_elements() == k, "weight_gradient: a result {} of [{}, {}]",
                        view.shape.str(), n, k);
       bytes += view.bytes();

@@ -101,8 +101,7 @@ void check_backward(ConstView x, ConstView weight, ConstView dy, const SlicedRow
                    "rms_norm_backward: {} sums over slices {} to {}", dweight.size(), rows.slices.first,
                    rows.slices.end);
   for (const View& sum : dweight)
-    SWITCHYARD_CHECK(x.rows() == 0 || sum.elements() == dim, "rms_norm_backward: x {}, dweight {}", x.shape.str(),
-                     sum.shape.str());
+    SWITCHYARD_CHECK(sum.elements() == dim, "rms_norm_backward: x {}, dweight {}", x.shape.str(), sum.shape.str());
 }
 
 }  // namespace
@@ -134,7 +133,6 @@ void rms_norm_backward(const Stream& stream, ConstView x, ConstView weight, floa
                        const SlicedRows& rows, GemmOutput output, View inverse_rms, View dx,
                        std::span<const View> dweight) {
   check_backward(x, weight, dy, rows, inverse_rms, dx, dweight);
-  if (x.rows() == 0) return;
   const int64_t dim = x.row_elements();
   const auto *in = x.as<float>(), *w = weight.as<float>(), *d_out = dy.as<float>();
   auto *inverse = inverse_rms.as<float>(), *d_in = dx.as<float>();

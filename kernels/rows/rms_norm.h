@@ -16,8 +16,7 @@ using RmsNormFn = void(const Stream&, ConstView x, ConstView weight, float eps, 
 ///   dweight[j][i] = Σ dy[r,i] · x[r,i] · s_r over the rows of the j-th node of tree_nodes(rows.slices), summed by
 ///                   slices; 0 where it has none
 ///   dy, dx: [rows, dim] f32 (dx may be dy itself when it is stored); rows: one group; inverse_rms: [rows] f32, where
-///   s is kept while it is needed; dweight: a view [dim] f32 for each node, or none: not wanted. Without any row no
-///   view is touched.
+///   s is kept while it is needed; dweight: a view [dim] f32 for each node, or none: not wanted.
 using RmsNormBackwardFn = void(const Stream&, ConstView x, ConstView weight, float eps, ConstView dy,
                                const SlicedRows& rows, GemmOutput output, View inverse_rms, View dx,
                                std::span<const View> dweight);

@@ -149,6 +149,22 @@ INSTANTIATE_TEST_SUITE_P(Cases, WeightGradientTest,
                                   std::get<1>(param.param).name;
                          });
 
+// Of a group without rows, among others and alone.
+TEST(WeightGradient, OfNoRowsIsZero) {
+  for (const std::vector<int64_t>& offsets : {std::vector<int64_t>{0, 0, 0, 0}, {0, 0, 0, 0, 2, 2, 5}}) {
+    const SlicedRows rows{{1, 4}, offsets};  // of two nodes
+    const Tensor dy = random_tensor({offsets.back(), 7}, DType::f32, 1),
+                 x = random_tensor({offsets.back(), 40}, DType::f32, 2);
+    const Tensor sums = poisoned({rows.num_groups() * 2 * 7, 40}, DType::f32);
+    std::vector<View> out;
+    for (int64_t i = 0; i < rows.num_groups() * 2; ++i) out.push_back(sums.view().slice(i * 7, 7));
+    weight_gradient(CpuStream(), dy, x, rows, out);
+    Tensor first({14, 40}, DType::f32);
+    copy(CpuStream(), sums.view().slice(0, 14), first.view());
+    EXPECT_TRUE(same_bits(first, Tensor({14, 40}, DType::f32)));
+  }
+}
+
 // Any run of slices, most of them without rows.
 TEST(WeightGradient, BitsAreThoseOfTheDefinitionWhicheverSlicesHaveRows) {
   for (uint64_t seed = 0; seed < 60; ++seed) {

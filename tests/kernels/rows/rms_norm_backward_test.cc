@@ -158,13 +158,16 @@ TEST(RmsNormBackward, NodesAddUpToTheWhole) {
   }
 }
 
-TEST(RmsNormBackward, WithoutRowsNothingIsTouched) {
-  for (const SliceRange& slices : {SliceRange{0, 2}, SliceRange{3, 3}}) {
+TEST(RmsNormBackward, WithoutRowsItIsZero) {
+  for (const SliceRange& slices : {SliceRange{0, 2}, SliceRange{1, 4}, SliceRange{3, 3}}) {
     const std::vector<int64_t> offsets(static_cast<size_t>(slices.count() + 1), 0);
-    const std::vector<View> none(tree_nodes(slices).size());
-    const Tensor empty({0, 8}, DType::f32);
-    EXPECT_NO_THROW(rms_norm_backward(CpuStream(), empty, Tensor({8}, DType::f32), 1e-5f, empty, {slices, offsets},
-                                      GemmOutput::store, Tensor({0}, DType::f32), empty, none));
+    const auto num_nodes = std::ssize(tree_nodes(slices));
+    const Tensor empty({0, 8}, DType::f32), sums = poisoned({num_nodes, 8});
+    std::vector<View> nodes;
+    for (int64_t i = 0; i < num_nodes; ++i) nodes.push_back(sums.view().slice(i, 1));
+    rms_norm_backward(CpuStream(), empty, Tensor({8}, DType::f32), 1e-5f, empty, {slices, offsets}, GemmOutput::store,
+                      Tensor({0}, DType::f32), empty, nodes);
+    EXPECT_TRUE(same_bits(sums, Tensor({num_nodes, 8}, DType::f32)));
   }
 }
 
