@@ -70,6 +70,7 @@ void TrainOptions::describe(OptionSet& o) {
         "steps between two checkpoints (0: at the end, or when it is told to stop)");
   o.add("save-total-limit", within(&save_total_limit, 0, kMaxSteps), "N",
         "newest checkpoints that stay, beside the best (0: all)");
+  o.add("tensorboard", &tensorboard, "", "write RUN/tensorboard as well: event files that TensorBoard shows");
   o.add("stop-after", within(&stop_after, 0, kMaxSteps), "N",
         "write a checkpoint after this step and stop; the same command without it goes on (0: do not stop)");
 

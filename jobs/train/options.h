@@ -24,7 +24,7 @@ struct TrainOptions : ModelOptions, InputOptions, MachineOptions, BatchOptions, 
   int64_t warmup_steps = 0;
   double adam_beta1 = 0.9, adam_beta2 = 0.95, adam_epsilon = 1e-8, weight_decay = 0.1, max_grad_norm = 1;
   double balance = 0.01, router_bias_update_rate = 1e-3;
-  bool train_router = false;
+  bool train_router = false, tensorboard = false;
 
   int64_t eval_steps = 500, save_steps = 500, save_total_limit = 2;
   std::string export_as = "base";

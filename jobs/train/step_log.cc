@@ -5,11 +5,39 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/stopwatch.h"
 #include "io/file.h"
 
 namespace switchyard {
 
-StepLog::StepLog(const RunDirectory& run) : metrics_(run.metrics_path()), timing_(run.timing_path(), 0) {}
+namespace {
+
+/// What people call it, and where it is in a line.
+struct Curve {
+  std::string_view tag, field;
+};
+constexpr Curve kCurves[] = {{"train/loss", "loss"},
+                             {"train/balance_loss", "balance"},
+                             {"train/grad_norm", "grad_norm"},
+                             {"train/learning_rate", "learning_rate"},
+                             {"train/expert_load", "expert_load"},
+                             {"eval/loss", "eval_loss"}};
+constexpr Curve kSpeeds[] = {{"perf/tokens_per_second", "tokens_per_second"},
+                             {"perf/gflop_per_second", "gflop_per_second"},
+                             {"perf/exchange_share", "exchange_share"}};
+
+std::vector<Scalar> scalars_of(std::span<const Curve> curves, const Json& line) {
+  std::vector<Scalar> scalars;
+  for (const Curve& curve : curves)
+    if (const Json* value = find_field(line, curve.field); value != nullptr && value->is_number())
+      scalars.push_back({curve.tag, static_cast<float>(value->get<double>())});
+  return scalars;
+}
+
+}  // namespace
+
+StepLog::StepLog(const RunDirectory& run)
+    : metrics_(run.metrics_path()), event_directory_(run.root() / "tensorboard"), timing_(run.timing_path(), 0) {}
 
 void StepLog::cut_back(int64_t step) const {
   std::string kept;
@@ -27,12 +55,32 @@ void StepLog::cut_back(int64_t step) const {
   write_file_atomically(metrics_, kept);
 }
 
-void StepLog::sync() const {
+void StepLog::begin_events(int64_t first_step) {
+  const bool is_first = !has_event_files(event_directory_);
+  events_.emplace(event_directory_, is_first ? 1 : first_step);
+  if (!is_first) return;
+  std::ifstream file = open_lines(metrics_);
+  for (std::string text; std::getline(file, text);)
+    if (const auto line = parse_json_if_whole(text)) tell_event(*line);
+}
+
+void StepLog::tell_event(const Json& line) {
+  events_->add(static_cast<int64_t>(number_or_zero(line, "step")), seconds_since_1970(), scalars_of(kCurves, line));
+}
+
+void StepLog::sync() {
   if (file_exists(metrics_, ExitCode::output)) sync_file(metrics_);
+  if (events_) events_->sync();
 }
 
 void StepLog::begin(int64_t step) {
+  step_ = step;
   timing_.begin(step - 1);
+}
+
+void StepLog::tell_timing(int64_t records, const Json& timing) {
+  timing_.tell(records, timing);
+  if (events_) events_->add(step_, seconds_since_1970(), scalars_of(kSpeeds, timing));
 }
 
 void StepLog::tell(const Step& s) {
@@ -50,6 +98,7 @@ void StepLog::tell(const Step& s) {
     line["eval_losses"] = std::vector<double>(s.held_out.begin() + 1, s.held_out.end());
   }
   append_line(metrics_, to_text(line));
+  if (events_) tell_event(line);
 }
 
 double worst_load(std::span<const int64_t> tokens, int64_t experts) {

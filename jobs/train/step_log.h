@@ -1,11 +1,13 @@
 // What is written down of every step. RUN/metrics.jsonl: what it was, a line for each step that stands, the same
 // whoever trained it and however often it was stopped. RUN/timing.jsonl: how long it took, whenever it was done.
+// RUN/tensorboard, if wanted: both, for TensorBoard.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <vector>
 
+#include "io/event_file.h"
 #include "run/metrics.h"
 #include "run/run_directory.h"
 #include "train/trainer.h"
@@ -20,8 +22,11 @@ class StepLog {
   /// Forgets what is said of steps after this one. Fails (input) where steps before it are missing: then the run's
   /// checkpoint is not this file's.
   void cut_back(int64_t step) const;
+  /// Steps from this one on are told in event files, too: a session of their own. If there was none before, it has all
+  /// steps so far.
+  void begin_events(int64_t first_step);
   /// Has the disk take all lines so far.
-  void sync() const;
+  void sync();
 
   struct Step {
     int64_t step = 0, records = 0;
@@ -33,11 +38,15 @@ class StepLog {
   void begin(int64_t step);
   void tell(const Step& step);
   /// Once all is done that belongs to the step.
-  void tell_timing(int64_t records, const Json& timing) { timing_.tell(records, timing); }
+  void tell_timing(int64_t records, const Json& timing);
 
  private:
-  const std::filesystem::path metrics_;
+  void tell_event(const Json& line);
+
+  const std::filesystem::path metrics_, event_directory_;
   MetricsWriter timing_;
+  std::optional<EventFile> events_;
+  int64_t step_ = 0;
 };
 
 /// Busiest expert over the mean, of the layer where that is most.   tokens: [layers, E]; layers without any: no say

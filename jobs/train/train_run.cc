@@ -161,6 +161,7 @@ void TrainRun::restore() {
     if (!on_root()) return;
     log_.emplace(attempt_->directory());
     log_->cut_back(notes_.step);
+    if (options_.tensorboard && notes_.step < plan_.steps) log_->begin_events(notes_.step + 1);
   });
   std::vector<int64_t> done(static_cast<size_t>(notes_.step));
   for (int64_t step = 0; step < notes_.step; ++step) done[static_cast<size_t>(step)] = step;

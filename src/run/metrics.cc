@@ -1,6 +1,5 @@
 #include "run/metrics.h"
 
-#include <chrono>
 #include <deque>
 #include <set>
 #include <string>
@@ -12,12 +11,6 @@
 
 namespace switchyard {
 namespace {
-
-/// Since 1970, to the millisecond.
-double seconds_since_1970() {
-  const auto now = std::chrono::round<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
-  return std::chrono::duration<double>(now).count();
-}
 
 int64_t count_of(const Json& line, std::string_view field) {
   const Json* value = find_field(line, field);

@@ -6,6 +6,7 @@
 
 #include "io/hdf5.h"
 #include "io/json.h"
+#include "tests/support/event_records.h"
 #include "tests/support/train_case.h"
 
 namespace switchyard {
@@ -78,6 +79,21 @@ TEST(TrainTest, GoesOnAfterAStopAsIfThereHadBeenNone) {
   const std::string metrics = bytes_of_file(c / "stopped" / "metrics.jsonl");
   c.expect("stopped", 0);
   EXPECT_EQ(bytes_of_file(c / "stopped" / "metrics.jsonl"), metrics);
+}
+
+TEST(TrainTest, EventFilesHaveEverySession) {
+  const TrainCase c;
+  c.expect("run", 75, {}, {"--stop-after", "5"});
+  EXPECT_FALSE(std::filesystem::exists(c / "run/tensorboard"));
+  // The first one has what was before; a step is two events, what it was and how fast.
+  c.expect("run", 75, {}, {"--stop-after", "7", "--tensorboard"});
+  c.expect("run", 0, {}, {"--tensorboard"}, 3);
+  c.expect("run", 0, {}, {"--tensorboard"});
+  std::vector<size_t> events;
+  for (const auto& entry : std::filesystem::directory_iterator(c / "run/tensorboard"))
+    events.push_back(test::event_records(entry.path()).size());
+  std::ranges::sort(events);
+  EXPECT_EQ(events, (std::vector<size_t>{2 + 5 + 2 * 2, 2 + 2 * 5}));
 }
 
 TEST(TrainTest, AnEvaluationIsWhatScoreSaysOfTheExportedModel) {
