@@ -5,7 +5,6 @@
 #include "jobs/job.h"
 #include "jobs/score/batch_job.h"
 #include "jobs/score/options.h"
-#include "jobs/score/verify.h"
 #include "jobs/slurm/doctor.h"
 #include "jobs/slurm/settle.h"
 #include "jobs/slurm/status.h"
@@ -13,6 +12,7 @@
 #include "jobs/tokenize.h"
 #include "jobs/train/batch_job.h"
 #include "jobs/train/options.h"
+#include "jobs/verify.h"
 
 namespace switchyard {
 namespace {

@@ -1,6 +1,3 @@
-// `switchyard verify`: that a finished run holds every record once, and that scoring again gives the same bits.
-#include "jobs/score/verify.h"
-
 #include <algorithm>
 #include <iostream>
 #include <optional>
@@ -21,6 +18,7 @@
 #include "jobs/score/recorded_input.h"
 #include "jobs/score/results.h"
 #include "jobs/score/results_reader.h"
+#include "jobs/verify.h"
 
 namespace switchyard {
 namespace {
@@ -47,8 +45,6 @@ RecordedRun read_run(const VerifyOptions& options) {
   RecordedRun run;
   run.directory = RunDirectory(options.run);
   const std::string subject = run.directory.manifest_path().string();
-  if (!run.directory.has_manifest())
-    fail(ExitCode::input, "{}: is missing; expected the directory of a scoring run", subject);
   const Json manifest = run.directory.read_manifest();
   const Json &fields = manifest["fingerprint"], &info = manifest["info"];
   Fingerprint fingerprint;
@@ -213,25 +209,7 @@ std::vector<std::string> verify_import(const RecordedRun& run, const ScoringInpu
 
 }  // namespace
 
-void VerifyOptions::describe(OptionSet& o) {
-  o.group("What");
-  o.add("run", &run, "RUN", "directory of a finished scoring run");
-  o.positional("run");
-  o.require("run");
-  o.add("rescore", within(&rescore, 0, INT64_MAX), "N",
-        "score N random records, or documents with all their pieces, again, in other batches, and compare bits");
-  o.add("seed", within(&seed, INT64_MIN, INT64_MAX), "N", "chooses those records");
-  o.add("model", &model, "DIR", "where the model is now (default: as recorded)");
-  o.add("input", &input, "FILE", "where the input is now (default: as recorded)");
-  o.add("threads", within(&threads, 0, kMaxThreads), "N", "threads (0: all cores)");
-  o.add("dry-run", &dry_run, "", "say what would be checked and read nothing but the manifest");
-}
-
-int run_verify(Runtime& runtime, std::span<const std::string> args) {
-  VerifyOptions options;
-  OptionSet set;
-  options.describe(set);
-  if (!parse_job_options(runtime, set, "verify", args)) return 0;
+int verify_scores(Runtime& runtime, const VerifyOptions& options) {
   const RecordedRun run = read_run(options);
   if (options.dry_run) {
     std::cout << fmt::format("{}: {} records in chunks of {}, {} {}to be scored again\n", options.run,

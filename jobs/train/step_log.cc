@@ -83,7 +83,7 @@ void StepLog::tell_timing(int64_t records, const Json& timing) {
   if (events_) events_->add(step_, seconds_since_1970(), scalars_of(kSpeeds, timing));
 }
 
-void StepLog::tell(const Step& s) {
+Json metrics_line(const StepLog::Step& s) {
   Json line = {{"step", s.step},
                {"records", s.step * s.records},
                {"tokens", s.result.tokens},
@@ -97,6 +97,11 @@ void StepLog::tell(const Step& s) {
     line["eval_loss"] = s.held_out.front();
     line["eval_losses"] = std::vector<double>(s.held_out.begin() + 1, s.held_out.end());
   }
+  return line;
+}
+
+void StepLog::tell(const Step& step) {
+  const Json line = metrics_line(step);
   append_line(metrics_, to_text(line));
   if (events_) tell_event(line);
 }

@@ -36,7 +36,7 @@ class StepLog {
     std::vector<double> held_out = {};  ///< mean negative log-probability of all held-out tokens, then by file
   };
   void begin(int64_t step);
-  void tell(const Step& step);
+  void tell(const Step& step);  ///< a metrics_line()
   /// Once all is done that belongs to the step.
   void tell_timing(int64_t records, const Json& timing);
 
@@ -48,6 +48,9 @@ class StepLog {
   std::optional<EventFile> events_;
   int64_t step_ = 0;
 };
+
+/// What metrics.jsonl says of a step.
+Json metrics_line(const StepLog::Step& step);
 
 /// Busiest expert over the mean, of the layer where that is most.   tokens: [layers, E]; layers without any: no say
 double worst_load(std::span<const int64_t> tokens, int64_t experts);

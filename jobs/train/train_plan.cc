@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "comm/collectively.h"
 #include "jobs/numerics.h"
 #include "train/checkpoints.h"
 #include "train/step_slices.h"
@@ -47,6 +48,35 @@ int largest_group(int world_size, int num_experts) {
 }
 
 }  // namespace
+
+TrainerOptions trainer_options(const TrainOptions& options, const TrainPlan& plan) {
+  return {.shape = plan.shape,
+          .balance = options.train_router ? options.balance : 0,
+          .optimiser = {.beta1 = options.adam_beta1,
+                        .beta2 = options.adam_beta2,
+                        .epsilon = options.adam_epsilon,
+                        .weight_decay = options.weight_decay,
+                        .max_grad_norm = options.max_grad_norm,
+                        .train_router = options.train_router,
+                        .router_bias_update_rate = options.router_bias_update_rate}};
+}
+
+std::string load_first_weights(Trainer& trainer, const TrainOptions& options) {
+  Communicator& world = trainer.ranks().world();
+  std::string identity;
+  collectively(world, [&] {
+    if (options.init.empty()) return trainer.load(options.model);
+    const InitialWeights initial{static_cast<uint64_t>(options.seed), read_initializer_range(options.init)};
+    trainer.initialise(initial);
+    identity = fmt::format("new: seed {}, range {:g}", initial.seed, initial.range);
+  });
+  collectively(world, [&] {
+    if (options.init.empty()) identity = trainer.model_hash().hex();
+    if (world.broadcast_string(identity, 0) != identity)
+      fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", options.model);
+  });
+  return identity;
+}
 
 DataSummary summarise(const TrainOptions& options, const TrainingData& data, const TrainingData* eval,
                       const DataOrder& order) {

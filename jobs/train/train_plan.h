@@ -9,7 +9,7 @@
 #include "jobs/train/options.h"
 #include "jobs/train/step_loader.h"
 #include "model/layout.h"
-#include "train/train_memory.h"
+#include "train/trainer.h"
 
 namespace switchyard {
 
@@ -27,6 +27,13 @@ struct TrainPlan {
 
   int num_groups() const { return shape.world_size / shape.ep; }
 };
+
+/// Of the plan's layout.
+TrainerOptions trainer_options(const TrainOptions& options, const TrainPlan& plan);
+
+/// The weights that a run begins with, the model's or new ones; their identity. Collective; fails (input) on all ranks
+/// alike.
+std::string load_first_weights(Trainer& trainer, const TrainOptions& options);
 
 /// What a plan has to know of the data.
 struct DataSummary {

@@ -122,30 +122,10 @@ void TrainRun::load() {
   const Stopwatch stopwatch(spent_.load);
   const double start = seconds_now();
   collectively(world_, [&] {
-    TrainerOptions options{.shape = plan_.shape,
-                           .balance = options_.train_router ? options_.balance : 0,
-                           .optimiser = {.beta1 = options_.adam_beta1,
-                                         .beta2 = options_.adam_beta2,
-                                         .epsilon = options_.adam_epsilon,
-                                         .weight_decay = options_.weight_decay,
-                                         .max_grad_norm = options_.max_grad_norm,
-                                         .train_router = options_.train_router,
-                                         .router_bias_update_rate = options_.router_bias_update_rate}};
     trainer_ = std::make_unique<Trainer>(
-        world_, config_, options, [&] { pulse_.beat(); }, &pulse_);
-    if (options_.init.empty()) {
-      trainer_->load(options_.model);
-    } else {
-      const InitialWeights initial{static_cast<uint64_t>(options_.seed), read_initializer_range(options_.init)};
-      trainer_->initialise(initial);
-      model_hash_ = fmt::format("new: seed {}, range {:g}", initial.seed, initial.range);
-    }
+        world_, config_, trainer_options(options_, plan_), [&] { pulse_.beat(); }, &pulse_);
   });
-  collectively(world_, [&] {
-    if (options_.init.empty()) model_hash_ = trainer_->model_hash().hex();
-    if (world_.broadcast_string(model_hash_, 0) != model_hash_)
-      fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", options_.model);
-  });
+  model_hash_ = load_first_weights(*trainer_, options_);
   log::info("model: {} loaded in {:.1f} s, hash {}", options_.config_path(), seconds_now() - start, model_hash_);
   attempt_->identify(fingerprint(), manifest_info());
 }

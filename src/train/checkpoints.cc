@@ -62,8 +62,9 @@ std::optional<CheckpointNotes> Checkpoints::restore(const Stream& stream, const 
   Communicator& world = model_.ranks().world();
   std::string first_fault;
   while (true) {
-    const Found found = newest();
-    if (found.notes.step < 0) break;
+    const std::vector<int64_t> all = steps();
+    if (all.empty()) break;
+    const Found found = find(all.back());
     const std::filesystem::path path = path_of(found.notes.step);
     const std::string fault = found.fault.empty() ? files_.read(path, found.hashes, poll) : found.fault;
     if (fault.empty()) {
@@ -84,22 +85,42 @@ std::optional<CheckpointNotes> Checkpoints::restore(const Stream& stream, const 
   return std::nullopt;
 }
 
+std::vector<int64_t> Checkpoints::steps() const {
+  Communicator& world = model_.ranks().world();
+  std::vector<int64_t> steps;
+  collectively(world, [&] {
+    if (world.rank() == 0) steps = steps_present();
+  });
+  int64_t count = std::ssize(steps);
+  world.broadcast({&count, {1}, DType::i64}, 0);
+  steps.resize(static_cast<size_t>(count));
+  world.broadcast({steps.data(), {count}, DType::i64}, 0);
+  return steps;
+}
+
+void Checkpoints::restore(const Stream& stream, int64_t step, const std::function<void()>& poll) {
+  const Found found = find(step);
+  const std::string fault = found.fault.empty() ? files_.read(path_of(step), found.hashes, poll) : found.fault;
+  if (!fault.empty()) fail_together(ExitCode::input, "{}", fault);
+  model_.spread(stream);
+}
+
+std::string Checkpoints::compare(int64_t step, const std::function<void()>& poll) const {
+  const Found found = find(step);
+  return found.fault.empty() ? files_.compare(path_of(step), found.hashes, poll) : found.fault;
+}
+
 /// By its manifest, as rank 0 finds it. Collective.
-Checkpoints::Found Checkpoints::newest() const {
+Checkpoints::Found Checkpoints::find(int64_t step) const {
   Communicator& world = model_.ranks().world();
   Found found;
+  found.notes.step = step;
   std::string text;
   collectively(world, [&] {
     if (world.rank() != 0) return;
-    const std::vector<int64_t> steps = steps_present();
-    if (steps.empty()) return;
-    found.notes.step = steps.back();
-    if (const std::filesystem::path path = path_of(steps.back()) / kManifest; file_exists(path))
-      text = read_text_file(path);
+    if (const std::filesystem::path path = path_of(step) / kManifest; file_exists(path)) text = read_text_file(path);
   });
-  world.broadcast({&found.notes.step, {1}, DType::i64}, 0);
   text = world.broadcast_string(text, 0);
-  if (found.notes.step < 0) return found;
   const std::string subject = (path_of(found.notes.step) / kManifest).native();
   if (text.empty()) {
     found.fault = fmt::format("{} is missing", subject);

@@ -38,6 +38,15 @@ class Checkpoints {
   /// is whole. Collective.
   std::optional<CheckpointNotes> restore(const Stream& stream, const std::function<void()>& poll);
 
+  /// Ascending, as rank 0 finds them. Collective.
+  std::vector<int64_t> steps() const;
+  /// One of them becomes the model's state and weights. Collective; fails (input) on all ranks alike where it is not
+  /// whole.
+  void restore(const Stream& stream, int64_t step, const std::function<void()>& poll);
+  /// Empty, or where the model's state differs from that of a checkpoint, or what is wrong with that, the same on all
+  /// ranks. Collective.
+  std::string compare(int64_t step, const std::function<void()>& poll) const;
+
   /// Writes one and publishes it. may_publish: called by rank 0 before that; may fail. Collective. Fails (output) on
   /// all ranks alike, and leaves nothing.
   void save(const CheckpointNotes& notes, const std::function<void()>& may_publish, const std::function<void()>& poll);
@@ -48,11 +57,11 @@ class Checkpoints {
 
  private:
   struct Found {
-    CheckpointNotes notes{.step = -1};  ///< −1: there is none
+    CheckpointNotes notes;
     std::vector<std::string> hashes;
     std::string fault;
   };
-  Found newest() const;
+  Found find(int64_t step) const;
   void parse(const std::string& text, const std::string& subject, Found& found) const;
   std::filesystem::path path_of(int64_t step) const;
   std::vector<int64_t> steps_present() const;  ///< ascending

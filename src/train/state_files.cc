@@ -124,6 +124,25 @@ void for_tensors(const StateFile& file, const Body& body) {
   }
 }
 
+/// By bits. stored, now: [3][elements]
+std::string first_difference(const StateFile& file, const std::vector<float>& stored, const std::vector<float>& now) {
+  std::string difference;
+  for_tensors(file, [&](const std::string& name, const std::vector<int64_t>&, int64_t place, int64_t count) {
+    for (auto i = static_cast<size_t>(place); difference.empty() && i < static_cast<size_t>(place + count); ++i)
+      if (std::bit_cast<uint32_t>(stored[i]) != std::bit_cast<uint32_t>(now[i]))
+        difference = fmt::format("{}: element {} is {:.9g} there, and now {:.9g}", name,
+                                 static_cast<int64_t>(i) - place, stored[i], now[i]);
+  });
+  return difference;
+}
+
+/// What the first rank says that says something.
+std::string first_of(Communicator& world, const std::string& text) {
+  for (const std::string& of_rank : world.all_gather_strings(text))
+    if (!of_rank.empty()) return of_rank;
+  return {};
+}
+
 void write_file(const std::filesystem::path& path, const StateFile& file, const std::vector<float>& values) {
   std::vector<TensorSpec> tensors;
   for_tensors(file, [&](std::string name, const std::vector<int64_t>& shape, int64_t, int64_t) {
@@ -172,30 +191,50 @@ std::vector<std::string> StateFiles::write(const std::filesystem::path& director
   return hashes;
 }
 
+std::string StateFiles::read_wave(int64_t wave, const std::filesystem::path& directory,
+                                  const std::vector<std::string>& hashes, std::vector<float>& values) const {
+  Communicator& world = model_.ranks().world();
+  std::string fault;
+  collectively(world, [&] {
+    const StateFile* mine = file_of(wave, world.rank());
+    if (mine == nullptr) return;
+    const std::filesystem::path path = directory / mine->name;
+    const std::string& expected = hashes.at(static_cast<size_t>(mine - files_.data()));
+    if (!file_exists(path)) {
+      fault = fmt::format("{} is missing", path.native());
+    } else if (const std::string hash = hash_of_file(path).hex(); hash != expected) {
+      fault = fmt::format("{}: its bytes have changed: expected hash {}, found {}", path.native(), expected, hash);
+    } else {
+      values = read_file(path, *mine);
+    }
+  });
+  return first_of(world, fault);
+}
+
 std::string StateFiles::read(const std::filesystem::path& directory, const std::vector<std::string>& hashes,
                              const std::function<void()>& poll) const {
-  Communicator& world = model_.ranks().world();
   for (int64_t wave = 0; wave < num_waves(); ++wave) {
     poll();
     std::vector<float> values;
-    std::string fault;
-    collectively(world, [&] {
-      const StateFile* mine = file_of(wave, world.rank());
-      if (mine == nullptr) return;
-      const std::filesystem::path path = directory / mine->name;
-      const std::string& expected = hashes.at(static_cast<size_t>(mine - files_.data()));
-      if (!file_exists(path)) {
-        fault = fmt::format("{} is missing", path.native());
-      } else if (const std::string hash = hash_of_file(path).hex(); hash != expected) {
-        fault = fmt::format("{}: its bytes have changed: expected hash {}, found {}", path.native(), expected, hash);
-      } else {
-        values = read_file(path, *mine);
-      }
-    });
-    for (const std::string& of_rank : world.all_gather_strings(fault))
-      if (!of_rank.empty()) return of_rank;
+    if (std::string fault = read_wave(wave, directory, hashes, values); !fault.empty()) return fault;
     const Places places = this->places(wave, values);
-    exchange_parts(world, places.in_file, places.in_shards);
+    exchange_parts(model_.ranks().world(), places.in_file, places.in_shards);
+  }
+  return {};
+}
+
+std::string StateFiles::compare(const std::filesystem::path& directory, const std::vector<std::string>& hashes,
+                                const std::function<void()>& poll) const {
+  Communicator& world = model_.ranks().world();
+  for (int64_t wave = 0; wave < num_waves(); ++wave) {
+    poll();
+    std::vector<float> stored, values;
+    if (std::string fault = read_wave(wave, directory, hashes, stored); !fault.empty()) return fault;
+    const Places places = this->places(wave, values);
+    exchange_parts(world, places.in_shards, places.in_file);
+    const StateFile* mine = file_of(wave, world.rank());
+    const std::string difference = mine == nullptr ? "" : first_difference(*mine, stored, values);
+    if (std::string first = first_of(world, difference); !first.empty()) return first;
   }
   return {};
 }

@@ -47,6 +47,9 @@ class StateFiles {
   /// cannot be read.
   std::string read(const std::filesystem::path& directory, const std::vector<std::string>& hashes,
                    const std::function<void()>& poll) const;
+  /// Empty, or where the model's shards first differ from them, or what is wrong with a file, likewise.
+  std::string compare(const std::filesystem::path& directory, const std::vector<std::string>& hashes,
+                      const std::function<void()>& poll) const;
 
  private:
   /// Consecutive elements of a file that one rank owns.
@@ -55,6 +58,10 @@ class StateFiles {
     ElementRange elements;  ///< of the block
     int64_t place = 0;      ///< of the first of them in the file
   };
+  /// The values of this rank's file of a wave; none if it has none. Or what is wrong with one of the wave, on all
+  /// ranks.
+  std::string read_wave(int64_t wave, const std::filesystem::path& directory, const std::vector<std::string>& hashes,
+                        std::vector<float>& values) const;
   std::vector<Segment> segments(const StateFile& file, int owner) const;
   /// Of a wave each rank has one file. Null: there are no more.
   const StateFile* file_of(int64_t wave, int rank) const;

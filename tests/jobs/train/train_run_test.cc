@@ -6,6 +6,7 @@
 
 #include "io/hdf5.h"
 #include "io/json.h"
+#include "io/seal.h"
 #include "tests/support/event_records.h"
 #include "tests/support/train_case.h"
 
@@ -108,6 +109,47 @@ TEST(TrainTest, AnEvaluationIsWhatScoreSaysOfTheExportedModel) {
   const Json last = lines_of(c / "run" / "metrics.jsonl").back();
   EXPECT_EQ(last["eval_loss"].get<double>(), -sum / static_cast<double>(count));
   EXPECT_EQ(last["eval_losses"].at(0), last["eval_loss"]);
+}
+
+/// Of `verify`, which compares checkpoints as their manifests have them.
+void change_last_value(const std::filesystem::path& checkpoint) {
+  const std::filesystem::path state = checkpoint / "state-00000.safetensors", manifest = checkpoint / "checkpoint.json";
+  const std::string before = hash_of_file(state).hex();
+  std::string bytes = bytes_of_file(state), text = bytes_of_file(manifest);
+  bytes.back() ^= 1;
+  std::ofstream(state, std::ios::binary) << bytes;
+  text.replace(text.find(before), before.size(), hash_of_file(state).hex());
+  std::ofstream(manifest, std::ios::binary) << text;
+}
+
+TEST(TrainTest, StepsTakenAgainAreTheRecordedOnes) {
+  const TrainCase c;
+  c.expect("run", 0, {}, {"--save-total-limit", "0"}, 2);
+  const auto verify = [&](int code, const std::string& says, std::vector<std::string> more) {
+    std::vector<std::string> words{SWITCHYARD_PROGRAM, "verify", c / "run", "--threads", "2"};
+    words.insert(words.end(), more.begin(), more.end());
+    const auto result = test::run(words);
+    EXPECT_EQ(result.exit_code, code) << result.err;
+    EXPECT_NE((result.out + result.err).find(says), std::string::npos) << result.out << result.err;
+  };
+  verify(0, R"({"from":10,"steps":2,"checkpoints_compared":1,"findings":0})", {"--replay", "2"});
+  verify(0, R"({"from":0,"steps":12,"checkpoints_compared":6,"findings":0})", {"--replay", "12"});
+  verify(0, R"({"from":4,"steps":3,"checkpoints_compared":1,"findings":0})", {"--replay", "3", "--from", "4"});
+  verify(64, "--from 3: there is no such checkpoint; there are 2, 4, 6, 8, 10, 12", {"--from", "3"});
+  verify(64, "12 steps are recorded", {"--replay", "3", "--from", "10"});
+  verify(66, "nowhere", {"--model", c / "nowhere"});
+
+  change_last_value(c / "run/checkpoints/step-000008");
+  verify(66, "checkpoint 8: model.layers.1.mlp.experts.127.down_proj.weight.exp_avg_sq: element",
+         {"--replay", "2", "--from", "6"});
+  std::string metrics = bytes_of_file(c / "run/metrics.jsonl");
+  const size_t norm = metrics.find("\"grad_norm\":", metrics.find("\"step\":5,")) + 12;
+  metrics[norm] = metrics[norm] == '9' ? '8' : '9';
+  c.directory().write("run/metrics.jsonl", metrics);
+  verify(66, "step 5: grad_norm: recorded ", {"--replay", "2", "--from", "4"});
+  metrics.insert(norm, "x");
+  c.directory().write("run/metrics.jsonl", metrics);
+  verify(66, "metrics.jsonl: line 5: expected step 5", {});
 }
 
 // What one rank of three finds, all end with: none waits for another.

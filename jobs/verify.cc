@@ -1,0 +1,44 @@
+#include "jobs/verify.h"
+
+#include "jobs/limits.h"
+#include "jobs/option_groups.h"
+
+namespace switchyard {
+
+void VerifyOptions::describe(OptionSet& o) {
+  o.group("What");
+  o.add("run", &run, "RUN", "directory of a finished scoring run, or of a training run");
+  o.positional("run");
+  o.require("run");
+  o.add("model", &model, "DIR", "where the model is now (default: as recorded)");
+  o.add("threads", within(&threads, 0, kMaxThreads), "N", "threads (0: all cores)");
+  o.add("dry-run", &dry_run, "", "say what would be checked and read nothing but the manifest");
+
+  o.group("Of a scoring run");
+  o.add("rescore", within(&rescore, 0, INT64_MAX), "N",
+        "score N random records, or documents with all their pieces, again, in other batches, and compare bits");
+  o.add("seed", within(&seed, INT64_MIN, INT64_MAX), "N", "chooses those records");
+  o.add("input", &input, "FILE", "where the input is now (default: as recorded)");
+
+  o.group("Of a training run");
+  o.add("replay", within(&replay, 1, INT64_MAX), "K",
+        "take K steps again, and compare losses, norms and, where they are stored, weights and moments, bit by bit");
+  o.add("from", within(&from, -1, INT64_MAX), "STEP",
+        "from the checkpoint after this step, 0: from the start (-1: from the newest that K recorded steps follow)");
+}
+
+int run_verify(Runtime& runtime, std::span<const std::string> args) {
+  VerifyOptions options;
+  OptionSet set;
+  options.describe(set);
+  if (!parse_job_options(runtime, set, "verify", args)) return 0;
+  const RunDirectory run(options.run);
+  if (!run.has_manifest())
+    fail(ExitCode::input, "{}: is missing; expected the directory of a run", run.manifest_path().native());
+  const Json manifest = run.read_manifest();
+  const Json* info = find_field(manifest, "info");
+  const Json* job = info == nullptr ? nullptr : find_field(*info, "job");
+  return job != nullptr && *job == "train" ? verify_steps(runtime, options) : verify_scores(runtime, options);
+}
+
+}  // namespace switchyard
