@@ -21,7 +21,7 @@ namespace {
 struct RecordedTraining {
   RunDirectory directory{""};
   Fingerprint fingerprint;
-  TrainOptions options;             ///< the run's, of its model and data as they are now
+  TrainOptions options;             ///< the run's, of its model as it is now
   std::vector<std::string> inputs;  ///< its data
   std::vector<Json> steps;          ///< lines of metrics.jsonl
 
@@ -53,6 +53,7 @@ RecordedTraining read_training(const VerifyOptions& verify) {
   parse_options(set, "train", words, {});
   options.resolve(set);
   options.threads = verify.threads;
+  options.cpu_isa = require_string(info, "cpu_isa", subject);  // as it was found, if it was not asked for
   const std::string model = verify.model.empty() ? require_path(info, "model", subject) : verify.model;
   (options.init.empty() ? options.model : options.init) = model;
   for (const auto& [name, value] : options.fingerprint()) run.require(name, value);
