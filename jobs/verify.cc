@@ -32,13 +32,22 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
   OptionSet set;
   options.describe(set);
   if (!parse_job_options(runtime, set, "verify", args)) return 0;
+  const auto refuse = [&](std::initializer_list<const char*> others, std::string_view kind) {
+    for (const char* option : others)
+      if (set.is_given(option)) fail(ExitCode::usage, "{}: --{} is not for a {} run", options.run, option, kind);
+  };
   const RunDirectory run(options.run);
   if (!run.has_manifest())
     fail(ExitCode::input, "{}: is missing; expected the directory of a run", run.manifest_path().native());
   const Json manifest = run.read_manifest();
   const Json* info = find_field(manifest, "info");
   const Json* job = info == nullptr ? nullptr : find_field(*info, "job");
-  return job != nullptr && *job == "train" ? verify_steps(runtime, options) : verify_scores(runtime, options);
+  if (job != nullptr && *job == "train") {
+    refuse({"rescore", "seed", "input"}, "training");
+    return verify_steps(runtime, options);
+  }
+  refuse({"replay", "from"}, "scoring");
+  return verify_scores(runtime, options);
 }
 
 }  // namespace switchyard

@@ -1,3 +1,5 @@
+#include "jobs/verify.h"
+
 #include <algorithm>
 #include <iostream>
 #include <optional>
@@ -18,7 +20,6 @@
 #include "jobs/score/recorded_input.h"
 #include "jobs/score/results.h"
 #include "jobs/score/results_reader.h"
-#include "jobs/verify.h"
 
 namespace switchyard {
 namespace {
@@ -47,9 +48,7 @@ RecordedRun read_run(const VerifyOptions& options) {
   const std::string subject = run.directory.manifest_path().string();
   const Json manifest = run.directory.read_manifest();
   const Json &fields = manifest["fingerprint"], &info = manifest["info"];
-  Fingerprint fingerprint;
-  for (const auto& [name, value] : fields.items()) fingerprint[name] = require_string(fields, name, subject);
-  run.fingerprint = fingerprint_hash(fingerprint);
+  run.fingerprint = fingerprint_hash(recorded_fingerprint(manifest, subject));
   run.input = recorded_input(manifest, subject);
   run.results.per_token = require_string(fields, "per_token", subject) == "true";
   run.results.with_text = fields.value("with_text", "false") == "true";

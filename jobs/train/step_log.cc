@@ -55,8 +55,9 @@ void StepLog::cut_back(int64_t step) const {
   write_file_atomically(metrics_, kept);
 }
 
-void StepLog::begin_events(int64_t first_step) {
+void StepLog::begin_events(int64_t first_step, int64_t last) {
   const bool is_first = !has_event_files(event_directory_);
+  if (!is_first && first_step > last) return;
   events_.emplace(event_directory_, is_first ? 1 : first_step);
   if (!is_first) return;
   std::ifstream file = open_lines(metrics_);
@@ -74,13 +75,12 @@ void StepLog::sync() {
 }
 
 void StepLog::begin(int64_t step) {
-  step_ = step;
   timing_.begin(step - 1);
 }
 
-void StepLog::tell_timing(int64_t records, const Json& timing) {
-  timing_.tell(records, timing);
-  if (events_) events_->add(step_, seconds_since_1970(), scalars_of(kSpeeds, timing));
+void StepLog::tell_timing(const Step& step, const Json& timing) {
+  timing_.tell(step.records, timing);
+  if (events_) events_->add(step.step, seconds_since_1970(), scalars_of(kSpeeds, timing));
 }
 
 Json metrics_line(const StepLog::Step& s) {

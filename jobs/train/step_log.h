@@ -22,9 +22,9 @@ class StepLog {
   /// Forgets what is said of steps after this one. Fails (input) where steps before it are missing: then the run's
   /// checkpoint is not this file's.
   void cut_back(int64_t step) const;
-  /// Steps from this one on are told in event files, too: a session of their own. If there was none before, it has all
-  /// steps so far.
-  void begin_events(int64_t first_step);
+  /// Steps from this one on, if there are any up to `last`, are told in event files, too: a session of their own. If
+  /// there was none before, it has all steps so far.
+  void begin_events(int64_t first_step, int64_t last);
   /// Has the disk take all lines so far.
   void sync();
 
@@ -38,7 +38,7 @@ class StepLog {
   void begin(int64_t step);
   void tell(const Step& step);  ///< a metrics_line()
   /// Once all is done that belongs to the step.
-  void tell_timing(int64_t records, const Json& timing);
+  void tell_timing(const Step& step, const Json& timing);
 
  private:
   void tell_event(const Json& line);
@@ -46,7 +46,6 @@ class StepLog {
   const std::filesystem::path metrics_, event_directory_;
   MetricsWriter timing_;
   std::optional<EventFile> events_;
-  int64_t step_ = 0;
 };
 
 /// What metrics.jsonl says of a step.

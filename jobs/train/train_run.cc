@@ -141,7 +141,7 @@ void TrainRun::restore() {
     if (!on_root()) return;
     log_.emplace(attempt_->directory());
     log_->cut_back(notes_.step);
-    if (options_.tensorboard && notes_.step < plan_.steps) log_->begin_events(notes_.step + 1);
+    if (options_.tensorboard) log_->begin_events(notes_.step + 1, plan_.steps);
   });
   std::vector<int64_t> done(static_cast<size_t>(notes_.step));
   for (int64_t step = 0; step < notes_.step; ++step) done[static_cast<size_t>(step)] = step;
@@ -198,7 +198,7 @@ void TrainRun::train_step(int64_t step) {
   if (!log_) return;
   timing["evaluation"] = spent_.evaluation - before.evaluation;
   timing["checkpoint"] = spent_.checkpoint - before.checkpoint;
-  log_->tell_timing(line.records, timing);
+  log_->tell_timing(line, timing);
 }
 
 Json TrainRun::timing_since(const TrainPhases& before, int64_t tokens) const {

@@ -43,8 +43,8 @@ RecordedTraining read_training(const VerifyOptions& verify) {
   run.directory = RunDirectory(verify.run);
   const std::string subject = run.directory.manifest_path().native();
   const Json manifest = run.directory.read_manifest();
-  const Json &fields = manifest["fingerprint"], &info = manifest["info"];
-  for (const auto& [name, value] : fields.items()) run.fingerprint[name] = require_string(fields, name, subject);
+  const Json& info = manifest["info"];
+  run.fingerprint = recorded_fingerprint(manifest, subject);
 
   TrainOptions& options = run.options;
   OptionSet set;

@@ -13,8 +13,8 @@ namespace switchyard {
 /// gradient of W in y = x Wᵀ. An element's part of a slice is one chain of fused multiply-adds over the slice's rows in
 /// order, from +0 on, and + 0 at its end; the parts are added up the tree. So it depends on its rows' operands and on
 /// where slices end, and on nothing else.
-/// dy: rows of [., n], x: as many of [., k], both f32 or both bf16 (products of these are exact); out: [groups · nodes],
-/// f32, each written whole: 0 where a node has no rows. The views of a group without rows may be without data.
+/// dy: rows of [., n], x: as many of [., k], both f32 or both bf16 (products of these are exact); out: [groups ·
+/// nodes], f32, each written whole: 0 where a node has no rows. The views of a group without rows may be without data.
 using WeightGradientFn = void(const Stream&, ListedRows dy, ListedRows x, const SlicedRows& rows,
                               std::span<const View> out);
 namespace cpu {

@@ -68,6 +68,14 @@ void require_disk_space(const std::filesystem::path& directory, uint64_t bytes) 
     fail(ExitCode::output, "disk of {}: {} bytes are free, but the run may need {}", directory.string(), free, bytes);
 }
 
+Fingerprint recorded_fingerprint(const Json& manifest, std::string_view subject) {
+  Fingerprint fingerprint;
+  const Json* fields = find_field(manifest, "fingerprint");
+  if (fields == nullptr) return fingerprint;
+  for (const auto& [name, value] : fields->items()) fingerprint[name] = require_string(*fields, name, subject);
+  return fingerprint;
+}
+
 std::string fingerprint_hash(const Fingerprint& fingerprint) {
   Hasher hasher;
   for (const auto& [name, value] : fingerprint)

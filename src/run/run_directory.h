@@ -22,6 +22,8 @@ using Fingerprint = std::map<std::string, std::string>;
 
 /// Hash of all fields, for what units leave.
 std::string fingerprint_hash(const Fingerprint& fingerprint);
+/// As a manifest has it. Fails (input) naming the field that is no text; subject: the manifest's path.
+Fingerprint recorded_fingerprint(const Json& manifest, std::string_view subject);
 
 enum class RunStatus : uint8_t { running, merging, interrupted, complete, failed };
 std::string_view name_of(RunStatus status);

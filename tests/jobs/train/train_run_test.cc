@@ -95,6 +95,11 @@ TEST(TrainTest, EventFilesHaveEverySession) {
     events.push_back(test::event_records(entry.path()).size());
   std::ranges::sort(events);
   EXPECT_EQ(events, (std::vector<size_t>{2 + 5 + 2 * 2, 2 + 2 * 5}));
+  // Asked for when all is done, it has all the same.
+  std::filesystem::remove_all(c / "run/tensorboard");
+  c.expect("run", 0, {}, {"--tensorboard"});
+  const std::filesystem::directory_iterator files(c / "run/tensorboard");
+  EXPECT_EQ(test::event_records(files->path()).size(), 2u + 12);
 }
 
 TEST(TrainTest, AnEvaluationIsWhatScoreSaysOfTheExportedModel) {
@@ -137,6 +142,7 @@ TEST(TrainTest, StepsTakenAgainAreTheRecordedOnes) {
   verify(0, R"({"from":4,"steps":3,"checkpoints_compared":1,"findings":0})", {"--replay", "3", "--from", "4"});
   verify(64, "--from 3: there is no such checkpoint; there are 2, 4, 6, 8, 10, 12", {"--from", "3"});
   verify(64, "12 steps are recorded", {"--replay", "3", "--from", "10"});
+  verify(64, "--rescore is not for a training run", {"--rescore", "3"});
   verify(66, "nowhere", {"--model", c / "nowhere"});
 
   change_last_value(c / "run/checkpoints/step-000008");
