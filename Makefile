@@ -49,7 +49,7 @@ format:
 lint: build
 	clang-format --dry-run --Werror $(SOURCES)
 	git ls-files 'src/**/*.cc' 'kernels/**/*.cc' 'kernels/*.cc' 'comm/*.cc' 'jobs/*.cc' 'jobs/**/*.cc' ':!*/no_*.cc' | sort -u | xargs -P $(shell nproc) -n 4 clang-tidy -p $(BUILD) --quiet
-	tests/slurm/shellcheck_test $(BUILD)/src/switchyard
+	tests/shellcheck_test $(BUILD)/src/switchyard
 
 clean:
 	rm -rf build
