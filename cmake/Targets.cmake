@@ -34,9 +34,6 @@ endif()
 # Tests are compiled more often than they are waited for.
 add_library(switchyard_test_options INTERFACE)
 target_compile_options(switchyard_test_options INTERFACE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-O1>)
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")  # as with -Wrestrict, once their headers are precompiled
-  target_compile_options(switchyard_test_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-array-bounds> $<$<COMPILE_LANGUAGE:CXX>:-Wno-stringop-overflow>)
-endif()
 
 # What OPTIMIZED libraries are compiled with whatever the build type, but for debugging: those whose loops are what a run or a test takes its time for. With
 # sanitizers more than -O1 would take too long to compile.
@@ -52,9 +49,8 @@ function(switchyard_library name)
   target_link_libraries(${name} PUBLIC switchyard_options ${arg_DEPENDS} PRIVATE ${arg_PRIVATE_DEPENDS})
   if(arg_OPTIMIZED)
     target_compile_options(${name} PRIVATE $<$<AND:$<NOT:$<CONFIG:Debug>>,$<COMPILE_LANGUAGE:CXX>>:${SWITCHYARD_OPTIMIZED}>)
-  else()
-    switchyard_precompile(${name} headers)
   endif()
+  switchyard_unity(${name} program)
 endfunction()
 
 # Some of the tests: what the presets emulated and asan build, and, by the same labels, run.
@@ -100,7 +96,7 @@ function(switchyard_test name)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE switchyard_test_options ${arg_DEPENDS} GTest::gtest GTest::gtest_main)
-  switchyard_precompile(${name} test_headers)
+  switchyard_unity(${name} tests)
   target_compile_definitions(${name} PRIVATE SWITCHYARD_TEST_DATA="${SWITCHYARD_TEST_ROOT}/tests/data")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
@@ -115,7 +111,7 @@ function(switchyard_mpi_test name)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE switchyard_test_options ${arg_DEPENDS} GTest::gtest)
-  switchyard_precompile(${name} test_headers)
+  switchyard_unity(${name} tests)
   switchyard_group_test(${name} "mpi;${arg_LABELS}")
   foreach(ranks IN LISTS arg_RANKS)
     add_test(NAME ${name}_${ranks} COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none -n ${ranks} $<TARGET_FILE:${name}>)

@@ -39,7 +39,7 @@ int run_import(Runtime& runtime, std::span<const std::string> args) {
     std::cout << resolved_config(set);
     return static_cast<int>(ExitCode::complete);
   }
-  const ImportSummary summary = run_import(command);
+  const ImportSummary summary = import_sources(command);
   log::info("{}: {} records, {} tokens from {} documents", command.output, summary.records, summary.tokens,
             summary.documents);
   if (summary.rejects > 0) log::warning("{} documents were rejected, see {}", summary.rejects, summary.rejects_path);

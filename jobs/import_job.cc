@@ -82,7 +82,7 @@ void check_import_options(const ImportOptions& options) {
   const Importer checked(prepared.sources, prepared.rules, *prepared.tokenizer, 1);
 }
 
-ImportSummary run_import(const ImportOptions& options) {
+ImportSummary import_sources(const ImportOptions& options) {
   const auto [rules, tokenizer, sources] = prepare(options);
   const int threads = options.threads > 0 ? static_cast<int>(options.threads) : available_cores();
   Importer importer(sources, rules, *tokenizer, threads);

@@ -34,6 +34,6 @@ struct ImportSummary : ImportCounts {
 void check_import_options(const ImportOptions& options);
 
 /// Writes `output` and its rejects: import_to_file(). Fails (usage, input, output).
-ImportSummary run_import(const ImportOptions& options);
+ImportSummary import_sources(const ImportOptions& options);
 
 }  // namespace switchyard

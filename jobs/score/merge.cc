@@ -18,11 +18,6 @@ namespace {
 constexpr int64_t kWriteBytes = 8 << 20;  // of one write
 constexpr int64_t kSyncBytes = 64 << 20;  // written between two syncs
 
-template <class T>
-ConstView column_view(const std::vector<T>& values) {
-  return view_of(std::span<const T>(values));
-}
-
 /// The streams of a results file that grow together, row by row. The pulse beats with every step that may last.
 class ResultsWriter {
  public:
@@ -49,13 +44,13 @@ class ResultsWriter {
       if (!values.ragged()) continue;
       std::vector<int64_t> ends(values.offsets.begin() + 1, values.offsets.end());
       for (int64_t& end : ends) end += before;
-      append(column.offsets, column_view(ends));
+      append(column.offsets, view_of(ends));
     }
   }
 
   /// Of the next rows.
   void append(const RecordIds& ids) {
-    if (!ids.are_strings()) return append(ids_, column_view(ids.integers()));
+    if (!ids.are_strings()) return append(ids_, view_of(ids.integers()));
     int64_t bytes = 0;
     for (const std::string& id : ids.strings()) bytes += std::ssize(id);
     ids_.append_strings(ids.strings());
@@ -70,8 +65,8 @@ class ResultsWriter {
       values.insert(values.end(), piece.begin(), piece.end());
       offsets.push_back(std::ssize(values));
     }
-    writer_.write(kPieceValues, column_view(values));
-    writer_.create(kPieceOffsets, DType::i64, std::ssize(offsets), 0, true).append(column_view(offsets));
+    writer_.write(kPieceValues, view_of(values));
+    writer_.create(kPieceOffsets, DType::i64, std::ssize(offsets), 0, true).append(view_of(offsets));
     has_written(std::ssize(values));
   }
 
@@ -95,7 +90,7 @@ class ResultsWriter {
                                 column.extent == Extent::vector ? values.width : 0);
     if (!values.ragged()) return;
     out.offsets = writer_.create(column.offsets_dataset(), DType::i64, rows + 1, 0, true);
-    out.offsets.append(column_view(values.offsets));  // of no rows: 0
+    out.offsets.append(view_of(values.offsets));  // of no rows: 0
   }
 
   void append(h5::Writer::Stream& stream, const ConstView& rows) {

@@ -12,11 +12,6 @@ namespace {
 constexpr std::string_view kFormat = "switchyard-shard-3";
 constexpr int64_t kPieceBytes = 8 << 20;  // of one read
 
-template <class T>
-ConstView column_view(const std::vector<T>& values) {
-  return view_of(std::span<const T>(values));
-}
-
 /// Bytes that have not changed since this program wrote them can be given to HDF5.
 const std::filesystem::path& sealed(const std::filesystem::path& path) {
   check_seal(path);
@@ -160,9 +155,9 @@ void write_shard(const std::filesystem::path& path, const ChunkResult& r, const 
   writer.attribute("rejects", static_cast<int64_t>(r.rejects.size()));
   for (const ColumnValues& values : r.accepted.columns) {
     writer.write(values.column->values_dataset(), values.view());
-    if (values.ragged()) writer.write(values.column->offsets_dataset(), column_view(values.offsets));
+    if (values.ragged()) writer.write(values.column->offsets_dataset(), view_of(values.offsets));
   }
-  writer.write("rejects/record", column_view(reject_records));
+  writer.write("rejects/record", view_of(reject_records));
   writer.write_strings("rejects/reason", reject_reasons);
   writer.write(kExpertTokens, r.expert_tokens.view());
   writer.close();

@@ -10,8 +10,6 @@
 namespace switchyard {
 namespace {
 
-constexpr std::string_view kIndex = "%a";
-
 std::string single_quoted(std::string_view text) {
   std::string word = "'";
   for (const char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
@@ -23,10 +21,10 @@ std::string indexed_word(const BatchScript& script, const std::string& text) {
   if (script.array.empty()) return shell_word(text);
   std::string word;
   size_t begin = 0;
-  for (size_t at = text.find(kIndex); at != std::string::npos; at = text.find(kIndex, begin)) {
+  for (size_t at = text.find(kArrayIndex); at != std::string::npos; at = text.find(kArrayIndex, begin)) {
     if (at > begin) word += shell_word(text.substr(begin, at - begin));
     word += "\"$SLURM_ARRAY_TASK_ID\"";
-    begin = at + kIndex.size();
+    begin = at + kArrayIndex.size();
   }
   if (begin < text.size() || word.empty()) word += shell_word(text.substr(begin));
   return word;

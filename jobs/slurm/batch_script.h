@@ -8,10 +8,12 @@
 
 namespace switchyard {
 
+inline constexpr std::string_view kArrayIndex = "%a";  ///< in a run's path or an argument: the array task's index
+
 struct BatchScript {
   std::string program;                 ///< this program's absolute path
   std::string job;                     ///< "score"
-  std::vector<std::string> arguments;  ///< of the job; "%a" stands for the array task's index
+  std::vector<std::string> arguments;  ///< of the job; with kArrayIndex
   std::string run;                     ///< the run directory, likewise
   std::string mark;                    ///< a file that submit made in the run's attempts/, which every node must see
   std::string log;                     ///< of the script itself, in Slurm's patterns

@@ -25,6 +25,7 @@
 #include "jobs/job.h"
 #include "jobs/limits.h"
 #include "jobs/slurm/file_system.h"
+#include "jobs/slurm/slurm_environment.h"
 #include "jobs/version_info.h"
 #include "run/lease.h"
 
@@ -32,11 +33,6 @@ namespace switchyard {
 namespace {
 
 constexpr double kMaxClockSkew = 2;  // seconds
-
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 int64_t variable_as_int(const char* name) {
   return std::strtoll(variable(name).c_str(), nullptr, 10);

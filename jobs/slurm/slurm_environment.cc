@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,11 @@ std::string why_dropped(std::string_view name, const std::set<std::string>& chos
 }
 
 }  // namespace
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
 
 Environment client_environment() {
   Environment environment = environment_without({"SBATCH_", "SCONTROL_", "SINFO_", "SQUEUE_"});

@@ -1,4 +1,4 @@
-// What Slurm's commands find in their environment when Switchyard calls them.
+// Environment variables: what is there, and what Slurm's commands find when Switchyard calls them.
 #pragma once
 
 #include <map>
@@ -6,6 +6,9 @@
 #include <string>
 
 namespace switchyard {
+
+/// Its value; empty when there is none.
+std::string variable(const char* name);
 
 using Environment = std::map<std::string, std::string>;
 

@@ -2,19 +2,14 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
 #include <regex>
 
 #include "base/text.h"
 #include "io/file.h"
+#include "jobs/slurm/slurm_environment.h"
 
 namespace switchyard {
 namespace {
-
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 /// Empty for ranges ("2-4") and whatever else is no plain number.
 std::optional<int64_t> number_of(const std::string& text) {

@@ -17,8 +17,6 @@
 namespace switchyard {
 namespace {
 
-constexpr std::string_view kIndex = "%a";
-
 /// How long before its end the ranks are told. "B:USR1@60" after "--" wins; sbatch's own default is a minute.
 int64_t signal_seconds(const Submission& s) {
   const auto signal = s.sbatch_options.value_of(kSignal);
@@ -78,7 +76,7 @@ void check_setup(const Submission& s) {
 }
 
 void check_array(const Submission& s) {
-  if (s.run.find(kIndex) == std::string::npos)
+  if (s.run.find(kArrayIndex) == std::string::npos)
     fail(ExitCode::usage,
          "submit: --array: the tasks would share run directory {}: put %a, the task's index, into --run", s.run);
   if (s.options.chain > 0) fail(ExitCode::usage, "submit: --array and --chain exclude each other");
@@ -87,7 +85,7 @@ void check_array(const Submission& s) {
 void check_no_array(const Submission& s) {
   for (const auto& [option, words] : s.values)
     for (const std::string& value : words)
-      if (value.find(kIndex) != std::string::npos)
+      if (value.find(kArrayIndex) != std::string::npos)
         log::warning("--{} {}: without --array %a is no task's index, but stands for itself", option, value);
 }
 

@@ -11,10 +11,10 @@ namespace switchyard {
 std::optional<int64_t> limit_seconds(const std::string& text) {
   std::smatch m;
   static const std::regex kDays("([0-9]{1,6})-([0-9]{1,6})(?::([0-9]{1,6})(?::([0-9]{1,6}))?)?");
-  static const std::regex kTime("(?:([0-9]{1,6}):)?([0-9]{1,6})(?::([0-9]{1,6}))?");
+  static const std::regex kPattern("(?:([0-9]{1,6}):)?([0-9]{1,6})(?::([0-9]{1,6}))?");
   const auto number = [&](size_t i) { return m[i].matched ? int64_t{std::stol(m[i])} : int64_t{0}; };
   if (std::regex_match(text, m, kDays)) return ((number(1) * 24 + number(2)) * 60 + number(3)) * 60 + number(4);
-  if (!std::regex_match(text, m, kTime)) return std::nullopt;
+  if (!std::regex_match(text, m, kPattern)) return std::nullopt;
   if (m[1].matched && !m[3].matched) return number(1) * 60 + number(2);  // M:S, not H:M
   return (number(1) * 60 + number(2)) * 60 + number(3);
 }

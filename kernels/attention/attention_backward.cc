@@ -38,9 +38,9 @@ AttentionBackwardScratch::AttentionBackwardScratch(int64_t group, int64_t head_d
 
 namespace {
 
-constexpr int64_t kKeyBlock = AttentionBackwardScratch::kKeys;
+constexpr int64_t kKeysAtOnce = AttentionBackwardScratch::kKeys;
 
-struct Arguments {
+struct BackwardArguments {
   const float *q, *k, *v;
   KeySpan span;
   float scale;
@@ -50,7 +50,7 @@ struct Arguments {
 };
 
 /// Queries against keys, both from a block's beginning on; what is summed of them is summed over all that there are.
-struct Task {
+struct BackwardTask {
   RecordHead head;
   int64_t first_query, end_query, first_key, end_key;
   bool dq, dk_dv;
@@ -65,7 +65,7 @@ void store_sums(const float* from, int64_t count, float* to) {
 /// One task: block of keys by block of keys, of each the blocks of queries that see some of them.
 class Blocks {
  public:
-  Blocks(const Task& task, const Arguments& in, const AttentionBackwardScratch& scratch)
+  Blocks(const BackwardTask& task, const BackwardArguments& in, const AttentionBackwardScratch& scratch)
       : task_(task),
         head_(task.head),
         in_(in),
@@ -91,7 +91,7 @@ class Blocks {
   }
 
   void run() {
-    for (int64_t key = task_.first_key; key < task_.end_key; key += kKeyBlock) {
+    for (int64_t key = task_.first_key; key < task_.end_key; key += kKeysAtOnce) {
       begin_keys(key);
       const int64_t end = std::min(in_.span.end_query(key + num_keys_ - 1), task_.end_query);
       for (int64_t query = std::max(round_down(key, positions_), task_.first_query); query < end; query += positions_) {
@@ -114,7 +114,7 @@ class Blocks {
 
   void begin_keys(int64_t first) {
     first_key_ = first;
-    num_keys_ = std::min(kKeyBlock, task_.end_key - first);
+    num_keys_ = std::min(kKeysAtOnce, task_.end_key - first);
     const int64_t head_dim = in_.head_dim, value_dim = in_.value_dim;
     const float *k = in_.k + head_.key(first) * head_dim, *v = in_.v + head_.key(first) * value_dim;
     pack_transposed(k, head_.kv_heads * head_dim, num_keys_, head_dim, keys_);
@@ -154,9 +154,9 @@ class Blocks {
     const MultiplyTile multiply = multiply_[static_cast<size_t>(count) - 1];
     for (int64_t j = round_down(begin, kTileColumns); j < end; j += kTileColumns) {
       multiply(q_ + row * in_.head_dim, in_.head_dim, keys_ + j * in_.head_dim, in_.head_dim, false,
-               p_ + row * kKeyBlock + j, kKeyBlock);
+               p_ + row * kKeysAtOnce + j, kKeysAtOnce);
       multiply(d_out_ + row * in_.value_dim, in_.value_dim, values_ + j * in_.value_dim, in_.value_dim, false,
-               ds_ + row * kKeyBlock + j, kKeyBlock);
+               ds_ + row * kKeysAtOnce + j, kKeysAtOnce);
     }
     for (int64_t r = row; r < row + count && begin < end; ++r) differentiate(r, begin, end);
     if (task_.dq) add_to_queries(row, count, begin, end);
@@ -165,28 +165,28 @@ class Blocks {
   // Of the row's scores and d_out vᵀ to P and dS; both are zero where the row does not see the key.
   void differentiate(int64_t row, int64_t begin, int64_t end) {
     const int64_t first = round_down(begin, kLanes), past = round_up(end, kLanes), last = position(row);
-    float *p = p_ + row * kKeyBlock, *ds = ds_ + row * kKeyBlock;
+    float *p = p_ + row * kKeysAtOnce, *ds = ds_ + row * kKeysAtOnce;
     hide(p, first, past, in_.span.first_key(last) - first_key_, std::min(last + 1 - first_key_, end));
     exponentials(p + first, past - first, lse_[row]);
     const F32x8 delta = broadcast(delta_[row]);
     for (int64_t j = first; j < past; j += kLanes) store(ds + j, load(p + j) * (load(ds + j) - delta));
     for (float* outside : {p, ds}) {
       std::fill(outside, outside + first, 0.0f);
-      std::fill(outside + past, outside + kKeyBlock, 0.0f);
+      std::fill(outside + past, outside + kKeysAtOnce, 0.0f);
     }
   }
 
   // dq += dS (scale · k). It is kept where it belongs while the blocks of keys go by.
   void add_to_queries(int64_t row, int64_t count, int64_t begin, int64_t end) {
     const int64_t head_dim = in_.head_dim, stride = padded_head_dim_;
-    const bool is_first = first_key_ == round_down(in_.span.first_key(first_query_), kKeyBlock);
+    const bool is_first = first_key_ == round_down(in_.span.first_key(first_query_), kKeysAtOnce);
     if (begin >= end && !is_first) return;
     std::fill_n(dq_, count * stride, 0.0f);
     for (int64_t r = 0; r < count && !is_first; ++r)
       std::copy_n(in_.dq + query(row + r) * head_dim, head_dim, dq_ + r * stride);
     const MultiplyTile multiply = multiply_[static_cast<size_t>(count) - 1];
     for (int64_t d = 0; d < stride; d += kTileColumns)
-      multiply(ds_ + row * kKeyBlock + begin, kKeyBlock, key_panels_ + d * num_keys_ + begin * kTileColumns,
+      multiply(ds_ + row * kKeysAtOnce + begin, kKeysAtOnce, key_panels_ + d * num_keys_ + begin * kTileColumns,
                end - begin, true, dq_ + d, stride);
     for (int64_t r = 0; r < count; ++r) store_sums(dq_ + r * stride, head_dim, in_.dq + query(row + r) * head_dim);
   }
@@ -201,10 +201,10 @@ class Blocks {
       if (depth <= 0) continue;
       const MultiplyTile multiply = multiply_by_depth_[static_cast<size_t>(count) - 1];
       for (int64_t d = 0; d < padded_value_dim_; d += kTileColumns)
-        multiply(p_ + first * kKeyBlock + j, kKeyBlock, d_out_panels_ + d * rows_ + first * kTileColumns, depth, true,
-                 dv_ + j * padded_value_dim_ + d, padded_value_dim_);
+        multiply(p_ + first * kKeysAtOnce + j, kKeysAtOnce, d_out_panels_ + d * rows_ + first * kTileColumns, depth,
+                 true, dv_ + j * padded_value_dim_ + d, padded_value_dim_);
       for (int64_t d = 0; d < padded_head_dim_; d += kTileColumns)
-        multiply(ds_ + first * kKeyBlock + j, kKeyBlock, q_panels_ + d * rows_ + first * kTileColumns, depth, true,
+        multiply(ds_ + first * kKeysAtOnce + j, kKeysAtOnce, q_panels_ + d * rows_ + first * kTileColumns, depth, true,
                  dk_ + j * padded_head_dim_ + d, padded_head_dim_);
     }
   }
@@ -219,9 +219,9 @@ class Blocks {
 
   const std::span<const MultiplyTile> multiply_ = multiply_tiles(),
                                       multiply_by_depth_ = multiply_tiles(LeftOperand::by_depth);
-  const Task task_;
+  const BackwardTask task_;
   const RecordHead head_;
-  const Arguments in_;
+  const BackwardArguments in_;
   const int64_t padded_head_dim_, padded_value_dim_, positions_;
   int64_t first_key_ = 0, num_keys_ = 0, first_query_ = 0, rows_ = 0;
   float *q_, *d_out_, *lse_, *delta_, *q_panels_, *d_out_panels_, *keys_, *values_, *key_panels_, *p_, *ds_, *dq_, *dk_,
@@ -247,15 +247,15 @@ int64_t queries_seeing(const KeySpan& span, int64_t first, int64_t end, int64_t 
 constexpr int64_t kAllProducts = 5, kProductsOfDq = 3, kProductsOfKeys = 4;
 
 void add_parts(const RecordHead& head, int64_t length, const KeySpan& span, int64_t positions,
-               std::vector<Task>& tasks) {
+               std::vector<BackwardTask>& tasks) {
   constexpr int64_t kQueryBlocks = 4;  // for which keys are packed at once
   for (int64_t first = 0; first < length; first += kQueryBlocks * positions) {
     const int64_t end = std::min(first + kQueryBlocks * positions, length);
-    tasks.push_back({head, first, end, round_down(span.first_key(first), kKeyBlock), end, true, false,
+    tasks.push_back({head, first, end, round_down(span.first_key(first), kKeysAtOnce), end, true, false,
                      kProductsOfDq * keys_seen(span, first, end)});
   }
-  for (int64_t first = 0; first < length; first += kKeyBlock) {
-    const int64_t end = std::min(first + kKeyBlock, length);
+  for (int64_t first = 0; first < length; first += kKeysAtOnce) {
+    const int64_t end = std::min(first + kKeysAtOnce, length);
     tasks.push_back(
         {head, 0, length, first, end, false, true, kProductsOfKeys * queries_seeing(span, first, end, length)});
   }
@@ -264,12 +264,12 @@ void add_parts(const RecordHead& head, int64_t length, const KeySpan& span, int6
 /// One task for each record and key-value head; but where the others would wait for it, one for every few blocks of
 /// queries (dq) and one for each block of keys (dk, dv), which compute scores twice, and the same bits. The costliest
 /// first.
-std::vector<Task> make_tasks(std::span<const int64_t> offsets, int64_t kv_heads, int64_t group, const KeySpan& span,
-                             int64_t positions, int64_t num_threads) {
+std::vector<BackwardTask> make_tasks(std::span<const int64_t> offsets, int64_t kv_heads, int64_t group,
+                                     const KeySpan& span, int64_t positions, int64_t num_threads) {
   std::vector<int64_t> pairs;
   for (size_t r = 0; r + 1 < offsets.size(); ++r) pairs.push_back(keys_seen(span, 0, offsets[r + 1] - offsets[r]));
   const int64_t all_pairs = kv_heads * std::accumulate(pairs.begin(), pairs.end(), int64_t{0});
-  std::vector<Task> tasks;
+  std::vector<BackwardTask> tasks;
   for (size_t r = 0; r < pairs.size(); ++r) {
     const int64_t length = offsets[r + 1] - offsets[r];
     const bool whole = num_threads * kAllProducts * pairs[r] <= (kProductsOfDq + kProductsOfKeys) * all_pairs;
@@ -281,7 +281,8 @@ std::vector<Task> make_tasks(std::span<const int64_t> offsets, int64_t kv_heads,
         add_parts(head, length, span, positions, tasks);
     }
   }
-  std::stable_sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.cost > b.cost; });
+  std::stable_sort(tasks.begin(), tasks.end(),
+                   [](const BackwardTask& a, const BackwardTask& b) { return a.cost > b.cost; });
   return tasks;
 }
 
@@ -304,11 +305,11 @@ void attention_backward(const Stream& stream, ConstView q, ConstView k, ConstVie
                    v.shape.str(), d_out.shape.str(), dq.shape.str(), dk.shape.str(), dv.shape.str());
   const int64_t kv_heads = k.shape[1], group = q.shape[1] / kv_heads;
   const AttentionBackwardScratch scratch(group, q.shape[2], v.shape[2]);
-  const std::vector<Task> tasks = make_tasks(checked_offsets(record_offsets, q.rows()), kv_heads, group, span,
-                                             scratch.positions, stream.pool->num_threads());
-  const Arguments in{q.as<float>(),   k.as<float>(),   v.as<float>(),     span,           scale,
-                     out.as<float>(), lse.as<float>(), d_out.as<float>(), dq.as<float>(), dk.as<float>(),
-                     dv.as<float>(),  q.shape[2],      v.shape[2]};
+  const std::vector<BackwardTask> tasks = make_tasks(checked_offsets(record_offsets, q.rows()), kv_heads, group, span,
+                                                     scratch.positions, stream.pool->num_threads());
+  const BackwardArguments in{q.as<float>(),   k.as<float>(),   v.as<float>(),     span,           scale,
+                             out.as<float>(), lse.as<float>(), d_out.as<float>(), dq.as<float>(), dk.as<float>(),
+                             dv.as<float>(),  q.shape[2],      v.shape[2]};
   stream.parallel_for(static_cast<int64_t>(tasks.size()),
                       [&](int64_t i, int) { Blocks(tasks[static_cast<size_t>(i)], in, scratch).run(); });
 }

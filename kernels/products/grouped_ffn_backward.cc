@@ -27,7 +27,7 @@ FfnBackwardScratch::FfnBackwardScratch(const MatrixPanels& gate_up, const Matrix
 namespace {
 
 /// What all blocks share.
-struct Call {
+struct BackwardCall {
   ConstView x, d_out, weight;
   const GroupedRows& rows;
   std::span<const FfnWeights> weights;
@@ -41,7 +41,7 @@ struct Call {
 /// A block's way through the products, one panel at a time.
 class BlockBackward {
  public:
-  BlockBackward(const FfnBlock& block, const Call& call)
+  BlockBackward(const FfnBlock& block, const BackwardCall& call)
       : block_(block),
         call_(call),
         weights_(call.weights[block.group]),
@@ -135,7 +135,7 @@ class BlockBackward {
   }
 
   const FfnBlock& block_;
-  const Call& call_;
+  const BackwardCall& call_;
   const FfnWeights& weights_;
   const PackedMatrix::Impl &gate_up_, &down_t_, &gate_up_t_;
   const FfnBackwardScratch scratch_;
@@ -144,7 +144,7 @@ class BlockBackward {
   const std::byte *x_, *d_out_;  // of the block's entries
 };
 
-void check_transposed(const FfnBlock& block, const Call& call) {
+void check_transposed(const FfnBlock& block, const BackwardCall& call) {
   const FfnWeights& w = call.weights[block.group];
   const FfnWeights& t = call.transposed[block.group];
   const DType operand = call.x.dtype;
@@ -161,7 +161,7 @@ void check_transposed(const FfnBlock& block, const Call& call) {
                    w.down.k(), call.scaled_h.shape.str(), call.d_gate_up.shape.str());
 }
 
-void check_views(const Call& call) {
+void check_views(const BackwardCall& call) {
   const ConstView x = call.x, d_out = call.d_out, dx = call.dx;
   check_rows("grouped_ffn_backward", call.rows, call.weights.size(), x, dx);
   const int64_t rows = call.rows.offsets.back();
@@ -207,8 +207,8 @@ void grouped_ffn_backward(const Stream& stream, ConstView x, ConstView d_out, Co
                           std::span<const FfnWeights> weights, std::span<const FfnWeights> transposed,
                           const GatedActivation& activation, GemmOutput output, View scaled_h, View d_gate_up, View dx,
                           View dweight, ConstView gate_up) {
-  const Call call{x,      d_out,    weight,    rows, weights, transposed, activation,
-                  output, scaled_h, d_gate_up, dx,   dweight, gate_up};
+  const BackwardCall call{x,      d_out,    weight,    rows, weights, transposed, activation,
+                          output, scaled_h, d_gate_up, dx,   dweight, gate_up};
   check_activation(activation);
   check_biases(weights);
   check_views(call);

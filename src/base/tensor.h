@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/dtype.h"
 #include "base/error.h"
@@ -79,6 +80,10 @@ struct View {
 template <class T>
 ConstView view_of(std::span<const T> values) {
   return {values.data(), {static_cast<int64_t>(values.size())}, DTypeOf<T>::value, Device::cpu};
+}
+template <class T>
+ConstView view_of(const std::vector<T>& values) {
+  return view_of(std::span<const T>(values));
 }
 
 /// Bytes to allocate for a tensor, a multiple of the alignment. On a CUDA device a matrix has room for whole blocks of

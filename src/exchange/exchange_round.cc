@@ -100,7 +100,7 @@ void Dispatch::start(const Stream& stream, int64_t round) {
   const View rows = send_.slice(0, num_sent);
   if (num_sent > 0) {
     const ArenaScope scope(arena_);
-    gather_rows(stream, trip_.x, on_device(stream, arena_, view_of(std::span<const int32_t>(tokens_))), rows);
+    gather_rows(stream, trip_.x, on_device(stream, arena_, view_of(tokens_)), rows);
   }
 
   pending_metadata_ = trip_.group.start_all_to_all_v(stream, metadata(send_metadata_, num_sent), rows_to_,
@@ -215,8 +215,7 @@ void Return::finish(const Stream& stream) {
   wait_for(pending_notice_, {&pending_results_, 1}, trip_.times);
   if (y_rows_.empty()) return;
   const ArenaScope scope(arena_);
-  scatter_rows(stream, returned_.slice(0, std::ssize(y_rows_)),
-               on_device(stream, arena_, view_of(std::span<const int32_t>(y_rows_))), trip_.y);
+  scatter_rows(stream, returned_.slice(0, std::ssize(y_rows_)), on_device(stream, arena_, view_of(y_rows_)), trip_.y);
   y_rows_.clear();
 }
 

@@ -32,7 +32,7 @@ void for_each_assignment(ConstView expert_of, const ExpertPlacement& placement, 
 
 GroupedRows OwnedGroupedRows::for_ops(const Stream& stream, Arena& arena) const {
   const auto there = [&]<class T>(const std::vector<T>& list) -> std::span<const T> {
-    return {static_cast<const T*>(on_device(stream, arena, view_of(std::span<const T>(list))).data), list.size()};
+    return {static_cast<const T*>(on_device(stream, arena, view_of(list)).data), list.size()};
   };
   return {there(offsets), there(input_row), there(output_row)};
 }

@@ -58,7 +58,7 @@ class Message {
 // Fields, by the names of event.proto and summary.proto.
 constexpr uint32_t kWallTime = 1, kStep = 2, kFileVersion = 3, kSummary = 5, kSessionLog = 7;
 constexpr uint32_t kValue = 1, kTag = 1, kSimpleValue = 2;
-constexpr uint32_t kStatus = 1, kStart = 1;
+constexpr uint32_t kStatus = 1, kSessionStart = 1;
 
 Message event(double wall_time, int64_t step) {
   return Message().number(kWallTime, wall_time).integer(kStep, static_cast<uint64_t>(step));
@@ -93,7 +93,7 @@ uint32_t crc32c(std::string_view bytes) {
 EventFile::EventFile(const std::filesystem::path& directory, int64_t first_step) : file_(new_name(directory)) {
   const double now = seconds_since_1970();
   write(event(now, 0).bytes(kFileVersion, "brain.Event:2").text());
-  write(event(now, first_step).bytes(kSessionLog, Message().integer(kStatus, kStart).text()).text());
+  write(event(now, first_step).bytes(kSessionLog, Message().integer(kStatus, kSessionStart).text()).text());
 }
 
 void EventFile::add(int64_t step, double wall_time, std::span<const Scalar> scalars) {

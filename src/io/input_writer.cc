@@ -9,7 +9,7 @@ constexpr size_t kFlushRecords = size_t{1} << 14;
 /// Appends what is pending and empties it.
 template <class T>
 void drain(h5::Writer::Stream& stream, std::vector<T>& pending) {
-  stream.append(view_of(std::span<const T>(pending)));
+  stream.append(view_of(pending));
   pending.clear();
 }
 

@@ -17,8 +17,8 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "read as little-endian");
 
 constexpr std::string_view kMagic = "\x93NUMPY";
-constexpr uint64_t kMaxHeaderBytes = 65536;  // an array of integers needs about 100
-constexpr size_t kBlockBytes = size_t{1} << 16;
+constexpr uint64_t kMaxNpyHeaderBytes = 65536;  // an array of integers needs about 100
+constexpr size_t kConvertedBytes = size_t{1} << 16;
 
 /// Reads the dictionary token by token.
 class HeaderParser {
@@ -161,7 +161,7 @@ NpyArray::NpyArray(const std::filesystem::path& path) : file_(path) {
   uint32_t length = 0;
   file_.read(prefix_bytes, std::as_writable_bytes(std::span(&length, 1)).first(length_bytes));
   data_start_ = prefix_bytes + length_bytes + length;
-  if (length > kMaxHeaderBytes || data_start_ > file_.size())
+  if (length > kMaxNpyHeaderBytes || data_start_ > file_.size())
     fail(ExitCode::input, "{}: npy header of {} bytes in a file of {} bytes", subject, length, file_.size());
   std::string text(length, '\0');
   file_.read(prefix_bytes + length_bytes, std::as_writable_bytes(std::span(text)));
@@ -178,7 +178,7 @@ void NpyArray::read(int64_t first, std::span<int64_t> out) const {
   SWITCHYARD_CHECK(first >= 0 && first <= size() && std::cmp_less_equal(out.size(), size() - first),
                    "elements {} + {} of {}", first, out.size(), size());
   const Widen widen = widen_of(header_);
-  const size_t block_elements = std::min(kBlockBytes / header_.item_bytes, out.size());
+  const size_t block_elements = std::min(kConvertedBytes / header_.item_bytes, out.size());
   std::vector<std::byte> block(block_elements * header_.item_bytes);
   while (!out.empty()) {
     const size_t count = std::min(block_elements, out.size());

@@ -10,13 +10,13 @@ namespace switchyard {
 namespace {
 
 constexpr std::string_view kMark = "switchyard-seal\n";
-constexpr uint64_t kBlockBytes = uint64_t{4} << 20;
+constexpr uint64_t kHashedBytes = uint64_t{4} << 20;
 
 Hash128 hash_of_start(const InputFile& file, uint64_t size, const std::function<void()>& poll) {
   Hasher hasher;
   std::vector<std::byte> block;
   for (uint64_t at = 0; at < size; at += block.size()) {
-    block.resize(std::min(kBlockBytes, size - at));
+    block.resize(std::min(kHashedBytes, size - at));
     file.read(at, block);
     hasher.update(std::span<const std::byte>(block));
     if (poll) poll();

@@ -31,9 +31,9 @@ class ByteLevel : public Decoder::Step {
   }
 };
 
-class Metaspace : public Decoder::Step {
+class MetaspaceToBlank : public Decoder::Step {
  public:
-  Metaspace(std::string sign, bool prepended) : sign_(std::move(sign)), prepended_(prepended) {}
+  MetaspaceToBlank(std::string sign, bool prepended) : sign_(std::move(sign)), prepended_(prepended) {}
   void apply(std::vector<std::string>& tokens) const override {
     for (size_t i = 0; i < tokens.size(); ++i) {
       const std::string_view space =
@@ -53,9 +53,9 @@ class Metaspace : public Decoder::Step {
   bool prepended_;
 };
 
-class Replace : public Decoder::Step {
+class ReplaceInPiece : public Decoder::Step {
  public:
-  Replace(std::unique_ptr<Pattern> pattern, std::string content)
+  ReplaceInPiece(std::unique_ptr<Pattern> pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void apply(std::vector<std::string>& tokens) const override {
     std::vector<Span> spans;
@@ -155,13 +155,13 @@ void Decoder::add(const Json& component, const std::string& subject) {
     case 1: {
       std::string sign = read_character(fields, "replacement");
       const Json* scheme = fields.value("prepend_scheme");
-      steps_.push_back(std::make_shared<Metaspace>(std::move(sign), scheme == nullptr || *scheme != "never"));
+      steps_.push_back(std::make_shared<MetaspaceToBlank>(std::move(sign), scheme == nullptr || *scheme != "never"));
       for (const std::string_view field : {"add_prefix_space", "split", "str_rep"}) fields.ignore(field);
       break;
     }
     case 2: {
       const PatternField pattern = read_pattern(fields, "pattern");
-      steps_.push_back(std::make_shared<Replace>(
+      steps_.push_back(std::make_shared<ReplaceInPiece>(
           pattern.is_regex ? make_regex_pattern(pattern.text, subject) : make_literal_pattern(pattern.text),
           fields.text("content")));
       break;

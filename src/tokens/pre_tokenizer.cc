@@ -92,12 +92,12 @@ class PrefixSpace : public PreTokenizer::Step {
   }
 };
 
-enum class Prepend { always, first, never };
+enum class PrependScheme { always, first, never };
 
 /// Spaces become a sign of their own, which also comes before a piece that does not begin with it.
 class Metaspace : public PreTokenizer::Step {
  public:
-  Metaspace(std::string sign, Prepend prepend) : sign_(std::move(sign)), prepend_(prepend) {}
+  Metaspace(std::string sign, PrependScheme prepend) : sign_(std::move(sign)), prepend_(prepend) {}
 
   void apply(Pieces& pieces, bool at_start) const override {
     std::string& text = pieces.next_text;
@@ -105,7 +105,7 @@ class Metaspace : public PreTokenizer::Step {
       const std::string_view old = pieces.text(piece);
       const size_t begin = text.size();
       const bool may_prepend =
-          prepend_ == Prepend::always || (prepend_ == Prepend::first && at_start && piece.begin == 0);
+          prepend_ == PrependScheme::always || (prepend_ == PrependScheme::first && at_start && piece.begin == 0);
       if (may_prepend && !old.starts_with(sign_) && !old.starts_with(' ')) text += sign_;
       for (const char c : old) c == ' ' ? text += sign_ : text += c;
       pieces.next.push_back({begin, text.size()});
@@ -115,7 +115,7 @@ class Metaspace : public PreTokenizer::Step {
 
  private:
   std::string sign_;
-  Prepend prepend_;
+  PrependScheme prepend_;
 };
 
 /// What Rust's char::is_numeric says, whose Unicode (17.0) is newer than the regular expressions': \p{N} and these.
@@ -138,18 +138,20 @@ std::shared_ptr<const PreTokenizer::Step> read_split(ComponentFields& fields) {
 
 struct MetaspaceFields {
   std::string sign;
-  Prepend prepend;
+  PrependScheme prepend;
   bool split;
 };
 MetaspaceFields read_metaspace(ComponentFields& fields) {
-  MetaspaceFields read{fields.text("replacement"), Prepend::always, fields.flag_or("split", true)};
+  MetaspaceFields read{fields.text("replacement"), PrependScheme::always, fields.flag_or("split", true)};
   if (read.sign.empty() || unicode::decode(read.sign.data()).bytes != read.sign.size())
     fields.refuse("replacement", "one character");
   const bool has_scheme = fields.value("prepend_scheme") != nullptr;
-  if (has_scheme) read.prepend = static_cast<Prepend>(fields.one_of("prepend_scheme", {"always", "first", "never"}));
+  if (has_scheme)
+    read.prepend = static_cast<PrependScheme>(fields.one_of("prepend_scheme", {"always", "first", "never"}));
   // The older spelling: false is "never", true says nothing.
   if (!fields.flag_or("add_prefix_space", true)) {
-    if (has_scheme && read.prepend != Prepend::never) fields.refuse("add_prefix_space", "what prepend_scheme says");
+    if (has_scheme && read.prepend != PrependScheme::never)
+      fields.refuse("add_prefix_space", "what prepend_scheme says");
     if (!has_scheme) fields.refuse("prepend_scheme", "\"never\" beside \"add_prefix_space\": false");
   }
   fields.ignore("str_rep");
@@ -197,7 +199,7 @@ void PreTokenizer::add(const Json& component, const std::string& subject) {
       break;
     case 2: {
       const MetaspaceFields metaspace = read_metaspace(fields);
-      if (metaspace.prepend == Prepend::first && (normalizer_moves_start_ || !steps_.empty()))
+      if (metaspace.prepend == PrependScheme::first && (normalizer_moves_start_ || !steps_.empty()))
         fields.refuse("prepend_scheme",
                       "\"always\" or \"never\" after another pre-tokenizer, or a normalizer that moves the start");
       steps_.push_back(std::make_shared<Metaspace>(metaspace.sign, metaspace.prepend));

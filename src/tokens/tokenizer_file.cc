@@ -22,9 +22,9 @@ struct MergeTexts {
 };
 
 /// Takes model.vocab and model.merges out of the document, which are nearly all of it.
-class Reader final : public JsonBuilder {
+class VocabularyReader final : public JsonBuilder {
  public:
-  Reader(std::string_view text, TokenTable& tokens, MergeTexts& merges)
+  VocabularyReader(std::string_view text, TokenTable& tokens, MergeTexts& merges)
       : JsonBuilder(text),
         end_id_(std::min<size_t>(text.size(), std::numeric_limits<int32_t>::max())),
         tokens_(tokens),
@@ -190,7 +190,7 @@ void read_model_options(const Json& json, BpeModel& model, const std::string& su
 TokenizerFile parse_tokenizer_file(std::string_view text, const std::string& subject) {
   TokenizerFile file;
   MergeTexts merges;
-  Reader reader(text, file.model.tokens, merges);
+  VocabularyReader reader(text, file.model.tokens, merges);
   file.document = parse_json(text, subject, reader);
   const Json* model = find_field(file.document, "model");
   if (model == nullptr) fail(ExitCode::input, "{}: field \"model\" is missing: expected a tokenizer.json", subject);

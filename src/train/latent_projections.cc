@@ -38,10 +38,6 @@ Latent queries_latent(const Projection& p) {
   return {product, normed(p, p.w.q_latent_norm, product)};
 }
 
-View by_head(View heads) {
-  return heads.reshaped({heads.rows() * heads.shape[1], heads.shape[2]});
-}
-
 /// The latent that keys and values are made of, and behind it the part of the keys that turns, the same in all heads.
 struct Shared {
   View all;  ///< [tokens, kv_rank + turned] f32

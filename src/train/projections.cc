@@ -6,13 +6,9 @@
 #include "model/linear.h"
 
 namespace switchyard {
-namespace {
-
 View by_head(View heads) {
   return heads.reshaped({heads.rows() * heads.shape[1], heads.shape[2]});
 }
-
-}  // namespace
 
 void Heads::multiply(ConstView x, const Linear& w) const {
   linear(p_.pass.stream, x, w, GemmOutput::store, product_.reshaped({x.rows(), w.weight.n()}));

@@ -18,6 +18,9 @@ struct Projection {
   int64_t tokens() const { return u.rows(); }
 };
 
+/// [tokens, heads, dim] as [tokens * heads, dim].
+View by_head(View heads);
+
 /// Queries or keys between a product and attention: normed, turned and scaled as the model does it.
 class Heads {
  public:

@@ -36,6 +36,10 @@ class OnDevice {
   size_t size_;
 };
 
+inline int thread() {
+  return static_cast<int>(threadIdx.x);
+}
+
 /// Blocks and threads in order (0), and in random orders.
 class EmulatorTest : public testing::TestWithParam<uint64_t> {
  protected:

@@ -14,10 +14,6 @@ using cuda::SharedMemory;
 class PlantedFaultsTest : public EmulatorTest {};
 INSTANTIATE_TEST_SUITE_P(Schedules, PlantedFaultsTest, kSchedules);
 
-int thread() {
-  return static_cast<int>(threadIdx.x);
-}
-
 /// Sums over a block, twice with the same memory.
 template <bool kBarrierBetween>
 __global__ void sum_twice(float* out) {

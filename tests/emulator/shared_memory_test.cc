@@ -14,10 +14,6 @@ using cuda::SharedMemory;
 class EmulatedSharedMemoryTest : public EmulatorTest {};
 INSTANTIATE_TEST_SUITE_P(Schedules, EmulatedSharedMemoryTest, kSchedules);
 
-int thread() {
-  return static_cast<int>(threadIdx.x);
-}
-
 __global__ void beyond_array(int index) {
   SharedMemory shared;
   shared.take<float>(8);

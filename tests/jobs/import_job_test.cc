@@ -70,7 +70,7 @@ TEST_F(ImportJob, TextFiles) {
   o.text = {write("a.txt", "abcdefg"), write("b.txt", "xy"), write("c.txt", "")};
   o.max_tokens = 4;
   o.overlap = 1;
-  const ImportSummary summary = run_import(o);
+  const ImportSummary summary = import_sources(o);
   EXPECT_EQ(rows(), (std::vector<Row>{
                         {bytes("abcd"), 1, "a.txt#0"}, {bytes("defg"), 1, "a.txt#1"}, {bytes("xy"), 1, "b.txt"}}));
   EXPECT_EQ(summary.documents, 2);
@@ -91,7 +91,7 @@ TEST_F(ImportJob, BosIsTheContextOfEveryPiece) {
   o.bos = "256";
   o.max_tokens = 4;
   o.overlap = 2;
-  run_import(o);
+  import_sources(o);
   EXPECT_EQ(rows(), (std::vector<Row>{{{256, 'a', 'b', 'c'}, 1, "a.txt#0"},
                                       {{256, 'b', 'c', 'd'}, 3, "a.txt#1"},
                                       {{256, 'c', 'd', 'e'}, 3, "a.txt#2"},
@@ -113,7 +113,7 @@ TEST_F(ImportJob, JsonLines) {
                    "{\"text\":\"abcdefg\",\"id\":5}\n")};
   o.max_tokens = 5;
   o.max_rejects = 4;
-  const ImportSummary summary = run_import(o);
+  const ImportSummary summary = import_sources(o);
   EXPECT_EQ(rows(), (std::vector<Row>{{bytes("hello"), 1, "x"},
                                       {bytes("abcd"), 2, "d.jsonl:4"},
                                       {{3, 2, 1}, 1, "d.jsonl:8"},
@@ -149,7 +149,7 @@ TEST_F(ImportJob, JsonLinesWithBos) {
                    "{\"context\":\"ab\",\"continuation\":\"cde\"}\n")};
   o.bos = "0";
   o.max_tokens = 5;
-  const ImportSummary summary = run_import(o);
+  const ImportSummary summary = import_sources(o);
   EXPECT_EQ(rows(), (std::vector<Row>{{{0, 'c', 'd'}, 1, "d.jsonl:1"}, {{0, 'a', 'b', 'c', 'd'}, 3, "d.jsonl:2"}}));
   EXPECT_EQ(summary.rejects, 1);
 }
@@ -157,7 +157,7 @@ TEST_F(ImportJob, JsonLinesWithBos) {
 TEST_F(ImportJob, NumpyArrays) {
   ImportOptions o = options();
   o.npy = {write("v.npy", npy_bytes<uint16_t>({1, 2, 3, 65535})), write("o.npy", npy_bytes<int32_t>({0, 3, 3, 4}))};
-  const ImportSummary summary = run_import(o);
+  const ImportSummary summary = import_sources(o);
   EXPECT_EQ(rows(), (std::vector<Row>{{{1, 2, 3}, 1, "0"}, {{65535}, 1, "2"}}));
   EXPECT_EQ(summary.rejects, 1);
   EXPECT_EQ(require_int(parse_json(test::bytes_of_file(rejects_), "rejects"), "record", "rejects", 0, 9), 1);
@@ -169,13 +169,13 @@ TEST_F(ImportJob, ReplacesOlderFilesOnlyOnSuccess) {
   ImportOptions o = options();
   o.text = {write("a.txt", "abc"), (directory_ / "gone.txt").string()};
   const auto before = files();
-  EXPECT_TRUE(fails_input({"gone.txt"}, [&] { run_import(o); }));
+  EXPECT_TRUE(fails_input({"gone.txt"}, [&] { import_sources(o); }));
   EXPECT_EQ(test::bytes_of_file(output_), "old");
   EXPECT_EQ(test::bytes_of_file(rejects_), "old");
   EXPECT_EQ(files(), before);
 
   o.text.pop_back();
-  EXPECT_EQ(run_import(o).exit_code, ExitCode::complete);
+  EXPECT_EQ(import_sources(o).exit_code, ExitCode::complete);
   EXPECT_EQ(rows().size(), 1u);
   EXPECT_EQ(files(), (std::vector<std::string>{"a.txt", "out.h5"}));  // no rejects: the old list is gone
 }
@@ -183,7 +183,7 @@ TEST_F(ImportJob, ReplacesOlderFilesOnlyOnSuccess) {
 TEST_F(ImportJob, NothingButRejects) {
   ImportOptions o = options();
   o.jsonl = {write("d.jsonl", "{}\n[]\n")};
-  const ImportSummary summary = run_import(o);
+  const ImportSummary summary = import_sources(o);
   EXPECT_EQ(summary.rejects, 2);
   EXPECT_EQ(summary.records, 0);
   EXPECT_TRUE(rows().empty());
@@ -192,9 +192,9 @@ TEST_F(ImportJob, NothingButRejects) {
 TEST_F(ImportJob, SameInputSameBytes) {
   ImportOptions o = options();
   o.jsonl = {write("d.jsonl", "{\"text\":\"hello\"}\n{\"text\":\"you\",\"id\":\"é\"}\n")};
-  run_import(o);
+  import_sources(o);
   const std::string first = test::bytes_of_file(output_);
-  run_import(o);
+  import_sources(o);
   EXPECT_EQ(test::bytes_of_file(output_), first);
 }
 
@@ -203,7 +203,7 @@ TEST_F(ImportJob, ChecksItsOptions) {
     ImportOptions o = options();
     o.text = {write("a.txt", "abc")};
     change(o);
-    return fails(ExitCode::usage, {part}, [&] { run_import(o); });
+    return fails(ExitCode::usage, {part}, [&] { import_sources(o); });
   };
   EXPECT_TRUE(refused([](auto& o) { o.text = {}; }, "exactly one of --text, --jsonl, --csv, --tsv, --npy, found none"));
   EXPECT_TRUE(refused([](auto& o) { o.jsonl = {"x"}; }, "found several"));
@@ -227,14 +227,14 @@ TEST_F(ImportJob, ChecksItsOptions) {
 TEST_F(ImportJob, TheRejectsMayNotOverwriteASource) {
   ImportOptions o = options();
   o.jsonl = {write("out.h5.rejects.jsonl", "{\"text\":\"again\"}\n")};
-  EXPECT_TRUE(fails(ExitCode::usage, {"would be overwritten"}, [&] { run_import(o); }));
+  EXPECT_TRUE(fails(ExitCode::usage, {"would be overwritten"}, [&] { import_sources(o); }));
 }
 
 TEST_F(ImportJob, NamesAnOutputThatCannotBeWritten) {
   ImportOptions o = options();
   o.text = {write("a.txt", "abc")};
   o.output = (directory_ / "gone/out.h5").string();
-  EXPECT_TRUE(fails(ExitCode::output, {"gone"}, [&] { run_import(o); }));
+  EXPECT_TRUE(fails(ExitCode::output, {"gone"}, [&] { import_sources(o); }));
 }
 
 }  // namespace

@@ -7,7 +7,8 @@
 namespace switchyard::report {
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN(), kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNotANumber = std::numeric_limits<double>::quiet_NaN(),
+                 kUnbounded = std::numeric_limits<double>::infinity();
 
 TEST(Numbers, CountsHaveAllTheirDigits) {
   EXPECT_EQ(text(0, kCount), "0");
@@ -57,9 +58,9 @@ TEST(Numbers, TimesAsPeopleSayThem) {
 
 TEST(Numbers, WhatIsNoNumberIsADash) {
   for (const Unit unit : {kNumber, kCount, kShare, kSeconds, kBytes}) {
-    EXPECT_EQ(text(kNaN, unit), "–");
-    EXPECT_EQ(short_text(kInfinity, unit), "–");
-    EXPECT_EQ(short_text(-kInfinity, unit), "–");
+    EXPECT_EQ(text(kNotANumber, unit), "–");
+    EXPECT_EQ(short_text(kUnbounded, unit), "–");
+    EXPECT_EQ(short_text(-kUnbounded, unit), "–");
   }
 }
 

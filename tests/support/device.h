@@ -6,6 +6,8 @@
 #include <map>
 #include <optional>
 #include <ostream>
+#include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -27,6 +29,12 @@ inline constexpr Device kDevices[] = {Device::cpu, Device::cuda};
 
 inline const char* name_of(Device device) {
   return device == Device::cpu ? "cpu" : "cuda";
+}
+
+/// How the tests of a device and a case are called: "cpu_f32_…".
+template <class Case>
+std::string name_of_parameters(const testing::TestParamInfo<std::tuple<Device, Case>>& info) {
+  return std::string(name_of(std::get<0>(info.param))) + "_" + testing::PrintToString(std::get<1>(info.param));
 }
 
 /// Why tests of this device are skipped; empty when they are not.

@@ -31,21 +31,21 @@ void expect_same(const TrainedBits& a, const TrainedBits& b, const ModelConfig& 
   expect_same_bits(a.second_moments, b.second_moments, space, "the second moment");
 }
 
-struct Case {
+struct BitsCase {
   std::string name;
   ModelConfig config;
   DType operand;
 };
 
-std::vector<Case> cases() {
-  std::vector<Case> all;
+std::vector<BitsCase> bits_cases() {
+  std::vector<BitsCase> all;
   for (auto& [name, config] : trainable_configs())
     for (const DType operand : {DType::f32, DType::bf16})
       all.push_back({name + "_" + std::string(name_of(operand)), config, operand});
   return all;
 }
 
-class TrainingBits : public testing::TestWithParam<Case> {};
+class TrainingBits : public testing::TestWithParam<BitsCase> {};
 
 TEST_P(TrainingBits, AreThoseOfOneRank) {
   const TrainingCase c{.config = GetParam().config, .operand = GetParam().operand};
@@ -105,7 +105,7 @@ TEST(TrainingBitsOfFixtures, AreThoseOfOneRank) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, TrainingBits, testing::ValuesIn(cases()),
+INSTANTIATE_TEST_SUITE_P(Models, TrainingBits, testing::ValuesIn(bits_cases()),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

@@ -16,7 +16,7 @@ using test::values_of;
 
 const ResultOptions kOptions{.per_token = true};
 const std::vector<int64_t> kPieces = {3, 1, 4, 1, 2, 1};  // of each document
-constexpr int64_t kRecords = 12;
+constexpr int64_t kAllPieces = 12;
 
 class DocumentJoinerTest : public ::testing::Test {
  protected:
@@ -55,8 +55,8 @@ class DocumentJoinerTest : public ::testing::Test {
     ChunkResult all;
     all.accepted = ResultRows(kOptions);
     int64_t number = 0;
-    for (int64_t first = 0; first < kRecords; first += chunk_records, ++number) {
-      const int64_t count = std::min(chunk_records, kRecords - first);
+    for (int64_t first = 0; first < kAllPieces; first += chunk_records, ++number) {
+      const int64_t count = std::min(chunk_records, kAllPieces - first);
       const ChunkResult documents = joiner.add(chunk(number, first, count, rejected));
       EXPECT_EQ(documents.chunk, number);
       EXPECT_EQ(documents.expert_tokens.tokens, std::vector<int64_t>{count});
@@ -76,7 +76,7 @@ class DocumentJoinerTest : public ::testing::Test {
 };
 
 TEST_F(DocumentJoinerTest, WhereverChunksEnd) {
-  for (int64_t chunk_records = 1; chunk_records <= kRecords; ++chunk_records) {
+  for (int64_t chunk_records = 1; chunk_records <= kAllPieces; ++chunk_records) {
     const ChunkResult all = join(chunk_records);
     EXPECT_TRUE(all.rejects.empty());
     ASSERT_EQ(values_of<int64_t>(all.accepted, "record"), (std::vector<int64_t>{0, 1, 2, 3, 4, 5}));
@@ -106,7 +106,7 @@ TEST_F(DocumentJoinerTest, ARejectedPieceRejectsItsDocument) {
       {{0}, {{0, "piece 1 of 3: bad 0"}}},    {{1}, {{0, "piece 2 of 3: bad 1"}}},
       {{2}, {{0, "piece 3 of 3: bad 2"}}},    {{3}, {{1, "bad 3"}}},
       {{5, 7}, {{2, "piece 2 of 4: bad 5"}}}, {{7, 8, 11}, {{2, "piece 4 of 4: bad 7"}, {3, "bad 8"}, {5, "bad 11"}}}};
-  const ChunkResult whole = join(kRecords);
+  const ChunkResult whole = join(kAllPieces);
   for (const Case& c : cases)
     for (const int64_t chunk_records : {1, 2, 3, 5, 12}) {
       const ChunkResult all = join(chunk_records, c.records);

@@ -13,11 +13,11 @@ namespace {
 using test::bytes_of_file;
 
 /// Documents 2 (records 2 and 3) and 3 (records 4, which is a reject, to 6) lie in two chunks each.
-constexpr int64_t kPieces[] = {1, 1, 2, 3};
+constexpr int64_t kPiecesOfDocuments[] = {1, 1, 2, 3};
 
 class JoinedResults : public ::testing::Test, protected test::SmallRuns {
  protected:
-  JoinedResults() : SmallRuns(kPieces) {
+  JoinedResults() : SmallRuns(kPiecesOfDocuments) {
     hold_lease(shards_);
     for (const int64_t chunk : {0, 1, 2}) write(shards_, chunk);
   }
@@ -130,7 +130,7 @@ TEST_F(JoinedResults, VerifyComparesIdsWithTheDocuments) {
   {
     ScoringInputWriter writer(directory_ / "other.h5", {.documents = true});
     for (int64_t d = 0; d < 4; ++d) {
-      for (int64_t piece = 0; piece < kPieces[d]; ++piece)
+      for (int64_t piece = 0; piece < kPiecesOfDocuments[d]; ++piece)
         writer.add(std::vector<int32_t>{1, 2}, 1, d == 2 ? "other" : "id-" + std::to_string(d), "");
       writer.end_document();
     }

@@ -10,11 +10,11 @@ namespace {
 using test::column_of;
 using test::values_of;
 
-const ResultOptions kAll{true, "last", 2};
+const ResultOptions kLastOfAll{true, "last", 2};
 
 /// A rank's rows of these records: values follow from the record's number alone.
 ScoredRows rows_of(std::initializer_list<int64_t> records) {
-  ScoredRows rows{ResultRows(kAll)};
+  ScoredRows rows{ResultRows(kLastOfAll)};
   for (const int64_t r : records) {
     std::vector<float> logprob;
     for (int64_t t = 0; t < r % 3; ++t) logprob.push_back(static_cast<float>(10 * r + t));
@@ -30,17 +30,17 @@ ScoredRows rows_of(std::initializer_list<int64_t> records) {
 TEST(ScoredRows, SurviveTheJourney) {
   ScoredRows rows = rows_of({3, 5, 8});
   rows.rejects = {{4, "empty record"}, {6, ""}};
-  const ScoredRows back = unpack_rows(pack_rows(rows), kAll);
+  const ScoredRows back = unpack_rows(pack_rows(rows), kLastOfAll);
   const ScoredRows parts[] = {rows}, parts_back[] = {back};
-  EXPECT_EQ(assemble_chunk(parts_back, kAll), assemble_chunk(parts, kAll));
+  EXPECT_EQ(assemble_chunk(parts_back, kLastOfAll), assemble_chunk(parts, kLastOfAll));
   EXPECT_EQ(back.rejects, rows.rejects);
 }
 
 TEST(ScoredRows, AssembledInInputOrderWhoeverScoredThem) {
   const ScoredRows one[] = {rows_of({0, 1, 2, 3, 4, 5})};
   const ScoredRows three[] = {rows_of({5, 0}), rows_of({}), rows_of({4, 2, 1, 3})};
-  const ChunkResult result = assemble_chunk(one, kAll);
-  EXPECT_EQ(assemble_chunk(three, kAll), result);
+  const ChunkResult result = assemble_chunk(one, kLastOfAll);
+  EXPECT_EQ(assemble_chunk(three, kLastOfAll), result);
   EXPECT_EQ(values_of<int64_t>(result.accepted, "record"), (std::vector<int64_t>{0, 1, 2, 3, 4, 5}));
   EXPECT_EQ(values_of<double>(result.accepted, "logprob"), (std::vector<double>{0, 10, 41, 0, 40, 101}));
   EXPECT_EQ(values_of<int32_t>(result.accepted, "tokens"), (std::vector<int32_t>{0, 1, 2, 0, 1, 2}));
@@ -55,7 +55,7 @@ TEST(ScoredRows, TheInputHashSeesEveryRecord) {
   ScoredRows changed = rows_of({0, 1});
   changed.hash[1].low = 2;
   const ScoredRows others[] = {changed};
-  EXPECT_NE(assemble_chunk(parts, kAll).input_hash, assemble_chunk(others, kAll).input_hash);
+  EXPECT_NE(assemble_chunk(parts, kLastOfAll).input_hash, assemble_chunk(others, kLastOfAll).input_hash);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace {
 using test::bytes_of_file;
 using test::fails_input;
 
-const ResultOptions kAll{true, "mean", 2};
+const ResultOptions kMeanOfAll{true, "mean", 2};
 
 /// Records 10 … 15: the third is a reject.
 ChunkResult example() {
@@ -21,7 +21,7 @@ ChunkResult example() {
   r.first_record = 10;
   r.num_records = 6;
   r.input_hash = {0x0123456789abcdefu, 0xfedcba9876543210u};
-  r.accepted = ResultRows(kAll);
+  r.accepted = ResultRows(kMeanOfAll);
   const float logprob[] = {-1, -0.5f, -1e-30f};
   const int32_t argmax[] = {1, 2, 3}, target[] = {1, 2, 4};
   for (const int64_t record : {10, 11, 13, 14, 15}) {
@@ -38,7 +38,7 @@ ChunkResult example() {
 class ShardTest : public ::testing::Test {
  protected:
   ChunkResult read(const std::string& name) const {
-    return read_shard(directory_ / name, 2, 10, 6, kAll, "fingerprint");
+    return read_shard(directory_ / name, 2, 10, 6, kMeanOfAll, "fingerprint");
   }
   void write(const std::string& name, const ChunkResult& r) const { write_shard(directory_ / name, r, "fingerprint"); }
   test::TemporaryDirectory directory_;
@@ -65,7 +65,7 @@ TEST_F(ShardTest, OnlyRejects) {
   r.chunk = 2;
   r.first_record = 10;
   r.num_records = 6;
-  r.accepted = ResultRows(kAll);
+  r.accepted = ResultRows(kMeanOfAll);
   for (int64_t i = 10; i < 16; ++i) r.rejects.push_back({i, "empty record"});
   r.expert_tokens = {1, 2, {0, 0}};
   write("a.h5", r);
@@ -89,9 +89,9 @@ TEST_F(ShardTest, AnyFlippedBitAndAnyCutIsNoticed) {
 TEST_F(ShardTest, OfOtherWorkIsRefusedByName) {
   write("a.h5", example());
   const auto path = directory_ / "a.h5";
-  EXPECT_TRUE(fails_input({"fingerprint"}, [&] { read_shard(path, 2, 10, 6, kAll, "other"); }));
-  EXPECT_TRUE(fails_input({"chunk"}, [&] { read_shard(path, 3, 10, 6, kAll, "fingerprint"); }));
-  EXPECT_TRUE(fails_input({"num_records"}, [&] { read_shard(path, 2, 10, 7, kAll, "fingerprint"); }));
+  EXPECT_TRUE(fails_input({"fingerprint"}, [&] { read_shard(path, 2, 10, 6, kMeanOfAll, "other"); }));
+  EXPECT_TRUE(fails_input({"chunk"}, [&] { read_shard(path, 3, 10, 6, kMeanOfAll, "fingerprint"); }));
+  EXPECT_TRUE(fails_input({"num_records"}, [&] { read_shard(path, 2, 10, 7, kMeanOfAll, "fingerprint"); }));
 }
 
 TEST_F(ShardTest, EveryRecordOnce) {

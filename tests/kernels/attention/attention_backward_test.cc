@@ -12,8 +12,6 @@ using namespace test;
 
 constexpr KeySpan kWindow{KeySpan::Kind::window, 37}, kLongWindow{KeySpan::Kind::window, 200},
     kChunk{KeySpan::Kind::chunk, 48};
-const std::vector<float> kSinks{0.5f, 40, -1e30f, -INFINITY};  // of four heads: between the scores, above, below
-
 reference::AttentionShape shape_of(const AttentionCase& c) {
   return {c.heads, c.kv_heads, c.head_dim, c.value_dim};
 }
@@ -92,7 +90,7 @@ TEST_P(AttentionBackwardTest, AgreesWithDoublePrecisionOnAnyNumberOfThreads) {
   EXPECT_TRUE(same_bits(many.dv, one.dv));
 }
 
-std::vector<AttentionCase> cases() {
+std::vector<AttentionCase> backward_cases() {
   std::vector<AttentionCase> all{{DType::f32, 4, 2, 64, {130, 1, 0, 7}},  {DType::f32, 1, 1, 12, {1}},
                                  {DType::f32, 6, 2, 16, {65, 300}},       {DType::f32, 4, 4, 24, {64, 129, 145}},
                                  {DType::f32, 5, 1, 80, {0, 140}},        {DType::f32, 3, 3, 10, {33}},
@@ -109,7 +107,7 @@ std::vector<AttentionCase> cases() {
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, AttentionBackwardTest, testing::ValuesIn(cases()),
+INSTANTIATE_TEST_SUITE_P(Shapes, AttentionBackwardTest, testing::ValuesIn(backward_cases()),
                          [](const auto& param) { return testing::PrintToString(param.param); });
 
 struct Doubles {

@@ -1,6 +1,7 @@
 // Attention on random inputs, and what the oracle says of them.
 #pragma once
 
+#include <cmath>
 #include <ostream>
 #include <vector>
 
@@ -10,6 +11,9 @@
 #include "support/device.h"
 
 namespace switchyard::test {
+
+/// Of four heads: between the scores, above, below.
+inline const std::vector<float> kSinks{0.5f, 40, -1e30f, -INFINITY};
 
 struct AttentionCase {
   DType output;

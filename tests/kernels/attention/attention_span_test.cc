@@ -15,8 +15,6 @@ KeySpan chunk(int64_t size) {
   return {KeySpan::Kind::chunk, size};
 }
 
-const std::vector<float> kSinks{0.5f, 40, -1e30f, -INFINITY};  // of four heads: between the scores, above, below
-
 class AttentionSpans : public testing::TestWithParam<std::tuple<Device, DType, AttentionCase>> {};
 
 TEST_P(AttentionSpans, AgreeWithDoublePrecision) {
@@ -28,7 +26,7 @@ TEST_P(AttentionSpans, AgreeWithDoublePrecision) {
   EXPECT_TRUE(close(attend(TestStream(device), in, c, scale), expected(device, in, c, scale)));
 }
 
-std::vector<AttentionCase> cases() {
+std::vector<AttentionCase> span_cases() {
   std::vector<AttentionCase> all;
   const auto add = [&](int64_t kv_heads, int64_t head_dim, int64_t value_dim, const std::vector<int64_t>& lengths,
                        const KeySpan& span, const std::vector<float>& sinks) {
@@ -56,7 +54,7 @@ std::string name_of_case(const testing::TestParamInfo<AttentionSpans::ParamType>
 
 INSTANTIATE_TEST_SUITE_P(Shapes, AttentionSpans,
                          testing::Combine(testing::ValuesIn(kDevices), testing::Values(DType::f32, DType::bf16),
-                                          testing::ValuesIn(cases())),
+                                          testing::ValuesIn(span_cases())),
                          name_of_case);
 
 class AttentionRowBits : public testing::TestWithParam<std::tuple<Device, DType>> {
@@ -65,7 +63,7 @@ class AttentionRowBits : public testing::TestWithParam<std::tuple<Device, DType>
     if (const std::string why = why_skipped(device()); !why.empty()) GTEST_SKIP() << why;
   }
   Device device() const { return std::get<0>(GetParam()); }
-  std::vector<AttentionCase> cases() const {
+  std::vector<AttentionCase> span_cases() const {
     std::vector<AttentionCase> all;
     for (const KeySpan& span : {KeySpan{}, window(37), window(128), chunk(48)})
       for (const auto& [head_dim, value_dim] : std::vector<std::pair<int64_t, int64_t>>{{20, 20}, {100, 100}, {24, 16}})
@@ -86,7 +84,7 @@ TEST_P(AttentionRowBits, DependOnTheRecordAlone) {
   const std::vector<int64_t> lengths{50, 140, 3, 0, 233, 1};
   const auto offsets = offsets_of(lengths);
   const TestStream one(device(), 1), three(device(), 3);
-  for (const AttentionCase& c : cases()) {
+  for (const AttentionCase& c : span_cases()) {
     const AttentionInputs in(offsets.back(), c);
     const Tensor together = attend(three, in, c, 0.3f, offsets, 0, offsets.back());
     for (size_t r = 0; r < lengths.size(); ++r) {
@@ -100,7 +98,7 @@ TEST_P(AttentionRowBits, DependOnTheRecordAlone) {
 // What follows a token does not touch it: a prefix of a record gives the bits of the whole record's beginning.
 TEST_P(AttentionRowBits, AreCausal) {
   const TestStream stream(device());
-  for (const AttentionCase& c : cases()) {
+  for (const AttentionCase& c : span_cases()) {
     const AttentionInputs in(300, c);
     const Tensor whole = attend(stream, in, c, 0.25f, {0, 300}, 0, 300);
     for (const int64_t length : {1, 64, 129, 255}) {
@@ -114,7 +112,7 @@ TEST_P(AttentionRowBits, AreCausal) {
 // Keys and values that a row does not see do not touch it.
 TEST_P(AttentionRowBits, DependOnVisibleKeysAlone) {
   const TestStream stream(device());
-  for (const AttentionCase& c : cases()) {
+  for (const AttentionCase& c : span_cases()) {
     const AttentionInputs in(300, c), other(300, c);
     constexpr int64_t kChanged = 140;
     for (const Tensor* t : {&other.k, &other.v})
@@ -132,7 +130,7 @@ TEST_P(AttentionRowBits, DependOnVisibleKeysAlone) {
 // A window or a chunk as long as the record, or longer.
 TEST_P(AttentionRowBits, OfASpanThatLeavesOutNothingAreThoseOfNone) {
   const TestStream stream(device());
-  for (AttentionCase c : cases()) {
+  for (AttentionCase c : span_cases()) {
     c.lengths = {200, 1, 129};
     const AttentionInputs in(330, c);
     c.span = {};

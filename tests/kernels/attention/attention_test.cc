@@ -19,10 +19,6 @@ TEST_P(AttentionTest, AgreesWithDoublePrecision) {
   EXPECT_TRUE(close(attend(TestStream(device), in, c, scale), expected(device, in, c, scale)));
 }
 
-std::string name_of_case(const testing::TestParamInfo<std::tuple<Device, AttentionCase>>& info) {
-  return fmt::format("{}_{}", test::name_of(std::get<0>(info.param)), testing::PrintToString(std::get<1>(info.param)));
-}
-
 INSTANTIATE_TEST_SUITE_P(
     Shapes, AttentionTest,
     testing::Combine(
@@ -38,7 +34,7 @@ INSTANTIATE_TEST_SUITE_P(
                         AttentionCase{DType::bf16, 2, 2, 200, {70, 3}}, AttentionCase{DType::bf16, 40, 1, 16, {70}},
                         AttentionCase{DType::bf16, 131, 1, 32, {3, 0, 2}},
                         AttentionCase{DType::bf16, 2, 1, 8, {0, 0}})),
-    name_of_case);
+    name_of_parameters<AttentionCase>);
 
 class AttentionBits : public testing::TestWithParam<std::tuple<Device, DType>> {
  protected:

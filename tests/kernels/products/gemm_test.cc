@@ -24,11 +24,6 @@ Tensor weights_of(const GemmCase& c) {
   return widened(random_tensor({c.n, c.k}, c.operand, 2));
 }
 
-std::string name_of_parameters(const testing::TestParamInfo<std::tuple<Device, GemmCase>>& info) {
-  const auto& [device, c] = info.param;
-  return std::string(name_of(device)) + "_" + testing::PrintToString(c);
-}
-
 class GemmTest : public testing::TestWithParam<std::tuple<Device, GemmCase>> {
   void SetUp() override {
     if (const std::string why = why_skipped(std::get<Device>(GetParam())); !why.empty()) GTEST_SKIP() << why;
@@ -67,7 +62,7 @@ INSTANTIATE_TEST_SUITE_P(
                                      GemmCase{DType::bf16, 33, 513, 64}, GemmCase{DType::bf16, 150, 40, 200},
                                      GemmCase{DType::bf16, 1030, 33, 16}, GemmCase{DType::bf16, 9, 130, 12},
                                      GemmCase{DType::bf16, 130, 96, 80})),
-    name_of_parameters);
+    name_of_parameters<GemmCase>);
 
 // A row alone, at every place of a tile, and between other rows, on any number of threads: the same bits.
 class GemmRowBits : public GemmTest {};
@@ -98,14 +93,14 @@ INSTANTIATE_TEST_SUITE_P(
                                      GemmCase{DType::f32, 200, 4, 18}, GemmCase{DType::f32, 300, 70, 33},
                                      GemmCase{DType::f32, 140, 64, 80}, GemmCase{DType::bf16, 300, 70, 33},
                                      GemmCase{DType::bf16, 140, 64, 80}, GemmCase{DType::bf16, 203, 136, 72})),
-    name_of_parameters);
+    name_of_parameters<GemmCase>);
 
 INSTANTIATE_TEST_SUITE_P(
     LargeShapes, GemmRowBits,
     testing::Combine(testing::Values(Device::cpu),
                      testing::Values(GemmCase{DType::f32, 203, 530, 257}, GemmCase{DType::f32, 140, 64, 1500},
                                      GemmCase{DType::bf16, 203, 530, 257}, GemmCase{DType::bf16, 140, 64, 1500})),
-    name_of_parameters);
+    name_of_parameters<GemmCase>);
 
 }  // namespace
 }  // namespace switchyard

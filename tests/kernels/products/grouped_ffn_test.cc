@@ -103,11 +103,6 @@ TEST_P(GroupedFfnTest, ExtremeGatesNeitherOverflowNorVanish) {
   EXPECT_TRUE(std::isnan(y.at(2)));
 }
 
-std::string name_of_parameters(const testing::TestParamInfo<std::tuple<Device, FfnCase>>& info) {
-  const auto& [device, c] = info.param;
-  return std::string(name_of(device)) + "_" + testing::PrintToString(c);
-}
-
 INSTANTIATE_TEST_SUITE_P(
     Shapes, GroupedFfnTest,
     testing::Combine(
@@ -133,7 +128,7 @@ INSTANTIATE_TEST_SUITE_P(
             FfnCase{DType::bf16, DType::bf16, 24, 20, {3, 0, 40, 1}}, FfnCase{DType::bf16, DType::f32, 33, 17, {0, 9}},
             FfnCase{DType::bf16, DType::bf16, 16, 300, {5, 2}}, FfnCase{DType::bf16, DType::f32, 520, 8, {0, 0, 300}},
             FfnCase{DType::bf16, DType::f32, 96, 80, {130, 0, 70}})),
-    name_of_parameters);
+    name_of_parameters<FfnCase>);
 
 class GroupedFfnRowBits : public GroupedFfnTest {};
 
@@ -170,13 +165,13 @@ INSTANTIATE_TEST_SUITE_P(
                                      FfnCase{DType::bf16, DType::f32, 64, 40, {139, 60}},
                                      FfnCase{DType::f32, DType::f32, 64, 30, {139, 60}, true, kTight},
                                      FfnCase{DType::bf16, DType::bf16, 64, 30, {139, 60}, true, kTight})),
-    name_of_parameters);
+    name_of_parameters<FfnCase>);
 
 INSTANTIATE_TEST_SUITE_P(LargeGroups, GroupedFfnRowBits,
                          testing::Combine(testing::Values(Device::cpu),
                                           testing::Values(FfnCase{DType::f32, DType::f32, 65, 300, {400, 60}},
                                                           FfnCase{DType::bf16, DType::bf16, 65, 300, {400, 60}})),
-                         name_of_parameters);
+                         name_of_parameters<FfnCase>);
 
 TEST(GroupedFfn, RowsOutsideTheViewsAreRefused) {
   const FfnCase c{DType::f32, DType::f32, 8, 8, {2}};

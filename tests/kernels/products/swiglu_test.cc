@@ -12,23 +12,23 @@ namespace {
 
 using namespace test;
 
-constexpr int64_t kGap = 3;  // between rows of y
-constexpr int64_t kSizes[] = {1, 7, 8, 15, 16, 17, 19, 32, 100};
+constexpr int64_t kRowGap = 3;  // between rows of y
+constexpr int64_t kFeatures[] = {1, 7, 8, 15, 16, 17, 19, 32, 100};
 const GatedActivation kPlain{}, kClamped{.clamped = true, .alpha = 1.702, .limit = 7},
     kTight{.clamped = true, .alpha = 0.5, .limit = 0.01};
-const GatedActivation kActivations[] = {kPlain, kClamped, kTight};
+const GatedActivation kAllActivations[] = {kPlain, kClamped, kTight};
 
 template <class T>
-using Rows = decltype(&swiglu_rows_avx2<T>);
+using SwigluRows = decltype(&swiglu_rows_avx2<T>);
 
-/// y [rows, f + kGap], of which the last columns keep the ones they had. `h` stays as it is.
+/// y [rows, f + kRowGap], of which the last columns keep the ones they had. `h` stays as it is.
 template <class T>
-Tensor activated(Rows<T> swiglu, const GatedActivation& activation, const Tensor& h, DType dtype) {
+Tensor activated(SwigluRows<T> swiglu, const GatedActivation& activation, const Tensor& h, DType dtype) {
   const int64_t rows = h.view().rows(), f = h.view().row_elements() / 2;
-  Tensor gate_up(h.view().shape, DType::f32), y({rows, f + kGap}, dtype);
+  Tensor gate_up(h.view().shape, DType::f32), y({rows, f + kRowGap}, dtype);
   for (int64_t i = 0; i < h.size(); ++i) gate_up.set(i, static_cast<float>(h.at(i)));
   for (int64_t i = 0; i < y.size(); ++i) y.set(i, 1);
-  swiglu(activation, gate_up.data<float>(), rows, f, y.data<T>(), f + kGap);
+  swiglu(activation, gate_up.data<float>(), rows, f, y.data<T>(), f + kRowGap);
   return y;
 }
 
@@ -40,12 +40,12 @@ Tensor special_values(int64_t f) {
 }
 
 TEST(Swiglu, AgreesWithDoublePrecision) {
-  for (const GatedActivation& activation : kActivations)
-    for (const int64_t f : kSizes) {
+  for (const GatedActivation& activation : kAllActivations)
+    for (const int64_t f : kFeatures) {
       const Tensor h = random_tensor({5, 2 * f}, DType::f32, 1, 12);
       std::vector<reference::Bounded> want;
       for (int64_t r = 0; r < 5; ++r)
-        for (int64_t i = 0; i < f + kGap; ++i)
+        for (int64_t i = 0; i < f + kRowGap; ++i)
           want.push_back(i < f
                              ? reference::activated(activation, {h.at(r * 2 * f + i), 0}, {h.at(r * 2 * f + f + i), 0})
                              : reference::Bounded{1, 0});
@@ -83,7 +83,7 @@ TEST(Swiglu, NaNStaysNaNWithinLimits) {
 
 TEST(Swiglu, ExtremeGatesNeitherOverflowNorVanish) {
   const Tensor y = activated<float>(swiglu_rows_avx2, kPlain, special_values(8), DType::f32);
-  const auto silu = [&](int64_t i) { return y.at(8 + kGap + i); };
+  const auto silu = [&](int64_t i) { return y.at(8 + kRowGap + i); };
   EXPECT_NEAR(silu(0) / 1e30, 1, 1e-6);
   EXPECT_NEAR(silu(1), 0, 1e-30);
   EXPECT_TRUE(std::isnan(silu(2)));
@@ -93,8 +93,8 @@ TEST(Swiglu, ExtremeGatesNeitherOverflowNorVanish) {
 
 TEST(Swiglu, TheWidthOfARegisterDoesNotMatterToTheBits) {
   if (!has_avx512()) GTEST_SKIP() << "this CPU has no AVX-512";
-  for (const GatedActivation& activation : kActivations)
-    for (const int64_t f : kSizes) {
+  for (const GatedActivation& activation : kAllActivations)
+    for (const int64_t f : kFeatures) {
       const Tensor h = special_values(f);
       EXPECT_TRUE(same_bits(activated<float>(swiglu_rows_avx512, activation, h, DType::f32),
                             activated<float>(swiglu_rows_avx2, activation, h, DType::f32)))

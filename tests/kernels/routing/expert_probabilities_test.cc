@@ -24,7 +24,7 @@ std::vector<double> sums(const Stream& stream, ConstView logits, const SlicedRow
   return result;
 }
 
-struct Case {
+struct ProbabilitiesCase {
   int64_t experts;
   SliceRange slices;
   std::vector<int64_t> offsets;
@@ -33,12 +33,12 @@ struct Case {
 // Logits from which probabilities differ so much that the order of their sum shows.
 constexpr float kWide = 60;
 
-const Case kCases[] = {{128, {0, 2}, {0, 70, 200}}, {130, {3, 8}, {0, 0, 5, 6, 6, 99}},
-                       {33, {0, 1}, {0, 300}},      {5, {0, 2}, {0, 1, 4}},
-                       {1, {0, 1}, {0, 3}},         {8, {4, 6}, {0, 0, 0}}};
+const ProbabilitiesCase kCases[] = {{128, {0, 2}, {0, 70, 200}}, {130, {3, 8}, {0, 0, 5, 6, 6, 99}},
+                                    {33, {0, 1}, {0, 300}},      {5, {0, 2}, {0, 1, 4}},
+                                    {1, {0, 1}, {0, 3}},         {8, {4, 6}, {0, 0, 0}}};
 
 TEST(ExpertProbabilities, AgreeWithDoublePrecision) {
-  for (const Case& c : kCases) {
+  for (const ProbabilitiesCase& c : kCases) {
     const Tensor logits = random_tensor({c.offsets.back(), c.experts}, DType::f32, 1, 9);
     const std::vector<double> got = sums(CpuStream(), logits, {c.slices, c.offsets});
     for (size_t s = 0; s + 1 < c.offsets.size(); ++s) {
@@ -59,7 +59,7 @@ TEST(ExpertProbabilities, AgreeWithDoublePrecision) {
 }
 
 TEST(ExpertProbabilities, OfSigmoidsAreTheirShares) {
-  for (const Case& c : kCases) {
+  for (const ProbabilitiesCase& c : kCases) {
     const Tensor logits = random_tensor({c.offsets.back(), c.experts}, DType::f32, 1, 9);
     const std::vector<double> got = sums(CpuStream(), logits, {c.slices, c.offsets}, RouterScores::sigmoid);
     for (size_t s = 0; s + 1 < c.offsets.size(); ++s) {
@@ -81,7 +81,7 @@ TEST(ExpertProbabilities, OfSigmoidsAreTheirShares) {
 
 // One chain in the order of the tokens, whoever computes it and with which other slices.
 TEST(ExpertProbabilities, ASlicesBitsDependOnItAlone) {
-  for (const Case& c : kCases) {
+  for (const ProbabilitiesCase& c : kCases) {
     const Tensor logits = random_tensor({c.offsets.back(), c.experts}, DType::f32, 1, kWide);
     const std::vector<double> together = sums(CpuStream(1), logits, {c.slices, c.offsets});
     EXPECT_EQ(sums(CpuStream(3), logits, {c.slices, c.offsets}), together);

@@ -60,17 +60,17 @@ void check(const Tensor& expert_of, const Grouped& got, int64_t times) {
   EXPECT_EQ(got.offsets.data<int64_t>()[experts], assignments);
 }
 
-struct Case {
+struct GroupingCase {
   int64_t tokens, k, experts;
 };
 
-class GroupByExpertTest : public testing::TestWithParam<std::tuple<Device, Case>> {
+class GroupByExpertTest : public testing::TestWithParam<std::tuple<Device, GroupingCase>> {
  protected:
   void SetUp() override {
     if (const std::string why = why_skipped(std::get<Device>(GetParam())); !why.empty()) GTEST_SKIP() << why;
   }
   void sort_and_check(const Tensor& expert_of) const {
-    const auto [tokens, k, experts] = std::get<Case>(GetParam());
+    const auto [tokens, k, experts] = std::get<GroupingCase>(GetParam());
     const TestStream stream(std::get<Device>(GetParam()), 2, workspace_for(tokens, k, experts));
     Grouped got(tokens * k, experts);
     for (int64_t e = 0; e < experts; ++e) got.total.data<int64_t>()[e] = 1000 * e;
@@ -82,12 +82,12 @@ class GroupByExpertTest : public testing::TestWithParam<std::tuple<Device, Case>
 };
 
 TEST_P(GroupByExpertTest, SortsStably) {
-  const auto [tokens, k, experts] = std::get<Case>(GetParam());
+  const auto [tokens, k, experts] = std::get<GroupingCase>(GetParam());
   sort_and_check(chosen_by(tokens, k, [&](int64_t i) { return random_expert(1, i, experts); }));
 }
 
 TEST_P(GroupByExpertTest, AFewExpertsMayHaveEverything) {
-  const auto [tokens, k, experts] = std::get<Case>(GetParam());
+  const auto [tokens, k, experts] = std::get<GroupingCase>(GetParam());
   const auto last = static_cast<int32_t>(experts - 1);
   sort_and_check(chosen_by(tokens, k, [&](int64_t) { return last; }));
   sort_and_check(chosen_by(tokens, k, [&](int64_t i) { return i % 7 == 3 ? last / 2 : last; }));
@@ -96,9 +96,10 @@ TEST_P(GroupByExpertTest, AFewExpertsMayHaveEverything) {
 // 70000 assignments: more than a block has at least for each of the most blocks, and no multiple of anything.
 INSTANTIATE_TEST_SUITE_P(Shapes, GroupByExpertTest,
                          testing::Combine(testing::ValuesIn(kDevices),
-                                          testing::Values(Case{0, 4, 8}, Case{1, 1, 1}, Case{5, 3, 7}, Case{64, 8, 128},
-                                                          Case{173, 4, 33}, Case{1000, 8, 128}, Case{600, 2, 1024},
-                                                          Case{70001, 1, 16})));
+                                          testing::Values(GroupingCase{0, 4, 8}, GroupingCase{1, 1, 1},
+                                                          GroupingCase{5, 3, 7}, GroupingCase{64, 8, 128},
+                                                          GroupingCase{173, 4, 33}, GroupingCase{1000, 8, 128},
+                                                          GroupingCase{600, 2, 1024}, GroupingCase{70001, 1, 16})));
 
 TEST(GroupByExpert, ExpertsBeyondTheLastAreRefused) {
   Grouped got(2, 4);

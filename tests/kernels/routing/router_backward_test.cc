@@ -15,20 +15,20 @@ namespace {
 
 using namespace test;
 
-struct Case {
+struct RouterBackwardCase {
   int64_t tokens, experts, k;
 };
 
-std::ostream& operator<<(std::ostream& os, const Case& c) {
+std::ostream& operator<<(std::ostream& os, const RouterBackwardCase& c) {
   return os << c.k << "_of_" << c.experts << "_for_" << c.tokens;
 }
 
 /// A batch that the router has routed. d_probability: empty where the loss has no balancing term
-struct Batch {
+struct RouterBackwardBatch {
   RouterRule rule;
   Tensor logits, expert, weight, d_weight, d_probability;
 
-  Batch(const Case& c, const RouterRule& r)
+  RouterBackwardBatch(const RouterBackwardCase& c, const RouterRule& r)
       : rule(r),
         logits(random_tensor({c.tokens, c.experts}, DType::f32, 1, 6)),
         expert({c.tokens, c.k}, DType::i32),
@@ -70,31 +70,31 @@ struct Batch {
   }
 };
 
-class RouterBackwardTest : public testing::TestWithParam<std::tuple<Case, RouterScores, bool>> {
+class RouterBackwardTest : public testing::TestWithParam<std::tuple<RouterBackwardCase, RouterScores, bool>> {
  protected:
-  const Case c_ = std::get<0>(GetParam());
+  const RouterBackwardCase c_ = std::get<0>(GetParam());
   const RouterRule rule_{std::get<1>(GetParam()), std::get<2>(GetParam())},
       scaled_{rule_.scores, rule_.renormalise, 2.5f};
 };
 
 TEST_P(RouterBackwardTest, OfTheWeightsAloneAgreesWithDoublePrecision) {
-  EXPECT_TRUE(Batch(c_, rule_).agrees(false));
-  EXPECT_TRUE(Batch(c_, scaled_).agrees(false));
+  EXPECT_TRUE(RouterBackwardBatch(c_, rule_).agrees(false));
+  EXPECT_TRUE(RouterBackwardBatch(c_, scaled_).agrees(false));
 }
 
 TEST_P(RouterBackwardTest, OfTheBalancingTermAloneAgreesWithDoublePrecision) {
-  const Batch batch(c_, scaled_);
+  const RouterBackwardBatch batch(c_, scaled_);
   for (int64_t i = 0; i < batch.d_weight.size(); ++i) batch.d_weight.set(i, 0);
   EXPECT_TRUE(batch.agrees(true));
 }
 
 TEST_P(RouterBackwardTest, OfBothAgreesWithDoublePrecision) {
-  EXPECT_TRUE(Batch(c_, scaled_).agrees(true));
+  EXPECT_TRUE(RouterBackwardBatch(c_, scaled_).agrees(true));
 }
 
 TEST_P(RouterBackwardTest, TheOraclesGradientIsItsLosssSlope) {
   if (c_.tokens == 0) GTEST_SKIP() << "no token";
-  const Batch batch(c_, scaled_);
+  const RouterBackwardBatch batch(c_, scaled_);
   const reference::RouterLoss loss = batch.loss(0, true);
   std::vector<double> logits = batch.logits_of(0);
   const auto got = reference::router_backward(loss, logits);
@@ -103,7 +103,7 @@ TEST_P(RouterBackwardTest, TheOraclesGradientIsItsLosssSlope) {
 }
 
 TEST_P(RouterBackwardTest, ATokensBitsDependOnItAlone) {
-  const Batch batch(c_, scaled_);
+  const RouterBackwardBatch batch(c_, scaled_);
   const Tensor together = batch.backward(CpuStream(1), true);
   EXPECT_TRUE(same_bits(batch.backward(CpuStream(3), true), together));
   for (int64_t t = 0; t < c_.tokens; ++t) {
@@ -116,15 +116,17 @@ TEST_P(RouterBackwardTest, ATokensBitsDependOnItAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RouterBackwardTest,
-                         testing::Combine(testing::Values(Case{100, 128, 4}, Case{70, 128, 8}, Case{3, 5, 5},
-                                                          Case{7, 9, 1}, Case{1, 1, 1}, Case{0, 8, 2}, Case{5, 70, 40},
-                                                          Case{6, 129, 8}),
+                         testing::Combine(testing::Values(RouterBackwardCase{100, 128, 4},
+                                                          RouterBackwardCase{70, 128, 8}, RouterBackwardCase{3, 5, 5},
+                                                          RouterBackwardCase{7, 9, 1}, RouterBackwardCase{1, 1, 1},
+                                                          RouterBackwardCase{0, 8, 2}, RouterBackwardCase{5, 70, 40},
+                                                          RouterBackwardCase{6, 129, 8}),
                                           testing::Values(RouterScores::softmax, RouterScores::sigmoid),
                                           testing::Bool()));
 
 // Four equal logits of sixteen: weights of a quarter each, which share what they gain among themselves.
 TEST(RouterBackward, EqualLogitsOfTheChosen) {
-  Batch batch({1, 16, 4}, {.renormalise = true});
+  RouterBackwardBatch batch({1, 16, 4}, {.renormalise = true});
   for (int64_t e = 0; e < 16; ++e) batch.logits.set(e, e % 4 == 1 ? 3 : -1);
   router_top_k(CpuStream(), batch.logits, batch.rule, {}, batch.expert, batch.weight);
   for (int64_t j = 0; j < 4; ++j) batch.d_weight.set(j, static_cast<float>(j));
@@ -136,7 +138,7 @@ TEST(RouterBackward, EqualLogitsOfTheChosen) {
 TEST(RouterBackward, ALogitThatIsNaNShows) {
   for (const RouterScores scores : {RouterScores::softmax, RouterScores::sigmoid})
     for (const bool renormalise : {false, true}) {
-      Batch batch({2, 20, 3}, {scores, renormalise});
+      RouterBackwardBatch batch({2, 20, 3}, {scores, renormalise});
       batch.logits.set(7, NAN);
       const Tensor got = batch.backward(CpuStream(), true);
       EXPECT_TRUE(std::isnan(got.at(0)) && std::isnan(got.at(7)) && std::isnan(got.at(19)));
@@ -146,15 +148,16 @@ TEST(RouterBackward, ALogitThatIsNaNShows) {
 
 TEST(RouterBackward, WhatDoesNotFitIsRefused) {
   const auto refused = [](std::initializer_list<std::string_view> parts, const auto& change) {
-    Batch batch({2, 8, 2}, {});
+    RouterBackwardBatch batch({2, 8, 2}, {});
     change(batch);
     return fails(ExitCode::internal, parts, [&] { batch.backward(CpuStream(), true); });
   };
-  EXPECT_FALSE(refused({}, [](Batch&) {}));
-  EXPECT_TRUE(refused({"scale 0"}, [](Batch& b) { b.rule.scale = 0; }));
-  EXPECT_TRUE(refused({"token 1 has expert 8 of 8"}, [](Batch& b) { b.expert.data<int32_t>()[3] = 8; }));
-  EXPECT_TRUE(refused({"d_probability [7]"}, [](Batch& b) { b.d_probability = Tensor({7}, DType::f32); }));
-  EXPECT_TRUE(refused({"d_weight [1, 2]"}, [](Batch& b) { b.d_weight = Tensor({1, 2}, DType::f32); }));
+  EXPECT_FALSE(refused({}, [](RouterBackwardBatch&) {}));
+  EXPECT_TRUE(refused({"scale 0"}, [](RouterBackwardBatch& b) { b.rule.scale = 0; }));
+  EXPECT_TRUE(refused({"token 1 has expert 8 of 8"}, [](RouterBackwardBatch& b) { b.expert.data<int32_t>()[3] = 8; }));
+  EXPECT_TRUE(
+      refused({"d_probability [7]"}, [](RouterBackwardBatch& b) { b.d_probability = Tensor({7}, DType::f32); }));
+  EXPECT_TRUE(refused({"d_weight [1, 2]"}, [](RouterBackwardBatch& b) { b.d_weight = Tensor({1, 2}, DType::f32); }));
 }
 
 }  // namespace

@@ -60,12 +60,12 @@ testing::AssertionResult agrees(const Routed& got, const Tensor& logits, const T
   return close(got.weight, weights);
 }
 
-struct Case {
+struct RouterCase {
   int64_t tokens, experts, k;
   bool renormalise;
 };
 
-class RouterTest : public testing::TestWithParam<std::tuple<Device, Case>> {};
+class RouterTest : public testing::TestWithParam<std::tuple<Device, RouterCase>> {};
 
 TEST_P(RouterTest, AgreesWithSortingAndDoublePrecision) {
   const auto [device, c] = GetParam();
@@ -79,11 +79,12 @@ TEST_P(RouterTest, AgreesWithSortingAndDoublePrecision) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RouterTest,
                          testing::Combine(testing::ValuesIn(kDevices),
-                                          testing::Values(Case{100, 128, 4, true}, Case{100, 128, 8, false},
-                                                          Case{3, 5, 5, false}, Case{7, 9, 1, true},
-                                                          Case{1, 1, 1, false}, Case{0, 8, 2, true},
-                                                          Case{5, 70, 40, true}, Case{6, 129, 8, false},
-                                                          Case{5, 512, 10, true}, Case{5, 1000, 8, false})));
+                                          testing::Values(RouterCase{100, 128, 4, true}, RouterCase{100, 128, 8, false},
+                                                          RouterCase{3, 5, 5, false}, RouterCase{7, 9, 1, true},
+                                                          RouterCase{1, 1, 1, false}, RouterCase{0, 8, 2, true},
+                                                          RouterCase{5, 70, 40, true}, RouterCase{6, 129, 8, false},
+                                                          RouterCase{5, 512, 10, true},
+                                                          RouterCase{5, 1000, 8, false})));
 
 class RouterOnDeviceTest : public testing::TestWithParam<Device> {
  protected:

@@ -17,16 +17,18 @@ class CopyColumnsTest : public testing::TestWithParam<Device> {
   }
 };
 
-struct Case {
+struct CopyColumnsCase {
   int64_t n, x_dim, first, count, m, y_dim, to;
 };
 
 TEST_P(CopyColumnsTest, ColumnsGoToEveryRowThatSharesThem) {
   const TestStream stream(GetParam());
-  for (const Case& c : {Case{5, 24, 8, 16, 5, 32, 4}, Case{5, 24, 8, 16, 15, 32, 0}, Case{3, 7, 2, 5, 12, 11, 6},
-                        Case{70, 9, 0, 9, 140, 9, 0}, Case{2, 4100, 4, 4096, 2, 4108, 8}, Case{4, 8, 1, 4, 8, 8, 4},
-                        Case{4, 8, 4, 4, 8, 8, 3}, Case{4, 6, 0, 4, 4, 8, 4}, Case{4, 8, 0, 4, 4, 6, 0},
-                        Case{4, 8, 8, 0, 4, 8, 8}, Case{0, 8, 0, 4, 0, 8, 0}})
+  for (const CopyColumnsCase& c : {CopyColumnsCase{5, 24, 8, 16, 5, 32, 4}, CopyColumnsCase{5, 24, 8, 16, 15, 32, 0},
+                                   CopyColumnsCase{3, 7, 2, 5, 12, 11, 6}, CopyColumnsCase{70, 9, 0, 9, 140, 9, 0},
+                                   CopyColumnsCase{2, 4100, 4, 4096, 2, 4108, 8}, CopyColumnsCase{4, 8, 1, 4, 8, 8, 4},
+                                   CopyColumnsCase{4, 8, 4, 4, 8, 8, 3}, CopyColumnsCase{4, 6, 0, 4, 4, 8, 4},
+                                   CopyColumnsCase{4, 8, 0, 4, 4, 6, 0}, CopyColumnsCase{4, 8, 8, 0, 4, 8, 8},
+                                   CopyColumnsCase{0, 8, 0, 4, 0, 8, 0}})
     for (const int64_t displacement : {0, 1}) {
       const Tensor x = random_tensor({c.n, c.x_dim}, DType::f32, 1);
       Tensor y = random_tensor({c.m, c.y_dim}, DType::f32, 2), want = random_tensor({c.m, c.y_dim}, DType::f32, 2);
@@ -52,8 +54,9 @@ INSTANTIATE_TEST_SUITE_P(Devices, CopyColumnsTest, testing::ValuesIn(kDevices), 
 
 // In small whole numbers, so that sums are exact.
 TEST(CopyColumnsBackward, RowsThatSharedAreAddedUp) {
-  for (const Case& c : {Case{5, 24, 8, 16, 5, 32, 4}, Case{3, 7, 2, 5, 12, 11, 6}, Case{70, 9, 0, 9, 140, 9, 0},
-                        Case{4, 8, 8, 0, 4, 8, 8}, Case{0, 8, 0, 4, 0, 8, 0}}) {
+  for (const CopyColumnsCase& c : {CopyColumnsCase{5, 24, 8, 16, 5, 32, 4}, CopyColumnsCase{3, 7, 2, 5, 12, 11, 6},
+                                   CopyColumnsCase{70, 9, 0, 9, 140, 9, 0}, CopyColumnsCase{4, 8, 8, 0, 4, 8, 8},
+                                   CopyColumnsCase{0, 8, 0, 4, 0, 8, 0}}) {
     const Tensor dy({c.m, c.y_dim}, DType::f32);
     for (int64_t i = 0; i < dy.size(); ++i) dy.set(i, static_cast<float>(i * 7 % 19));
     Tensor dx = random_tensor({c.n, c.x_dim}, DType::f32, 1), want = random_tensor({c.n, c.x_dim}, DType::f32, 1);

@@ -13,14 +13,14 @@ using namespace test;
 
 constexpr double kEps = 1e-5;
 
-struct Case {
+struct RmsNormBackwardCase {
   int64_t dim;
   SliceRange slices;
   std::vector<int64_t> offsets;  ///< of slices
   int64_t rows() const { return offsets.back(); }
 };
 
-void PrintTo(const Case& c, std::ostream* out) {
+void PrintTo(const RmsNormBackwardCase& c, std::ostream* out) {
   *out << c.rows() << " rows of " << c.dim << " in slices " << c.slices.first << " to " << c.slices.end;
 }
 
@@ -29,25 +29,19 @@ struct Result {
   std::vector<Tensor> dweight;  ///< of nodes
 };
 
-Tensor poisoned(const Shape& shape) {
-  Tensor t(shape, DType::f32);
-  for (int64_t i = 0; i < t.size(); ++i) t.set(i, NAN);
-  return t;
-}
-
-Result differentiate(const Stream& stream, const Case& c, ConstView x, ConstView weight, ConstView dy) {
-  Result result{poisoned(x.shape), {}};
+Result differentiate(const Stream& stream, const RmsNormBackwardCase& c, ConstView x, ConstView weight, ConstView dy) {
+  Result result{poisoned(x.shape, DType::f32), {}};
   std::vector<View> views;
-  for (size_t i = 0; i < tree_nodes(c.slices).size(); ++i) result.dweight.push_back(poisoned({c.dim}));
+  for (size_t i = 0; i < tree_nodes(c.slices).size(); ++i) result.dweight.push_back(poisoned({c.dim}, DType::f32));
   for (const Tensor& t : result.dweight) views.push_back(t);
   rms_norm_backward(stream, x, weight, static_cast<float>(kEps), dy, {c.slices, c.offsets}, GemmOutput::store,
-                    poisoned({c.rows()}), result.dx, views);
+                    poisoned({c.rows()}, DType::f32), result.dx, views);
   return result;
 }
 
-class RmsNormBackwardTest : public testing::TestWithParam<Case> {
+class RmsNormBackwardTest : public testing::TestWithParam<RmsNormBackwardCase> {
  protected:
-  const Case case_ = GetParam();
+  const RmsNormBackwardCase case_ = GetParam();
   const int64_t rows_ = case_.rows(), dim_ = case_.dim;
   const Tensor x_ = random_tensor({rows_, dim_}, DType::f32, 1, 3), weight_ = random_tensor({dim_}, DType::f32, 2),
                dy_ = random_tensor({rows_, dim_}, DType::f32, 3);
@@ -87,7 +81,8 @@ TEST_P(RmsNormBackwardTest, DxGoesWhereItIsWanted) {
   const Result want = differentiate(stream, case_, x_, weight_, dy_);
   const SlicedRows rows{case_.slices, case_.offsets};
   const auto run = [&](GemmOutput output, ConstView dy, View dx) {
-    rms_norm_backward(stream, x_, weight_, static_cast<float>(kEps), dy, rows, output, poisoned({rows_}), dx, {});
+    rms_norm_backward(stream, x_, weight_, static_cast<float>(kEps), dy, rows, output, poisoned({rows_}, DType::f32),
+                      dx, {});
   };
   Tensor in_place = random_tensor({rows_, dim_}, DType::f32, 3);
   run(GemmOutput::store, in_place, in_place);
@@ -105,9 +100,9 @@ TEST_P(RmsNormBackwardTest, InPlaceLeavesTheWeightsGradient) {
   Tensor in_place = random_tensor({rows_, dim_}, DType::f32, 3);
   std::vector<Tensor> sums;
   std::vector<View> views;
-  for (size_t i = 0; i < want.dweight.size(); ++i) views.push_back(sums.emplace_back(poisoned({dim_})));
+  for (size_t i = 0; i < want.dweight.size(); ++i) views.push_back(sums.emplace_back(poisoned({dim_}, DType::f32)));
   rms_norm_backward(stream, x_, weight_, static_cast<float>(kEps), in_place, {case_.slices, case_.offsets},
-                    GemmOutput::store, poisoned({rows_}), in_place, views);
+                    GemmOutput::store, poisoned({rows_}, DType::f32), in_place, views);
   for (size_t i = 0; i < sums.size(); ++i) EXPECT_TRUE(same_bits(sums[i], want.dweight[i]));
 }
 
@@ -121,13 +116,16 @@ TEST_P(RmsNormBackwardTest, WithoutWeightsTheyAreOnes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RmsNormBackwardTest,
-                         testing::Values(Case{1, {0, 1}, {0, 1}}, Case{33, {0, 8}, {0, 3, 3, 40, 41, 80, 80, 80, 130}},
-                                         Case{1024, {0, 2}, {0, 2, 5}}, Case{70, {3, 8}, {0, 0, 9, 9, 10, 37}},
-                                         Case{128, {5, 7}, {0, 100, 165}}, Case{7, {2, 3}, {0, 21}}));
+                         testing::Values(RmsNormBackwardCase{1, {0, 1}, {0, 1}},
+                                         RmsNormBackwardCase{33, {0, 8}, {0, 3, 3, 40, 41, 80, 80, 80, 130}},
+                                         RmsNormBackwardCase{1024, {0, 2}, {0, 2, 5}},
+                                         RmsNormBackwardCase{70, {3, 8}, {0, 0, 9, 9, 10, 37}},
+                                         RmsNormBackwardCase{128, {5, 7}, {0, 100, 165}},
+                                         RmsNormBackwardCase{7, {2, 3}, {0, 21}}));
 
 // Whoever has which slices: their nodes add up to the sum of all.
 TEST(RmsNormBackward, NodesAddUpToTheWhole) {
-  const Case all{41, {0, 8}, {0, 30, 30, 75, 76, 110, 130, 131, 200}};
+  const RmsNormBackwardCase all{41, {0, 8}, {0, 30, 30, 75, 76, 110, 130, 131, 200}};
   const Tensor x = random_tensor({200, 41}, DType::f32, 1, 3), weight = random_tensor({41}, DType::f32, 2),
                dy = random_tensor({200, 41}, DType::f32, 3);
   const CpuStream stream;
@@ -135,7 +133,7 @@ TEST(RmsNormBackward, NodesAddUpToTheWhole) {
   for (const int64_t cut : {1, 2, 3, 4, 6, 7}) {
     std::vector<std::pair<SliceRange, Tensor>> nodes;
     for (const SliceRange& slices : {SliceRange{0, cut}, SliceRange{cut, 8}}) {
-      Case part{41, slices, {}};
+      RmsNormBackwardCase part{41, slices, {}};
       const int64_t first = all.offsets[static_cast<size_t>(slices.first)];
       for (int64_t s = slices.first; s <= slices.end; ++s)
         part.offsets.push_back(all.offsets[static_cast<size_t>(s)] - first);
@@ -162,7 +160,7 @@ TEST(RmsNormBackward, WithoutRowsItIsZero) {
   for (const SliceRange& slices : {SliceRange{0, 2}, SliceRange{1, 4}, SliceRange{3, 3}}) {
     const std::vector<int64_t> offsets(static_cast<size_t>(slices.count() + 1), 0);
     const auto num_nodes = std::ssize(tree_nodes(slices));
-    const Tensor empty({0, 8}, DType::f32), sums = poisoned({num_nodes, 8});
+    const Tensor empty({0, 8}, DType::f32), sums = poisoned({num_nodes, 8}, DType::f32);
     std::vector<View> nodes;
     for (int64_t i = 0; i < num_nodes; ++i) nodes.push_back(sums.view().slice(i, 1));
     rms_norm_backward(CpuStream(), empty, Tensor({8}, DType::f32), 1e-5f, empty, {slices, offsets}, GemmOutput::store,

@@ -11,12 +11,12 @@ namespace {
 
 using namespace test;
 
-struct Case {
+struct RmsNormCase {
   DType output;
   int64_t rows, dim;
 };
 
-class RmsNormTest : public testing::TestWithParam<std::tuple<Device, Case>> {};
+class RmsNormTest : public testing::TestWithParam<std::tuple<Device, RmsNormCase>> {};
 
 TEST_P(RmsNormTest, AgreesWithDoublePrecision) {
   const auto [device, c] = GetParam();
@@ -29,13 +29,14 @@ TEST_P(RmsNormTest, AgreesWithDoublePrecision) {
   EXPECT_TRUE(close(y, reference::rms_norm(x, weight, rows, dim, 1e-5)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, RmsNormTest,
-                         testing::Combine(testing::ValuesIn(kDevices),
-                                          testing::Values(Case{DType::f32, 1, 1}, Case{DType::f32, 130, 33},
-                                                          Case{DType::f32, 3, 1024}, Case{DType::bf16, 65, 64},
-                                                          Case{DType::bf16, 2, 7}, Case{DType::f32, 0, 8},
-                                                          Case{DType::f32, 21, 256}, Case{DType::bf16, 3, 257},
-                                                          Case{DType::bf16, 2, 2052})));
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, RmsNormTest,
+    testing::Combine(testing::ValuesIn(kDevices),
+                     testing::Values(RmsNormCase{DType::f32, 1, 1}, RmsNormCase{DType::f32, 130, 33},
+                                     RmsNormCase{DType::f32, 3, 1024}, RmsNormCase{DType::bf16, 65, 64},
+                                     RmsNormCase{DType::bf16, 2, 7}, RmsNormCase{DType::f32, 0, 8},
+                                     RmsNormCase{DType::f32, 21, 256}, RmsNormCase{DType::bf16, 3, 257},
+                                     RmsNormCase{DType::bf16, 2, 2052})));
 
 class RmsNormOnDeviceTest : public testing::TestWithParam<Device> {
  protected:

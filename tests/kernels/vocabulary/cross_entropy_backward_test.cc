@@ -16,23 +16,23 @@ using namespace test;
 
 constexpr float kScale = 0.25f;
 
-struct Case {
+struct CrossEntropyBackwardCase {
   DType operand;
   int64_t rows, vocab, d;
 };
 
-std::ostream& operator<<(std::ostream& os, const Case& c) {
+std::ostream& operator<<(std::ostream& os, const CrossEntropyBackwardCase& c) {
   return os << name_of(c.operand) << "_" << c.rows << "x" << c.vocab << "x" << c.d;
 }
 
 /// A batch with the log-sums of its forward pass. Every fifth target is that of the row before.
-struct Batch {
+struct CrossEntropyBackwardBatch {
   Tensor x, w;
   std::vector<int32_t> targets;
   PackedMatrix head;
   Tensor lse;
 
-  explicit Batch(const Case& c)
+  explicit CrossEntropyBackwardBatch(const CrossEntropyBackwardCase& c)
       : x(random_tensor({c.rows, c.d}, c.operand, 1)),
         w(widened(random_tensor({c.vocab, c.d}, c.operand, 2))),
         head(PackedMatrix::pack(w, c.operand)),
@@ -62,10 +62,10 @@ std::vector<double> gradient(const std::vector<double>& logits, int32_t target, 
   return result;
 }
 
-class CrossEntropyBackwardTest : public testing::TestWithParam<Case> {
+class CrossEntropyBackwardTest : public testing::TestWithParam<CrossEntropyBackwardCase> {
  protected:
-  const Case c_ = GetParam();
-  const Batch batch_{c_};
+  const CrossEntropyBackwardCase c_ = GetParam();
+  const CrossEntropyBackwardBatch batch_{c_};
 };
 
 TEST_P(CrossEntropyBackwardTest, AgreesWithDoublePrecision) {
@@ -109,10 +109,13 @@ TEST_P(CrossEntropyBackwardTest, BitsDependOnTheRowAndTheTokenAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CrossEntropyBackwardTest,
-                         testing::Values(Case{DType::f32, 1, 1, 1}, Case{DType::f32, 5, 33, 17},
-                                         Case{DType::f32, 40, 2049, 24}, Case{DType::f32, 140, 700, 40},
-                                         Case{DType::bf16, 5, 33, 17}, Case{DType::bf16, 40, 2049, 24},
-                                         Case{DType::bf16, 300, 1030, 8}),
+                         testing::Values(CrossEntropyBackwardCase{DType::f32, 1, 1, 1},
+                                         CrossEntropyBackwardCase{DType::f32, 5, 33, 17},
+                                         CrossEntropyBackwardCase{DType::f32, 40, 2049, 24},
+                                         CrossEntropyBackwardCase{DType::f32, 140, 700, 40},
+                                         CrossEntropyBackwardCase{DType::bf16, 5, 33, 17},
+                                         CrossEntropyBackwardCase{DType::bf16, 40, 2049, 24},
+                                         CrossEntropyBackwardCase{DType::bf16, 300, 1030, 8}),
                          [](const auto& param) { return testing::PrintToString(param.param); });
 
 TEST(CrossEntropyBackward, TheOraclesGradientIsTheLosssSlope) {
@@ -124,7 +127,7 @@ TEST(CrossEntropyBackward, TheOraclesGradientIsTheLosssSlope) {
 
 // Logits of one input are the head's only column times x.
 TEST(CrossEntropyBackward, WhatIsCertainHasNoGradient) {
-  Batch batch({DType::f32, 2, 600, 1});
+  CrossEntropyBackwardBatch batch({DType::f32, 2, 600, 1});
   for (int64_t j = 0; j < 600; ++j) batch.w.set(j, j == 599 ? 3e4f : -3e4f);
   batch.head = PackedMatrix::pack(batch.w, DType::f32);
   for (int64_t r = 0; r < 2; ++r) batch.x.set(r, 1), batch.lse.set(r, 3e4f);
@@ -137,19 +140,19 @@ TEST(CrossEntropyBackward, WhatIsCertainHasNoGradient) {
 }
 
 TEST(CrossEntropyBackward, ALogSumThatIsNotFiniteShows) {
-  Batch batch({DType::f32, 2, 20, 3});
+  CrossEntropyBackwardBatch batch({DType::f32, 2, 20, 3});
   batch.lse.set(0, NAN);
   const Tensor got = batch.backward(CpuStream());
   for (int64_t j = 0; j < 20; ++j) EXPECT_TRUE(std::isnan(got.at(j)) && std::isfinite(got.at(20 + j))) << j;
 }
 
 TEST(CrossEntropyBackward, OfNoRowsIsNone) {
-  Batch batch({DType::f32, 1, 20, 3});
+  CrossEntropyBackwardBatch batch({DType::f32, 1, 20, 3});
   EXPECT_EQ(batch.backward(CpuStream(), 0, 0, 0, 20).size(), 0);
 }
 
 TEST(CrossEntropyBackward, TokensOutsideTheVocabularyOrBetweenPanelsAreRefused) {
-  Batch batch({DType::f32, 2, 1100, 3});
+  CrossEntropyBackwardBatch batch({DType::f32, 2, 1100, 3});
   const auto refused = [&](std::string_view part, int64_t first_id, int64_t ids) {
     return fails(ExitCode::internal, {part}, [&] { batch.backward(CpuStream(), 0, 2, first_id, ids); });
   };

@@ -33,16 +33,16 @@ std::vector<int32_t> random_targets(int64_t rows, int64_t vocab) {
   return targets;
 }
 
-struct Case {
+struct CrossEntropyCase {
   DType operand;
   int64_t rows, vocab, d;
 };
 
-std::ostream& operator<<(std::ostream& os, const Case& c) {
+std::ostream& operator<<(std::ostream& os, const CrossEntropyCase& c) {
   return os << name_of(c.operand) << "_" << c.rows << "x" << c.vocab << "x" << c.d;
 }
 
-class CrossEntropyTest : public testing::TestWithParam<std::tuple<Device, Case>> {};
+class CrossEntropyTest : public testing::TestWithParam<std::tuple<Device, CrossEntropyCase>> {};
 
 TEST_P(CrossEntropyTest, AgreesWithDoublePrecision) {
   const auto [device, c] = GetParam();
@@ -78,11 +78,15 @@ TEST_P(CrossEntropyTest, AgreesWithDoublePrecision) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CrossEntropyTest,
                          testing::Combine(testing::ValuesIn(kDevices),
-                                          testing::Values(Case{DType::f32, 1, 1, 1}, Case{DType::f32, 5, 33, 17},
-                                                          Case{DType::f32, 40, 2049, 24}, Case{DType::f32, 7, 5000, 40},
-                                                          Case{DType::bf16, 5, 33, 17}, Case{DType::bf16, 40, 2049, 24},
-                                                          Case{DType::bf16, 7, 5000, 40}, Case{DType::bf16, 530, 70, 8},
-                                                          Case{DType::bf16, 3, 12289, 8})),
+                                          testing::Values(CrossEntropyCase{DType::f32, 1, 1, 1},
+                                                          CrossEntropyCase{DType::f32, 5, 33, 17},
+                                                          CrossEntropyCase{DType::f32, 40, 2049, 24},
+                                                          CrossEntropyCase{DType::f32, 7, 5000, 40},
+                                                          CrossEntropyCase{DType::bf16, 5, 33, 17},
+                                                          CrossEntropyCase{DType::bf16, 40, 2049, 24},
+                                                          CrossEntropyCase{DType::bf16, 7, 5000, 40},
+                                                          CrossEntropyCase{DType::bf16, 530, 70, 8},
+                                                          CrossEntropyCase{DType::bf16, 3, 12289, 8})),
                          [](const auto& param) {
                            return fmt::format("{}_{}", test::name_of(std::get<0>(param.param)),
                                               testing::PrintToString(std::get<1>(param.param)));

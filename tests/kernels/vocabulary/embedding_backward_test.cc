@@ -12,23 +12,23 @@ namespace {
 
 using namespace test;
 
-struct Case {
+struct EmbeddingBackwardCase {
   int64_t vocab, dim;
   SliceRange slices;
   std::vector<int64_t> offsets;  // of the tokens of each slice
 };
 
 // Ids are drawn unevenly: some many times in every slice, some once, some never.
-const Case kCases[] = {{40, 19, {0, 1}, {0, 30}},
-                       {300, 8, {0, 8}, {0, 50, 90, 90, 130, 131, 200, 280, 300}},
-                       {600, 33, {1, 7}, {0, 100, 100, 100, 250, 400, 777}},
-                       {5, 1, {2, 4}, {0, 0, 3}},
-                       {7, 130, {0, 4}, {0, 0, 0, 0, 0}}};
+const EmbeddingBackwardCase kCases[] = {{40, 19, {0, 1}, {0, 30}},
+                                        {300, 8, {0, 8}, {0, 50, 90, 90, 130, 131, 200, 280, 300}},
+                                        {600, 33, {1, 7}, {0, 100, 100, 100, 250, 400, 777}},
+                                        {5, 1, {2, 4}, {0, 0, 3}},
+                                        {7, 130, {0, 4}, {0, 0, 0, 0, 0}}};
 
-struct Batch {
-  const Case& c;
+struct EmbeddingBackwardBatch {
+  const EmbeddingBackwardCase& c;
   Tensor ids, dy;
-  explicit Batch(const Case& batch)
+  explicit EmbeddingBackwardBatch(const EmbeddingBackwardCase& batch)
       : c(batch), ids({c.offsets.back()}, DType::i32), dy(random_tensor({c.offsets.back(), c.dim}, DType::f32, 2)) {
     for (int64_t t = 0; t < ids.size(); ++t) {
       const float u = random_uniform(1, static_cast<uint64_t>(t));
@@ -62,8 +62,8 @@ Tensor sum_of(const Tensor& a, const Tensor& b) {
 }
 
 TEST(EmbeddingBackward, AgreesWithDoublePrecision) {
-  for (const Case& c : kCases) {
-    const Batch batch(c);
+  for (const EmbeddingBackwardCase& c : kCases) {
+    const EmbeddingBackwardBatch batch(c);
     const std::vector<Tensor> got = batch.backward(CpuStream());
     const std::vector<SliceRange> nodes = tree_nodes(c.slices);
     for (size_t j = 0; j < nodes.size(); ++j) {
@@ -84,7 +84,7 @@ TEST(EmbeddingBackward, AgreesWithDoublePrecision) {
 
 // A slice's tokens are one chain, as is seen by adding them up one by one.
 TEST(EmbeddingBackward, ASlicesTokensAreAddedInOrder) {
-  const Batch batch(kCases[0]);
+  const EmbeddingBackwardBatch batch(kCases[0]);
   Tensor want({40, 19}, DType::f32);
   for (int64_t t = 0; t < 30; ++t)
     for (int64_t i = 0; i < 19; ++i)
@@ -94,7 +94,7 @@ TEST(EmbeddingBackward, ASlicesTokensAreAddedInOrder) {
 
 // What each slice gives alone, added up by hand, is what the nodes give: eight slices, four, two.
 TEST(EmbeddingBackward, NodesAreTheSumsOfTheirSlices) {
-  const Batch batch(kCases[1]);
+  const EmbeddingBackwardBatch batch(kCases[1]);
   std::vector<Tensor> level;
   for (int64_t s = 0; s < 8; ++s) level.push_back(std::move(batch.backward(CpuStream(), {s, s + 1}, 0, 300)[0]));
   for (int64_t size = 2; size <= 8; size *= 2) {
@@ -109,8 +109,8 @@ TEST(EmbeddingBackward, NodesAreTheSumsOfTheirSlices) {
 }
 
 TEST(EmbeddingBackward, BitsDependNeitherOnThreadsNorOnTheRangeOfIds) {
-  for (const Case& c : kCases) {
-    const Batch batch(c);
+  for (const EmbeddingBackwardCase& c : kCases) {
+    const EmbeddingBackwardBatch batch(c);
     const std::vector<Tensor> all = batch.backward(CpuStream(1)), again = batch.backward(CpuStream(3));
     for (size_t j = 0; j < all.size(); ++j) EXPECT_TRUE(same_bits(again[j], all[j]));
     for (int64_t first = 0; first < c.vocab; first += 37) {
@@ -124,7 +124,7 @@ TEST(EmbeddingBackward, BitsDependNeitherOnThreadsNorOnTheRangeOfIds) {
 
 // Nowhere is a −0, which one that adds a zero would have turned into a zero.
 TEST(EmbeddingBackward, NothingIsMinusZero) {
-  const Batch batch(kCases[1]);
+  const EmbeddingBackwardBatch batch(kCases[1]);
   for (int64_t i = 0; i < batch.dy.size(); ++i) batch.dy.set(i, -0.0f);
   const Tensor got = std::move(batch.backward(CpuStream())[0]);
   for (int64_t i = 0; i < got.size(); ++i) ASSERT_FALSE(std::signbit(got.data<float>()[i])) << i;

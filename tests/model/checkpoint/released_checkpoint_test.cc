@@ -15,8 +15,8 @@ namespace switchyard::test {
 namespace {
 
 /// A fixture's tensors and configuration, to be changed.
-struct Model {
-  explicit Model(const std::string& name)
+struct ChangedModel {
+  explicit ChangedModel(const std::string& name)
       : config(parse_json(bytes_of_file(model_path(name) / "config.json"), "config.json")) {
     const Checkpoint checkpoint(model_path(name));
     for (const auto& [tensor_name, info] : checkpoint.tensors()) {
@@ -53,21 +53,21 @@ struct Model {
 
 struct Spoilt {
   const char *model, *tensor;
-  std::function<void(Model&, RawTensor&)> spoil;
+  std::function<void(ChangedModel&, RawTensor&)> spoil;
   std::string says;
 };
 
 const std::string kLayer = "model.layers.1.";
 
 TEST(ReleasedCheckpoint, WhatIsWrongIsNamed) {
-  const auto vanish = [](Model& m, RawTensor& t) { m.remove(std::string(t.name)); };
-  const auto one_longer = [](Model&, RawTensor& t) {
+  const auto vanish = [](ChangedModel& m, RawTensor& t) { m.remove(std::string(t.name)); };
+  const auto one_longer = [](ChangedModel&, RawTensor& t) {
     ++t.shape.back();
     const auto rows = std::accumulate(t.shape.begin(), t.shape.end() - 1, int64_t{1}, std::multiplies{});
     t.bytes.append(static_cast<size_t>(rows) * (t.dtype == "U8" ? 1 : 2), '\0');
   };
-  const auto third_is_nan = [](Model&, RawTensor& t) { t.bytes.replace(4, 2, "\xc0\x7f"); };  // BF16
-  const auto renamed = [](const char* to) { return [to](Model&, RawTensor& t) { t.name = to; }; };
+  const auto third_is_nan = [](ChangedModel&, RawTensor& t) { t.bytes.replace(4, 2, "\xc0\x7f"); };  // BF16
+  const auto renamed = [](const char* to) { return [to](ChangedModel&, RawTensor& t) { t.name = to; }; };
   const Spoilt cases[] = {
       {"gptoss", "self_attn.sinks", vanish, "is missing"},
       {"gptoss", "self_attn.sinks", one_longer, "expected ["},
@@ -89,7 +89,7 @@ TEST(ReleasedCheckpoint, WhatIsWrongIsNamed) {
   };
   for (const Spoilt& spoilt : cases) {
     SCOPED_TRACE(fmt::format("{} {}: {}", spoilt.model, spoilt.tensor, spoilt.says));
-    Model model(spoilt.model);
+    ChangedModel model(spoilt.model);
     const std::string name = kLayer + spoilt.tensor;
     spoilt.spoil(model, model[name]);
     EXPECT_TRUE(fails_input({"model.layers.", spoilt.says}, [&] { model.load(); }));
@@ -97,13 +97,13 @@ TEST(ReleasedCheckpoint, WhatIsWrongIsNamed) {
 }
 
 TEST(ReleasedCheckpoint, CodesNeedAConfigurationThatNamesTheirFormat) {
-  Model model("gptoss-mxfp4");
+  ChangedModel model("gptoss-mxfp4");
   model.config.erase("quantization_config");
   EXPECT_TRUE(fails_input({"gate_up_proj is missing"}, [&] { model.load(); }));
 }
 
 TEST(ReleasedCheckpoint, LayersBeyondTheLastAreSkippedWhereTheyAreAnnounced) {
-  Model model("glm4moe");
+  ChangedModel model("glm4moe");
   EXPECT_NO_THROW(model.load());
   model.config["num_nextn_predict_layers"] = 0;
   EXPECT_TRUE(fails_input({"belongs to no part of a glm4_moe model"}, [&] { model.load(); }));
@@ -111,7 +111,7 @@ TEST(ReleasedCheckpoint, LayersBeyondTheLastAreSkippedWhereTheyAreAnnounced) {
 
 TEST(ReleasedCheckpoint, OtherModalitiesAreSkippedAndNothingElse) {
   for (const char* name : {"llama4", "qwen3vlmoe"}) {
-    Model model(name);
+    ChangedModel model(name);
     EXPECT_NO_THROW(model.load()) << name;
     model.tensors.push_back({"audio_tower.weight", "F32", {1}, std::string(4, '\0')});
     EXPECT_TRUE(fails_input({"audio_tower.weight"}, [&] { model.load(); })) << name;
@@ -134,7 +134,7 @@ void turn(RawTensor& t) {
 TEST(ReleasedCheckpoint, ExpertsMayLieEitherWayWhereTheirShapeTells) {
   const std::vector<Record> input = read_records(reference_path("qwen3vlmoe") / "input.h5");
   const auto released = score_records(model_path("qwen3vlmoe"), input, {});
-  Model model("qwen3vlmoe");
+  ChangedModel model("qwen3vlmoe");
   for (RawTensor& t : model.tensors)
     if (t.name.find("mlp.experts.") != std::string::npos) turn(t);
   const TemporaryDirectory directory;

@@ -27,13 +27,13 @@ struct Tensor {
 };
 
 /// A qwen3_moe checkpoint of one layer, to be spoilt.
-struct Model {
+struct SpoiltModel {
   bool tied = false;
   bool fused = false;
   int64_t vocabulary = 11;
   std::vector<Tensor> tensors;
 
-  explicit Model(bool is_tied = false, bool is_fused = false) : tied(is_tied), fused(is_fused) {
+  explicit SpoiltModel(bool is_tied = false, bool is_fused = false) : tied(is_tied), fused(is_fused) {
     const std::string layer = "model.layers.0.", attention = layer + "self_attn.", experts = layer + "mlp.experts.";
     add("model.embed_tokens.weight", {11, 6});
     add("model.norm.weight", {6});
@@ -92,12 +92,12 @@ struct Model {
 
 class RefusedCheckpoint : public ::testing::Test {
  protected:
-  void load(const Model& model, DType operand = DType::f32) {
+  void load(const SpoiltModel& model, DType operand = DType::f32) {
     model.write(directory_.path());
     load_written(model, operand);
   }
 
-  Hash128 load_written(const Model& model, DType operand = DType::f32) {
+  Hash128 load_written(const SpoiltModel& model, DType operand = DType::f32) {
     const ModelConfig config = model.config();
     const Checkpoint checkpoint(directory_.path());
     const TensorTable table(checkpoint, config, "a model");
@@ -116,17 +116,17 @@ constexpr const char* kQuery = "model.layers.0.self_attn.q_proj.weight";
 TEST_F(RefusedCheckpoint, NotWhenItIsSound) {
   for (const bool tied : {false, true})
     for (const bool fused : {false, true})
-      for (const DType operand : {DType::f32, DType::bf16}) EXPECT_NO_THROW(load(Model(tied, fused), operand));
+      for (const DType operand : {DType::f32, DType::bf16}) EXPECT_NO_THROW(load(SpoiltModel(tied, fused), operand));
 }
 
 TEST_F(RefusedCheckpoint, MissingTensor) {
-  const Model sound, fused(false, true);
+  const SpoiltModel sound, fused(false, true);
   for (const Tensor& tensor : sound.tensors) {
-    Model model;
+    SpoiltModel model;
     model.remove(tensor.name);
     EXPECT_TRUE(fails_input({"a model", "tensor " + tensor.name + " is missing"}, [&] { load(model); }));
   }
-  Model model = fused;
+  SpoiltModel model = fused;
   model.remove("model.layers.0.mlp.experts.down_proj");
   EXPECT_TRUE(fails_input({"model.layers.0.mlp.experts.down_proj is missing"}, [&] { load(model); }));
 }
@@ -136,27 +136,27 @@ TEST_F(RefusedCheckpoint, TensorThatNoRuleClaims) {
        {"model.layers.1.mlp.gate.weight", "model.layers.0.self_attn.q_proj.bias",
         "model.layers.0.mlp.experts.3.up_proj.weight", "model.layers.0.mlp.shared_expert.up_proj.weight",
         "model.layers.0.mlp.gate.e_score_correction_bias", kFused}) {
-    Model model;
+    SpoiltModel model;
     model.add(name, {5, 6});
     EXPECT_TRUE(fails_input({name, "[5, 6]", "qwen3_moe"}, [&] { load(model); }));
   }
 }
 
 TEST_F(RefusedCheckpoint, TensorsAreNamedAtOnce) {
-  Model model;
+  SpoiltModel model;
   model.remove("model.norm.weight");
   model[kQuery].shape = {6, 8};
   model.add("model.layers.0.self_attn.q_proj.bias", {8});
   EXPECT_TRUE(
       fails_input({"a model: 3 problems", "tensor model.norm.weight is missing", kQuery, "[6, 8]", "q_proj.bias"},
                   [&] { load(model); }));
-  Model many;
+  SpoiltModel many;
   for (int layer = 1; layer < 100; ++layer) many.add(fmt::format("model.layers.{:02}.x.weight", layer), {1});
   EXPECT_TRUE(fails_input({"99 problems", "layers.01.x", "layers.08.x", "and 91 more"}, [&] { load(many); }));
 }
 
 TEST_F(RefusedCheckpoint, NotForTensorsThatTakeNoPart) {
-  Model model;
+  SpoiltModel model;
   model.add("model.layers.0.self_attn.rotary_emb.inv_freq", {2});
   model.add("model.rotary_emb.inv_freq", {2});
   model.add("model.layers.0.self_attn.rotary_emb.cos_cached", {2});
@@ -167,7 +167,7 @@ TEST_F(RefusedCheckpoint, NotForTensorsThatTakeNoPart) {
 }
 
 TEST_F(RefusedCheckpoint, NotForTensorsWithoutElements) {
-  const Model model;
+  const SpoiltModel model;
   std::vector<TensorSource> sources = model.sources();
   sources.push_back({"model.vision.weight", DType::f32, {0, 6}, [](std::span<std::byte>) {}});
   write_safetensors(directory_ / "model.safetensors", sources);
@@ -177,7 +177,7 @@ TEST_F(RefusedCheckpoint, NotForTensorsWithoutElements) {
 constexpr const char* kHead = "lm_head.weight";
 
 TEST_F(RefusedCheckpoint, NotForAHeadThatEqualsTheEmbeddingsItIsTiedTo) {
-  Model model(true);
+  SpoiltModel model(true);
   model.write(directory_.path());
   const Hash128 without = load_written(model);
   model.add(kHead, {11, 6});
@@ -186,7 +186,7 @@ TEST_F(RefusedCheckpoint, NotForAHeadThatEqualsTheEmbeddingsItIsTiedTo) {
 }
 
 TEST_F(RefusedCheckpoint, HeadUnlikeTheEmbeddingsItIsTiedTo) {
-  Model model(true);
+  SpoiltModel model(true);
   model.add(kHead, {11, 6});
   model[kHead].at = 17;
   EXPECT_TRUE(
@@ -201,43 +201,43 @@ TEST_F(RefusedCheckpoint, HeadUnlikeTheEmbeddingsItIsTiedTo) {
 
 /// Beyond the first piece that is compared.
 TEST_F(RefusedCheckpoint, HeadUnlikeTheEmbeddingsInTheLastWeight) {
-  constexpr int64_t kRows = 200'000;
-  Model model(true);
-  model.vocabulary = kRows;
-  model["model.embed_tokens.weight"].shape = {kRows, 6};
-  model.add(kHead, {kRows, 6});
+  constexpr int64_t kManyRows = 200'000;
+  SpoiltModel model(true);
+  model.vocabulary = kManyRows;
+  model["model.embed_tokens.weight"].shape = {kManyRows, 6};
+  model.add(kHead, {kManyRows, 6});
   model[kHead].value = 0.5;
   EXPECT_NO_THROW(load(model));
-  model["model.embed_tokens.weight"].at = kRows * 6 - 1;
-  model[kHead].at = kRows * 6 - 1;
+  model["model.embed_tokens.weight"].at = kManyRows * 6 - 1;
+  model[kHead].at = kManyRows * 6 - 1;
   model[kHead].value = 0.25;
   EXPECT_TRUE(fails_input({"weight 1199999 is 0.25", "expected 0.5"}, [&] { load(model); }));
 }
 
 TEST_F(RefusedCheckpoint, WrongShape) {
-  struct Case {
+  struct ShapeCase {
     const char* tensor;
     std::vector<int64_t> shape;
     const char *found, *expected;
   };
-  const Case cases[] = {{kExpert, {6, 5}, "[6, 5]", "[5, 6]"},
-                        {kQuery, {6, 8}, "[6, 8]", "[8, 6]"},
-                        {"model.norm.weight", {7}, "[7]", "[6]"},
-                        {"model.norm.weight", {1, 6}, "[1, 6]", "[6]"},
-                        {"model.embed_tokens.weight", {12, 6}, "[12, 6]", "[11, 6]"},
-                        {"model.layers.0.self_attn.k_norm.weight", {8}, "[8]", "[4]"}};
-  for (const Case& c : cases) {
-    Model model;
+  const ShapeCase cases[] = {{kExpert, {6, 5}, "[6, 5]", "[5, 6]"},
+                             {kQuery, {6, 8}, "[6, 8]", "[8, 6]"},
+                             {"model.norm.weight", {7}, "[7]", "[6]"},
+                             {"model.norm.weight", {1, 6}, "[1, 6]", "[6]"},
+                             {"model.embed_tokens.weight", {12, 6}, "[12, 6]", "[11, 6]"},
+                             {"model.layers.0.self_attn.k_norm.weight", {8}, "[8]", "[4]"}};
+  for (const ShapeCase& c : cases) {
+    SpoiltModel model;
     model[c.tensor].shape = c.shape;
     EXPECT_TRUE(fails_input({c.tensor, c.found, c.expected}, [&] { load(model); }));
   }
-  Model transposed(false, true);  // Qwen3-VL's orientation under the plain prefix
+  SpoiltModel transposed(false, true);  // Qwen3-VL's orientation under the plain prefix
   transposed[kFused].shape = {3, 6, 10};
   EXPECT_TRUE(fails_input({kFused, "[3, 6, 10]", "[3, 10, 6]"}, [&] { load(transposed); }));
 }
 
 TEST_F(RefusedCheckpoint, WrongDType) {
-  const Model model;
+  const SpoiltModel model;
   model.write(directory_.path());
   std::string bytes = bytes_of_file(directory_ / "model.safetensors");
   const std::string sound = std::string("\"") + kQuery + "\":{\"dtype\":\"F32\"";
@@ -252,14 +252,14 @@ TEST_F(RefusedCheckpoint, WeightThatIsNoNumber) {
   constexpr float kNaN = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
   for (const float value : {kNaN, -kNaN, kInf, -kInf})
     for (const DType operand : {DType::f32, DType::bf16}) {
-      for (const Tensor& tensor : Model().tensors) {
-        Model model;
+      for (const Tensor& tensor : SpoiltModel().tensors) {
+        SpoiltModel model;
         model[tensor.name].at = 3;
         model[tensor.name].value = value;
         EXPECT_TRUE(
             fails_input({tensor.name, "weight 3", std::isnan(value) ? "nan" : "inf"}, [&] { load(model, operand); }));
       }
-      Model fused(false, true);
+      SpoiltModel fused(false, true);
       fused[kFused].at = 2 * 60 + 17;  // of the third expert
       fused[kFused].value = value;
       EXPECT_TRUE(fails_input({kFused, "weight 137"}, [&] { load(fused, operand); }));
@@ -269,7 +269,7 @@ TEST_F(RefusedCheckpoint, WeightThatIsNoNumber) {
 TEST_F(RefusedCheckpoint, WeightBeyondBFloat16) {
   constexpr float kLargest = 0x1.fep127f, kRoundsToInfinity = 0x1.ffp127f;
   for (const char* name : {kExpert, kQuery, "model.embed_tokens.weight", "lm_head.weight"}) {
-    Model model;
+    SpoiltModel model;
     model[name].at = 4;
     model[name].value = -kRoundsToInfinity;
     EXPECT_TRUE(fails_input({name, "weight 4", "bf16"}, [&] { load(model, DType::bf16); }));
@@ -277,21 +277,21 @@ TEST_F(RefusedCheckpoint, WeightBeyondBFloat16) {
     model[name].value = std::nextafter(kRoundsToInfinity, kLargest);
     EXPECT_NO_THROW(load(model, DType::bf16));
   }
-  Model fused(false, true);
+  SpoiltModel fused(false, true);
   fused[kFused].at = 60 + 17;  // of the second expert
   fused[kFused].value = kRoundsToInfinity;
   EXPECT_TRUE(fails_input({kFused, "weight 77", "bf16"}, [&] { load(fused, DType::bf16); }));
 }
 
 TEST_F(RefusedCheckpoint, WeightBeyondBFloat16InARouterIsFine) {
-  Model model;  // routers and norms stay in f32
+  SpoiltModel model;  // routers and norms stay in f32
   for (const char* name : {"model.layers.0.mlp.gate.weight", "model.norm.weight"})
     model[name].value = std::numeric_limits<float>::max();
   EXPECT_NO_THROW(load(model, DType::bf16));
 }
 
 TEST_F(RefusedCheckpoint, TruncatedFile) {
-  const Model model;
+  const SpoiltModel model;
   model.write(directory_.path());
   const fs::path file = directory_ / "model.safetensors";
   const auto size = fs::file_size(file);
@@ -302,7 +302,7 @@ TEST_F(RefusedCheckpoint, TruncatedFile) {
 }
 
 TEST_F(RefusedCheckpoint, FileThatShrinksAfterItWasOpened) {
-  const Model model;
+  const SpoiltModel model;
   model.write(directory_.path());
   const ModelConfig config = model.config();
   const Checkpoint checkpoint(directory_.path());

@@ -17,7 +17,7 @@
 namespace switchyard::test {
 namespace {
 
-constexpr int64_t kHidden = 32;
+constexpr int64_t kWidth = 32;
 constexpr const char* kEmbed = "model.embed_tokens.weight";
 constexpr const char* kEmbedScales = "model.embed_tokens.weight_scale_inv";
 constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNaN = std::numeric_limits<float>::quiet_NaN();
@@ -35,7 +35,7 @@ class QuantisedTensor : public ::testing::Test {
   }
   void add_fp8(const std::vector<uint8_t>& codes, const std::vector<int64_t>& scales_shape,
                const std::vector<float>& scales) {
-    add(kEmbed, "F8_E4M3", {std::ssize(codes) / kHidden, kHidden}, raw_bytes(codes));
+    add(kEmbed, "F8_E4M3", {std::ssize(codes) / kWidth, kWidth}, raw_bytes(codes));
     add(kEmbedScales, "F32", scales_shape, raw_bytes(scales));
   }
   void add_mxfp4(const std::vector<uint8_t>& blocks, const std::vector<uint8_t>& scales) {
@@ -60,14 +60,14 @@ class QuantisedTensor : public ::testing::Test {
     const Checkpoint checkpoint(directory_.path());
     const TensorTable table(checkpoint, config, "a model");
     StoredTensor embed;
-    embed.parts[0] = {.module = kEmbed, .kind = "", .shape = {vocabulary, kHidden}};
+    embed.parts[0] = {.module = kEmbed, .kind = "", .shape = {vocabulary, kWidth}};
     const TensorPart part = table.parts_of(embed).at(0);
     std::vector<float> values(part.weights.elements());
     PartReader reader(checkpoint);
     reader.open(part);
-    for (size_t row = 0; row < values.size(); row += 3 * kHidden)  // in pieces that are no multiple of a block
-      reader.read(std::min<int64_t>(3, std::ssize(values) / kHidden - static_cast<int64_t>(row) / kHidden),
-                  [&](int64_t r) { return std::span(values).subspan(static_cast<size_t>(r * kHidden), kHidden); });
+    for (size_t row = 0; row < values.size(); row += 3 * kWidth)  // in pieces that are no multiple of a block
+      reader.read(std::min<int64_t>(3, std::ssize(values) / kWidth - static_cast<int64_t>(row) / kWidth),
+                  [&](int64_t r) { return std::span(values).subspan(static_cast<size_t>(r * kWidth), kWidth); });
     std::vector<PartHash> hashes;
     reader.close(hashes);
     return values;
@@ -90,7 +90,7 @@ TEST_F(QuantisedTensor, EveryCodeOfE4M3TimesScalesOfEveryKind) {
   for (size_t i = 0; i < scales.size() * 256; ++i) codes.push_back(i % 128 == 127 ? 0 : static_cast<uint8_t>(i));
   const auto count = std::ssize(scales);
   add_fp8(codes, {count, 1}, scales);
-  const std::vector<float> got = read(8 * count, fp8(8, kHidden));
+  const std::vector<float> got = read(8 * count, fp8(8, kWidth));
   ASSERT_EQ(got.size(), codes.size());
   for (size_t i = 0; i < got.size(); ++i)
     expect_bits(got[i], reference::scaled(reference::e4m3(codes[i]), scales[i / 256]),
@@ -98,14 +98,14 @@ TEST_F(QuantisedTensor, EveryCodeOfE4M3TimesScalesOfEveryKind) {
 }
 
 TEST_F(QuantisedTensor, Fp8BlocksAreCutShortAtTheEdges) {
-  constexpr int64_t kRows = 20;
+  constexpr int64_t kHeight = 20;
   for (const auto& [block_rows, block_columns] :
        {std::pair{1, 1}, {1, 32}, {3, 5}, {7, 32}, {20, 31}, {19, 1}, {128, 128}}) {
     for (const char* dtype : {"F32", "BF16"}) {
-      const int64_t down = (kRows + block_rows - 1) / block_rows,
-                    across = (kHidden + block_columns - 1) / block_columns;
+      const int64_t down = (kHeight + block_rows - 1) / block_rows,
+                    across = (kWidth + block_columns - 1) / block_columns;
       std::vector<uint8_t> codes;
-      for (int64_t i = 0; i < kRows * kHidden; ++i) codes.push_back(static_cast<uint8_t>(i * 37 % 127 + i % 2 * 128));
+      for (int64_t i = 0; i < kHeight * kWidth; ++i) codes.push_back(static_cast<uint8_t>(i * 37 % 127 + i % 2 * 128));
       std::vector<float> scales;
       std::vector<uint16_t> halves;
       for (int64_t i = 0; i < down * across; ++i) {
@@ -113,12 +113,12 @@ TEST_F(QuantisedTensor, Fp8BlocksAreCutShortAtTheEdges) {
         scales.push_back(std::bit_cast<float>(static_cast<uint32_t>(halves.back()) << 16));
       }
       tensors_.clear();
-      add(kEmbed, "F8_E4M3", {kRows, kHidden}, raw_bytes(codes));
+      add(kEmbed, "F8_E4M3", {kHeight, kWidth}, raw_bytes(codes));
       add(kEmbedScales, dtype, {down, across}, std::string(dtype) == "F32" ? raw_bytes(scales) : raw_bytes(halves));
-      const std::vector<float> got = read(kRows, fp8(block_rows, block_columns));
-      for (int64_t r = 0; r < kRows; ++r)
-        for (int64_t c = 0; c < kHidden; ++c) {
-          const auto i = static_cast<size_t>(r * kHidden + c);
+      const std::vector<float> got = read(kHeight, fp8(block_rows, block_columns));
+      for (int64_t r = 0; r < kHeight; ++r)
+        for (int64_t c = 0; c < kWidth; ++c) {
+          const auto i = static_cast<size_t>(r * kWidth + c);
           const float scale = scales[static_cast<size_t>(r / block_rows * across + c / block_columns)];
           expect_bits(got[i], reference::scaled(reference::e4m3(codes[i]), scale),
                       fmt::format("[{}, {}] in blocks of {} × {}", r, c, block_rows, block_columns));
@@ -128,8 +128,8 @@ TEST_F(QuantisedTensor, Fp8BlocksAreCutShortAtTheEdges) {
 }
 
 TEST_F(QuantisedTensor, OfAnFp8CheckpointMayBeOfPlainNumbers) {
-  const std::vector<float> values(2 * kHidden, 0.1f);
-  add(kEmbed, "F32", {2, kHidden}, raw_bytes(values));
+  const std::vector<float> values(2 * kWidth, 0.1f);
+  add(kEmbed, "F32", {2, kWidth}, raw_bytes(values));
   EXPECT_EQ(read(2, fp8(128, 128)), values);
 }
 
@@ -167,13 +167,13 @@ TEST_F(QuantisedTensor, LargestScalesOfMxfp4) {
 
 TEST_F(QuantisedTensor, ThatIsNoNumberIsRefused) {
   for (const int code : {0x7f, 0xff}) {
-    std::vector<uint8_t> codes(4 * kHidden, 0x38);
-    codes[3 * kHidden + 7] = static_cast<uint8_t>(code);
+    std::vector<uint8_t> codes(4 * kWidth, 0x38);
+    codes[3 * kWidth + 7] = static_cast<uint8_t>(code);
     tensors_.clear();
     add_fp8(codes, {1, 1}, {0.0f});
     EXPECT_TRUE(fails_input({kEmbed, "weight 103 is", "nan", "finite"}, [&] { read(4, fp8(128, 128)); }));
   }
-  const std::vector<uint8_t> zeros(4 * kHidden);
+  const std::vector<uint8_t> zeros(4 * kWidth);
   for (const float scale : {kInfinity, -kInfinity, kNaN}) {
     tensors_.clear();
     add_fp8(zeros, {2, 2}, {1, 1, scale, 1});
@@ -181,7 +181,7 @@ TEST_F(QuantisedTensor, ThatIsNoNumberIsRefused) {
                             [&] { read(4, fp8(2, 16)); }));
   }
   tensors_.clear();
-  add_fp8(std::vector<uint8_t>(4 * kHidden, 0x7e), {1, 1}, {std::numeric_limits<float>::max()});
+  add_fp8(std::vector<uint8_t>(4 * kWidth, 0x7e), {1, 1}, {std::numeric_limits<float>::max()});
   EXPECT_TRUE(fails_input({kEmbed, "weight 0 is inf"}, [&] { read(4, fp8(128, 128)); }));
   tensors_.clear();
   add_mxfp4(std::vector<uint8_t>(3 * 16), {7, 255, 254});
@@ -191,13 +191,13 @@ TEST_F(QuantisedTensor, ThatIsNoNumberIsRefused) {
 }
 
 TEST_F(QuantisedTensor, Fp8ThatDoesNotFitTogetherIsRefused) {
-  const std::string codes(4 * kHidden, '\0');
+  const std::string codes(4 * kWidth, '\0');
   const std::vector<float> scales = {1, 1, 1, 1};
   const auto refused = [&](std::initializer_list<std::string_view> parts) {
     EXPECT_TRUE(fails_input(parts, [&] { read(4, fp8(2, 16)); }));
     tensors_.clear();
   };
-  const std::vector<int64_t> shape = {4, kHidden};
+  const std::vector<int64_t> shape = {4, kWidth};
   add(kEmbed, "F8_E4M3", shape, codes);
   refused({"tensor model.embed_tokens.weight_scale_inv is missing"});
   add(kEmbedScales, "F32", {2, 2}, raw_bytes(scales));
@@ -217,7 +217,7 @@ TEST_F(QuantisedTensor, Fp8ThatDoesNotFitTogetherIsRefused) {
   add(kEmbed, "F8_E4M3", shape, codes);
   add(kEmbedScales, "U8", {2, 2}, "abcd");
   refused({kEmbedScales, "is U8, expected F32 or BF16"});
-  add(kEmbed, "F8_E4M3", {kHidden, 4}, codes);
+  add(kEmbed, "F8_E4M3", {kWidth, 4}, codes);
   add(kEmbedScales, "F32", {2, 2}, raw_bytes(scales));
   refused({kEmbed, "is [32, 4], expected [4, 32]"});
 }
@@ -244,17 +244,17 @@ TEST_F(QuantisedTensor, Mxfp4ThatDoesNotFitTogetherIsRefused) {
 }
 
 TEST_F(QuantisedTensor, Mxfp4NeedsRowsOfWholeBlocks) {
-  add(kEmbed, "F32", {2, kHidden}, std::string(2 * kHidden * 4, '\0'));
+  add(kEmbed, "F32", {2, kWidth}, std::string(2 * kWidth * 4, '\0'));
   const std::string down = "model.layers.0.mlp.experts.0.down_proj.weight";  // [32, 3]
-  add(down + "_blocks", "U8", {kHidden, 1, 16}, std::string(kHidden * 16, '\0'));
-  add(down + "_scales", "U8", {kHidden, 1}, std::string(kHidden, '\0'));
+  add(down + "_blocks", "U8", {kWidth, 1, 16}, std::string(kWidth * 16, '\0'));
+  add(down + "_scales", "U8", {kWidth, 1}, std::string(kWidth, '\0'));
   EXPECT_TRUE(fails_input({down + "_blocks", "has 3 weights a row, expected a multiple of 32"}, [&] {
     read(2, {{"quant_method", "mxfp4"}});
   }));
 }
 
 TEST_F(QuantisedTensor, IsRefusedWhereTheConfigurationDoesNotSaySo) {
-  add_fp8(std::vector<uint8_t>(4 * kHidden), {2, 2}, {1, 1, 1, 1});
+  add_fp8(std::vector<uint8_t>(4 * kWidth), {2, 2}, {1, 1, 1, 1});
   EXPECT_TRUE(fails_input({kEmbed, "is F8_E4M3, expected F32, BF16 or F16", kEmbedScales}, [&] { read(4, nullptr); }));
 }
 

@@ -1,0 +1,35 @@
+# SWITCHYARD_UNITY: the sources of a folder are compiled as one, so that headers are read and templates are compiled once, not in every source: ON
+# everywhere, TESTS in tests alone. ON is for builds that only tests need; the release build, without it, proves that every file of the program includes
+# what it uses, and compiles again only what changed. Sources of a folder do not give two things one name, anonymous namespaces or not; but for the folders
+# of SWITCHYARD_APART, whose files are alike on purpose.
+#
+# switchyard_unity(TARGET program|tests): the target's C++ sources, one unit a folder.
+set(SWITCHYARD_UNITY OFF CACHE STRING "Compile the sources of a folder as one: OFF, TESTS, ON")
+set_property(CACHE SWITCHYARD_UNITY PROPERTY STRINGS OFF TESTS ON)
+set(SWITCHYARD_APART src/model/checkpoint/formats src/model/config/families src/report tests/emulator)
+
+set(SWITCHYARD_UNITY_OF)
+if(SWITCHYARD_UNITY STREQUAL "TESTS")
+  set(SWITCHYARD_UNITY_OF tests)
+elseif(SWITCHYARD_UNITY)
+  set(SWITCHYARD_UNITY_OF program tests)
+endif()
+
+function(switchyard_unity target part)
+  if(NOT part IN_LIST SWITCHYARD_UNITY_OF)
+    return()
+  endif()
+  get_target_property(sources ${target} SOURCES)
+  foreach(source IN LISTS sources)
+    cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} OUTPUT_VARIABLE folder)
+    cmake_path(RELATIVE_PATH folder BASE_DIRECTORY ${SWITCHYARD_ROOT})
+    cmake_path(GET folder PARENT_PATH folder)
+    if(NOT folder IN_LIST SWITCHYARD_APART)
+      string(MAKE_C_IDENTIFIER ${folder} folder)
+      set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${folder})
+    endif()
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  # Types of an anonymous namespace are no danger in a source that includes others.
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+endfunction()
