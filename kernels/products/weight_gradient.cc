@@ -1,6 +1,7 @@
 #include "kernels/products/weight_gradient.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "kernels/cpu/scratch_layouts.h"
@@ -73,6 +74,14 @@ class Blocks {
   int64_t down_, across_;              // blocks
 };
 
+// Into the nearest cache, or, for what is not wanted at once, into the next one.
+enum class Wanted : uint8_t { soon, later };
+template <Wanted kWanted, class T>
+void prefetch(const T* columns, int64_t count) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(columns + i, 0, kWanted == Wanted::soon ? 3 : 2);
+}
+
 template <int64_t Width, class T>
 void copy_widened(const T* from, float* to) {
   for (int64_t i = 0; i + kLanes <= Width; i += kLanes) store(to + i, load(from + i));
@@ -84,11 +93,9 @@ void copy_widened(const T* from, float* to) {
 template <int64_t Width, class Row>
 void pack_panels(const Row& row, int64_t rows, int64_t columns, float* to) {
   constexpr int64_t kRowsAtOnce = 8;  // whose lines stay in the nearest cache; the next ones are on their way
-  constexpr int64_t kLine = 64 / sizeof(*row(0));
   for (int64_t first = 0; first < rows; first += kRowsAtOnce) {
     const int64_t end = std::min(rows, first + kRowsAtOnce);
-    for (int64_t r = end; r < std::min(rows, end + kRowsAtOnce); ++r)
-      for (int64_t column = 0; column < columns; column += kLine) __builtin_prefetch(row(r) + column);
+    for (int64_t r = end; r < std::min(rows, end + kRowsAtOnce); ++r) prefetch<Wanted::soon>(row(r), columns);
     for (int64_t column = 0; column < columns; column += Width)
       for (int64_t r = first; r < end; ++r) {
         const auto* source = row(r) + column;
@@ -105,9 +112,16 @@ void pack_panels(const Row& row, int64_t rows, int64_t columns, float* to) {
   }
 }
 
+// Rows of a block's operands that are packed at once.
+struct Piece {
+  Block block;
+  int64_t first, count;
+};
+
 struct Gradient {
   const ListedRows &dy, &x;
   const SlicedRows& rows;
+  const Blocks& blocks;
   std::span<const View> out;
   size_t num_nodes;
   WeightGradientScratch scratch;
@@ -116,52 +130,82 @@ struct Gradient {
   int64_t n() const { return dy.of.row_elements(); }
   int64_t k() const { return x.of.row_elements(); }
 
-  template <class T>
-  void sum_block(int64_t group, const Block& block) const {
-    const auto offsets = rows.of_group(group);
+  /// A task's first piece, or the one that begins with row `first`; none: no rows are left.
+  Piece piece_of(int64_t task, std::optional<int64_t> first = {}) const {
+    const auto offsets = rows.of_group(task / blocks.count());
     const int64_t num_rows = offsets.back() - offsets.front();
-    if (num_rows == 0) return;
+    const int64_t most = divide_up(num_rows, std::max<int64_t>(divide_up(num_rows, WeightGradientScratch::kRows), 1));
+    const int64_t begin = first.value_or(offsets.front());
+    return {blocks[task % blocks.count()], begin, std::min(most, offsets.back() - begin)};
+  }
+
+  template <class T>
+  void sum_block(int64_t task) const {
+    const auto offsets = rows.of_group(task / blocks.count());
+    if (offsets.front() == offsets.back()) return;
     const std::vector<ChainStep> steps = chain_steps(rows.slices, offsets);
     std::vector<float*> nodes;
-    for (const View& view : out.subspan(static_cast<size_t>(group) * num_nodes, num_nodes))
+    for (const View& view : out.subspan(static_cast<size_t>(task / blocks.count()) * num_nodes, num_nodes))
       nodes.push_back(view.as<float>());
     std::byte* memory = thread_scratch(scratch.layout.bytes());
     const auto floats_at = [&](size_t offset) { return reinterpret_cast<float*>(memory + offset); };
-    float *a = floats_at(scratch.a), *b = floats_at(scratch.b);
+    const PackedTiles tiles{floats_at(scratch.a), floats_at(scratch.b), nodes, floats_at(scratch.stack)};
 
-    const int64_t num_pieces = divide_up(num_rows, WeightGradientScratch::kRows);
-    const int64_t piece = divide_up(num_rows, num_pieces);
-    for (int64_t first = 0; first < num_rows; first += piece) {
-      const int64_t count = std::min(piece, num_rows - first);
-      const auto rows_of = [row = offsets.front() + first](const ListedRows& listed, int64_t column) {
-        return [&listed, row, values = listed.of.as<T>() + column, stride = listed.of.row_elements()](int64_t r) {
-          return values + listed[row + r] * stride;
-        };
-      };
-      pack_panels<kOuterRows>(rows_of(dy, block.first_row), count, block.rows, a);
-      pack_panels<kOuterColumns>(rows_of(x, block.first_column), count, block.columns, b);
-      sum_tiles(block, count, a, b, steps_between(steps, first, first + count), nodes, floats_at(scratch.stack),
-                num_pieces > 1);
+    Piece piece = piece_of(task);
+    const bool is_all = piece.count == offsets.back() - offsets.front();
+    while (piece.count > 0) {
+      pack_panels<kOuterRows>(columns_of<T>(dy, piece.first, piece.block.first_row), piece.count, piece.block.rows,
+                              tiles.a);
+      pack_panels<kOuterColumns>(columns_of<T>(x, piece.first, piece.block.first_column), piece.count,
+                                 piece.block.columns, tiles.b);
+      const int64_t end = piece.first + piece.count, before = piece.first - offsets.front();
+      Piece next = piece_of(task, end);
+      if (next.count == 0 && task + 1 < rows.num_groups() * blocks.count()) next = piece_of(task + 1);
+      sum_tiles<T>(piece, tiles, steps_between(steps, before, before + piece.count), is_all, next);
+      piece = piece_of(task, end);
     }
     _mm_sfence();  // what was written past the caches is there before the task ends
   }
 
-  /// a, b: packed, of so many rows; stack: of the first tile, and of each behind it if each has its own.
-  void sum_tiles(const Block& block, int64_t count, const float* a, const float* b, std::span<const ChainStep> steps,
-                 std::span<float* const> nodes, float* stack, bool each_has_its_own) const {
-    const int64_t next_stack = each_has_its_own ? stack_depth(rows.slices) * kOuterTile : 0;
+ private:
+  struct PackedTiles {
+    float *a, *b;
+    std::span<float* const> nodes;
+    float* stack;  ///< of the first tile, and of each behind it if each has its own
+  };
+
+  template <class T>
+  static auto columns_of(const ListedRows& listed, int64_t first, int64_t column) {
+    return [&listed, first, values = listed.of.as<T>() + column, stride = listed.of.row_elements()](int64_t r) {
+      return values + listed[first + r] * stride;
+    };
+  }
+
+  /// next: what this thread packs next, if nobody else does; it is fetched while there is only computing to do.
+  template <class T>
+  void sum_tiles(const Piece& piece, const PackedTiles& packed, std::span<const ChainStep> steps, bool is_all,
+                 const Piece& next) const {
+    const Block& block = piece.block;
+    const int64_t num_tiles = divide_up(block.rows, kOuterRows) * divide_up(block.columns, kOuterColumns);
+    const int64_t next_stack = is_all ? 0 : stack_depth(rows.slices) * kOuterTile;
+    int64_t tile = 0;
     for (int64_t i = 0; i < block.rows; i += kOuterRows)
-      for (int64_t j = 0; j < block.columns; j += kOuterColumns, stack += next_stack)
-        sum_outer_products({.a = a + i * count,
-                            .b = b + j * count,
+      for (int64_t j = 0; j < block.columns; j += kOuterColumns, ++tile) {
+        for (int64_t r = tile * next.count / num_tiles; r < (tile + 1) * next.count / num_tiles; ++r) {
+          prefetch<Wanted::later>(columns_of<T>(dy, next.first, next.block.first_row)(r), next.block.rows);
+          prefetch<Wanted::later>(columns_of<T>(x, next.first, next.block.first_column)(r), next.block.columns);
+        }
+        sum_outer_products({.a = packed.a + i * piece.count,
+                            .b = packed.b + j * piece.count,
                             .steps = steps,
-                            .stack = stack,
-                            .nodes = nodes.data(),
+                            .stack = packed.stack + tile * next_stack,
+                            .nodes = packed.nodes.data(),
                             .offset = (block.first_row + i) * k() + block.first_column + j,
                             .stride = k(),
                             .rows = std::min(kOuterRows, block.rows - i),
                             .columns = std::min(kOuterColumns, block.columns - j),
                             .past_caches = past_caches});
+      }
   }
 };
 
@@ -203,12 +247,11 @@ void weight_gradient(const Stream& stream, ListedRows dy, ListedRows x, const Sl
   }
   if (num_with_rows == 0) return;
   const Blocks blocks(n, k, num_with_rows, stream.pool->num_threads());
-  const Gradient gradient{
-      dy, x, rows, out, num_nodes, WeightGradientScratch(rows.num_rows(), n, k, rows.slices), bytes > kCachedBytes};
+  const WeightGradientScratch scratch(rows.num_rows(), n, k, rows.slices);
+  const Gradient gradient{dy, x, rows, blocks, out, num_nodes, scratch, bytes > kCachedBytes};
   with_float_type(dy.of.dtype, "weight_gradient", [&](auto type) {
-    stream.parallel_for(num_groups * blocks.count(), [&](int64_t task, int) {
-      gradient.sum_block<decltype(type)>(task / blocks.count(), blocks[task % blocks.count()]);
-    });
+    stream.parallel_for(num_groups * blocks.count(),
+                        [&](int64_t task, int) { gradient.sum_block<decltype(type)>(task); });
   });
 }
 

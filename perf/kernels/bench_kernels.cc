@@ -1,8 +1,10 @@
 // The kernels that take the time, each as GFLOP/s and as a share of what oneDNN's plain product reaches in the same
 // run.
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
 
 #include <cstdlib>
+#include <string>
 #include <vector>
 
 #include "base/rng.h"
@@ -114,8 +116,7 @@ struct AttentionCall {
     pairs = static_cast<double>(s.records * s.heads * keys);
   }
   void forward(View logarithms) const {
-    attention(stream(), q.view, k.view, v.view, view_of(std::span<const int64_t>(offsets)), shape.span, {}, kScale,
-              logarithms, out.view);
+    attention(stream(), q.view, k.view, v.view, view_of(offsets), shape.span, {}, kScale, logarithms, out.view);
   }
   static constexpr float kScale = 0.125f;
 };
@@ -131,12 +132,11 @@ void attention_backward_of(benchmark::State& state, const AttentionShape& s) {
   call.forward(call.lse.view);
   const Tensor d_out = random_tensor(call.out.view.shape, DType::f32);
   const Tensor dq(call.q.view.shape, DType::f32), dk(call.k.view.shape, DType::f32), dv(call.v.view.shape, DType::f32);
-  measure_share(state, stream(), DType::f32, 2 * static_cast<double>(3 * s.head_dim + 2 * s.value_dim) * call.pairs,
-                [&] {
-                  attention_backward(stream(), call.q.view, call.k.view, call.v.view,
-                                     view_of(std::span<const int64_t>(call.offsets)), s.span, {}, AttentionCall::kScale,
-                                     call.out.view, call.lse.view, d_out.view, dq.view, dk.view, dv.view);
-                });
+  measure_share(
+      state, stream(), DType::f32, 2 * static_cast<double>(3 * s.head_dim + 2 * s.value_dim) * call.pairs, [&] {
+        attention_backward(stream(), call.q.view, call.k.view, call.v.view, view_of(call.offsets), s.span, {},
+                           AttentionCall::kScale, call.out.view, call.lse.view, d_out.view, dq.view, dk.view, dv.view);
+      });
 }
 
 void cross_entropy_8192x32000x1024(benchmark::State& state, DType dtype) {
@@ -197,8 +197,8 @@ void rewrite_64x1024x1024(benchmark::State& state, DType operand, bool transpose
 
 // Manual time, fixed repetitions: the best of them is what is reported.
 template <class Function, class... Args>
-void add(const char* name, int iterations, Function function, Args... args) {
-  benchmark::RegisterBenchmark(name, function, args...)
+void add(const std::string& name, int iterations, Function function, Args... args) {
+  benchmark::RegisterBenchmark(name.c_str(), function, args...)
       ->UseManualTime()
       ->Iterations(iterations)
       ->Unit(benchmark::kMillisecond);
@@ -228,9 +228,11 @@ int main(int argc, char** argv) {
   add("attention_backward_1x4096_32_4x128/f32", 3, attention_backward_of, AttentionShape{1, 4096, 32, 4, 128, 128});
   add("cross_entropy_8192x32000x1024/f32", 3, cross_entropy_8192x32000x1024, DType::f32);
   add("cross_entropy_8192x32000x1024/bf16", 3, cross_entropy_8192x32000x1024, DType::bf16);
-  add("weight_gradient_128x64_256x256/f32", 20, weight_gradient_of, GradientShape{128, 64, 256, 256, 8}, DType::f32);
-  add("weight_gradient_128x64_256x256/bf16", 20, weight_gradient_of, GradientShape{128, 64, 256, 256, 8}, DType::bf16);
-  add("weight_gradient_128x64_256x128/f32", 20, weight_gradient_of, GradientShape{128, 64, 256, 128, 8}, DType::f32);
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const int64_t rows : {64, 512})
+      for (const int64_t k : {256, 128})
+        add(fmt::format("weight_gradient_128x{}_256x{}/{}", rows, k, name_of(dtype)), 20, weight_gradient_of,
+            GradientShape{128, rows, 256, k, 8}, dtype);
   add("weight_gradient_32x512_1024x1024/f32", 5, weight_gradient_of, GradientShape{32, 512, 1024, 1024, 8}, DType::f32);
   add("weight_gradient_1x32768_1024x1024/f32", 5, weight_gradient_of, GradientShape{1, 32768, 1024, 1024, 8},
       DType::f32);
