@@ -1,11 +1,12 @@
 #include "kernels/products/weight_gradient.h"
 
 #include <algorithm>
-#include <optional>
+#include <array>
 #include <vector>
 
 #include "kernels/cpu/scratch_layouts.h"
-#include "kernels/cpu/vector_math.h"
+#include "kernels/cpu_isa.h"
+#include "kernels/products/cpu/outer_panels.h"
 #include "kernels/products/cpu/outer_products.h"
 #include "kernels/row_blocks.h"
 
@@ -74,53 +75,38 @@ class Blocks {
   int64_t down_, across_;              // blocks
 };
 
-// Into the nearest cache, or, for what is not wanted at once, into the next one.
-enum class Wanted : uint8_t { soon, later };
-template <Wanted kWanted, class T>
-void prefetch(const T* columns, int64_t count) {
-  constexpr int64_t kLine = 64 / sizeof(T);
-  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(columns + i, 0, kWanted == Wanted::soon ? 3 : 2);
-}
-
-template <int64_t Width, class T>
-void copy_widened(const T* from, float* to) {
-  for (int64_t i = 0; i + kLanes <= Width; i += kLanes) store(to + i, load(from + i));
-  if constexpr (Width % kLanes != 0) store(to + Width - kLanes, load(from + Width - kLanes));
-}
-
-// Columns of a matrix in panels of Width, widened: to [panels, rows, Width]; the last one is filled up with zeros.
-// row(r): where a row's columns begin.
-template <int64_t Width, class Row>
-void pack_panels(const Row& row, int64_t rows, int64_t columns, float* to) {
-  constexpr int64_t kRowsAtOnce = 8;  // whose lines stay in the nearest cache; the next ones are on their way
-  for (int64_t first = 0; first < rows; first += kRowsAtOnce) {
-    const int64_t end = std::min(rows, first + kRowsAtOnce);
-    for (int64_t r = end; r < std::min(rows, end + kRowsAtOnce); ++r) prefetch<Wanted::soon>(row(r), columns);
-    for (int64_t column = 0; column < columns; column += Width)
-      for (int64_t r = first; r < end; ++r) {
-        const auto* source = row(r) + column;
-        float* target = to + column * rows + r * Width;
-        const int64_t rest = columns - column;
-        if (rest >= Width) {
-          copy_widened<Width>(source, target);
-        } else {
-          for (int64_t i = 0; i < Width; i += kLanes)
-            store_part(target + i, load_part(source + i, std::clamp(rest - i, int64_t{0}, kLanes)),
-                       std::min(kLanes, Width - i));
-        }
-      }
-  }
-}
-
-// Rows of a block's operands that are packed at once.
+// Rows of a group that are packed at once, for a block of its result.
 struct Piece {
+  int64_t group;
   Block block;
-  int64_t first, count;
+  int64_t first, count;  // of packed rows
+};
+
+// The rows that a packed one is made of; second −1: there is none.
+struct SourceRows {
+  int64_t first, second;
+};
+using PieceSources = std::array<SourceRows, WeightGradientScratch::kRows>;
+
+// Packed rows: where bf16 products run natively, pairs of a slice's rows; the last one may be alone.
+struct Packing {
+  OuterElement element;
+  std::vector<int64_t> offsets;  // as those of the rows
+
+  Packing(DType operand, const SlicedRows& rows)
+      : element(operand == DType::bf16 && has_native_bf16() ? OuterElement::bf16_pair : OuterElement::f32) {
+    offsets.push_back(0);
+    for (size_t i = 0; i + 1 < rows.offsets.size(); ++i)
+      offsets.push_back(offsets.back() + divide_up(rows.offsets[i + 1] - rows.offsets[i], together()));
+  }
+  int64_t together() const { return element == OuterElement::bf16_pair ? 2 : 1; }
 };
 
 struct Gradient {
   const ListedRows &dy, &x;
   const SlicedRows& rows;
+  const Packing& packing;
+  const SlicedRows packed;
   const Blocks& blocks;
   std::span<const View> out;
   size_t num_nodes;
@@ -130,83 +116,123 @@ struct Gradient {
   int64_t n() const { return dy.of.row_elements(); }
   int64_t k() const { return x.of.row_elements(); }
 
-  /// A task's first piece, or the one that begins with row `first`; none: no rows are left.
-  Piece piece_of(int64_t task, std::optional<int64_t> first = {}) const {
-    const auto offsets = rows.of_group(task / blocks.count());
-    const int64_t num_rows = offsets.back() - offsets.front();
-    const int64_t most = divide_up(num_rows, std::max<int64_t>(divide_up(num_rows, WeightGradientScratch::kRows), 1));
-    const int64_t begin = first.value_or(offsets.front());
-    return {blocks[task % blocks.count()], begin, std::min(most, offsets.back() - begin)};
-  }
-
   template <class T>
   void sum_block(int64_t task) const {
-    const auto offsets = rows.of_group(task / blocks.count());
+    const int64_t group = task / blocks.count();
+    const auto offsets = packed.of_group(group);
     if (offsets.front() == offsets.back()) return;
     const std::vector<ChainStep> steps = chain_steps(rows.slices, offsets);
     std::vector<float*> nodes;
-    for (const View& view : out.subspan(static_cast<size_t>(task / blocks.count()) * num_nodes, num_nodes))
+    for (const View& view : out.subspan(static_cast<size_t>(group) * num_nodes, num_nodes))
       nodes.push_back(view.as<float>());
     std::byte* memory = thread_scratch(scratch.layout.bytes());
     const auto floats_at = [&](size_t offset) { return reinterpret_cast<float*>(memory + offset); };
     const PackedTiles tiles{floats_at(scratch.a), floats_at(scratch.b), nodes, floats_at(scratch.stack)};
 
-    Piece piece = piece_of(task);
+    PieceSources sources, next_sources;
+    Piece piece = piece_of(task, offsets.front());
     const bool is_all = piece.count == offsets.back() - offsets.front();
+    find_sources(piece, sources);
     while (piece.count > 0) {
-      pack_panels<kOuterRows>(columns_of<T>(dy, piece.first, piece.block.first_row), piece.count, piece.block.rows,
-                              tiles.a);
-      pack_panels<kOuterColumns>(columns_of<T>(x, piece.first, piece.block.first_column), piece.count,
-                                 piece.block.columns, tiles.b);
+      pack_outer_panels<kOuterRows>(columns_of<T>(dy, sources, piece.block.first_row), piece.count, piece.block.rows,
+                                    tiles.a);
+      pack_outer_panels<kOuterColumns>(columns_of<T>(x, sources, piece.block.first_column), piece.count,
+                                       piece.block.columns, tiles.b);
       const int64_t end = piece.first + piece.count, before = piece.first - offsets.front();
-      Piece next = piece_of(task, end);
-      if (next.count == 0 && task + 1 < rows.num_groups() * blocks.count()) next = piece_of(task + 1);
-      sum_tiles<T>(piece, tiles, steps_between(steps, before, before + piece.count), is_all, next);
-      piece = piece_of(task, end);
+      const Piece rest = piece_of(task, end), next = rest.count > 0 ? rest : first_piece(task + 1);
+      find_sources(next, next_sources);
+      sum_tiles<T>(piece, tiles, steps_between(steps, before, before + piece.count), is_all, next, next_sources);
+      piece = rest;
+      sources = next_sources;
     }
     _mm_sfence();  // what was written past the caches is there before the task ends
   }
 
  private:
+  static constexpr BFloat16 kZeros[std::max(WeightGradientScratch::kTilesDown * kOuterRows,
+                                            WeightGradientScratch::kTilesAcross* kOuterColumns)] = {};
+
   struct PackedTiles {
     float *a, *b;
     std::span<float* const> nodes;
     float* stack;  ///< of the first tile, and of each behind it if each has its own
   };
 
+  /// A task's rows from `first` on, as many as are packed at once; none where none are left.
+  Piece piece_of(int64_t task, int64_t first) const {
+    const int64_t group = task / blocks.count();
+    const auto offsets = packed.of_group(group);
+    const int64_t all = offsets.back() - offsets.front();
+    const int64_t pieces = std::max<int64_t>(divide_up(all, WeightGradientScratch::kRows), 1);
+    return {group, blocks[task % blocks.count()], first, std::min(divide_up(all, pieces), offsets.back() - first)};
+  }
+  Piece first_piece(int64_t task) const {
+    if (task >= packed.num_groups() * blocks.count()) return {};
+    return piece_of(task, packed.of_group(task / blocks.count()).front());
+  }
+
+  void find_sources(const Piece& piece, PieceSources& to) const {
+    if (piece.count == 0) return;
+    const auto packed_from = packed.of_group(piece.group), from = rows.of_group(piece.group);
+    auto slice = static_cast<size_t>(std::ranges::upper_bound(packed_from, piece.first) - packed_from.begin()) - 1;
+    for (int64_t i = 0; i < piece.count; ++i) {
+      while (piece.first + i >= packed_from[slice + 1]) ++slice;
+      const int64_t row = from[slice] + (piece.first + i - packed_from[slice]) * packing.together();
+      to[static_cast<size_t>(i)] = {row, row + 1 < from[slice + 1] ? row + 1 : -1};
+    }
+  }
+
+  /// Of a piece's packed row r, where the columns lie that it is made of, one row's or a pair's.
   template <class T>
-  static auto columns_of(const ListedRows& listed, int64_t first, int64_t column) {
-    return [&listed, first, values = listed.of.as<T>() + column, stride = listed.of.row_elements()](int64_t r) {
-      return values + listed[first + r] * stride;
+  static auto columns_of(const ListedRows& listed, const PieceSources& sources, int64_t column) {
+    const auto at = [&listed, column](int64_t row) {
+      return listed.of.as<typename T::Stored>() + listed[row] * listed.of.row_elements() + column;
+    };
+    return [at, &sources](int64_t r) {
+      const SourceRows& source = sources[static_cast<size_t>(r)];
+      if constexpr (T::kIsPair)
+        return RowPair{at(source.first), source.second < 0 ? kZeros : at(source.second)};
+      else
+        return at(source.first);
     };
   }
 
   /// next: what this thread packs next, if nobody else does; it is fetched while there is only computing to do.
   template <class T>
-  void sum_tiles(const Piece& piece, const PackedTiles& packed, std::span<const ChainStep> steps, bool is_all,
-                 const Piece& next) const {
+  void sum_tiles(const Piece& piece, const PackedTiles& tiles, std::span<const ChainStep> steps, bool is_all,
+                 const Piece& next, const PieceSources& next_sources) const {
     const Block& block = piece.block;
     const int64_t num_tiles = divide_up(block.rows, kOuterRows) * divide_up(block.columns, kOuterColumns);
     const int64_t next_stack = is_all ? 0 : stack_depth(rows.slices) * kOuterTile;
+    const auto next_dy = columns_of<T>(dy, next_sources, next.block.first_row),
+               next_x = columns_of<T>(x, next_sources, next.block.first_column);
     int64_t tile = 0;
     for (int64_t i = 0; i < block.rows; i += kOuterRows)
       for (int64_t j = 0; j < block.columns; j += kOuterColumns, ++tile) {
         for (int64_t r = tile * next.count / num_tiles; r < (tile + 1) * next.count / num_tiles; ++r) {
-          prefetch<Wanted::later>(columns_of<T>(dy, next.first, next.block.first_row)(r), next.block.rows);
-          prefetch<Wanted::later>(columns_of<T>(x, next.first, next.block.first_column)(r), next.block.columns);
+          prefetch<Wanted::later>(next_dy(r), next.block.rows);
+          prefetch<Wanted::later>(next_x(r), next.block.columns);
         }
-        sum_outer_products({.a = packed.a + i * piece.count,
-                            .b = packed.b + j * piece.count,
+        sum_outer_products({.a = tiles.a + i * piece.count,
+                            .b = tiles.b + j * piece.count,
                             .steps = steps,
-                            .stack = packed.stack + tile * next_stack,
-                            .nodes = packed.nodes.data(),
+                            .stack = tiles.stack + tile * next_stack,
+                            .nodes = tiles.nodes.data(),
                             .offset = (block.first_row + i) * k() + block.first_column + j,
                             .stride = k(),
                             .rows = std::min(kOuterRows, block.rows - i),
                             .columns = std::min(kOuterColumns, block.columns - j),
-                            .past_caches = past_caches});
+                            .past_caches = past_caches},
+                           packing.element);
       }
   }
+};
+
+// What is packed: rows of a type, or pairs of bf16 rows.
+template <class T, bool kPair>
+struct Packed {
+  using Stored = T;
+  static constexpr bool kIsPair = kPair;
 };
 
 }  // namespace
@@ -248,11 +274,15 @@ void weight_gradient(const Stream& stream, ListedRows dy, ListedRows x, const Sl
   if (num_with_rows == 0) return;
   const Blocks blocks(n, k, num_with_rows, stream.pool->num_threads());
   const WeightGradientScratch scratch(rows.num_rows(), n, k, rows.slices);
-  const Gradient gradient{dy, x, rows, blocks, out, num_nodes, scratch, bytes > kCachedBytes};
-  with_float_type(dy.of.dtype, "weight_gradient", [&](auto type) {
+  const Packing packing(dy.of.dtype, rows);
+  const Gradient gradient{dy,     x,   rows,      packing, {rows.slices, packing.offsets},
+                          blocks, out, num_nodes, scratch, bytes > kCachedBytes};
+  const auto sum_blocks = [&](auto packed) {
     stream.parallel_for(num_groups * blocks.count(),
-                        [&](int64_t task, int) { gradient.sum_block<decltype(type)>(task); });
-  });
+                        [&](int64_t task, int) { gradient.sum_block<decltype(packed)>(task); });
+  };
+  if (packing.element == OuterElement::bf16_pair) return sum_blocks(Packed<BFloat16, true>{});
+  with_float_type(dy.of.dtype, "weight_gradient", [&](auto type) { sum_blocks(Packed<decltype(type), false>{}); });
 }
 
 }  // namespace cpu

@@ -56,11 +56,11 @@ TEST_F(WatchdogTest, NamesTheRankThatHasComeLeastFar) {
 }
 
 TEST_F(WatchdogTest, ARankThatGetsOnIsWaitedFor) {
-  auto ranks = start(3, milliseconds(400));
+  auto ranks = start(3, milliseconds(1200));  // of which a quarter has to do for a sign of life, on a busy machine too
   for (const int r : {1, 2}) wait_in_world(*ranks[static_cast<size_t>(r)]);
   ranks[0]->pulse.phase("merging");
-  for (int i = 0; i < 25; ++i) {  // five timeouts long
-    std::this_thread::sleep_for(milliseconds(80));
+  for (int i = 0; i < 30; ++i) {  // two and a half timeouts long
+    std::this_thread::sleep_for(milliseconds(100));
     ranks[0]->pulse.beat();
   }
   wait_in_world(*ranks[0]);
@@ -92,7 +92,7 @@ TEST_F(WatchdogTest, WhoWasStoppedItselfStartsAnew) {
 }
 
 TEST_F(WatchdogTest, RanksThatGetOnLeaveNoTrace) {
-  auto ranks = start(2, milliseconds(400));
+  auto ranks = start(2, milliseconds(800));
   for (int i = 0; i < 12; ++i) {
     std::this_thread::sleep_for(milliseconds(50));
     for (auto& rank : ranks) wait_in_world(*rank);

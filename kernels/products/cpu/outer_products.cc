@@ -101,8 +101,22 @@ SWITCHYARD_AVX512 void store_avx512(const Target& to, int64_t row, __m512 left, 
   }
 }
 
+struct Products {
+  SWITCHYARD_AVX512 [[gnu::always_inline]] static __m512 add(__m512 sum, __m512 a, __m512 b) {
+    return _mm512_fmadd_ps(a, b, sum);
+  }
+};
+
+struct PairsOfProducts {
+  // In assembly: a function for CPUs with bf16 could not be part of one for all with AVX-512.
+  SWITCHYARD_AVX512 [[gnu::always_inline]] static __m512 add(__m512 sum, __m512 a, __m512 b) {
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+  }
+};
+
 // With AVX-512 the 12 × 32 sums of a tile fill 24 of 32 registers.
-template <int Rows>
+template <class Multiply, int Rows>
 SWITCHYARD_AVX512 void sum_avx512(const OuterProducts& t) {
   const float *a = t.a, *b = t.b;
   for (const ChainStep& step : t.steps) {
@@ -118,8 +132,8 @@ SWITCHYARD_AVX512 void sum_avx512(const OuterProducts& t) {
 #pragma GCC unroll 12
       for (int r = 0; r < Rows; ++r) {
         const __m512 ar = _mm512_set1_ps(a[r]);
-        sum[r][0] = _mm512_fmadd_ps(ar, b0, sum[r][0]);
-        sum[r][1] = _mm512_fmadd_ps(ar, b1, sum[r][1]);
+        sum[r][0] = Multiply::add(sum[r][0], ar, b0);
+        sum[r][1] = Multiply::add(sum[r][1], ar, b1);
       }
     }
     if (step.merges == 0) {
@@ -163,12 +177,25 @@ void sum_outer_products_avx2(const OuterProducts& tile) {
       kByRows[static_cast<size_t>(std::min(kPartRows, tile.rows - row)) - 1](tile, row, column);
 }
 
-void sum_outer_products_avx512(const OuterProducts& tile) {
+namespace {
+
+template <class Multiply>
+void sum_by_rows_avx512(const OuterProducts& tile) {
   static constexpr auto kByRows = []<size_t... I>(std::index_sequence<I...>) {
-    return std::array{sum_avx512<static_cast<int>(I) + 1>...};
+    return std::array{sum_avx512<Multiply, static_cast<int>(I) + 1>...};
   }
   (std::make_index_sequence<kOuterRows>());
   kByRows[static_cast<size_t>(tile.rows) - 1](tile);
+}
+
+}  // namespace
+
+void sum_outer_products_avx512(const OuterProducts& tile) {
+  sum_by_rows_avx512<Products>(tile);
+}
+
+void sum_outer_pairs_avx512_bf16(const OuterProducts& tile) {
+  sum_by_rows_avx512<PairsOfProducts>(tile);
 }
 
 }  // namespace switchyard

@@ -12,10 +12,11 @@ namespace switchyard {
 /// A tile: kOuterRows of the sums' rows by kOuterColumns of their columns.
 inline constexpr int64_t kOuterRows = 12, kOuterColumns = 32, kOuterTile = kOuterRows * kOuterColumns;
 
-/// What the steps make of a tile: of Σ aᵀ b over rows.
+/// What the steps make of a tile: of Σ aᵀ b over rows. An element is an f32, or two bf16: a row's, and in the upper
+/// half the next row's.
 struct OuterProducts {
-  const float* a;  ///< [rows, kOuterRows]
-  const float* b;  ///< [rows, kOuterColumns]
+  const float* a;  ///< [rows or pairs of rows, kOuterRows]
+  const float* b;  ///< [likewise, kOuterColumns]
   std::span<const ChainStep> steps;
   float* stack;            ///< [stack_depth, kOuterTile]
   float* const* nodes;     ///< each node's matrix
@@ -28,9 +29,14 @@ struct OuterProducts {
 /// the end. The same bits from each of the two.
 void sum_outer_products_avx2(const OuterProducts& tile);
 void sum_outer_products_avx512(const OuterProducts& tile);
+/// The same of pairs of bf16, and the same bits but of subnormal numbers, which VDPBF16PS takes for zeros: it adds the
+/// upper half's product, then the lower half's, each rounded as a fused multiply-add (Intel SDM, volume 2).
+void sum_outer_pairs_avx512_bf16(const OuterProducts& tile);
 
-/// By this CPU's widest registers.
-inline void sum_outer_products(const OuterProducts& tile) {
+enum class OuterElement : uint8_t { f32, bf16_pair };
+/// By this CPU's widest registers; pairs where bf16 products run natively.
+inline void sum_outer_products(const OuterProducts& tile, OuterElement element) {
+  if (element == OuterElement::bf16_pair) return sum_outer_pairs_avx512_bf16(tile);
   (has_avx512() ? sum_outer_products_avx512 : sum_outer_products_avx2)(tile);
 }
 

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/device.h"
+#include "kernels/cpu_isa.h"
 #include "reference/weight_gradient.h"
 #include "support/compare.h"
 
@@ -254,6 +255,16 @@ TEST(WeightGradient, KeepsSubnormalNumbers) {
     p.x.set(r, 0x1p-40f);
   }
   EXPECT_EQ(p.gradient().data<float>()[0], 0x1p-139f);
+}
+
+// An operand, and a sum.
+TEST(WeightGradient, NativeProductsTakeSubnormalNumbersForZeros) {
+  for (const auto& [dy, x] : {std::pair{0x1p-130f, 1.0f}, {0x1p-100f, 0x1p-40f}}) {
+    Problem p(DType::bf16, 1, 1, {0, 1}, {1});
+    p.dy.set(0, dy);
+    p.x.set(0, x);
+    EXPECT_EQ(p.gradient().data<float>()[0], has_native_bf16() ? 0 : dy * x);
+  }
 }
 
 TEST(WeightGradient, KeepsWhatIsNotFinite) {
