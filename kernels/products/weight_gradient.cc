@@ -129,7 +129,7 @@ struct Gradient {
     const auto floats_at = [&](size_t offset) { return reinterpret_cast<float*>(memory + offset); };
     const PackedTiles tiles{floats_at(scratch.a), floats_at(scratch.b), nodes, floats_at(scratch.stack)};
 
-    PieceSources sources, next_sources;
+    PieceSources sources{}, next_sources{};
     Piece piece = piece_of(task, offsets.front());
     const bool is_all = piece.count == offsets.back() - offsets.front();
     find_sources(piece, sources);

@@ -6,6 +6,7 @@
 #include "model/linear.h"
 
 namespace switchyard {
+
 View by_head(View heads) {
   return heads.reshaped({heads.rows() * heads.shape[1], heads.shape[2]});
 }

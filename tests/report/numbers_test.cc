@@ -7,9 +7,6 @@
 namespace switchyard::report {
 namespace {
 
-constexpr double kNotANumber = std::numeric_limits<double>::quiet_NaN(),
-                 kUnbounded = std::numeric_limits<double>::infinity();
-
 TEST(Numbers, CountsHaveAllTheirDigits) {
   EXPECT_EQ(text(0, kCount), "0");
   EXPECT_EQ(text(999, kCount), "999");
@@ -57,10 +54,11 @@ TEST(Numbers, TimesAsPeopleSayThem) {
 }
 
 TEST(Numbers, WhatIsNoNumberIsADash) {
+  using Limits = std::numeric_limits<double>;
   for (const Unit unit : {kNumber, kCount, kShare, kSeconds, kBytes}) {
-    EXPECT_EQ(text(kNotANumber, unit), "–");
-    EXPECT_EQ(short_text(kUnbounded, unit), "–");
-    EXPECT_EQ(short_text(-kUnbounded, unit), "–");
+    EXPECT_EQ(text(Limits::quiet_NaN(), unit), "–");
+    EXPECT_EQ(short_text(Limits::infinity(), unit), "–");
+    EXPECT_EQ(short_text(-Limits::infinity(), unit), "–");
   }
 }
 

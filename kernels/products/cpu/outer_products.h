@@ -12,8 +12,8 @@ namespace switchyard {
 /// A tile: kOuterRows of the sums' rows by kOuterColumns of their columns.
 inline constexpr int64_t kOuterRows = 12, kOuterColumns = 32, kOuterTile = kOuterRows * kOuterColumns;
 
-/// What the steps make of a tile: of Σ aᵀ b over rows. An element is an f32, or two bf16: a row's, and in the upper
-/// half the next row's.
+/// What the steps make of a tile: of Σ aᵀ b over rows. An element is an f32, or two bf16: a row's in the upper half,
+/// and the next row's in the lower.
 struct OuterProducts {
   const float* a;  ///< [rows or pairs of rows, kOuterRows]
   const float* b;  ///< [likewise, kOuterColumns]

@@ -87,10 +87,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CrossEntropyTest,
                                                           CrossEntropyCase{DType::bf16, 7, 5000, 40},
                                                           CrossEntropyCase{DType::bf16, 530, 70, 8},
                                                           CrossEntropyCase{DType::bf16, 3, 12289, 8})),
-                         [](const auto& param) {
-                           return fmt::format("{}_{}", test::name_of(std::get<0>(param.param)),
-                                              testing::PrintToString(std::get<1>(param.param)));
-                         });
+                         name_of_parameters<CrossEntropyCase>);
 
 class CrossEntropyRowBits : public testing::TestWithParam<std::tuple<Device, DType>> {};
 
