@@ -19,6 +19,7 @@ size_t gemm_bytes(ConstView, const PackedMatrix& w, GemmOutput, View) {
 }
 
 // A task is a panel of W and a block of rows; the product of 128 rows is completed in scratch, then stored or added.
+// Whole rows that are stored are written where they belong, unless rows behind them would be too.
 void gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput output, View y) {
   const int64_t rows = x.rows(), n = w.n();
   SWITCHYARD_CHECK(x.dtype == w.operand() && x.row_elements() == w.k() && y.rows() == rows && y.row_elements() == n &&
@@ -42,8 +43,10 @@ void gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput o
     const std::byte* weights = matrix.prepared(panel, memory + scratch.widened);
     for (int64_t first = begin; first < end; first += PanelScratch::kRows) {
       const int64_t count = std::min(PanelScratch::kRows, end - first);
-      panels.product(panel).run(in + static_cast<size_t>(first) * panels.row_bytes(), count, weights, product,
-                                memory + scratch.workspace);
+      const bool in_place = output == GemmOutput::store && columns == n && panels.product(panel).fills_tiles(count);
+      panels.product(panel).run(in + static_cast<size_t>(first) * panels.row_bytes(), count, weights,
+                                in_place ? out + first * n : product, memory + scratch.workspace);
+      if (in_place) continue;
       for (int64_t r = 0; r < count; ++r) {
         const float* from = product + r * columns;
         float* to = out + (first + r) * n + panels.first_column(panel);

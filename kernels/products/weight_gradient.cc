@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/cpu/scratch_layouts.h"
@@ -12,9 +13,6 @@
 
 namespace switchyard {
 namespace {
-
-// Of results, all together: more would not be in the caches when somebody reads them.
-constexpr size_t kCachedBytes = size_t{8} << 20;
 
 int64_t divide_up(int64_t n, int64_t by) {
   return (n + by - 1) / by;
@@ -82,11 +80,22 @@ struct Piece {
   int64_t first, count;  // of packed rows
 };
 
-// The rows that a packed one is made of; second −1: there is none.
-struct SourceRows {
-  int64_t first, second;
+// What is packed: rows of a type, or pairs of bf16 rows. Source: where the columns lie that make a packed row.
+template <class T>
+struct Alone {
+  using Stored = T;
+  using Source = const T*;
 };
-using PieceSources = std::array<SourceRows, WeightGradientScratch::kRows>;
+struct InPairs {
+  using Stored = BFloat16;
+  using Source = RowPair;
+};
+
+// Of a piece's packed rows.
+template <class Packed>
+struct PieceSources {
+  std::array<typename Packed::Source, WeightGradientScratch::kRows> dy, x;
+};
 
 // Packed rows: where bf16 products run natively, pairs of a slice's rows; the last one may be alone.
 struct Packing {
@@ -116,7 +125,7 @@ struct Gradient {
   int64_t n() const { return dy.of.row_elements(); }
   int64_t k() const { return x.of.row_elements(); }
 
-  template <class T>
+  template <class Packed>
   void sum_block(int64_t task) const {
     const int64_t group = task / blocks.count();
     const auto offsets = packed.of_group(group);
@@ -129,21 +138,20 @@ struct Gradient {
     const auto floats_at = [&](size_t offset) { return reinterpret_cast<float*>(memory + offset); };
     const PackedTiles tiles{floats_at(scratch.a), floats_at(scratch.b), nodes, floats_at(scratch.stack)};
 
-    PieceSources sources{}, next_sources{};
+    std::array<PieceSources<Packed>, 2> sources;  // of the piece that is summed, and of the next one
+    size_t now = 0;
     Piece piece = piece_of(task, offsets.front());
     const bool is_all = piece.count == offsets.back() - offsets.front();
-    find_sources(piece, sources);
+    find_sources(piece, sources[now]);
     while (piece.count > 0) {
-      pack_outer_panels<kOuterRows>(columns_of<T>(dy, sources, piece.block.first_row), piece.count, piece.block.rows,
-                                    tiles.a);
-      pack_outer_panels<kOuterColumns>(columns_of<T>(x, sources, piece.block.first_column), piece.count,
-                                       piece.block.columns, tiles.b);
+      pack_outer_panels<kOuterRows>(sources[now].dy.data(), piece.count, piece.block.rows, tiles.a);
+      pack_outer_panels<kOuterColumns>(sources[now].x.data(), piece.count, piece.block.columns, tiles.b);
       const int64_t end = piece.first + piece.count, before = piece.first - offsets.front();
       const Piece rest = piece_of(task, end), next = rest.count > 0 ? rest : first_piece(task + 1);
-      find_sources(next, next_sources);
-      sum_tiles<T>(piece, tiles, steps_between(steps, before, before + piece.count), is_all, next, next_sources);
+      find_sources(next, sources[1 - now]);
+      sum_tiles(piece, tiles, steps_between(steps, before, before + piece.count), is_all, next, sources[1 - now]);
       piece = rest;
-      sources = next_sources;
+      now = 1 - now;
     }
     _mm_sfence();  // what was written past the caches is there before the task ends
   }
@@ -171,68 +179,56 @@ struct Gradient {
     return piece_of(task, packed.of_group(task / blocks.count()).front());
   }
 
-  void find_sources(const Piece& piece, PieceSources& to) const {
+  template <class Packed>
+  void find_sources(const Piece& piece, PieceSources<Packed>& to) const {
     if (piece.count == 0) return;
     const auto packed_from = packed.of_group(piece.group), from = rows.of_group(piece.group);
     auto slice = static_cast<size_t>(std::ranges::upper_bound(packed_from, piece.first) - packed_from.begin()) - 1;
+    const int64_t n = dy.of.row_elements(), k = x.of.row_elements();
+    const auto* dy_columns = dy.of.as<typename Packed::Stored>() + piece.block.first_row;
+    const auto* x_columns = x.of.as<typename Packed::Stored>() + piece.block.first_column;
     for (int64_t i = 0; i < piece.count; ++i) {
       while (piece.first + i >= packed_from[slice + 1]) ++slice;
       const int64_t row = from[slice] + (piece.first + i - packed_from[slice]) * packing.together();
-      to[static_cast<size_t>(i)] = {row, row + 1 < from[slice + 1] ? row + 1 : -1};
+      auto &of_dy = to.dy[static_cast<size_t>(i)], &of_x = to.x[static_cast<size_t>(i)];
+      if constexpr (std::is_same_v<Packed, InPairs>) {
+        const bool is_pair = row + 1 < from[slice + 1];
+        of_dy = {dy_columns + dy[row] * n, is_pair ? dy_columns + dy[row + 1] * n : kZeros};
+        of_x = {x_columns + x[row] * k, is_pair ? x_columns + x[row + 1] * k : kZeros};
+      } else {
+        of_dy = dy_columns + dy[row] * n;
+        of_x = x_columns + x[row] * k;
+      }
     }
   }
 
-  /// Of a piece's packed row r, where the columns lie that it is made of, one row's or a pair's.
-  template <class T>
-  static auto columns_of(const ListedRows& listed, const PieceSources& sources, int64_t column) {
-    const auto at = [&listed, column](int64_t row) {
-      return listed.of.as<typename T::Stored>() + listed[row] * listed.of.row_elements() + column;
-    };
-    return [at, &sources](int64_t r) {
-      const SourceRows& source = sources[static_cast<size_t>(r)];
-      if constexpr (T::kIsPair)
-        return RowPair{at(source.first), source.second < 0 ? kZeros : at(source.second)};
-      else
-        return at(source.first);
-    };
-  }
-
   /// next: what this thread packs next, if nobody else does; it is fetched while there is only computing to do.
-  template <class T>
+  template <class Packed>
   void sum_tiles(const Piece& piece, const PackedTiles& tiles, std::span<const ChainStep> steps, bool is_all,
-                 const Piece& next, const PieceSources& next_sources) const {
+                 const Piece& next, const PieceSources<Packed>& next_sources) const {
     const Block& block = piece.block;
     const int64_t num_tiles = divide_up(block.rows, kOuterRows) * divide_up(block.columns, kOuterColumns);
-    const int64_t next_stack = is_all ? 0 : stack_depth(rows.slices) * kOuterTile;
-    const auto next_dy = columns_of<T>(dy, next_sources, next.block.first_row),
-               next_x = columns_of<T>(x, next_sources, next.block.first_column);
+    const int64_t next_stack = is_all ? 0 : stack_depth(rows.slices) * kOuterTile, stride = k();
     int64_t tile = 0;
     for (int64_t i = 0; i < block.rows; i += kOuterRows)
       for (int64_t j = 0; j < block.columns; j += kOuterColumns, ++tile) {
         for (int64_t r = tile * next.count / num_tiles; r < (tile + 1) * next.count / num_tiles; ++r) {
-          prefetch<Wanted::later>(next_dy(r), next.block.rows);
-          prefetch<Wanted::later>(next_x(r), next.block.columns);
+          prefetch<Wanted::later>(next_sources.dy[static_cast<size_t>(r)], next.block.rows);
+          prefetch<Wanted::later>(next_sources.x[static_cast<size_t>(r)], next.block.columns);
         }
         sum_outer_products({.a = tiles.a + i * piece.count,
                             .b = tiles.b + j * piece.count,
                             .steps = steps,
                             .stack = tiles.stack + tile * next_stack,
                             .nodes = tiles.nodes.data(),
-                            .offset = (block.first_row + i) * k() + block.first_column + j,
-                            .stride = k(),
+                            .offset = (block.first_row + i) * stride + block.first_column + j,
+                            .stride = stride,
                             .rows = std::min(kOuterRows, block.rows - i),
                             .columns = std::min(kOuterColumns, block.columns - j),
                             .past_caches = past_caches},
                            packing.element);
       }
   }
-};
-
-// What is packed: rows of a type, or pairs of bf16 rows.
-template <class T, bool kPair>
-struct Packed {
-  using Stored = T;
-  static constexpr bool kIsPair = kPair;
 };
 
 }  // namespace
@@ -281,8 +277,8 @@ void weight_gradient(const Stream& stream, ListedRows dy, ListedRows x, const Sl
     stream.parallel_for(num_groups * blocks.count(),
                         [&](int64_t task, int) { gradient.sum_block<decltype(packed)>(task); });
   };
-  if (packing.element == OuterElement::bf16_pair) return sum_blocks(Packed<BFloat16, true>{});
-  with_float_type(dy.of.dtype, "weight_gradient", [&](auto type) { sum_blocks(Packed<decltype(type), false>{}); });
+  if (packing.element == OuterElement::bf16_pair) return sum_blocks(InPairs{});
+  with_float_type(dy.of.dtype, "weight_gradient", [&](auto type) { sum_blocks(Alone<decltype(type)>{}); });
 }
 
 }  // namespace cpu

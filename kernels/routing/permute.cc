@@ -8,10 +8,12 @@
 
 namespace switchyard {
 
-void check_combine(ConstView y, ConstView weight, ConstView out) {
+void check_combine(ConstView y, ConstView weight, ConstView base, ConstView out) {
   const bool shaped = y.shape.rank() == 3 && y.rows() == out.rows() && y.shape[2] == out.row_elements();
-  SWITCHYARD_CHECK(shaped && (weight.data == nullptr || weight.shape == Shape({y.shape[0], y.shape[1]})),
-                   "combine: y {}, weight {}, out {}", y.shape.str(), weight.shape.str(), out.shape.str());
+  SWITCHYARD_CHECK(shaped && (weight.data == nullptr || weight.shape == Shape({y.shape[0], y.shape[1]})) &&
+                       (base.data == nullptr || base.shape == out.shape),
+                   "combine: y {}, weight {}, base {}, out {}", y.shape.str(), weight.shape.str(), base.shape.str(),
+                   out.shape.str());
 }
 
 namespace cpu {
@@ -49,10 +51,10 @@ void scatter_rows(const Stream& stream, ConstView x, ConstView row, View y) {
   move_rows(stream, x, nullptr, y, row.as<int32_t>(), row.elements());
 }
 
-void combine(const Stream& stream, ConstView y, ConstView weight, View out) {
-  check_combine(y, weight, out);
+void combine(const Stream& stream, ConstView y, ConstView weight, ConstView base, View out) {
+  check_combine(y, weight, base, out);
   const int64_t tokens = out.rows(), dim = out.row_elements(), k = y.shape[1];
-  const auto* w = weight.as<float>();
+  const auto *w = weight.as<float>(), *from = base.as<float>();
   auto* sum = out.as<float>();
   with_float_type(y.dtype, "combine", [&](auto element) {
     const auto* slots = y.as<decltype(element)>();
@@ -61,11 +63,11 @@ void combine(const Stream& stream, ConstView y, ConstView weight, View out) {
         const int64_t next = std::min(t + 1, tokens - 1);  // its rows are fetched while this token's are added
         for_lanes(dim, [&](int64_t i, auto read, auto write) {
           for (int64_t j = 0; j < k; ++j) __builtin_prefetch(slots + (next * k + j) * dim + i);
-          __builtin_prefetch(sum + next * dim + i, 1);
+          if (from != nullptr) __builtin_prefetch(from + next * dim + i);
           F32x8 mixed = broadcast(0);
           for (int64_t j = 0; j < k; ++j)
             mixed = fma(broadcast(w != nullptr ? w[t * k + j] : 1), read(slots + (t * k + j) * dim + i), mixed);
-          write(sum + t * dim + i, read(sum + t * dim + i) + mixed);
+          write(sum + t * dim + i, (from != nullptr ? read(from + t * dim + i) : broadcast(0)) + mixed);
         });
       }
     });

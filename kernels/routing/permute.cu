@@ -56,7 +56,7 @@ void move_rows(const Stream& stream, const Rows& rows) {
 /// A quad a thread; the weights are the same for all threads of a row. Without kWeighted they are ones.
 template <class T, bool kWhole, bool kWeighted>
 __global__ void combine_kernel(const T* y, const float* weight, RowSplit split, int64_t tokens, int64_t k, int64_t dim,
-                               float* out) {
+                               const float* base, float* out) {
   const RowShare share = row_share(split);
   if (share.row >= tokens) return;
   for (int64_t i = share.first * kQuad; i < dim; i += share.step * kQuad) {
@@ -68,9 +68,10 @@ __global__ void combine_kernel(const T* y, const float* weight, RowSplit split, 
       mixed = make_float4(fmaf(w, slot.x, mixed.x), fmaf(w, slot.y, mixed.y), fmaf(w, slot.z, mixed.z),
                           fmaf(w, slot.w, mixed.w));
     }
-    float* to = out + share.row * dim + i;
-    const float4 sum = load_quad<kWhole>(to, dim - i);
-    store_quad<kWhole>(to, make_float4(sum.x + mixed.x, sum.y + mixed.y, sum.z + mixed.z, sum.w + mixed.w), dim - i);
+    const int64_t at = share.row * dim + i;
+    const float4 sum = base != nullptr ? load_quad<kWhole>(base + at, dim - i) : make_float4(0, 0, 0, 0);
+    store_quad<kWhole>(out + at, make_float4(sum.x + mixed.x, sum.y + mixed.y, sum.z + mixed.z, sum.w + mixed.w),
+                       dim - i);
   }
 }
 
@@ -86,16 +87,16 @@ void scatter_rows(const Stream& stream, ConstView x, ConstView row, View y) {
   move_rows(stream, {x, nullptr, y, row.as<int32_t>(), row.elements()});
 }
 
-void combine(const Stream& stream, ConstView y, ConstView weight, View out) {
-  check_combine(y, weight, out);
+void combine(const Stream& stream, ConstView y, ConstView weight, ConstView base, View out) {
+  check_combine(y, weight, base, out);
   const int64_t tokens = out.rows(), dim = out.row_elements(), k = y.shape[1];
   const RowSplit split = RowSplit::of(quads_of(dim));
   with_float_type(y.dtype, "combine", [&](auto element) {
-    with_bool(whole_quads(dim, {y, out}), [&](auto whole) {
+    with_bool(whole_quads(dim, {y, base, out}), [&](auto whole) {
       with_bool(weight.data != nullptr, [&](auto weighted) {
         using T = decltype(element);
         launch(stream, split.shape(tokens), combine_kernel<T, decltype(whole)::value, decltype(weighted)::value>,
-               y.as<T>(), weight.as<float>(), split, tokens, k, dim, out.as<float>());
+               y.as<T>(), weight.as<float>(), split, tokens, k, dim, base.as<float>(), out.as<float>());
       });
     });
   });

@@ -10,9 +10,10 @@ namespace switchyard {
 using GatherRowsFn = void(const Stream&, ConstView x, ConstView row, View y);
 /// y[row[i],:] = x[i,:].   x: [m, dim]; row: [m] i32, distinct; y: [n, dim], the dtype of x
 using ScatterRowsFn = void(const Stream&, ConstView x, ConstView row, View y);
-/// out[t,:] += Σ_j weight[t,j] · y[t,j,:], summed over j = 0 … k−1 in f32 in that order, then added.
-/// y: [tokens, k, dim] f32|bf16; weight: [tokens, k] f32, or empty: ones; out: [tokens, dim] f32
-using CombineFn = void(const Stream&, ConstView y, ConstView weight, View out);
+/// out[t,:] = base[t,:] + Σ_j weight[t,j] · y[t,j,:], summed over j = 0 … k−1 in f32 in that order, then added.
+/// y: [tokens, k, dim] f32|bf16; weight: [tokens, k] f32, or empty: ones; base: [tokens, dim] f32, may be out itself,
+/// or empty: zeros; out: [tokens, dim] f32
+using CombineFn = void(const Stream&, ConstView y, ConstView weight, ConstView base, View out);
 
 namespace cpu {
 GatherRowsFn gather_rows;
@@ -31,6 +32,6 @@ inline constexpr Op<ScatterRowsFn> scatter_rows{"scatter_rows", cpu::scatter_row
 inline constexpr Op<CombineFn> combine{"combine", cpu::combine, SWITCHYARD_CUDA_IMPL(cuda::combine)};
 
 // For the implementations.
-void check_combine(ConstView y, ConstView weight, ConstView out);
+void check_combine(ConstView y, ConstView weight, ConstView base, ConstView out);
 
 }  // namespace switchyard

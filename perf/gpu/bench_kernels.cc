@@ -128,7 +128,7 @@ class Ops {
     flops("grouped_ffn, 131072 rows over 128 experts, f 768", f(pairs) * 6 * f(d_ * c_.moe().expert_size),
           [&] { grouped_ffn(stream(), x.view(), rows, w.experts, {}, GemmOutput::store, y.view()); });
     bytes("combine [16384, 8, 2048] bf16", f(kTokens) * (f(k * d_) * 2 + f(d_) * 8 + f(k) * 4), [&] {
-      combine(stream(), y.view().reshaped({kTokens, k, d_}), weight.view(), sum.view());
+      combine(stream(), y.view().reshaped({kTokens, k, d_}), weight.view(), sum.view(), sum.view());
     });
   }
 

@@ -64,7 +64,7 @@ void MoeCall::begin() {
 void MoeCall::finish() {
   flight_->finish();
   const Shape per_token{weight_.rows(), weight_.shape[1], x_.shape[1]};
-  combine(stream_, y_.reshaped(per_token), config_.scaled_input ? ConstView{} : weight_, x_);
+  combine(stream_, y_.reshaped(per_token), config_.scaled_input ? ConstView{} : weight_, x_, x_);
 }
 
 void moe_layer(const Stream& stream, Arena& arena, const MoeConfig& c, const LayerWeights& w, int layer,

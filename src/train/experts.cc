@@ -205,8 +205,7 @@ void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exch
     }
   }
   experts.finish(tokens);
-  fill(pass.stream, 0, du);
-  combine(pass.stream, returned.reshaped({u.rows(), k, u.shape[1]}), {}, du);
+  combine(pass.stream, returned.reshaped({u.rows(), k, u.shape[1]}), {}, {}, du);
 }
 
 }  // namespace switchyard

@@ -65,16 +65,23 @@ void forward_feed_forward(const StepPass& pass, size_t layer, GradientExchange& 
   const MoeConfig* moe = pass.config().layers[layer].moe();
   const View u = arena.alloc(x.shape, moe != nullptr ? DType::f32 : pass.operand());
   rms_norm(stream, tape.middle, w.ffn_norm.view(), pass.eps(), u);
-  if (moe == nullptr) return add_ffn(stream, arena, w.dense, {}, u, x);
+  if (moe == nullptr) {
+    copy(stream, tape.middle, x);
+    return add_ffn(stream, arena, w.dense, {}, u, x);
+  }
   const View logits = arena.alloc({x.rows(), moe->router.num_experts}, DType::f32);
   linear(stream, u, w.router, GemmOutput::store, logits);
   router_top_k(stream, logits, moe->router.rule(), w.selection_bias.view(), tape.chosen.expert, tape.chosen.weight);
   const ConstView u_operand = as_operand(stream, arena, u, pass.operand());
-  if (!w.shared.empty()) add_ffn(stream, arena, w.shared, moe->activation, u_operand, x);
+  if (!w.shared.empty()) {
+    copy(stream, tape.middle, x);
+    add_ffn(stream, arena, w.shared, moe->activation, u_operand, x);
+  }
   const int64_t k = moe->router.experts_per_token, d = x.shape[1];
   const View y = arena.alloc({x.rows() * k, d}, pass.operand());
   forward_experts(pass, layer, exchange, tape, experts_input(pass, *moe, tape, u, u_operand), y);
-  combine(stream, y.reshaped({x.rows(), k, d}), moe->scaled_input ? ConstView{} : tape.chosen.weight, x);
+  combine(stream, y.reshaped({x.rows(), k, d}), moe->scaled_input ? ConstView{} : tape.chosen.weight,
+          w.shared.empty() ? tape.middle : x, x);
 }
 
 void backward_feed_forward(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,

@@ -5,12 +5,18 @@
 
 #include "kernels/products/grouped_ffn_backward.h"
 #include "kernels/products/weight_gradient.h"
+#include "kernels/row_blocks.h"
 #include "kernels/rows/cast.h"
 
 namespace switchyard {
 
 void fill(const Stream& stream, float value, View x) {
-  if (stream.measured == nullptr) std::ranges::fill(x.span<float>(), value);
+  if (stream.measured != nullptr) return;
+  constexpr int64_t kElementsPerTask = 1 << 16;
+  float* to = x.as<float>();
+  for_row_blocks(
+      stream, x.elements(), [&](int64_t first, int64_t count) { std::fill_n(to + first, count, value); },
+      kElementsPerTask);
 }
 
 ConstView as_operand(const Stream& stream, Arena& arena, ConstView x, DType operand) {

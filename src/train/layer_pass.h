@@ -70,7 +70,7 @@ struct LayerBalance {
   View probability_sums;            ///< [this rank's slices, E] f64: where the sums of probabilities go
 };
 
-/// x += ffn(norm(tape.middle)), leaving tape.chosen and tape.gate_up.   x: [tokens, d] f32
+/// x = tape.middle + ffn(norm(tape.middle)), leaving tape.chosen and tape.gate_up.   x: [tokens, d] f32
 void forward_feed_forward(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
                           View x);
 

@@ -148,7 +148,6 @@ TrainPass::Tape TrainPass::forward(const StepPass& pass) {
     const View next = layer + 1 < tape.layers.size() ? tape.layers[layer + 1].x : tape.last;
     copy(stream, of_layer.x, of_layer.middle);
     forward_attention(pass, layer, positions_.of_layer(layer), of_layer, of_layer.middle);
-    copy(stream, of_layer.middle, next);
     forward_feed_forward(pass, layer, exchange_, of_layer, next);
   }
   return tape;

@@ -136,7 +136,7 @@ void combine_is_the_weighted_sum(Communicator& world, const ExchangeCase& base) 
   Stream stream;
   stream.pool = &pool;
   combine(stream, {result.y.data(), {tokens, c.top_k, c.dim}, c.dtype}, {weights.data(), {tokens, c.top_k}, DType::f32},
-          {out.data(), {tokens, c.dim}, DType::f32});
+          {}, {out.data(), {tokens, c.dim}, DType::f32});
   for (int64_t t = 0; t < tokens; ++t) {
     const int64_t id = global_token(c, world.rank(), t);
     const auto row = expected_row(c, id, 1);

@@ -1,6 +1,7 @@
 // Internal to kernels/: how the experts' products and those of their gradients divide the rows of groups.
 #pragma once
 
+#include <bit>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -61,9 +62,19 @@ template <class T>
 void put_rows(const float* product, int64_t columns, const FfnBlock& block, int64_t first, GemmOutput output, View y,
               std::span<const int32_t> output_row) {
   const ListedRows rows(y, output_row);
+  const int64_t stride = y.row_elements();
   T* out = y.as<T>() + first;
+  constexpr int64_t kLine = 64 / sizeof(T);
+  if (output == GemmOutput::store && y.bytes() > kCachedBytes && std::bit_cast<uintptr_t>(out) % 64 == 0 &&
+      stride % kLine == 0 && columns % kLine == 0) {
+    for (int64_t i = 0; i < block.count; ++i)
+      for (int64_t j = 0; j < columns; j += kLanes)
+        store_past_caches(out + rows[block.first + i] * stride + j, load(product + i * columns + j));
+    _mm_sfence();
+    return;
+  }
   for (int64_t i = 0; i < block.count; ++i)
-    put_row(product + i * columns, columns, output, out + rows[block.first + i] * y.row_elements());
+    put_row(product + i * columns, columns, output, out + rows[block.first + i] * stride);
 }
 
 }  // namespace switchyard

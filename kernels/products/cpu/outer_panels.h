@@ -55,16 +55,16 @@ inline void pack_rest(const RowPair& from, int64_t count, int64_t width, float* 
 }
 
 /// Columns of rows in panels of Width: to [panels, rows, Width]; the last one is filled up with zeros.
-/// row(r): where a row's columns begin.
+/// row: where each row's columns begin.
 template <int64_t Width, class Row>
-void pack_outer_panels(const Row& row, int64_t rows, int64_t columns, float* to) {
+void pack_outer_panels(const Row* row, int64_t rows, int64_t columns, float* to) {
   constexpr int64_t kRowsAtOnce = 8;  // whose lines stay in the nearest cache; the next ones are on their way
   for (int64_t first = 0; first < rows; first += kRowsAtOnce) {
     const int64_t end = std::min(rows, first + kRowsAtOnce);
-    for (int64_t r = end; r < std::min(rows, end + kRowsAtOnce); ++r) prefetch<Wanted::soon>(row(r), columns);
+    for (int64_t r = end; r < std::min(rows, end + kRowsAtOnce); ++r) prefetch<Wanted::soon>(row[r], columns);
     for (int64_t column = 0; column < columns; column += Width)
       for (int64_t r = first; r < end; ++r) {
-        const auto source = row(r) + column;
+        const Row source = row[r] + column;
         float* target = to + column * rows + r * Width;
         if (columns - column < Width) {
           pack_rest(source, columns - column, Width, target);

@@ -63,7 +63,7 @@ TEST_P(PermuteTest, CombineIsTheWeightedSumAdded) {
     const Tensor weight = random_tensor({kTokens, kSlots}, DType::f32, 2),
                  before = random_tensor({kTokens, dim}, DType::f32, 3);
     Tensor out = random_tensor({kTokens, dim}, DType::f32, 3);
-    stream.run(combine, y, weight, out);
+    stream.run(combine, y, weight, out, out);
     std::vector<reference::Bounded> want;
     for (int64_t t = 0; t < kTokens; ++t)
       for (int64_t i = 0; i < dim; ++i) {
@@ -86,10 +86,24 @@ TEST_P(PermuteTest, CombineWithoutWeightsTakesOnes) {
     Tensor ones({9, 3}, DType::f32), out = random_tensor({9, dim}, DType::f32, 3),
                                      want = random_tensor({9, dim}, DType::f32, 3);
     for (int64_t i = 0; i < ones.size(); ++i) ones.set(i, 1);
-    stream.run(combine, y, ones, want);
-    stream.run(combine, y, ConstView{}, out);
+    stream.run(combine, y, ones, want, want);
+    stream.run(combine, y, ConstView{}, out, out);
     EXPECT_TRUE(same_bits(out, want));
   }
+}
+
+TEST_P(PermuteTest, CombineAddsToItsBaseWhichMayBeMissing) {
+  const Tensor y = random_tensor({5, 2, 12}, dtype_, 1), weight = random_tensor({5, 2}, DType::f32, 2),
+               base = random_tensor({5, 12}, DType::f32, 3);
+  Tensor in_place = random_tensor({5, 12}, DType::f32, 3), zeros({5, 12}, DType::f32);
+  TestStream stream(device_);
+  stream.run(combine, y, weight, in_place, in_place);
+  stream.run(combine, y, weight, zeros, zeros);
+  Tensor elsewhere = poisoned({5, 12}, DType::f32), alone = poisoned({5, 12}, DType::f32);
+  stream.run(combine, y, weight, base, elsewhere);
+  stream.run(combine, y, weight, ConstView{}, alone);
+  EXPECT_TRUE(same_bits(elsewhere, in_place));
+  EXPECT_TRUE(same_bits(alone, zeros));
 }
 
 // The order of the sum and its roundings are written out: one result, on every device and at any address.
@@ -100,8 +114,8 @@ TEST_P(PermuteTest, CombineGivesTheCpusBits) {
     for (const int64_t displacement : {0, 1}) {
       const Tensor y = random_tensor({9, 8, dim}, dtype_, 1), weight = random_tensor({9, 8}, DType::f32, 2);
       Tensor out = random_tensor({9, dim}, DType::f32, 3), want = random_tensor({9, dim}, DType::f32, 3);
-      combine(cpu, y, weight, want);
-      stream.run_displaced(displacement, combine, y, weight, out);
+      combine(cpu, y, weight, want, want);
+      stream.run_displaced(displacement, combine, y, weight, out, out);
       EXPECT_TRUE(same_bits(out, want));
     }
 }
@@ -142,7 +156,7 @@ TEST(Combine, SumsInSlotOrderBeforeAdding) {
   y.set(0, 1e8f), y.set(1, 3), y.set(2, -1e8f);
   out.set(0, 0.5f);
   CpuStream stream;
-  combine(stream, y, weight, out);
+  combine(stream, y, weight, out, out);
   EXPECT_EQ(out.at(0), (1e8f + 3.0f) - 1e8f + 0.5f);
 }
 
