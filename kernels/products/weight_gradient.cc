@@ -52,8 +52,8 @@ class Blocks {
   }
   int64_t count() const { return down_ * across_; }
   Block operator[](int64_t index) const {
-    const int64_t row = index / across_ * tiles_down_ * kOuterRows;
-    const int64_t column = index % across_ * tiles_across_ * kOuterColumns;
+    const int64_t row = index % down_ * tiles_down_ * kOuterRows;
+    const int64_t column = index / down_ * tiles_across_ * kOuterColumns;
     return {row, column, std::min(n_ - row, tiles_down_ * kOuterRows),
             std::min(k_ - column, tiles_across_ * kOuterColumns)};
   }
