@@ -149,6 +149,7 @@ ExpertRows GradientWindows::count_rows(ConstView expert_of, std::span<const int6
 }
 
 bool GradientWindows::begin() {
+  end_returning();
   if (!schedule_.next()) return false;
   ++counters_.windows;
   order_rows();
@@ -331,6 +332,7 @@ void GradientWindows::start_returning() {
   };
   if (backward()) pending_weight_ = start(leaving.weight, arriving.weight);
   pending_rows_[0] = start(leaving.u, arriving.u);
+  returning_ = true;
   count_bytes(received_from_, backward() ? row_bytes() + sizeof(float) : row_bytes(), counters_.bytes_to);
 }
 
@@ -346,6 +348,10 @@ void GradientWindows::give_back() {
     put(buffers_.result.slice(run.row, run.count), buffers_.dweight.slice(run.row, run.count),
         lists_.assignment.slice(run.assignment, run.count));
   });
+}
+
+void GradientWindows::end_returning() {
+  if (!std::exchange(returning_, false)) return;
   wait_for(pending_weight_, {pending_rows_.data(), 1}, counters_.times);
   const int64_t num_sent = total(sent_to_);
   put(buffers_.sent.u.slice(0, num_sent), buffers_.sent.weight.slice(0, num_sent),

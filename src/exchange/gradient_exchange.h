@@ -1,7 +1,7 @@
 // A layer's experts in training: the rows of a whole step travel to the experts' hosts, and what these make of them
 // back.
 //
-//   plan (counts of all ranks) -> windows of { begin, rows, the host's work, give_back }
+//   plan (counts of all ranks) -> windows of { begin, rows, the host's work, give_back, work that nobody waits for }
 //
 // What sums over rows needs them in one order, whoever has them: by expert, then slice, then token. Where not all rows
 // of a host fit into its budget they come window by window (exchange/window_schedule.h), the same forward and backward.
@@ -81,7 +81,8 @@ struct GradientRows {
 };
 
 /// The buffers of a window's rows; in a group of one of their numbers alone. What is free by then serves the way back:
-/// results are written where dy came in, leaves from where u came in and arrives where u left from.
+/// results are written where dy came in, leaves from where u came in and arrives where u left from. The ordered rows
+/// stay.
 struct GradientBuffers {
   struct Rows {
     View u, dy;   ///< [n, dim] dtype
@@ -112,7 +113,7 @@ struct GradientLists {
 };
 
 /// The windows of a layer. All ranks of the group take the same steps in the same order, with or without tokens:
-///   while (windows.begin()) { windows.rows(); …; windows.give_back(); }
+///   while (windows.begin()) { windows.rows(); …; windows.give_back(); …; }
 class GradientWindows {
  public:
   /// See GradientExchange::plan().
@@ -122,12 +123,15 @@ class GradientWindows {
   GradientWindows(const GradientWindows&) = delete;
   GradientWindows& operator=(const GradientWindows&) = delete;
 
-  /// Sends this rank's rows of the next window; false when there is none.
+  /// Waits for what this rank's tokens of the last window were given back, and sends their rows of the next one; false
+  /// when there is none.
   bool begin();
-  /// Waits for the rows of this rank's experts; valid until give_back().
+  /// Waits for the rows of this rank's experts; valid until begin().
   GradientRows rows();
-  /// Sends what the host has written to the tokens' owners, and waits for that of this rank's tokens of the window.
+  /// Sends what the host has written, and must leave alone from now on, to the tokens' owners.
   void give_back();
+  /// For what the host does of the window after that: results travel between the tasks of this stream's loops.
+  const Stream& stream() const { return polling_; }
 
  private:
   /// Assignments of this rank's tokens to its own experts, which are ordered rows of a window.
@@ -150,6 +154,7 @@ class GradientWindows {
   void list_own(GradientRows& rows) const;
   void order_received(GradientRows& rows);
   void start_returning();
+  void end_returning();
   void poll();
 
   bool alone() const { return group_.size() == 1; }
@@ -175,6 +180,7 @@ class GradientWindows {
   WindowSchedule schedule_;
   std::vector<int64_t> sent_to_, received_from_;  // [ranks] rows of the window
   int64_t num_rows_ = 0;                          // of this rank's experts in the window
+  bool returning_ = false;                        // results are on their way
   Pending pending_weight_;
   std::array<Pending, 2> pending_rows_;  // last: they end before what they use
 };

@@ -61,13 +61,16 @@ class HostedExperts {
     has_any_.resize(gradients_.size());
   }
 
-  /// Rows of some experts: their gradients go to window.result and .dweight, their weights' gradients here.
-  void compute(const GatedActivation& activation, const GradientRows& window, ConstView gate_up) {
-    if (window.rows.num_groups() == 0) return;
+  /// Rows of some experts: their gradients go to window.result and .dweight, which give_back() is called for; then
+  /// their weights' gradients here, by ops of `stream`.
+  template <class GiveBack>
+  void compute(const Stream& stream, const GatedActivation& activation, const GradientRows& window, ConstView gate_up,
+               const GiveBack& give_back) {
+    if (window.rows.num_groups() == 0) return give_back();
     const auto first = static_cast<size_t>(window.first_expert), count = static_cast<size_t>(window.rows.num_groups());
     if (window.rows.num_rows() == 0) {
       if (window.rows.slices != all_slices()) add_nothing(first, window.rows.slices);
-      return;
+      return give_back();
     }
     const ArenaScope scope(pass_.arena);
     const auto w = std::span(w_).subspan(first, count), transposes = std::span(transposes_).subspan(first, count);
@@ -78,6 +81,7 @@ class HostedExperts {
     grouped_ffn_backward(pass_.stream, window.u, window.dy, window.weight,
                          {offsets, window.input_row, window.result_row}, w, transposes, activation, GemmOutput::store,
                          scaled_h, d_gate_up, window.result, window.dweight, gate_up);
+    give_back();
     const auto has_rows = [&](size_t e) { return offsets[e] < offsets[e + 1]; };
     for (size_t e = 0; e < count; ++e)
       if (has_rows(e)) begin(first + e, window.rows.slices);
@@ -92,13 +96,13 @@ class HostedExperts {
       return nodes;
     };
     const ListedRows u(window.u, window.input_row), dy(window.dy, window.input_row);
-    weight_gradient(pass_.stream, d_gate_up, u, window.rows, nodes_of(&FfnWeights::gate_up));
-    weight_gradient(pass_.stream, dy, scaled_h, window.rows, nodes_of(&FfnWeights::down));
+    weight_gradient(stream, d_gate_up, u, window.rows, nodes_of(&FfnWeights::gate_up));
+    weight_gradient(stream, dy, scaled_h, window.rows, nodes_of(&FfnWeights::down));
     if (w.front().down_bias.view().rows() > 0) {
       const View ones = pass_.arena.alloc({entries}, DType::f32);
-      fill(pass_.stream, 1, ones);
-      sum_weighted(d_gate_up, ones, window.rows, nodes_of(&FfnWeights::gate_up_bias));
-      sum_weighted(dy, window.weight, window.rows, nodes_of(&FfnWeights::down_bias));
+      fill(stream, 1, ones);
+      sum_weighted(stream, d_gate_up, ones, window.rows, nodes_of(&FfnWeights::gate_up_bias));
+      sum_weighted(stream, dy, window.weight, window.rows, nodes_of(&FfnWeights::down_bias));
     }
     for (size_t e = 0; e < count; ++e)
       if (has_rows(e)) gradients_[first + e].commit();
@@ -125,13 +129,13 @@ class HostedExperts {
     has_any_[expert] = true;
   }
   /// Sums of rows, each times its weight, rounded to the operand.   x: operand; weight: [rows] f32
-  void sum_weighted(const ListedRows& x, ConstView weight, const SlicedRows& rows, std::vector<View> out) const {
+  void sum_weighted(const Stream& stream, const ListedRows& x, ConstView weight, const SlicedRows& rows,
+                    std::vector<View> out) const {
     const ArenaScope scope(pass_.arena);
     for (View& node : out)
       if (node.shape.rank() > 0) node = node.reshaped({node.elements(), 1});
-    const ConstView column =
-        as_operand(pass_.stream, pass_.arena, weight.reshaped({weight.elements(), 1}), pass_.operand());
-    weight_gradient(pass_.stream, x, column, rows, out);
+    const ConstView column = as_operand(stream, pass_.arena, weight.reshaped({weight.elements(), 1}), pass_.operand());
+    weight_gradient(stream, x, column, rows, out);
   }
   /// None of the group's tokens of these slices went there, but some of others.
   void add_nothing(size_t expert, const SliceRange& slices) {
@@ -192,7 +196,8 @@ void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exch
   const View returned = pass.arena.alloc({u.rows() * k, u.shape[1]}, pass.operand());
   HostedExperts experts(pass, static_cast<int64_t>(layer));
   if (pass.stream.measured != nullptr) {
-    measure_windows(pass, exchange, [&](const GradientRows& window) { experts.compute(c.activation, window, {}); });
+    measure_windows(pass, exchange,
+                    [&](const GradientRows& window) { experts.compute(pass.stream, c.activation, window, {}, [] {}); });
   } else {
     KeptProducts kept(tape.gate_up);
     const auto windows =
@@ -200,8 +205,8 @@ void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exch
                       {.u = u, .dy = dy, .weight = weight, .result = returned, .dweight = d_weight});
     while (windows->begin()) {
       const GradientRows window = windows->rows();
-      experts.compute(c.activation, window, kept.take(window.rows.num_rows()));
-      windows->give_back();
+      experts.compute(windows->stream(), c.activation, window, kept.take(window.rows.num_rows()),
+                      [&] { windows->give_back(); });
     }
   }
   experts.finish(tokens);

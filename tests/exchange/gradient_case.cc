@@ -149,6 +149,17 @@ void host_window(const GradientCase& c, const GradientExchangeShape& shape, Way 
   }
 }
 
+/// The rows' bytes and numbers, which stay while results travel.
+std::vector<std::byte> came_in(const GradientRows& window) {
+  std::vector<std::byte> bytes;
+  for (const ConstView& view : {window.u, window.dy, window.weight}) {
+    if (view.data == nullptr) continue;
+    bytes.insert(bytes.end(), static_cast<const std::byte*>(view.data),
+                 static_cast<const std::byte*>(view.data) + view.bytes());
+  }
+  return bytes;
+}
+
 }  // namespace
 
 std::vector<SliceRange> shared_out(const SliceRange& slices, int ranks) {
@@ -203,8 +214,12 @@ GradientResult run_gradients(Communicator& group, GradientExchange& exchange, co
     const auto windows =
         exchange.plan(stream, arena, way, tokens.per_slot(c, tokens.expert_of), tokens.slice_offsets, tensors);
     while (windows->begin()) {
-      host(way, windows->rows());
+      const GradientRows window = windows->rows();
+      host(way, window);
+      const std::vector<std::byte> before = came_in(window);
       windows->give_back();
+      windows->stream().parallel_for(8, [](int64_t, int) {});  // results travel
+      EXPECT_EQ(came_in(window), before);
     }
   };
   go(Way::backward, backward);
