@@ -2,7 +2,8 @@
 // usage: bench_train [--dim d] [--layers n] [--ffn f] [--records n] [--length n] [--dtype f32|bf16] [--steps n]
 //                    [--threads n] [--slices n] [--keep 0|1]
 // One JSON line. --slices 1: the sums of one rank, without a tree; --keep 0: attention is computed again on the way
-// back
+// back. Under mpirun: ranks that share the experts, the records and the machine, --threads each; its rates are the sum
+// of theirs at the same time, seconds the slowest rank's.
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
@@ -14,6 +15,7 @@
 #include "base/stopwatch.h"
 #include "benchmark_main.h"
 #include "ceiling.h"
+#include "comm/mpi_communicator.h"
 #include "io/json.h"
 #include "kernels/cpu_isa.h"
 #include "operations.h"
@@ -40,13 +42,14 @@ ModelConfig model_of(const Sizes& s) {
   return c;
 }
 
-StepBatch random_step(const Sizes& s, int64_t vocab, int64_t slices, int64_t step) {
+/// A rank's part of it.
+StepBatch random_step(const Sizes& s, const SliceRange& mine, int64_t vocab, int64_t slices, int64_t step) {
   const std::vector<int64_t> lengths(static_cast<size_t>(s.records), s.length);
   const std::vector<int64_t> ends = cut_into_slices(lengths, slices);
-  StepBatch batch({0, slices});
+  StepBatch batch(mine);
   batch.step = step;
   std::vector<int32_t> tokens(static_cast<size_t>(s.length) + 1);
-  for (int64_t slice = 0; slice < slices; ++slice) {
+  for (int64_t slice = mine.first; slice < mine.end; ++slice) {
     batch.begin_slice();
     for (int64_t r = ends[static_cast<size_t>(slice)]; r < ends[static_cast<size_t>(slice) + 1]; ++r) {
       for (size_t i = 0; i < tokens.size(); ++i)
@@ -60,13 +63,21 @@ StepBatch random_step(const Sizes& s, int64_t vocab, int64_t slices, int64_t ste
   return batch;
 }
 
-Json measure(const Sizes& s) {
+/// Of all ranks at the same time.
+double rate_of_all(Communicator& world, const auto& measure) {
+  world.barrier();
+  return world.all_reduce_one(measure(), ReduceOp::sum);
+}
+
+Json measure(Communicator& world, const Sizes& s) {
   const ModelConfig config = model_of(s);
   const int64_t tokens = s.records * s.length, slices = s.slices > 0 ? s.slices : default_slices(tokens);
-  const std::unique_ptr<Communicator> world = make_self_communicator();
+  const SliceRange mine = slices_of_rank(slices, world.rank(), world.size());
   TrainerOptions options;
   options.balance = 0.01;
   options.shape = {.operand = s.dtype,
+                   .world_size = world.size(),
+                   .ep = world.size(),
                    .threads = static_cast<int>(s.threads),
                    .num_slices = slices,
                    .rank_tokens = tokens,
@@ -75,17 +86,22 @@ Json measure(const Sizes& s) {
                    .batch_tokens = 8192,
                    .exchange_bytes = int64_t{256} << 20,
                    .keep_products = s.keep != 0};
-  Trainer trainer(*world, config, options);
+  Trainer trainer(world, config, options);
   trainer.initialise({.seed = 1, .range = 0.02});
-  double ceiling = ceiling_gflops(trainer.stream(), s.dtype), copying = ceiling_copy_gbytes(trainer.stream());
+  const auto multiplying_rate = [&] {
+    return rate_of_all(world, [&] { return ceiling_gflops(trainer.stream(), s.dtype); });
+  };
+  const auto copying_rate = [&] { return rate_of_all(world, [&] { return ceiling_copy_gbytes(trainer.stream()); }); };
+  double ceiling = multiplying_rate(), copying = copying_rate();
   std::vector<double> seconds;
   TrainSeconds best;
   for (int64_t step = 1; step <= s.steps + 2; ++step) {
-    const StepBatch batch = random_step(s, config.vocab_size, slices, step);
+    const StepBatch batch = random_step(s, mine, config.vocab_size, slices, step);
     const TrainSeconds before = trainer.seconds();
+    world.barrier();
     const double begin = seconds_now();
     trainer.step(batch, 1e-4);
-    const double took = seconds_now() - begin;
+    const double took = world.all_reduce_one(seconds_now() - begin, ReduceOp::max);
     if (step <= 2) continue;  // memory is touched for the first time
     if (seconds.empty() || took < std::ranges::min(seconds)) {
       const TrainSeconds now = trainer.seconds();
@@ -95,8 +111,8 @@ Json measure(const Sizes& s) {
     }
     seconds.push_back(took);
   }
-  ceiling = std::max(ceiling, ceiling_gflops(trainer.stream(), s.dtype));
-  copying = std::max(copying, ceiling_copy_gbytes(trainer.stream()));
+  ceiling = std::max(ceiling, multiplying_rate());
+  copying = std::max(copying, copying_rate());
   std::ranges::sort(seconds);
   const double forward = static_cast<double>(tokens) *
                          (layer_operations(config) + attention_operations(config, s.length) + head_operations(config));
@@ -106,7 +122,8 @@ Json measure(const Sizes& s) {
   line["benchmark"] = "train";
   line["dtype"] = std::string(name_of(s.dtype));
   line["cpu_isa"] = std::string(current_cpu_isa());
-  line["threads"] = s.threads;
+  line["ranks"] = world.size();
+  line["threads_per_rank"] = s.threads;
   line["dim"] = s.dim;
   line["ffn"] = s.ffn;
   line["layers"] = s.layers;
@@ -128,8 +145,10 @@ Json measure(const Sizes& s) {
 }
 
 int main_with(const std::vector<std::string>& args) {
+  const MpiEnvironment mpi;
+  const std::unique_ptr<Communicator> world = make_mpi_communicator();
   Sizes s;
-  s.threads = available_cores();
+  s.threads = std::max(available_cores() / world->size(), 1);
   const std::map<std::string, int64_t*> numbers = {
       {"--dim", &s.dim},         {"--layers", &s.layers}, {"--ffn", &s.ffn},
       {"--records", &s.records}, {"--length", &s.length}, {"--steps", &s.steps},
@@ -142,7 +161,8 @@ int main_with(const std::vector<std::string>& args) {
     else
       fail(ExitCode::usage, "no option {}", args[i]);
   }
-  std::cout << measure(s).dump() << std::endl;
+  const Json line = measure(*world, s);
+  if (world->rank() == 0) std::cout << line.dump() << std::endl;
   return 0;
 }
 

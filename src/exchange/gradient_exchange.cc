@@ -12,24 +12,18 @@
 namespace switchyard {
 namespace {
 
-using Rows = GradientBuffers::Rows;
-
 View alloc_matrix(Arena& arena, const GradientExchangeShape& shape, int64_t count) {
   return arena.alloc({count, shape.dim}, shape.dtype);
 }
 
-Rows alloc_rows(Arena& arena, const GradientExchangeShape& shape, int64_t count) {
-  return {alloc_matrix(arena, shape, count), alloc_matrix(arena, shape, count), arena.alloc({count}, DType::f32)};
-}
-
 /// Rows of a window at most, of every host: as many as the budget allows, but those of any slice of an expert; no more
-/// than there can be. In a group of one it is spent as if they were copied: what the host makes of them takes as much.
+/// than there can be. It pays for the room behind u, dy and result too; in a group of one, which needs none, for what
+/// the host makes of the rows instead.
 int64_t rows_per_window(const GradientExchangeShape& shape) {
   const int64_t budget = largest_fitting([&](int64_t rows) {
     Arena arena = Arena::measuring(Device::cpu);
     const GradientBuffers buffers(arena, shape, rows);
-    if (shape.placement.num_ranks() == 1)
-      for (int i = 0; i < 3; ++i) alloc_matrix(arena, shape, rows);
+    for (int i = 0; i < 3; ++i) alloc_matrix(arena, shape, rows);
     return static_cast<int64_t>(arena.high_water()) <= shape.bytes;
   });
   const int64_t tokens =
@@ -51,20 +45,15 @@ void check_tensor(const char* name, ConstView view, const Shape& shape, DType dt
 
 }  // namespace
 
-Rows GradientBuffers::Rows::slice(int64_t first, int64_t count) const {
-  return {u.slice(first, count), dy.slice(first, count), weight.slice(first, count)};
-}
-
 GradientBuffers::GradientBuffers(Arena& arena, const GradientExchangeShape& shape, int64_t max_rows) {
-  if (shape.placement.num_ranks() == 1) {
-    ordered.weight = arena.alloc({max_rows}, DType::f32);
-  } else {
-    ordered = alloc_rows(arena, shape, max_rows);
-    received = alloc_rows(arena, shape, max_rows);
-    sent = alloc_rows(arena, shape, std::min(max_rows, shape.max_tokens * shape.top_k));
-    result = received.dy;
-  }
-  dweight = arena.alloc(ordered.weight.shape, DType::f32);
+  weight = arena.alloc({max_rows}, DType::f32);
+  dweight = arena.alloc({max_rows}, DType::f32);
+  const int64_t others = shape.placement.num_ranks() == 1 ? 0 : max_rows;
+  const int64_t sent = std::min(others, shape.max_tokens * shape.top_k);
+  sent_u = alloc_matrix(arena, shape, sent);
+  sent_dy = alloc_matrix(arena, shape, sent);
+  sent_weight = arena.alloc({sent}, DType::f32);
+  received_weight = arena.alloc({others}, DType::f32);
 }
 
 GradientLists::GradientLists(Arena& arena, const GradientExchangeShape& shape, int num_local, int64_t num_tokens,
@@ -75,9 +64,10 @@ GradientLists::GradientLists(Arena& arena, const GradientExchangeShape& shape, i
   assignment = arena.alloc({num_tokens * shape.top_k}, DType::i32);
   before = arena.alloc({num_experts, num_slices + 1}, DType::i32);
   offsets = arena.alloc({num_local * num_slices + 1}, DType::i64);
-  sent_token = arena.alloc({buffers.sent.count()}, DType::i32);
-  sent_assignment = arena.alloc({buffers.sent.count()}, DType::i32);
-  place = arena.alloc({buffers.received.count()}, DType::i32);
+  sent_token = arena.alloc({buffers.sent_u.rows()}, DType::i32);
+  sent_assignment = arena.alloc({buffers.sent_u.rows()}, DType::i32);
+  input_row = arena.alloc({buffers.weight.rows()}, DType::i32);
+  result_row = arena.alloc({buffers.weight.rows()}, DType::i32);
 }
 
 GradientScratch gradient_scratch(const GradientExchangeShape& shape, int num_local) {
@@ -88,7 +78,7 @@ GradientScratch gradient_scratch(const GradientExchangeShape& shape, int num_loc
   const int num_ranks = shape.placement.num_ranks();
   const size_t counting = 2 * static_cast<size_t>(shape.placement.num_experts()) * sizeof(int64_t);
   const size_t travelling =
-      WindowSchedule::host_bytes(num_ranks) + 2 * static_cast<size_t>(num_ranks) * sizeof(int64_t);
+      WindowSchedule::host_bytes(num_ranks) + 3 * static_cast<size_t>(num_ranks) * sizeof(int64_t);
   return {arena.high_water(), sizeof(GradientWindows) + std::max(counting, travelling), max_rows};
 }
 
@@ -104,13 +94,15 @@ GradientWindows::GradientWindows(Communicator& group, const GradientExchangeShap
       way_(way),
       tensors_(tensors),
       num_tokens_(expert_of.rows()),
+      num_assignments_(expert_of.elements()),
       max_rows_(rows_per_window(shape)),
       buffers_(arena, shape, max_rows_),
       lists_(arena, shape, shape.placement.count(group.rank()), num_tokens_, buffers_),
       expert_rows_(count_rows(expert_of, slice_offsets)),
       schedule_(shape.placement, shape.slices_of_rank, expert_rows_, max_rows_),
       sent_to_(static_cast<size_t>(group.size())),
-      received_from_(sent_to_.size()) {
+      received_from_(sent_to_.size()),
+      next_received_(sent_to_.size()) {
   polling_.poll = [this] { poll(); };
 }
 
@@ -153,12 +145,9 @@ bool GradientWindows::begin() {
   if (!schedule_.next()) return false;
   ++counters_.windows;
   order_rows();
-  if (alone()) return true;
-  start_sending();
-  for_each_own_run([&](const Run& run) {
-    gather(lists_.token.slice(run.assignment, run.count), lists_.assignment.slice(run.assignment, run.count),
-           buffers_.ordered.slice(run.row, run.count));
-  });
+  count_received();
+  list_rows();
+  if (!alone()) start_sending();
   return true;
 }
 
@@ -167,17 +156,12 @@ void GradientWindows::order_rows() {
   const WindowPart& part = my_part();
   auto* offset = lists_.offsets.as<int64_t>();
   num_rows_ = 0;
-  for (int local = part.first; local < part.end; ++local)
+  for (const int expert : my_experts())
     for (int64_t slice = part.slices.first; slice < part.slices.end; ++slice) {
       *offset++ = num_rows_;
-      num_rows_ += expert_rows_.of(experts_of(group_.rank())[static_cast<size_t>(local)], {slice, slice + 1});
+      num_rows_ += expert_rows_.of(expert, {slice, slice + 1});
     }
   *offset = num_rows_;
-}
-
-int64_t GradientWindows::ordered_row(int local, int64_t slice) const {
-  const WindowPart& part = my_part();
-  return lists_.offsets.as<int64_t>()[(local - part.first) * part.slices.count() + slice - part.slices.first];
 }
 
 /// This rank's first assignment to the expert as of one of its slices.
@@ -186,25 +170,39 @@ int64_t GradientWindows::first_assignment(int expert, int64_t slice) const {
          expert_rows_.of(expert, {slices_of(group_.rank()).first, slice});
 }
 
-/// As few as there are: those of experts that follow each other are one when nothing lies between.
-template <class Visit>
-void GradientWindows::for_each_own_run(const Visit& visit) const {
-  const WindowPart& part = my_part();
-  const SliceRange slices = intersection(part.slices, slices_of(group_.rank()));
-  if (slices.count() == 0) return;
-  Run run;
-  for (int local = part.first; local < part.end; ++local) {
-    const int expert = experts_of(group_.rank())[static_cast<size_t>(local)];
-    const Run more{first_assignment(expert, slices.first), ordered_row(local, slices.first),
-                   expert_rows_.of(expert, slices)};
-    if (more.assignment == run.assignment + run.count && more.row == run.row + run.count) {
-      run.count += more.count;
-      continue;
-    }
-    if (run.count > 0) visit(run);
-    run = more;
+void GradientWindows::count_received() {
+  for (int source = 0; source < group_.size(); ++source) {
+    int64_t& count = received_from_[static_cast<size_t>(source)];
+    count = 0;
+    if (source == group_.rank()) continue;
+    const SliceRange slices = intersection(my_part().slices, slices_of(source));
+    for (const int expert : my_experts()) count += expert_rows_.of(expert, slices);
   }
-  if (run.count > 0) visit(run);
+}
+
+/// Where each row of the window lies, in their order: ranks have their slices in the order of ranks, so that an
+/// expert's rows are one rank's after the other's. This rank's own are where they always were.
+void GradientWindows::list_rows() {
+  std::exclusive_scan(received_from_.begin(), received_from_.end(), next_received_.begin(), int64_t{0});
+  auto *input = lists_.input_row.as<int32_t>(), *result = lists_.result_row.as<int32_t>();
+  for (const int expert : my_experts())
+    for (int source = 0; source < group_.size(); ++source) {
+      const SliceRange slices = intersection(my_part().slices, slices_of(source));
+      const int64_t rows = expert_rows_.of(expert, slices);
+      if (rows == 0) continue;
+      if (source == group_.rank()) {
+        const int64_t first = first_assignment(expert, slices.first);
+        std::copy_n(lists_.token.as<int32_t>() + first, rows, input);
+        std::copy_n(lists_.assignment.as<int32_t>() + first, rows, result);
+      } else {
+        int64_t& next = next_received_[static_cast<size_t>(source)];
+        std::iota(input, input + rows, static_cast<int32_t>(num_tokens_ + next));
+        std::iota(result, result + rows, static_cast<int32_t>(num_assignments_ + next));
+        next += rows;
+      }
+      input += rows;
+      result += rows;
+    }
 }
 
 void GradientWindows::list_sent() {
@@ -214,11 +212,9 @@ void GradientWindows::list_sent() {
     int64_t& count = sent_to_[static_cast<size_t>(host)];
     count = 0;
     if (host == group_.rank()) continue;
-    const WindowPart& part = schedule_.part(host);
-    const SliceRange slices = intersection(part.slices, slices_of(group_.rank()));
+    const SliceRange slices = intersection(schedule_.part(host).slices, slices_of(group_.rank()));
     if (slices.count() == 0) continue;
-    for (int local = part.first; local < part.end; ++local) {
-      const int expert = experts_of(host)[static_cast<size_t>(local)];
+    for (const int expert : experts_in_window(host)) {
       const int64_t first = first_assignment(expert, slices.first), rows = expert_rows_.of(expert, slices);
       token = std::copy_n(lists_.token.as<int32_t>() + first, rows, token);
       assignment = std::copy_n(lists_.assignment.as<int32_t>() + first, rows, assignment);
@@ -227,135 +223,80 @@ void GradientWindows::list_sent() {
   }
 }
 
-void GradientWindows::list_received() {
-  const WindowPart& part = my_part();
-  auto* place = lists_.place.as<int32_t>();
-  for (int source = 0; source < group_.size(); ++source) {
-    int64_t& count = received_from_[static_cast<size_t>(source)];
-    count = 0;
-    if (source == group_.rank()) continue;
-    const SliceRange slices = intersection(part.slices, slices_of(source));
-    for (int local = part.first; local < part.end; ++local) {
-      const int64_t rows = expert_rows_.of(experts_of(group_.rank())[static_cast<size_t>(local)], slices);
-      std::iota(place, place + rows, static_cast<int32_t>(ordered_row(local, slices.first)));
-      place += rows;
-      count += rows;
-    }
-  }
-}
-
-/// to[i] = the row of token[i], and the weight of assignment[i]
-void GradientWindows::gather(ConstView token, ConstView assignment, const Rows& to) const {
-  gather_rows(polling_, tensors_.u, token, to.u);
-  if (!backward()) return;
-  gather_rows(polling_, tensors_.dy, token, to.dy);
-  gather_rows(polling_, by_assignment(tensors_.weight), assignment, to.weight);
-}
-
-/// What gather() took, of another.
-void GradientWindows::put(ConstView rows, ConstView numbers, ConstView assignment) const {
-  scatter_rows(polling_, rows, assignment, tensors_.result);
-  if (backward()) scatter_rows(polling_, numbers, assignment, by_assignment(tensors_.dweight));
-}
-
 void GradientWindows::start_sending() {
   list_sent();
-  list_received();
-  const int64_t num_sent = total(sent_to_);
-  const Rows sent = buffers_.sent.slice(0, num_sent), received = buffers_.received.slice(0, total(received_from_));
-  gather(lists_.sent_token.slice(0, num_sent), lists_.sent_assignment.slice(0, num_sent), sent);
+  const int64_t num_sent = total(sent_to_), num_received = total(received_from_);
+  const View token = lists_.sent_token.slice(0, num_sent);
   const auto start = [&](ConstView from, View to) {
     return group_.start_all_to_all_v(polling_, from, sent_to_, to, received_from_);
   };
-  if (backward()) pending_weight_ = start(sent.weight, received.weight);
-  pending_rows_[0] = start(sent.u, received.u);
-  if (backward()) pending_rows_[1] = start(sent.dy, received.dy);
+  const auto start_rows = [&](View rows, View sent) {
+    gather_rows(polling_, rows.slice(0, num_tokens_), token, sent);
+    return start(sent, rows.slice(num_tokens_, num_received));
+  };
+  if (backward()) {
+    const View weight = buffers_.sent_weight.slice(0, num_sent);
+    gather_rows(polling_, by_assignment(tensors_.weight), lists_.sent_assignment.slice(0, num_sent), weight);
+    pending_weight_ = start(weight, buffers_.received_weight.slice(0, num_received));
+  }
+  pending_rows_[0] = start_rows(tensors_.u, buffers_.sent_u.slice(0, num_sent));
+  if (backward()) pending_rows_[1] = start_rows(tensors_.dy, buffers_.sent_dy.slice(0, num_sent));
   count_bytes(sent_to_, backward() ? 2 * row_bytes() + sizeof(float) : row_bytes(), counters_.bytes_to);
 }
 
 GradientRows GradientWindows::rows() {
   const WindowPart& part = my_part();
   const auto num_offsets = static_cast<size_t>(part.num_experts() * part.slices.count() + 1);
+  const auto list = [&](View all) { return all.slice(0, num_rows_).span<int32_t>(); };
   GradientRows rows{.first_expert = part.first,
                     .rows = {part.slices, std::span<const int64_t>(lists_.offsets.as<int64_t>(), num_offsets)},
-                    .weight = buffers_.ordered.weight.slice(0, num_rows_),
+                    .u = tensors_.u,
+                    .dy = tensors_.dy,
+                    .input_row = list(lists_.input_row),
+                    .weight = buffers_.weight.slice(0, num_rows_),
+                    .result = tensors_.result,
+                    .result_row = list(lists_.result_row),
                     .dweight = buffers_.dweight.slice(0, num_rows_)};
-  if (alone())
-    list_own(rows);
-  else
-    order_received(rows);
+  if (!alone()) wait_for(pending_weight_, pending_rows_, counters_.times);
+  if (backward()) for_each_number(tensors_.weight, buffers_.weight, [](float there, float& here) { here = there; });
   return rows;
 }
 
-/// In a group of one: what a list of all assignments says of the window's rows, which follow each other there.
-View GradientWindows::own_list(View list) const {
-  const WindowPart& part = my_part();
-  if (num_rows_ == 0) return list.slice(0, 0);
-  const int expert = experts_of(group_.rank())[static_cast<size_t>(part.first)];
-  return list.slice(first_assignment(expert, part.slices.first), num_rows_);
+/// visit(number, the window's number of the same row): a rank's own numbers are those of its assignments, others' came,
+/// or leave, in a list.
+template <class Numbers, class Visit>
+void GradientWindows::for_each_number(Numbers own, View of_window, const Visit& visit) const {
+  const auto* row = lists_.result_row.as<int32_t>();
+  auto *numbers = own.template as<float>(), *received = buffers_.received_weight.as<float>();
+  for (int64_t i = 0; i < num_rows_; ++i)
+    visit(row[i] < num_assignments_ ? numbers[row[i]] : received[row[i] - num_assignments_], of_window.as<float>()[i]);
 }
 
-void GradientWindows::list_own(GradientRows& rows) const {
-  rows.u = tensors_.u;
-  rows.input_row = own_list(lists_.token).span<int32_t>();
-  rows.result = tensors_.result;
-  rows.result_row = own_list(lists_.assignment).span<int32_t>();
-  if (!backward()) return;
-  rows.dy = tensors_.dy;
-  gather_rows(polling_, by_assignment(tensors_.weight), own_list(lists_.assignment),
-              buffers_.ordered.weight.slice(0, num_rows_));
-}
-
-void GradientWindows::order_received(GradientRows& rows) {
-  const Rows ordered = buffers_.ordered.slice(0, num_rows_);
-  wait_for(pending_weight_, pending_rows_, counters_.times);
-  const int64_t num_received = total(received_from_);
-  const Rows received = buffers_.received.slice(0, num_received);
-  const View place = lists_.place.slice(0, num_received);
-  scatter_rows(polling_, received.u, place, ordered.u);
-  rows.u = ordered.u;
-  rows.result = buffers_.result.slice(0, num_rows_);
-  if (!backward()) return;
-  scatter_rows(polling_, received.dy, place, ordered.dy);
-  scatter_rows(polling_, received.weight, place, ordered.weight);
-  rows.dy = ordered.dy;
+void GradientWindows::give_back() {
+  if (backward()) for_each_number(tensors_.dweight, buffers_.dweight, [](float& there, float here) { there = here; });
+  if (!alone()) start_returning();
 }
 
 void GradientWindows::start_returning() {
   const int64_t num_received = total(received_from_), num_sent = total(sent_to_);
-  const Rows leaving = buffers_.received.slice(0, num_received), arriving = buffers_.sent.slice(0, num_sent);
-  const View place = lists_.place.slice(0, num_received);
-  gather_rows(polling_, buffers_.result.slice(0, num_rows_), place, leaving.u);
-  if (backward()) gather_rows(polling_, buffers_.dweight.slice(0, num_rows_), place, leaving.weight);
   const auto start = [&](ConstView from, View to) {
     return group_.start_all_to_all_v(polling_, from, received_from_, to, sent_to_);
   };
-  if (backward()) pending_weight_ = start(leaving.weight, arriving.weight);
-  pending_rows_[0] = start(leaving.u, arriving.u);
+  if (backward())
+    pending_weight_ = start(buffers_.received_weight.slice(0, num_received), buffers_.sent_weight.slice(0, num_sent));
+  pending_rows_[0] = start(tensors_.result.slice(num_assignments_, num_received), buffers_.sent_u.slice(0, num_sent));
   returning_ = true;
   count_bytes(received_from_, backward() ? row_bytes() + sizeof(float) : row_bytes(), counters_.bytes_to);
-}
-
-void GradientWindows::give_back() {
-  if (alone()) {
-    if (backward())
-      scatter_rows(polling_, buffers_.dweight.slice(0, num_rows_), own_list(lists_.assignment),
-                   by_assignment(tensors_.dweight));
-    return;
-  }
-  start_returning();
-  for_each_own_run([&](const Run& run) {
-    put(buffers_.result.slice(run.row, run.count), buffers_.dweight.slice(run.row, run.count),
-        lists_.assignment.slice(run.assignment, run.count));
-  });
 }
 
 void GradientWindows::end_returning() {
   if (!std::exchange(returning_, false)) return;
   wait_for(pending_weight_, {pending_rows_.data(), 1}, counters_.times);
   const int64_t num_sent = total(sent_to_);
-  put(buffers_.sent.u.slice(0, num_sent), buffers_.sent.weight.slice(0, num_sent),
-      lists_.sent_assignment.slice(0, num_sent));
+  const View assignment = lists_.sent_assignment.slice(0, num_sent);
+  scatter_rows(polling_, buffers_.sent_u.slice(0, num_sent), assignment, tensors_.result);
+  if (backward())
+    scatter_rows(polling_, buffers_.sent_weight.slice(0, num_sent), assignment, by_assignment(tensors_.dweight));
 }
 
 void GradientWindows::poll() {
@@ -365,7 +306,7 @@ void GradientWindows::poll() {
 }
 
 GradientExchange::GradientExchange(Communicator& group, GradientExchangeShape shape)
-    : group_(group), shape_(std::move(shape)) {
+    : group_(group), shape_(std::move(shape)), room_(group.size() == 1 ? 0 : rows_per_window(shape_)) {
   const GradientExchangeShape& s = shape_;
   SWITCHYARD_CHECK(s.placement.num_ranks() == group.size() && std::ssize(s.slices_of_rank) == group.size(),
                    "experts placed on {} ranks, slices of {}, a group of {}", s.placement.num_ranks(),
@@ -376,8 +317,9 @@ GradientExchange::GradientExchange(Communicator& group, GradientExchangeShape sh
     SWITCHYARD_CHECK(
         s.slices_of_rank[r].count() >= 0 && (r == 0 || s.slices_of_rank[r].first == s.slices_of_rank[r - 1].end),
         "rank {} has slices {} … {}", r, s.slices_of_rank[r].first, s.slices_of_rank[r].end);
-  SWITCHYARD_CHECK(group.size() * s.max_tokens <= std::numeric_limits<int32_t>::max(), "{} tokens on each of {} ranks",
-                   s.max_tokens, group.size());
+  SWITCHYARD_CHECK(group.size() * s.max_tokens <= std::numeric_limits<int32_t>::max() &&
+                       s.max_tokens * s.top_k + room_ <= std::numeric_limits<int32_t>::max(),
+                   "{} tokens on each of {} ranks, {} rows of others", s.max_tokens, group.size(), room_);
   counters_.bytes_to.resize(static_cast<size_t>(group.size()));
 }
 
@@ -387,10 +329,10 @@ std::unique_ptr<GradientWindows> GradientExchange::plan(const Stream& stream, Ar
   const SliceRange& mine = shape_.slices_of_rank[static_cast<size_t>(group_.rank())];
   const int64_t num_tokens = expert_of.rows(), k = shape_.top_k;
   check_tensor("expert_of", expert_of, {num_tokens, k}, DType::i32);
-  check_tensor("u", tensors.u, {num_tokens, shape_.dim}, shape_.dtype);
-  check_tensor("result", tensors.result, {num_tokens * k, shape_.dim}, shape_.dtype);
+  check_tensor("u", tensors.u, {num_tokens + room_, shape_.dim}, shape_.dtype);
+  check_tensor("result", tensors.result, {num_tokens * k + room_, shape_.dim}, shape_.dtype);
   if (way == Way::backward) {
-    check_tensor("dy", tensors.dy, {num_tokens, shape_.dim}, shape_.dtype);
+    check_tensor("dy", tensors.dy, {num_tokens + room_, shape_.dim}, shape_.dtype);
     check_tensor("weight", tensors.weight, {num_tokens, k}, DType::f32);
     check_tensor("dweight", tensors.dweight, {num_tokens, k}, DType::f32);
   }

@@ -6,8 +6,9 @@
 // What sums over rows needs them in one order, whoever has them: by expert, then slice, then token. Where not all rows
 // of a host fit into its budget they come window by window (exchange/window_schedule.h), the same forward and backward.
 // Forward each row brings the expert's input u, and a row of its result comes back per (token, slot); backward it
-// brings u, the gradient dy of the weighted result, and the weight, and a row of dx and a number come back. In a group
-// of one the rows stay where they are, and windows are lists of them. In host memory only; one window at a time.
+// brings u, the gradient dy of the weighted result, and the weight, and a row of dx and a number come back. A rank's
+// own rows stay where they are; those of others arrive behind them, and windows are lists of both. In host memory only;
+// one window at a time.
 #pragma once
 
 #include <array>
@@ -42,7 +43,8 @@ struct GradientExchangeShape {
 };
 
 /// Bytes that the windows of a layer take at most: of the arena exactly (on a rank with max_tokens tokens), of the
-/// host's bookkeeping at most. max_rows: of a window. They exceed the budget where a slice's rows of one expert do.
+/// host's bookkeeping at most. max_rows: of a window. With the room behind a rank's rows they exceed the budget only
+/// where a slice's rows of one expert do.
 struct GradientScratch {
   size_t arena_bytes = 0, host_bytes = 0;
   int64_t max_rows = 0;
@@ -58,13 +60,13 @@ struct GradientCounters {
   int64_t calls = 0;  ///< plans
 };
 
-/// A rank's tokens, and what comes back for them; forward u and result alone.
+/// A rank's tokens, and what comes back for them; forward u and result alone. The last room() rows are the windows'.
 struct GradientTensors {
-  ConstView u;            ///< [tokens, dim] dtype
-  ConstView dy = {};      ///< [tokens, dim] dtype
+  View u;                 ///< [tokens + room, dim] dtype
+  View dy = {};           ///< [tokens + room, dim] dtype
   ConstView weight = {};  ///< [tokens, k] f32
-  View result;            ///< [tokens · k, dim] dtype, row token · k + slot: y, or dx; written after all windows
-  View dweight = {};      ///< [tokens, k] f32, likewise
+  View result;        ///< [tokens · k + room, dim] dtype, row token · k + slot: y, or dx; written after all windows
+  View dweight = {};  ///< [tokens, k] f32, likewise
 };
 
 /// What a host has to do in a window. Rows are in order of expert, slice and token; all that an expert has of one slice
@@ -73,30 +75,21 @@ struct GradientRows {
   int first_expert = 0;  ///< by local index; rows.num_groups() experts follow each other, none: the host idles
   SlicedRows rows;       ///< of all the group's slices, or of some where a single expert has too many rows for a window
   ConstView u = {}, dy = {};                 ///< [., dim] dtype; dy backward only
-  std::span<const int32_t> input_row = {};   ///< [rows] of u and dy; empty: theirs in order
+  std::span<const int32_t> input_row = {};   ///< [rows] of u and dy
   ConstView weight = {};                     ///< [rows] f32; backward only
   View result = {};                          ///< [., dim] dtype, for the host to write: y, or dx
-  std::span<const int32_t> result_row = {};  ///< [rows] of result, likewise
+  std::span<const int32_t> result_row = {};  ///< [rows] of result
   View dweight = {};                         ///< [rows] f32, for the host to write; backward only
 };
 
-/// The buffers of a window's rows; in a group of one of their numbers alone. What is free by then serves the way back:
-/// results are written where dy came in, leaves from where u came in and arrives where u left from. The ordered rows
-/// stay.
+/// The buffers of a window. What was sent is free by then for what comes back.
 struct GradientBuffers {
-  struct Rows {
-    View u, dy;   ///< [n, dim] dtype
-    View weight;  ///< [n] f32
-
-    int64_t count() const { return u.rows(); }
-    Rows slice(int64_t first, int64_t count) const;
-  };
-
   GradientBuffers(Arena& arena, const GradientExchangeShape& shape, int64_t max_rows);
 
-  Rows ordered;          ///< a host's, by expert, slice and token
-  Rows received, sent;   ///< from and to the other ranks: by rank, then as above
-  View result, dweight;  ///< as `ordered`
+  View weight, dweight;  ///< [rows] f32, a host's in order
+  View sent_u, sent_dy;  ///< [rows, dim] dtype, to the other ranks: by rank, then by expert, slice and token
+  View sent_weight;      ///< [rows] f32, of these
+  View received_weight;  ///< [rows] f32, of the rows that come from others; ordered likewise
 };
 
 /// Lists of a layer's windows, in the arena too.
@@ -109,7 +102,7 @@ struct GradientLists {
   View before;                       ///< [experts, slices + 1] i32, see ExpertRows
   View offsets;                      ///< [local experts · slices + 1] i64, of a window
   View sent_token, sent_assignment;  ///< [sent rows] i32 of the rows sent in a window
-  View place;                        ///< [received rows] i32 where each row received belongs among the ordered
+  View input_row, result_row;        ///< [rows] i32 of a window's
 };
 
 /// The windows of a layer. All ranks of the group take the same steps in the same order, with or without tokens:
@@ -134,32 +127,27 @@ class GradientWindows {
   const Stream& stream() const { return polling_; }
 
  private:
-  /// Assignments of this rank's tokens to its own experts, which are ordered rows of a window.
-  struct Run {
-    int64_t assignment = 0, row = 0, count = 0;
-  };
-
   ExpertRows count_rows(ConstView expert_of, std::span<const int64_t> slice_offsets);
   void order_rows();
-  void list_received();
   void list_sent();
-  int64_t ordered_row(int local, int64_t slice) const;
+  void count_received();
+  void list_rows();
   int64_t first_assignment(int expert, int64_t slice) const;
-  template <class Visit>
-  void for_each_own_run(const Visit& visit) const;
-  View own_list(View list) const;
-  void gather(ConstView token, ConstView assignment, const GradientBuffers::Rows& to) const;
-  void put(ConstView rows, ConstView numbers, ConstView assignment) const;
   void start_sending();
-  void list_own(GradientRows& rows) const;
-  void order_received(GradientRows& rows);
   void start_returning();
   void end_returning();
   void poll();
+  template <class Numbers, class Visit>
+  void for_each_number(Numbers own, View of_window, const Visit& visit) const;
 
   bool alone() const { return group_.size() == 1; }
   bool backward() const { return way_ == Way::backward; }
-  std::span<const int> experts_of(int host) const { return shape_.placement.experts_of(host); }
+  std::span<const int> experts_in_window(int host) const {
+    const WindowPart& part = schedule_.part(host);
+    return shape_.placement.experts_of(host).subspan(static_cast<size_t>(part.first),
+                                                     static_cast<size_t>(part.num_experts()));
+  }
+  std::span<const int> my_experts() const { return experts_in_window(group_.rank()); }
   const SliceRange& slices_of(int rank) const { return shape_.slices_of_rank[static_cast<size_t>(rank)]; }
   const WindowPart& my_part() const { return schedule_.part(group_.rank()); }
   size_t row_bytes() const { return static_cast<size_t>(shape_.dim) * size_of(shape_.dtype); }
@@ -172,13 +160,14 @@ class GradientWindows {
   const ArenaScope scope_;
   const Way way_;
   const GradientTensors tensors_;
-  const int64_t num_tokens_;
-  const int64_t max_rows_;  // of a window
+  const int64_t num_tokens_, num_assignments_;  // this rank's; others' rows come behind them
+  const int64_t max_rows_;                      // of a window
   const GradientBuffers buffers_;
   const GradientLists lists_;
   const ExpertRows expert_rows_;
   WindowSchedule schedule_;
   std::vector<int64_t> sent_to_, received_from_;  // [ranks] rows of the window
+  std::vector<int64_t> next_received_;            // [ranks] while these are listed
   int64_t num_rows_ = 0;                          // of this rank's experts in the window
   bool returning_ = false;                        // results are on their way
   Pending pending_weight_;
@@ -196,6 +185,8 @@ class GradientExchange {
   std::unique_ptr<GradientWindows> plan(const Stream& stream, Arena& arena, Way way, ConstView expert_of,
                                         std::span<const int64_t> slice_offsets, const GradientTensors& tensors);
 
+  /// Rows behind a rank's own in GradientTensors.
+  int64_t room() const { return room_; }
   GradientScratch scratch() const { return gradient_scratch(shape_, shape_.placement.count(group_.rank())); }
   const GradientCounters& counters() const { return counters_; }
   const GradientExchangeShape& shape() const { return shape_; }
@@ -203,6 +194,7 @@ class GradientExchange {
  private:
   Communicator& group_;
   const GradientExchangeShape shape_;
+  const int64_t room_;
   GradientCounters counters_;
 };
 

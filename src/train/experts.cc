@@ -4,6 +4,7 @@
 #include "kernels/products/grouped_ffn_backward.h"
 #include "kernels/products/weight_gradient.h"
 #include "kernels/routing/permute.h"
+#include "kernels/rows/cast.h"
 #include "train/layer_pass.h"
 
 namespace switchyard {
@@ -169,14 +170,29 @@ void measure_windows(const StepPass& pass, const GradientExchange& exchange, con
 
 }  // namespace
 
-void forward_experts(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape, ConstView u,
-                     View y) {
+View with_room(const StepPass& pass, int64_t room, View x) {
+  if (x.dtype == pass.operand() && room == 0) return x;
+  const View roomy = pass.arena.alloc({x.rows() + room, x.shape[1]}, pass.operand());
+  const View rows = roomy.slice(0, x.rows());
+  if (x.dtype == pass.operand())
+    copy(pass.stream, x, rows);
+  else
+    cast(pass.stream, x, rows);
+  return roomy;
+}
+
+ConstView forward_experts(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
+                          View u) {
+  const int64_t results = tape.chosen.expert.elements();
+  const View y = pass.arena.alloc({results + exchange.room(), u.shape[1]}, pass.operand());
   const ArenaScope scope(pass.arena);
   const GatedActivation& activation = pass.config().layers[layer].moe()->activation;
   const std::vector<FfnWeights>& w = pass.model.weights().layers[layer].experts;
-  if (pass.stream.measured != nullptr)
-    return measure_windows(pass, exchange,
-                           [&](const GradientRows& window) { compute_forward(pass, w, activation, window, {}); });
+  if (pass.stream.measured != nullptr) {
+    measure_windows(pass, exchange,
+                    [&](const GradientRows& window) { compute_forward(pass, w, activation, window, {}); });
+    return y.slice(0, results);
+  }
   KeptProducts kept(tape.gate_up);
   const auto windows = exchange.plan(pass.stream, pass.arena, Way::forward, tape.chosen.expert, pass.batch.slice_tokens,
                                      {.u = u, .result = y});
@@ -185,15 +201,15 @@ void forward_experts(const StepPass& pass, size_t layer, GradientExchange& excha
     compute_forward(pass, w, activation, window, kept.take(window.rows.num_rows()));
     windows->give_back();
   }
+  return y.slice(0, results);
 }
 
 void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
-                      std::span<const int64_t> tokens, ConstView u, ConstView dy, ConstView weight, View du,
-                      View d_weight) {
+                      std::span<const int64_t> tokens, View u, View dy, ConstView weight, View du, View d_weight) {
   const ArenaScope scope(pass.arena);
   const MoeConfig& c = *pass.config().layers[layer].moe();
-  const int64_t k = c.router.experts_per_token;
-  const View returned = pass.arena.alloc({u.rows() * k, u.shape[1]}, pass.operand());
+  const int64_t k = c.router.experts_per_token, results = tape.chosen.expert.elements();
+  const View returned = pass.arena.alloc({results + exchange.room(), u.shape[1]}, pass.operand());
   HostedExperts experts(pass, static_cast<int64_t>(layer));
   if (pass.stream.measured != nullptr) {
     measure_windows(pass, exchange,
@@ -210,7 +226,7 @@ void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exch
     }
   }
   experts.finish(tokens);
-  combine(pass.stream, returned.reshaped({u.rows(), k, u.shape[1]}), {}, {}, du);
+  combine(pass.stream, returned.slice(0, results).reshaped({du.rows(), k, u.shape[1]}), {}, {}, du);
 }
 
 }  // namespace switchyard

@@ -29,27 +29,25 @@ void backward_router(const StepPass& pass, const MoeConfig& c, const Linear& w, 
   backward_linear(pass, w, transpose, u, d_logits, rows, sums, GemmOutput::add, du);
 }
 
-/// What experts take: u, or, where the router's weights scale that, w · u.   u: [tokens, d] f32
-ConstView experts_input(const StepPass& pass, const MoeConfig& c, const LayerTape& tape, ConstView u,
-                        ConstView u_operand) {
-  if (!c.scaled_input) return u_operand;
-  const View scaled = pass.arena.alloc(u.shape, pass.operand());
-  scale_rows(pass.stream, u, {}, by_token(tape.chosen.weight), scaled);
+/// What experts take: u, or, where the router's weights scale that, w · u.   u: [tokens, d] f32; roomy: with_room(u)
+View experts_input(const StepPass& pass, const MoeConfig& c, const LayerTape& tape, ConstView u, View roomy) {
+  if (!c.scaled_input) return roomy;
+  const View scaled = pass.arena.alloc(roomy.shape, pass.operand());
+  scale_rows(pass.stream, u, {}, by_token(tape.chosen.weight), scaled.slice(0, u.rows()));
   return scaled;
 }
 
-/// Through the experts.   u: [tokens, d] f32; du: stored; d_weight: [tokens, k] f32
+/// Through the experts.   u: [tokens, d] f32; roomy, dy: with_room() of u and of the result's gradient; du: stored;
+/// d_weight: [tokens, k] f32
 void backward_mixture(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
-                      std::span<const int64_t> tokens, ConstView u, ConstView u_operand, ConstView dy, View du,
-                      View d_weight) {
+                      std::span<const int64_t> tokens, ConstView u, View roomy, View dy, View du, View d_weight) {
   const MoeConfig& c = *pass.config().layers[layer].moe();
   if (!c.scaled_input)
-    return backward_experts(pass, layer, exchange, tape, tokens, u_operand, dy, tape.chosen.weight, du, d_weight);
+    return backward_experts(pass, layer, exchange, tape, tokens, roomy, dy, tape.chosen.weight, du, d_weight);
   const ArenaScope scope(pass.arena);
   const View ones = pass.arena.alloc(d_weight.shape, DType::f32);
   fill(pass.stream, 1, ones);
-  backward_experts(pass, layer, exchange, tape, tokens, experts_input(pass, c, tape, u, u_operand), dy, ones, du,
-                   d_weight);
+  backward_experts(pass, layer, exchange, tape, tokens, experts_input(pass, c, tape, u, roomy), dy, ones, du, d_weight);
   scale_rows_backward(pass.stream, u, du, by_token(d_weight));
   scale_rows(pass.stream, du, {}, by_token(tape.chosen.weight), du);
 }
@@ -72,14 +70,13 @@ void forward_feed_forward(const StepPass& pass, size_t layer, GradientExchange& 
   const View logits = arena.alloc({x.rows(), moe->router.num_experts}, DType::f32);
   linear(stream, u, w.router, GemmOutput::store, logits);
   router_top_k(stream, logits, moe->router.rule(), w.selection_bias.view(), tape.chosen.expert, tape.chosen.weight);
-  const ConstView u_operand = as_operand(stream, arena, u, pass.operand());
+  const View roomy = with_room(pass, exchange.room(), u);
   if (!w.shared.empty()) {
     copy(stream, tape.middle, x);
-    add_ffn(stream, arena, w.shared, moe->activation, u_operand, x);
+    add_ffn(stream, arena, w.shared, moe->activation, roomy.slice(0, x.rows()), x);
   }
   const int64_t k = moe->router.experts_per_token, d = x.shape[1];
-  const View y = arena.alloc({x.rows() * k, d}, pass.operand());
-  forward_experts(pass, layer, exchange, tape, experts_input(pass, *moe, tape, u, u_operand), y);
+  const ConstView y = forward_experts(pass, layer, exchange, tape, experts_input(pass, *moe, tape, u, roomy));
   combine(stream, y.reshaped({x.rows(), k, d}), moe->scaled_input ? ConstView{} : tape.chosen.weight,
           w.shared.empty() ? tape.middle : x, x);
 }
@@ -95,12 +92,13 @@ void backward_feed_forward(const StepPass& pass, size_t layer, GradientExchange&
   const SlicedRows rows{pass.batch.slices, pass.batch.slice_tokens};
   const View u = arena.alloc(dx.shape, DType::f32), du = arena.alloc(dx.shape, DType::f32);
   rms_norm(stream, tape.middle, w.ffn_norm.view(), pass.eps(), u);
-  const ConstView u_operand = as_operand(stream, arena, u, pass.operand()),
-                  dy = as_operand(stream, arena, dx, pass.operand());
+  const int64_t room = moe != nullptr ? exchange.room() : 0;
+  const View u_roomy = with_room(pass, room, u), dy_roomy = with_room(pass, room, dx);
+  const ConstView u_operand = u_roomy.slice(0, u.rows()), dy = dy_roomy.slice(0, u.rows());
   View d_weight;
   if (moe != nullptr) {
     d_weight = arena.alloc(tape.chosen.weight.shape, DType::f32);
-    backward_mixture(pass, layer, exchange, tape, balance.tokens, u, u_operand, dy, du, d_weight);
+    backward_mixture(pass, layer, exchange, tape, balance.tokens, u, u_roomy, dy_roomy, du, d_weight);
   } else {
     fill(stream, 0, du);
   }

@@ -81,14 +81,17 @@ void backward_feed_forward(const StepPass& pass, size_t layer, GradientExchange&
 
 // The parts of these.
 
-/// The whole step's tokens through a layer's experts.   u: [tokens, d] operand; y: [tokens · k, d] operand
-void forward_experts(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape, ConstView u,
-                     View y);
+/// `x` as experts take it: an operand with so many rows behind it, an exchange's room() for other ranks'. Itself, or in
+/// the arena.
+View with_room(const StepPass& pass, int64_t room, View x);
+
+/// The whole step's tokens through a layer's experts.   u: [tokens + room, d] operand; returns [tokens · k, d] operand
+ConstView forward_experts(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
+                          View u);
 /// And back.   tokens: [E] of the whole step; dy: as u; weight: [tokens, k] f32, by which results were multiplied; du:
 /// [tokens, d] f32, stored; d_weight: as weight
 void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exchange, const LayerTape& tape,
-                      std::span<const int64_t> tokens, ConstView u, ConstView dy, ConstView weight, View du,
-                      View d_weight);
+                      std::span<const int64_t> tokens, View u, View dy, ConstView weight, View du, View d_weight);
 
 /// x = value, of f32, where it is not only measured.
 void fill(const Stream& stream, float value, View x);

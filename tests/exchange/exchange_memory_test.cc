@@ -98,9 +98,11 @@ HostBytes measure_gradients(int num_ranks, int64_t budget) {
     for (int64_t r = 0; r < num_ranks; ++r) shape.slices_of_rank.push_back({r, r + 1});
     GradientExchange exchange(world, shape);
     const GradientScratch scratch = exchange.scratch();
-    std::vector<float> u(kTokens * 2), weight(kTokens * kTopK), dx(weight.size() * 2);
+    const int64_t room = exchange.room();
+    std::vector<float> u(static_cast<size_t>(kTokens + room) * 2), weight(kTokens * kTopK),
+        dx(weight.size() * 2 + static_cast<size_t>(room) * 2);
     const auto expert_of = experts_of_tokens(world.rank() * kTokens, kTokens, kTopK, scattered);
-    const View numbers{weight.data(), {kTokens, kTopK}, DType::f32}, rows{u.data(), {kTokens, 2}, DType::f32};
+    const View numbers{weight.data(), {kTokens, kTopK}, DType::f32}, rows{u.data(), {kTokens + room, 2}, DType::f32};
     const std::vector<int64_t> slice_offsets = {0, kTokens};
     Arena arena(scratch.arena_bytes);
     const HostBytes peak = peak_of(world, scratch.host_bytes, [&](const Stream& stream) {
@@ -109,7 +111,7 @@ HostBytes measure_gradients(int num_ranks, int64_t budget) {
                         {.u = rows,
                          .dy = rows,
                          .weight = numbers,
-                         .result = {dx.data(), {kTokens * kTopK, 2}, DType::f32},
+                         .result = {dx.data(), {kTokens * kTopK + room, 2}, DType::f32},
                          .dweight = numbers});
       while (windows->begin()) {
         windows->rows();

@@ -67,7 +67,7 @@ struct Tokens {
   std::vector<std::byte> u, dy, dx, y;
   std::vector<float> weight, dweight;
 
-  Tokens(const GradientCase& c, const SliceRange& slices) {
+  Tokens(const GradientCase& c, const SliceRange& slices, int64_t room) {
     for (int64_t slice = slices.first; slice < slices.end; ++slice) {
       const int64_t first = first_token(c, slice);
       for (int64_t id = first; id < first + c.tokens_of(slice); ++id) add(c, id);
@@ -75,6 +75,8 @@ struct Tokens {
     }
     dx.assign(u.size() * static_cast<size_t>(c.rows.top_k), std::byte{0xff});
     y = dx;
+    const size_t behind = static_cast<size_t>(room * c.rows.dim) * size_of(c.rows.dtype);
+    for (std::vector<std::byte>* rows : {&u, &dy, &dx, &y}) rows->resize(rows->size() + behind, std::byte{0xff});
     dweight.assign(weight.size(), std::numeric_limits<float>::quiet_NaN());
   }
 
@@ -189,7 +191,7 @@ GradientExchangeShape shape_of(const GradientCase& c, int num_ranks) {
 
 GradientResult run_gradients(Communicator& group, GradientExchange& exchange, const GradientCase& c) {
   const GradientExchangeShape& shape = exchange.shape();
-  Tokens tokens(c, shape.slices_of_rank[static_cast<size_t>(group.rank())]);
+  Tokens tokens(c, shape.slices_of_rank[static_cast<size_t>(group.rank())], exchange.room());
   GradientResult result;
   result.scratch = exchange.scratch();
   Arena arena(result.scratch.arena_bytes);
@@ -197,13 +199,13 @@ GradientResult run_gradients(Communicator& group, GradientExchange& exchange, co
   Stream stream;
   stream.pool = &pool;
   std::vector<int32_t> seen(static_cast<size_t>(c.rows.num_experts * c.slices.count()));
-  const auto num_tokens = std::ssize(tokens.ids);
+  const int64_t num_tokens = std::ssize(tokens.ids), room = exchange.room();
   GradientTensors forward, backward;
-  forward.u = backward.u = tokens.rows(c, tokens.u, num_tokens);
-  forward.result = tokens.rows(c, tokens.y, num_tokens * c.rows.top_k);
-  backward.dy = tokens.rows(c, tokens.dy, num_tokens);
+  forward.u = backward.u = tokens.rows(c, tokens.u, num_tokens + room);
+  forward.result = tokens.rows(c, tokens.y, num_tokens * c.rows.top_k + room);
+  backward.dy = tokens.rows(c, tokens.dy, num_tokens + room);
   backward.weight = tokens.per_slot(c, tokens.weight);
-  backward.result = tokens.rows(c, tokens.dx, num_tokens * c.rows.top_k);
+  backward.result = tokens.rows(c, tokens.dx, num_tokens * c.rows.top_k + room);
   backward.dweight = tokens.per_slot(c, tokens.dweight);
   const auto host = [&](Way way, const GradientRows& window) {
     host_window(c, shape, way, group.rank(), window, seen);
