@@ -2,7 +2,7 @@
 """Training steps of PyTorch transformers on the work of bench_train, a JSON line. Needs torch and transformers.
 
 usage: transformers_training.py [--experts eager|batched_mm|grouped_mm] [--compile] [--dtype f32|autocast|bf16]
-                                [--dim d] [--ffn f] [--records n] [--length n] [--steps n] [--threads n]
+                                [--dim d] [--ffn f] [--head_dim n] [--kv_share n] [--vocab n] [--records n] [--length n] [--steps n] [--threads n]
 autocast: bf16 products over f32 weights, as bench_train --dtype bf16; bf16: weights and moments too.
 """
 import argparse
@@ -19,14 +19,15 @@ def parsed():
     parser.add_argument("--experts", default="grouped_mm")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--dtype", default="f32", choices=["f32", "autocast", "bf16"])
-    for name, value in dict(dim=256, ffn=128, records=8, length=256, steps=12, threads=len(os.sched_getaffinity(0))).items():
+    for name, value in dict(dim=256, ffn=128, head_dim=32, kv_share=2, vocab=257, records=8, length=256, steps=12, threads=len(os.sched_getaffinity(0))).items():
         parser.add_argument(f"--{name}", type=int, default=value)
     return parser.parse_args()
 
 
 def model_of(o):
     config = transformers.Qwen3MoeConfig(
-        vocab_size=257, hidden_size=o.dim, num_hidden_layers=4, num_attention_heads=o.dim // 32, num_key_value_heads=o.dim // 64, head_dim=32,
+        vocab_size=o.vocab, hidden_size=o.dim, num_hidden_layers=4, num_attention_heads=o.dim // o.head_dim,
+        num_key_value_heads=o.dim // o.head_dim // o.kv_share, head_dim=o.head_dim,
         num_experts=128, num_experts_per_tok=4, moe_intermediate_size=o.ffn, norm_topk_prob=True, max_position_embeddings=o.length,
         tie_word_embeddings=False, use_cache=False)
     model = transformers.Qwen3MoeForCausalLM(config).train()
@@ -41,7 +42,7 @@ def main():
     model = model_of(o)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     forward = torch.compile(model) if o.compile else model
-    tokens = torch.randint(0, 257, (o.records, o.length))
+    tokens = torch.randint(0, o.vocab, (o.records, o.length))
     seconds = []
     for step in range(o.steps + 2):
         begin = time.perf_counter()

@@ -1,6 +1,6 @@
 // A training step against the machine: operations over what it can multiply, bytes over what it can copy, in one run.
-// usage: bench_train [--dim d] [--layers n] [--ffn f] [--records n] [--length n] [--dtype f32|bf16] [--steps n]
-//                    [--threads n] [--slices n] [--keep 0|1]
+// usage: bench_train [--dim d] [--layers n] [--ffn f] [--head-dim n] [--kv-share n] [--vocab n] [--records n]
+//                    [--length n] [--dtype f32|bf16] [--steps n] [--threads n] [--slices n] [--keep 0|1]
 // One JSON line. --slices 1: the sums of one rank, without a tree; --keep 0: attention is computed again on the way
 // back. Under mpirun: ranks that share the experts, the records and the machine, --threads each; its rates are the sum
 // of theirs at the same time, seconds the slowest rank's.
@@ -26,15 +26,20 @@ namespace switchyard::bench {
 namespace {
 
 struct Sizes {
-  int64_t dim = 256, layers = 4, ffn = 128, records = 8, length = 256, steps = 12, threads = 0, slices = 0, keep = 1;
+  int64_t dim = 256, layers = 4, ffn = 128, head_dim = 32, kv_share = 2, vocab = 257;
+  int64_t records = 8, length = 256, steps = 12, threads = 0, slices = 0, keep = 1;
   DType dtype = DType::f32;
 };
 
-/// Qwen3-MoE of 128 experts, k 4, heads of 32, half as many of keys, a vocabulary of bytes.
+/// Qwen3-MoE of 128 experts, k 4, as many heads as make the width, of which kv_share share their keys and values.
 ModelConfig model_of(const Sizes& s) {
-  ModelConfig c{
-      .family = "qwen3_moe", .vocab_size = 257, .hidden_size = s.dim, .rms_norm_eps = 1e-6, .max_positions = s.length};
-  AttentionConfig attention = AttentionConfig::of_heads(s.dim / 32, s.dim / 64, 32, 10'000);
+  ModelConfig c{.family = "qwen3_moe",
+                .vocab_size = s.vocab,
+                .hidden_size = s.dim,
+                .rms_norm_eps = 1e-6,
+                .max_positions = s.length};
+  AttentionConfig attention =
+      AttentionConfig::of_heads(s.dim / s.head_dim, s.dim / s.head_dim / s.kv_share, s.head_dim, 10'000);
   attention.qk_norm = QkNorm::before_rotary;
   const MoeConfig moe{.router = {.num_experts = 128, .experts_per_token = 4, .renormalise = true},
                       .expert_size = s.ffn};
@@ -150,9 +155,9 @@ int main_with(const std::vector<std::string>& args) {
   Sizes s;
   s.threads = std::max(available_cores() / world->size(), 1);
   const std::map<std::string, int64_t*> numbers = {
-      {"--dim", &s.dim},         {"--layers", &s.layers}, {"--ffn", &s.ffn},
-      {"--records", &s.records}, {"--length", &s.length}, {"--steps", &s.steps},
-      {"--threads", &s.threads}, {"--slices", &s.slices}, {"--keep", &s.keep}};
+      {"--dim", &s.dim},           {"--layers", &s.layers},   {"--ffn", &s.ffn},         {"--head-dim", &s.head_dim},
+      {"--kv-share", &s.kv_share}, {"--vocab", &s.vocab},     {"--records", &s.records}, {"--length", &s.length},
+      {"--steps", &s.steps},       {"--threads", &s.threads}, {"--slices", &s.slices},   {"--keep", &s.keep}};
   for (size_t i = 0; i + 1 < args.size(); i += 2) {
     if (args[i] == "--dtype")
       s.dtype = args[i + 1] == "bf16" ? DType::bf16 : DType::f32;
