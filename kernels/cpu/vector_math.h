@@ -57,18 +57,6 @@ inline void store(BFloat16* p, F32x8 v) {
   std::memcpy(p, &bits, sizeof bits);
 }
 
-/// Of an op's results, all together: more would not be in the caches any more when somebody reads them.
-inline constexpr size_t kCachedBytes = size_t{8} << 20;
-/// store() to an address of whole lanes, past the caches: faster where whole lines are written. Who does ends with
-/// _mm_sfence().
-inline void store_past_caches(float* p, F32x8 v) {
-  _mm256_stream_ps(p, v);
-}
-inline void store_past_caches(BFloat16* p, F32x8 v) {
-  _mm_stream_si128(reinterpret_cast<__m128i*>(p),
-                   std::bit_cast<__m128i>(__builtin_convertvector(bfloat16_bits(v), U16x8)));
-}
-
 /// One of a, one of b, and so on, as bf16.
 inline U32x8 bfloat16_pairs(F32x8 a, F32x8 b) {
   return bfloat16_bits(a) | bfloat16_bits(b) << 16;

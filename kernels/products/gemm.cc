@@ -1,8 +1,8 @@
 #include "kernels/products/gemm.h"
 
 #include "kernels/cpu/scratch_layouts.h"
-#include "kernels/cpu/vector_math.h"
 #include "kernels/products/cpu/packed_matrix_impl.h"
+#include "kernels/products/cpu/put_row.h"
 
 namespace switchyard {
 
@@ -19,7 +19,6 @@ size_t gemm_bytes(ConstView, const PackedMatrix& w, GemmOutput, View) {
 }
 
 // A task is a panel of W and a block of rows; the product of 128 rows is completed in scratch, then stored or added.
-// Whole rows that are stored are written where they belong, unless rows behind them would be too.
 void gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput output, View y) {
   const int64_t rows = x.rows(), n = w.n();
   SWITCHYARD_CHECK(x.dtype == w.operand() && x.row_elements() == w.k() && y.rows() == rows && y.row_elements() == n &&
@@ -34,6 +33,7 @@ void gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput o
   const int64_t num_blocks = (rows + rows_per_task - 1) / rows_per_task;
   const auto* in = static_cast<const std::byte*>(x.data);
   auto* out = y.as<float>();
+  const bool past_caches = output == GemmOutput::store && goes_past_caches(y);
 
   stream.parallel_for(num_blocks * panels.count(), [&](int64_t task, int) {
     const int64_t panel = task % panels.count(), columns = panels.columns(panel);
@@ -43,20 +43,13 @@ void gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput o
     const std::byte* weights = matrix.prepared(panel, memory + scratch.widened);
     for (int64_t first = begin; first < end; first += PanelScratch::kRows) {
       const int64_t count = std::min(PanelScratch::kRows, end - first);
-      const bool in_place = output == GemmOutput::store && columns == n && panels.product(panel).fills_tiles(count);
-      panels.product(panel).run(in + static_cast<size_t>(first) * panels.row_bytes(), count, weights,
-                                in_place ? out + first * n : product, memory + scratch.workspace);
-      if (in_place) continue;
-      for (int64_t r = 0; r < count; ++r) {
-        const float* from = product + r * columns;
-        float* to = out + (first + r) * n + panels.first_column(panel);
-        if (output == GemmOutput::store) {
-          std::copy_n(from, columns, to);
-        } else {
-          add_to(to, from, columns);
-        }
-      }
+      panels.product(panel).run(in + static_cast<size_t>(first) * panels.row_bytes(), count, weights, product,
+                                memory + scratch.workspace);
+      for (int64_t r = 0; r < count; ++r)
+        put_row(product + r * columns, columns, output, past_caches,
+                out + (first + r) * n + panels.first_column(panel));
     }
+    if (past_caches) _mm_sfence();
   });
 }
 

@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/cpu/past_caches.h"
 #include "kernels/cpu/scratch_layouts.h"
 #include "kernels/cpu_isa.h"
 #include "kernels/products/cpu/outer_panels.h"

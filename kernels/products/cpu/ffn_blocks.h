@@ -1,13 +1,13 @@
 // Internal to kernels/: how the experts' products and those of their gradients divide the rows of groups.
 #pragma once
 
-#include <bit>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "kernels/cpu/vector_math.h"
 #include "kernels/listed_rows.h"
+#include "kernels/products/cpu/put_row.h"
 #include "kernels/products/grouped_ffn.h"
 
 namespace switchyard {
@@ -47,34 +47,18 @@ inline void add_gate_up_bias(const FfnWeights& w, int64_t first, int64_t columns
 /// Where the block's rows follow each other: they themselves, or, of a list, a copy at `to`.
 const std::byte* rows_of(const ListedRows& rows, const FfnBlock& block, std::byte* to);
 
-/// y[i] = (or +=) a product's row.
-template <class T>
-void put_row(const float* product, int64_t columns, GemmOutput output, T* y) {
-  if (output == GemmOutput::store) {
-    for_lanes(columns, [&](int64_t i, auto read, auto write) { write(y + i, read(product + i)); });
-  } else {
-    for_lanes(columns, [&](int64_t i, auto read, auto write) { write(y + i, read(y + i) + read(product + i)); });
-  }
-}
-
 /// A panel's product [block.count, columns] to columns [first, first + columns) of y's rows of the block's entries.
+/// first: of a panel, so that a line begins there where a row does.
 template <class T>
 void put_rows(const float* product, int64_t columns, const FfnBlock& block, int64_t first, GemmOutput output, View y,
               std::span<const int32_t> output_row) {
   const ListedRows rows(y, output_row);
   const int64_t stride = y.row_elements();
   T* out = y.as<T>() + first;
-  constexpr int64_t kLine = 64 / sizeof(T);
-  if (output == GemmOutput::store && y.bytes() > kCachedBytes && std::bit_cast<uintptr_t>(out) % 64 == 0 &&
-      stride % kLine == 0 && columns % kLine == 0) {
-    for (int64_t i = 0; i < block.count; ++i)
-      for (int64_t j = 0; j < columns; j += kLanes)
-        store_past_caches(out + rows[block.first + i] * stride + j, load(product + i * columns + j));
-    _mm_sfence();
-    return;
-  }
+  const bool past_caches = output == GemmOutput::store && goes_past_caches(y);
   for (int64_t i = 0; i < block.count; ++i)
-    put_row(product + i * columns, columns, output, out + rows[block.first + i] * stride);
+    put_row(product + i * columns, columns, output, past_caches, out + rows[block.first + i] * stride);
+  if (past_caches) _mm_sfence();
 }
 
 }  // namespace switchyard

@@ -276,11 +276,6 @@ void PanelProduct::run(const std::byte* x, int64_t rows, const std::byte* prepar
   }
 }
 
-bool PanelProduct::fills_tiles(int64_t rows) const {
-  while (rows > 0) rows -= tile_for(rows).rows;
-  return rows == 0;
-}
-
 void PanelProduct::execute(const Tile& tile, const std::byte* x, const std::byte* prepared, float* out,
                            std::byte* scratchpad) const {
   Operands& operands = operands_of(tile.id, tile.desc);

@@ -47,8 +47,6 @@ class PanelProduct {
   size_t workspace_bytes() const { return workspace_bytes_; }
   /// out [rows, n] = x panelᵀ.   x: [rows, k] of the operand's type; out: room for rows + kMaxPaddingRows
   void run(const std::byte* x, int64_t rows, const std::byte* prepared, float* out, std::byte* workspace) const;
-  /// Whether run() of so many rows writes nothing behind them.
-  bool fills_tiles(int64_t rows) const;
 
  private:
   struct Tile {
