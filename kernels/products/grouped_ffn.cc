@@ -31,6 +31,7 @@ struct Call {
   GemmOutput output;
   View y;
   View gate_up = {};  ///< [entries, 2f] f32, or no data: not wanted
+  bool gate_up_past_caches = goes_past_caches(gate_up);
 };
 
 void run_block(const FfnBlock& block, const Call& call) {
@@ -50,13 +51,14 @@ void run_block(const FfnBlock& block, const Call& call) {
     add_gate_up_bias(weights, first, columns, product, block.count);
     if (call.gate_up.data != nullptr)
       for (int64_t r = 0; r < block.count; ++r)
-        std::copy_n(product + r * 2 * columns, 2 * columns,
-                    call.gate_up.as<float>() + (block.first + r) * 2 * f + 2 * first);
+        put_row(product + r * 2 * columns, 2 * columns, GemmOutput::store, call.gate_up_past_caches,
+                call.gate_up.as<float>() + (block.first + r) * 2 * f + 2 * first);
     with_float_type(down.panels.operand(), "grouped_ffn", [&](auto element) {
       auto* act = reinterpret_cast<decltype(element)*>(memory + scratch.act);
       swiglu_rows(call.activation, product, block.count, columns, act + first, f);
     });
   }
+  if (call.gate_up_past_caches) _mm_sfence();
   for (int64_t p = 0; p < down.panels.count(); ++p) {
     const int64_t columns = down.panels.columns(p), first = down.panels.first_column(p);
     down.panels.product(p).run(memory + scratch.act, block.count, down.prepared(p, widened), product, workspace);

@@ -99,6 +99,7 @@ INSTANTIATE_TEST_SUITE_P(
     LargeShapes, GemmRowBits,
     testing::Combine(testing::Values(Device::cpu),
                      testing::Values(GemmCase{DType::f32, 203, 530, 257}, GemmCase{DType::f32, 140, 64, 1500},
+                                     GemmCase{DType::f32, 2200, 1024, 8},  // more results than caches hold
                                      GemmCase{DType::bf16, 203, 530, 257}, GemmCase{DType::bf16, 140, 64, 1500})),
     name_of_parameters<GemmCase>);
 

@@ -173,18 +173,20 @@ INSTANTIATE_TEST_SUITE_P(LargeGroups, GroupedFfnRowBits,
                                                           FfnCase{DType::bf16, DType::bf16, 65, 300, {400, 60}})),
                          name_of_parameters<FfnCase>);
 
-// Results of more bytes than caches hold are written past them: the same bits, in the same places.
+// Results, and products that are kept, of more bytes than caches hold are written past them: the same bits, in the same
+// places.
 TEST(GroupedFfn, AsManyResultsAsNoCacheHoldsAreTheSame) {
   constexpr int64_t kRows = 4200, kParts = 4;
   const TestStream stream(Device::cpu);
   for (const DType dtype : {DType::f32, DType::bf16})
-    for (const int64_t d : {1024, 1020}) {
-      const FfnCase c{dtype, dtype, d, 8, {kRows}};
+    for (const auto& [d, f] : {std::pair<int64_t, int64_t>{1024, 8}, {1020, 8}, {32, 256}}) {
+      const FfnCase c{dtype, dtype, d, f, {kRows}};
       const Experts experts = make_experts(stream, c);
       const Tensor x = random_tensor({kRows, d}, dtype, 1);
       const Routing routing(c.counts, kRows);
-      Tensor all = poisoned({kRows, d}, dtype), parts = poisoned({kRows, d}, dtype);
-      grouped_ffn(stream, x, routing, experts.packed, c.activation, GemmOutput::store, all);
+      Tensor all = poisoned({kRows, d}, dtype), parts = poisoned({kRows, d}, dtype),
+             kept = poisoned({kRows, 2 * f}, DType::f32), kept_parts = poisoned({kRows, 2 * f}, DType::f32);
+      grouped_ffn_taped(stream, x, routing, experts.packed, c.activation, kept, all);
       for (int64_t part = 0; part < kParts; ++part) {
         const int64_t first = kRows * part / kParts, count = kRows * (part + 1) / kParts - first;
         const std::vector<int64_t> offsets{0, count};
@@ -192,10 +194,11 @@ TEST(GroupedFfn, AsManyResultsAsNoCacheHoldsAreTheSame) {
         std::vector<int32_t> output;
         for (int64_t i = first; i < first + count; ++i)
           output.push_back(routing.output_row[static_cast<size_t>(i)] - static_cast<int32_t>(kRows - first - count));
-        grouped_ffn(stream, x, GroupedRows{offsets, input, output}, experts.packed, c.activation, GemmOutput::store,
-                    parts.view().slice(kRows - first - count, count));
+        grouped_ffn_taped(stream, x, GroupedRows{offsets, input, output}, experts.packed, c.activation,
+                          kept_parts.view().slice(first, count), parts.view().slice(kRows - first - count, count));
       }
       EXPECT_TRUE(same_bits(all, parts)) << name_of(dtype) << " rows of " << d;
+      EXPECT_TRUE(same_bits(kept, kept_parts)) << name_of(dtype) << " products of " << f;
     }
 }
 

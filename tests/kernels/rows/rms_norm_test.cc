@@ -89,6 +89,22 @@ TEST_P(RmsNormOnDeviceTest, AZeroRowStaysZero) {
   for (int64_t i = 0; i < 16; ++i) EXPECT_EQ(y.at(i), 0);
 }
 
+// More than caches hold is written past them: the same bits.
+TEST(RmsNorm, AsManyRowsAsNoCacheHoldsAreTheSame) {
+  const CpuStream stream;
+  for (const DType output : {DType::f32, DType::bf16})
+    for (const int64_t dim : {1020, 1024}) {
+      constexpr int64_t kRows = 4400, kParts = 4;
+      const Tensor x = random_tensor({kRows, dim}, DType::f32, 1), weight = random_tensor({dim}, DType::f32, 2);
+      const Tensor all = poisoned({kRows, dim}, output), parts = poisoned({kRows, dim}, output);
+      rms_norm(stream, x, weight, 1e-6f, all);
+      for (int64_t first = 0; first < kRows; first += kRows / kParts)
+        rms_norm(stream, x.view().slice(first, kRows / kParts), weight, 1e-6f,
+                 parts.view().slice(first, kRows / kParts));
+      EXPECT_TRUE(same_bits(all, parts));
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, RmsNormOnDeviceTest, testing::ValuesIn(kDevices), testing::PrintToStringParamName());
 
 }  // namespace
