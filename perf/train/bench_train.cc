@@ -3,7 +3,10 @@
 //                    [--length n] [--dtype f32|bf16] [--steps n] [--threads n] [--slices n] [--keep 0|1]
 // One JSON line. --slices 1: the sums of one rank, without a tree; --keep 0: attention is computed again on the way
 // back. Under mpirun: ranks that share the experts, the records and the machine, --threads each; its rates are the sum
-// of theirs at the same time, seconds the slowest rank's.
+// of theirs at the same time, seconds the slowest rank's. peak_bytes: the largest rank's resident set, the program
+// itself, libraries and the buffers of the rates included.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
@@ -116,6 +119,9 @@ Json measure(Communicator& world, const Sizes& s) {
     }
     seconds.push_back(took);
   }
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  const int64_t peak = world.all_reduce_one(int64_t{used.ru_maxrss} << 10, ReduceOp::max);
   ceiling = std::max(ceiling, multiplying_rate());
   copying = std::max(copying, copying_rate());
   std::ranges::sort(seconds);
@@ -135,6 +141,8 @@ Json measure(Communicator& world, const Sizes& s) {
   line["tokens"] = tokens;
   line["slices"] = slices;
   line["parameters"] = parameters;
+  line["predicted_bytes"] = plan_train_memory(config, options.shape).peak();
+  line["peak_bytes"] = peak;
   line["step_seconds"] = seconds.front();
   line["median_seconds"] = seconds[seconds.size() / 2];
   line["tokens_per_second"] = static_cast<double>(tokens) / seconds.front();
