@@ -185,7 +185,7 @@ struct Gradient {
     if (piece.count == 0) return;
     const auto packed_from = packed.of_group(piece.group), from = rows.of_group(piece.group);
     auto slice = static_cast<size_t>(std::ranges::upper_bound(packed_from, piece.first) - packed_from.begin()) - 1;
-    const int64_t n = dy.of.row_elements(), k = x.of.row_elements();
+    const int64_t dy_stride = n(), x_stride = k();
     const auto* dy_columns = dy.of.as<typename Packed::Stored>() + piece.block.first_row;
     const auto* x_columns = x.of.as<typename Packed::Stored>() + piece.block.first_column;
     for (int64_t i = 0; i < piece.count; ++i) {
@@ -194,11 +194,11 @@ struct Gradient {
       auto &of_dy = to.dy[static_cast<size_t>(i)], &of_x = to.x[static_cast<size_t>(i)];
       if constexpr (std::is_same_v<Packed, InPairs>) {
         const bool is_pair = row + 1 < from[slice + 1];
-        of_dy = {dy_columns + dy[row] * n, is_pair ? dy_columns + dy[row + 1] * n : kZeros};
-        of_x = {x_columns + x[row] * k, is_pair ? x_columns + x[row + 1] * k : kZeros};
+        of_dy = {dy_columns + dy[row] * dy_stride, is_pair ? dy_columns + dy[row + 1] * dy_stride : kZeros};
+        of_x = {x_columns + x[row] * x_stride, is_pair ? x_columns + x[row + 1] * x_stride : kZeros};
       } else {
-        of_dy = dy_columns + dy[row] * n;
-        of_x = x_columns + x[row] * k;
+        of_dy = dy_columns + dy[row] * dy_stride;
+        of_x = x_columns + x[row] * x_stride;
       }
     }
   }

@@ -51,9 +51,7 @@ ModelConfig model_of(const Sizes& s) {
 }
 
 /// A rank's part of it.
-StepBatch random_step(const Sizes& s, const SliceRange& mine, int64_t vocab, int64_t slices, int64_t step) {
-  const std::vector<int64_t> lengths(static_cast<size_t>(s.records), s.length);
-  const std::vector<int64_t> ends = cut_into_slices(lengths, slices);
+StepBatch random_step(const Sizes& s, std::span<const int64_t> ends, const SliceRange& mine, int64_t step) {
   StepBatch batch(mine);
   batch.step = step;
   std::vector<int32_t> tokens(static_cast<size_t>(s.length) + 1);
@@ -61,8 +59,8 @@ StepBatch random_step(const Sizes& s, const SliceRange& mine, int64_t vocab, int
     batch.begin_slice();
     for (int64_t r = ends[static_cast<size_t>(slice)]; r < ends[static_cast<size_t>(slice) + 1]; ++r) {
       for (size_t i = 0; i < tokens.size(); ++i)
-        tokens[i] =
-            static_cast<int32_t>(random_bits(static_cast<uint64_t>(step * 1000 + r), i) % static_cast<uint64_t>(vocab));
+        tokens[i] = static_cast<int32_t>(random_bits(static_cast<uint64_t>(step * 1000 + r), i) %
+                                         static_cast<uint64_t>(s.vocab));
       batch.add(tokens, 1);
     }
   }
@@ -81,6 +79,13 @@ Json measure(Communicator& world, const Sizes& s) {
   const ModelConfig config = model_of(s);
   const int64_t tokens = s.records * s.length, slices = s.slices > 0 ? s.slices : default_slices(tokens);
   const SliceRange mine = slices_of_rank(slices, world.rank(), world.size());
+  const std::vector<int64_t> lengths(static_cast<size_t>(s.records), s.length);
+  const std::vector<int64_t> ends = cut_into_slices(lengths, slices);
+  const auto tokens_in = [&](const SliceRange& some) {
+    return (ends[static_cast<size_t>(some.end)] - ends[static_cast<size_t>(some.first)]) * s.length;
+  };
+  int64_t slice_tokens = 0;
+  for (int64_t slice = 0; slice < slices; ++slice) slice_tokens = std::max(slice_tokens, tokens_in({slice, slice + 1}));
   TrainerOptions options;
   options.balance = 0.01;
   options.shape = {.operand = s.dtype,
@@ -88,8 +93,8 @@ Json measure(Communicator& world, const Sizes& s) {
                    .ep = world.size(),
                    .threads = static_cast<int>(s.threads),
                    .num_slices = slices,
-                   .rank_tokens = tokens,
-                   .slice_tokens = tokens,
+                   .rank_tokens = world.all_reduce_one(tokens_in(mine), ReduceOp::max),
+                   .slice_tokens = slice_tokens,
                    .longest = s.length,
                    .batch_tokens = 8192,
                    .exchange_bytes = int64_t{256} << 20,
@@ -104,7 +109,7 @@ Json measure(Communicator& world, const Sizes& s) {
   std::vector<double> seconds;
   TrainSeconds best;
   for (int64_t step = 1; step <= s.steps + 2; ++step) {
-    const StepBatch batch = random_step(s, mine, config.vocab_size, slices, step);
+    const StepBatch batch = random_step(s, ends, mine, step);
     const TrainSeconds before = trainer.seconds();
     world.barrier();
     const double begin = seconds_now();

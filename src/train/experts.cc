@@ -173,11 +173,7 @@ void measure_windows(const StepPass& pass, const GradientExchange& exchange, con
 View with_room(const StepPass& pass, int64_t room, View x) {
   if (x.dtype == pass.operand() && room == 0) return x;
   const View roomy = pass.arena.alloc({x.rows() + room, x.shape[1]}, pass.operand());
-  const View rows = roomy.slice(0, x.rows());
-  if (x.dtype == pass.operand())
-    copy(pass.stream, x, rows);
-  else
-    cast(pass.stream, x, rows);
+  cast(pass.stream, x, roomy.slice(0, x.rows()));
   return roomy;
 }
 
