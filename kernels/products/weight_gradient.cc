@@ -131,7 +131,7 @@ struct Gradient {
     const int64_t group = task / blocks.count();
     const auto offsets = packed.of_group(group);
     if (offsets.front() == offsets.back()) return;
-    const std::vector<ChainStep> steps = chain_steps(rows.slices, offsets);
+    const std::vector<ChainStep> steps = chain_steps(rows.slices, offsets, rows.squared);
     std::vector<float*> nodes;
     for (const View& view : out.subspan(static_cast<size_t>(group) * num_nodes, num_nodes))
       nodes.push_back(view.as<float>());

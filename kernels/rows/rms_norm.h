@@ -14,7 +14,7 @@ using RmsNormFn = void(const Stream&, ConstView x, ConstView weight, float eps, 
 /// Its gradient. With s_r = 1 / sqrt(mean(x[r,:]²) + eps) and g = dy ⊙ weight,
 ///   dx[r,i] = (or +=) s_r · (g[r,i] − x[r,i] · s_r² · Σ_j g[r,j] x[r,j] / dim)
 ///   dweight[j][i] = Σ dy[r,i] · x[r,i] · s_r over the rows of the j-th node of tree_nodes(rows.slices), summed by
-///                   slices; 0 where it has none
+///                   slices (rows.squared: of each slice the sum's square); 0 where it has none
 ///   dy, dx: [rows, dim] f32 (dx may be dy itself when it is stored); rows: one group; inverse_rms: [rows] f32, where
 ///   s is kept while it is needed; dweight: a view [dim] f32 for each node, or none: not wanted.
 using RmsNormBackwardFn = void(const Stream&, ConstView x, ConstView weight, float eps, ConstView dy,

@@ -125,7 +125,7 @@ void rms_norm_backward(const Stream& stream, ConstView x, ConstView weight, floa
     if (!dweight.empty()) sum_weight_gradients(stream, b, rows, sums);
     for_rows(find_gradient);
   }
-  for (float& sum : sums) sum += 0.0f;  // never −0
+  for (float& sum : sums) sum = rows.squared ? sum * sum : sum + 0.0f;  // never −0
   for (size_t i = 0; const SliceRange& node : tree_nodes(rows.slices)) {
     if (dweight.empty()) break;
     const auto of_node = std::span(sums).subspan(static_cast<size_t>((node.first - rows.slices.first) * dim),

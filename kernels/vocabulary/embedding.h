@@ -20,7 +20,7 @@ inline constexpr Op<EmbeddingFn> embedding{"embedding", cpu::embedding, SWITCHYA
 
 /// The gradient by some rows of the table: dtable[node][id − first_id,:] = Σ dy[t,:] over the node's tokens t with that
 /// id, for ids [first_id, first_id + dtable[node].rows()); others are skipped. Each slice's tokens are added up in
-/// order, then the slices up the tree; 0 where there are none.
+/// order (rows.squared: and the sum squared), then the slices up the tree; 0 where there are none.
 /// ids: [tokens] i32; dy: [tokens, dim] f32; rows: one group, the tokens; dtable: one a node of
 /// tree_nodes(rows.slices), [ids of the range, dim] f32
 using EmbeddingBackwardFn = void(const Stream&, ConstView ids, ConstView dy, const SlicedRows& rows, int64_t first_id,

@@ -62,6 +62,8 @@ struct TreeSum {
     if (tokens.empty() || node.count() == 1) {
       std::fill_n(to, dim, 0.0f);
       for (const int32_t t : tokens) add_to(to, dy + t * dim, dim);
+      if (rows.squared)
+        for (int64_t i = 0; i < dim; ++i) to[i] *= to[i];
       return;
     }
     const int64_t middle = node.first + node.count() / 2;

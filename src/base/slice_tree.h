@@ -41,6 +41,8 @@ inline std::vector<SliceRange> tree_nodes(const SliceRange& slices) {
 struct SlicedRows {
   SliceRange slices;
   std::span<const int64_t> offsets;  ///< [groups · slices.count() + 1]: where each group's part of each slice begins
+  /// A slice's part of a sum is not the sum over its rows, but that one's square, element by element.
+  bool squared = false;
 
   int64_t num_groups() const { return (static_cast<int64_t>(offsets.size()) - 1) / slices.count(); }
   int64_t num_rows() const { return offsets.back(); }

@@ -23,16 +23,18 @@ std::vector<Bounded> weight_gradient(const Dy& dy, const X& x, int64_t n, int64_
   return gradient;
 }
 
-/// The sum of a(r) · b(r) over a node's rows as it is defined, in f32. offsets: where each slice begins, by its index.
+/// The sum of a(r) · b(r) over a node's rows as it is defined, in f32. offsets: where each slice begins, by its index;
+/// squared: of each slice the square of its sum.
 template <class A, class B, class Offset>
-float sum_up_the_tree(const A& a, const B& b, const Offset& offset, const SliceRange& node) {
+float sum_up_the_tree(const A& a, const B& b, const Offset& offset, const SliceRange& node, bool squared = false) {
   if (node.count() > 1) {
     const int64_t middle = node.first + node.count() / 2;
-    return sum_up_the_tree(a, b, offset, {node.first, middle}) + sum_up_the_tree(a, b, offset, {middle, node.end});
+    return sum_up_the_tree(a, b, offset, {node.first, middle}, squared) +
+           sum_up_the_tree(a, b, offset, {middle, node.end}, squared);
   }
   float sum = 0;
   for (int64_t r = offset(node.first); r < offset(node.end); ++r) sum = std::fma(a(r), b(r), sum);
-  return sum + 0.0f;
+  return squared ? sum * sum : sum + 0.0f;
 }
 
 }  // namespace switchyard::reference

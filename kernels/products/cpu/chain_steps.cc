@@ -13,13 +13,13 @@ int64_t level_of(int64_t a, int64_t b) {
 
 // A part waits until what follows it, in the smallest node that has both it and the next slice with rows, is whole. So
 // of the parts on the stack each waits for a smaller node than the one below.
-void append_steps(std::span<const int64_t> slices_with_rows, std::span<const int64_t> rows, int node,
+void append_steps(std::span<const int64_t> slices_with_rows, std::span<const int64_t> rows, bool squared, int node,
                   std::vector<ChainStep>& steps) {
   std::vector<int64_t> waiting;  // the levels of those nodes
   for (size_t i = 0; i < slices_with_rows.size(); ++i) {
     const bool last = i + 1 == slices_with_rows.size();
     const int64_t level = last ? 64 : level_of(slices_with_rows[i], slices_with_rows[i + 1]);
-    ChainStep step{rows[i], std::ssize(waiting), false};
+    ChainStep step{rows[i], std::ssize(waiting), false, squared};
     for (; !waiting.empty() && waiting.back() < level; ++step.merges) waiting.pop_back();
     if (last)
       step.node = node;
@@ -35,7 +35,7 @@ int64_t stack_depth(const SliceRange& slices) {
   return std::bit_width(static_cast<uint64_t>(slices.count()));
 }
 
-std::vector<ChainStep> chain_steps(const SliceRange& slices, std::span<const int64_t> offsets) {
+std::vector<ChainStep> chain_steps(const SliceRange& slices, std::span<const int64_t> offsets, bool squared) {
   std::vector<ChainStep> steps;
   int index = 0;
   for (const SliceRange& node : tree_nodes(slices)) {
@@ -47,7 +47,7 @@ std::vector<ChainStep> chain_steps(const SliceRange& slices, std::span<const int
       rows.push_back(offsets[i + 1] - offsets[i]);
     }
     if (with_rows.empty()) steps.push_back({.rows = 0, .depth = 0, .resumes = false, .node = index});
-    append_steps(with_rows, rows, index++, steps);
+    append_steps(with_rows, rows, squared, index++, steps);
   }
   return steps;
 }
@@ -63,7 +63,7 @@ std::vector<ChainStep> steps_between(std::span<const ChainStep> steps, int64_t f
     ChainStep part = step;
     part.rows = to - from;
     part.resumes = from > begin - step.rows;
-    if (to < begin) part.merges = 0, part.node = -1;
+    if (to < begin) part.squares = false, part.merges = 0, part.node = -1;
     result.push_back(part);
   }
   return result;

@@ -55,6 +55,13 @@ void sum_part_avx2(const OuterProducts& t, int64_t first_row, int64_t first_colu
         sum[r][1] = fma(ar, b1, sum[r][1]);
       }
     }
+    if (step.squares) {
+#pragma GCC unroll 6
+      for (int r = 0; r < Rows; ++r) {
+        sum[r][0] *= sum[r][0];
+        sum[r][1] *= sum[r][1];
+      }
+    }
     if (step.merges == 0) {  // what is added to something that is never −0 need not be
 #pragma GCC unroll 6
       for (int r = 0; r < Rows; ++r) {
@@ -134,6 +141,13 @@ SWITCHYARD_AVX512 void sum_avx512(const OuterProducts& t) {
         const __m512 ar = _mm512_set1_ps(a[r]);
         sum[r][0] = Multiply::add(sum[r][0], ar, b0);
         sum[r][1] = Multiply::add(sum[r][1], ar, b1);
+      }
+    }
+    if (step.squares) {
+#pragma GCC unroll 12
+      for (int r = 0; r < Rows; ++r) {
+        sum[r][0] = _mm512_mul_ps(sum[r][0], sum[r][0]);
+        sum[r][1] = _mm512_mul_ps(sum[r][1], sum[r][1]);
       }
     }
     if (step.merges == 0) {

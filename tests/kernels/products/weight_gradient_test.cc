@@ -24,6 +24,7 @@ struct Problem {
   std::vector<int64_t> counts;  ///< [groups · slices]
   std::vector<int64_t> offsets{0};
   Tensor dy, x;
+  bool squared = false;
 
   Problem(DType dtype, int64_t n_, int64_t k_, const SliceRange& range, const std::vector<int64_t>& rows)
       : operand(dtype), n(n_), k(k_), slices(range), counts(rows), dy({sum(), n}, dtype), x({sum(), k}, dtype) {
@@ -35,7 +36,7 @@ struct Problem {
   int64_t sum() const { return std::accumulate(counts.begin(), counts.end(), int64_t{0}); }
   int64_t num_groups() const { return std::ssize(counts) / slices.count(); }
   int64_t num_nodes() const { return std::ssize(tree_nodes(slices)); }
-  SlicedRows rows() const { return {slices, offsets}; }
+  SlicedRows rows() const { return {slices, offsets, squared}; }
   /// Where a slice of a group begins.
   int64_t offset(int64_t group, int64_t slice) const {
     return offsets[static_cast<size_t>(group * slices.count() + slice - slices.first)];
@@ -65,7 +66,7 @@ struct Problem {
         const float value = reference::sum_up_the_tree([&](int64_t r) { return static_cast<float>(dy.at(r * n + i)); },
                                                        [&](int64_t r) { return static_cast<float>(x.at(r * k + j)); },
                                                        [&](int64_t slice) { return offset(group, slice); },
-                                                       nodes[static_cast<size_t>(result % num_nodes())]);
+                                                       nodes[static_cast<size_t>(result % num_nodes())], squared);
         results.set(row * k + j, has_rows(group) ? value : std::numeric_limits<float>::quiet_NaN());
       }
     return results;
@@ -121,9 +122,13 @@ TEST_P(WeightGradientTest, AgreesWithDoublePrecision) {
 
 // Whatever the threads, and with them the blocks.
 TEST_P(WeightGradientTest, BitsAreThoseOfTheDefinition) {
-  const Problem p = problem();
-  const Tensor defined = p.defined();
-  for (const int num_threads : {1, 2, 3, 16}) EXPECT_TRUE(same_bits(p.gradient(num_threads), defined)) << num_threads;
+  Problem p = problem();
+  for (const bool squared : {false, true}) {
+    p.squared = squared;
+    const Tensor defined = p.defined();
+    for (const int num_threads : {1, 2, 3, 16})
+      EXPECT_TRUE(same_bits(p.gradient(num_threads), defined)) << num_threads << (p.squared ? ", squared" : "");
+  }
 }
 
 TEST_P(WeightGradientTest, WhereRowsLieChangesNothing) {

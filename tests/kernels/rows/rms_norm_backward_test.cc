@@ -29,13 +29,14 @@ struct Result {
   std::vector<Tensor> dweight;  ///< of nodes
 };
 
-Result differentiate(const Stream& stream, const RmsNormBackwardCase& c, ConstView x, ConstView weight, ConstView dy) {
+Result differentiate(const Stream& stream, const RmsNormBackwardCase& c, ConstView x, ConstView weight, ConstView dy,
+                     bool squared = false) {
   Result result{poisoned(x.shape, DType::f32), {}};
   std::vector<View> views;
   for (size_t i = 0; i < tree_nodes(c.slices).size(); ++i) result.dweight.push_back(poisoned({c.dim}, DType::f32));
   for (const Tensor& t : result.dweight) views.push_back(t);
-  rms_norm_backward(stream, x, weight, static_cast<float>(kEps), dy, {c.slices, c.offsets}, GemmOutput::store,
-                    poisoned({c.rows()}, DType::f32), result.dx, views);
+  rms_norm_backward(stream, x, weight, static_cast<float>(kEps), dy, {c.slices, c.offsets, squared},
+                    GemmOutput::store, poisoned({c.rows()}, DType::f32), result.dx, views);
   return result;
 }
 
@@ -153,6 +154,32 @@ TEST(RmsNormBackward, NodesAddUpToTheWhole) {
     }
     ASSERT_EQ(nodes.size(), 1u);
     EXPECT_TRUE(same_bits(nodes[0].second, want.dweight[0])) << "cut at " << cut;
+  }
+}
+
+// What each slice gives alone, squared by hand and added up, is what the squares of all give.
+TEST(RmsNormBackward, SquaresAreThoseOfTheSlices) {
+  for (const std::vector<int64_t>& offsets :
+       {std::vector<int64_t>{0, 30, 30, 75, 110}, std::vector<int64_t>{0, 2, 2, 2, 3}}) {
+    const RmsNormBackwardCase all{41, {4, 8}, offsets};
+    const Tensor x = random_tensor({all.rows(), 41}, DType::f32, 1, 3), weight = random_tensor({41}, DType::f32, 2),
+                 dy = random_tensor({all.rows(), 41}, DType::f32, 3);
+    std::vector<Tensor> slices;
+    for (int64_t s = 0; s < 4; ++s) {
+      const int64_t first = offsets[static_cast<size_t>(s)], count = offsets[static_cast<size_t>(s) + 1] - first;
+      const RmsNormBackwardCase one{41, {s, s + 1}, {0, count}};
+      slices.push_back(std::move(
+          differentiate(CpuStream(), one, x.view().slice(first, count), weight, dy.view().slice(first, count))
+              .dweight[0]));
+    }
+    const Tensor want({41}, DType::f32);
+    const auto square = [&](size_t s, int64_t i) {
+      return slices[s].data<float>()[i] * slices[s].data<float>()[i];
+    };
+    for (int64_t i = 0; i < 41; ++i)
+      want.data<float>()[i] = (square(0, i) + square(1, i)) + (square(2, i) + square(3, i));
+    for (const int threads : {1, 2})  // in one pass, and in three
+      EXPECT_TRUE(same_bits(differentiate(CpuStream(threads), all, x, weight, dy, true).dweight[0], want)) << threads;
   }
 }
 

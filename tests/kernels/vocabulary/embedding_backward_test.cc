@@ -36,8 +36,8 @@ struct EmbeddingBackwardBatch {
     }
   }
   /// Of slices [first, end), a tensor a node.
-  std::vector<Tensor> backward(const Stream& stream, const SliceRange& slices, int64_t first_id,
-                               int64_t num_ids) const {
+  std::vector<Tensor> backward(const Stream& stream, const SliceRange& slices, int64_t first_id, int64_t num_ids,
+                               bool squared = false) const {
     const auto begin = c.offsets.begin() + (slices.first - c.slices.first);
     std::vector<int64_t> offsets(begin, begin + slices.count() + 1);
     const int64_t first = offsets[0], count = offsets.back() - first;
@@ -48,8 +48,8 @@ struct EmbeddingBackwardBatch {
       results.push_back(poisoned({num_ids, c.dim}, DType::f32));
       views.push_back(results.back());
     }
-    embedding_backward(stream, ids.view().slice(first, count), dy.view().slice(first, count), {slices, offsets},
-                       first_id, views);
+    embedding_backward(stream, ids.view().slice(first, count), dy.view().slice(first, count),
+                       {slices, offsets, squared}, first_id, views);
     return results;
   }
   std::vector<Tensor> backward(const Stream& stream) const { return backward(stream, c.slices, 0, c.vocab); }
@@ -106,6 +106,21 @@ TEST(EmbeddingBackward, NodesAreTheSumsOfTheirSlices) {
           << size << " slices from " << s;
     level = std::move(above);
   }
+}
+
+TEST(EmbeddingBackward, SquaresAreThoseOfTheSlices) {
+  const EmbeddingBackwardBatch batch(kCases[2]);
+  const std::vector<Tensor> got = batch.backward(CpuStream(), batch.c.slices, 0, 600, true);
+  std::vector<Tensor> squares;
+  for (int64_t s = 1; s < 7; ++s) {
+    squares.push_back(std::move(batch.backward(CpuStream(), {s, s + 1}, 0, 600)[0]));
+    for (float& x : squares.back().view().span<float>()) x *= x;
+  }
+  // Nodes {1}, {2, 3}, {4, 5}, {6}.
+  EXPECT_TRUE(same_bits(got[0], squares[0]));
+  EXPECT_TRUE(same_bits(got[1], sum_of(squares[1], squares[2])));
+  EXPECT_TRUE(same_bits(got[2], sum_of(squares[3], squares[4])));
+  EXPECT_TRUE(same_bits(got[3], squares[5]));
 }
 
 TEST(EmbeddingBackward, BitsDependNeitherOnThreadsNorOnTheRangeOfIds) {
