@@ -8,24 +8,12 @@
 #include "kernels/cpu/vector_math.h"
 #include "kernels/products/cpu/packed_matrix_impl.h"
 #include "kernels/row_blocks.h"
+#include "kernels/vocabulary/cpu/tile_sums.h"
 
 namespace switchyard {
 namespace {
 
-constexpr int64_t kTilePanels = 4;  // a tile of the vocabulary: 2048 tokens
-constexpr int64_t kTileColumns = kTilePanels * kPanelColumns;
 constexpr int64_t kRowsPerTask = 512;
-
-/// What is kept of a row's logits in one tile: Σ e^(logit − max), and where the maximum is.
-struct Partial {
-  float max, sum, target_logit;
-  int32_t argmax;
-};
-static_assert(sizeof(Partial) == 4 * sizeof(float));
-
-int64_t num_tiles(int64_t vocab) {
-  return (vocab + kTileColumns - 1) / kTileColumns;
-}
 
 // Σ e^(x − max). A logit that is not finite makes the sum NaN: 0 · logit does, and is nothing otherwise.
 float sum_of_exp(const float* x, int64_t count, float max) {
@@ -41,7 +29,7 @@ float sum_of_exp(const float* x, int64_t count, float max) {
   return sum;
 }
 
-void add_panel(const float* logits, int64_t first_column, int64_t columns, int32_t target, Partial& partial) {
+void add_panel(const float* logits, int64_t first_column, int64_t columns, int32_t target, TileSum& partial) {
   const float top = max_of(logits, columns);
   if (top > partial.max) {
     partial.sum *= exp_f32(partial.max - top);
@@ -54,12 +42,12 @@ void add_panel(const float* logits, int64_t first_column, int64_t columns, int32
 }
 
 /// lse: null: not wanted
-void finish_row(const Partial* partials, int64_t tiles, int32_t target, float* lse, float& logprob, int32_t& argmax) {
-  const Partial* best = partials;
-  for (const Partial* p = partials; p < partials + tiles; ++p)
+void finish_row(const TileSum* partials, int64_t tiles, int32_t target, float* lse, float& logprob, int32_t& argmax) {
+  const TileSum* best = partials;
+  for (const TileSum* p = partials; p < partials + tiles; ++p)
     if (p->max > best->max) best = p;
   double sum = 0;
-  for (const Partial* p = partials; p < partials + tiles; ++p)
+  for (const TileSum* p = partials; p < partials + tiles; ++p)
     sum += static_cast<double>(p->sum) * std::exp(static_cast<double>(p->max) - static_cast<double>(best->max));
   const double logit = partials[target / kTileColumns].target_logit;
   const double top = best->max, log_sum = std::log(sum);
@@ -71,7 +59,7 @@ void finish_row(const Partial* partials, int64_t tiles, int32_t target, float* l
 }  // namespace
 
 int64_t cross_entropy_scratch(int64_t rows, int64_t vocab) {
-  return rows * num_tiles(vocab) * static_cast<int64_t>(sizeof(Partial) / sizeof(float));
+  return rows * num_vocabulary_tiles(vocab) * static_cast<int64_t>(sizeof(TileSum) / sizeof(float));
 }
 
 void check_targets(ConstView target, int64_t vocab) {
@@ -90,7 +78,7 @@ size_t cross_entropy_bytes(ConstView, const PackedMatrix& head, ConstView, View,
 // A task is a tile of the vocabulary and a block of rows: its panels are multiplied and reduced one by one.
 void cross_entropy(const Stream& stream, ConstView x, const PackedMatrix& head, ConstView target, View scratch,
                    View lse, View logprob, View argmax) {
-  const int64_t rows = x.rows(), vocab = head.n(), tiles = num_tiles(vocab);
+  const int64_t rows = x.rows(), vocab = head.n(), tiles = num_vocabulary_tiles(vocab);
   SWITCHYARD_CHECK(x.dtype == head.operand() && x.row_elements() == head.k() && target.elements() == rows &&
                        logprob.elements() == rows && argmax.elements() == rows &&
                        (lse.data == nullptr || lse.elements() == rows) && head.impl().order == RowOrder::plain,
@@ -107,7 +95,7 @@ void cross_entropy(const Stream& stream, ConstView x, const PackedMatrix& head, 
   const int64_t num_blocks = (rows + kRowsPerTask - 1) / kRowsPerTask;
   const auto* in = static_cast<const std::byte*>(x.data);
   const auto* targets = target.as<int32_t>();
-  auto* partials = reinterpret_cast<Partial*>(scratch.as<float>());
+  auto* partials = reinterpret_cast<TileSum*>(scratch.as<float>());
 
   stream.parallel_for(num_blocks * tiles, [&](int64_t task, int) {
     const int64_t tile = task % tiles, begin = task / tiles * kRowsPerTask, end = std::min(rows, begin + kRowsPerTask);

@@ -29,13 +29,15 @@ inline constexpr Op<CrossEntropyFn> cross_entropy{"cross_entropy", cpu::cross_en
 
 int64_t cross_entropy_scratch(int64_t rows, int64_t vocab);
 
-/// The gradient of −scale · Σ logprob by the logits of some tokens of the vocabulary:
-///   d_logits[r,j] = scale · (e^(logit − lse[r]) − [first_id + j = target[r]]), logit = ⟨x[r,:], head[first_id + j,:]⟩,
+/// The gradient of −scale · Σ weight[r] · logprob[r] by the logits of some tokens of the vocabulary:
+///   d_logits[r,j] = scale · weight[r] · (e^(logit − lse[r]) − [first_id + j = target[r]]),
+///   logit = ⟨x[r,:], head[first_id + j,:]⟩,
 /// computed again with the forward pass's bits. A row's bits depend on that row alone.
-///   x, head, target, lse: as there; first_id: a multiple of kPanelColumns (512)
+///   x, head, target, lse: as there; weight: [rows] f32, or no data: all 1
+///   first_id: a multiple of kPanelColumns (512)
 ///   d_logits: [rows, ids], dtype the operand, first_id + ids ≤ vocab
 using CrossEntropyBackwardFn = void(const Stream&, ConstView x, const PackedMatrix& head, ConstView target,
-                                    ConstView lse, float scale, int64_t first_id, View d_logits);
+                                    ConstView lse, ConstView weight, float scale, int64_t first_id, View d_logits);
 namespace cpu {
 CrossEntropyBackwardFn cross_entropy_backward;
 WorkingBytes<CrossEntropyBackwardFn> cross_entropy_backward_bytes;

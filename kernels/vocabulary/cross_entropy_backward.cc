@@ -20,20 +20,22 @@ void differentiate(const float* logits, int64_t columns, int64_t target, float l
 
 }  // namespace
 
-size_t cross_entropy_backward_bytes(ConstView, const PackedMatrix& head, ConstView, ConstView, float, int64_t, View) {
+size_t cross_entropy_backward_bytes(ConstView, const PackedMatrix& head, ConstView, ConstView, ConstView, float, int64_t,
+                                    View) {
   return PanelScratch(head.impl().panels).layout.bytes();
 }
 
 // A task is a panel of the vocabulary and a block of rows, as in gemm.
 void cross_entropy_backward(const Stream& stream, ConstView x, const PackedMatrix& head, ConstView target,
-                            ConstView lse, float scale, int64_t first_id, View d_logits) {
+                            ConstView lse, ConstView weight, float scale, int64_t first_id, View d_logits) {
   const int64_t rows = x.rows(), vocab = head.n(), ids = d_logits.row_elements();
   SWITCHYARD_CHECK(x.dtype == head.operand() && x.row_elements() == head.k() && target.elements() == rows &&
-                       lse.elements() == rows && d_logits.dtype == x.dtype && d_logits.rows() == rows &&
+                       lse.elements() == rows && (weight.data == nullptr || weight.elements() == rows) &&
+                       d_logits.dtype == x.dtype && d_logits.rows() == rows &&
                        head.impl().order == RowOrder::plain,
-                   "cross_entropy_backward: x {} {}, head {} [{}, {}], target {}, lse {}, d_logits {} {}",
+                   "cross_entropy_backward: x {} {}, head {} [{}, {}], target {}, lse {}, weight {}, d_logits {} {}",
                    name_of(x.dtype), x.shape.str(), name_of(head.operand()), vocab, head.k(), target.shape.str(),
-                   lse.shape.str(), name_of(d_logits.dtype), d_logits.shape.str());
+                   lse.shape.str(), weight.shape.str(), name_of(d_logits.dtype), d_logits.shape.str());
   SWITCHYARD_CHECK(first_id >= 0 && first_id % kPanelColumns == 0 && first_id + ids <= vocab,
                    "cross_entropy_backward: tokens [{}, {}) of {}, in panels of {}", first_id, first_id + ids, vocab,
                    kPanelColumns);
@@ -47,7 +49,7 @@ void cross_entropy_backward(const Stream& stream, ConstView x, const PackedMatri
   const int64_t num_panels = (ids + kPanelColumns - 1) / kPanelColumns, first_panel = first_id / kPanelColumns;
   const auto* in = static_cast<const std::byte*>(x.data);
   const auto* targets = target.as<int32_t>();
-  const auto* log_sums = lse.as<float>();
+  const auto *log_sums = lse.as<float>(), *weights_of_rows = weight.as<float>();
 
   stream.parallel_for(num_blocks * num_panels, [&](int64_t task, int) {
     const int64_t panel = first_panel + task % num_panels, first_column = panels.first_column(panel);
@@ -63,8 +65,8 @@ void cross_entropy_backward(const Stream& stream, ConstView x, const PackedMatri
       with_float_type(d_logits.dtype, "cross_entropy_backward", [&](auto element) {
         auto* out = d_logits.as<decltype(element)>() + first_column - first_id;
         for (int64_t r = first; r < first + count; ++r)
-          differentiate(logits + (r - first) * stride, columns, targets[r] - first_column, log_sums[r], scale,
-                        out + r * ids);
+          differentiate(logits + (r - first) * stride, columns, targets[r] - first_column, log_sums[r],
+                        weights_of_rows == nullptr ? scale : scale * weights_of_rows[r], out + r * ids);
       });
     }
   });

@@ -99,7 +99,7 @@ void backward_head(const StepPass& pass, ConstView last, View dx, std::span<doub
   for_tiles(pass.config().vocab_size, [&](int64_t first, int64_t ids) {
     const ArenaScope tile(arena);
     const View d_logits = arena.alloc({targets, ids}, pass.operand());
-    cross_entropy_backward(stream, x, w.head, target, lse, scale, first, d_logits);
+    cross_entropy_backward(stream, x, w.head, target, lse, {}, scale, first, d_logits);
     gemm(stream, d_logits, pass.model.head_transposes()[static_cast<size_t>(first / kTile)], GemmOutput::add, d_chosen);
     gradient.sum(first, ids, false,
                  [&](std::vector<View>& nodes) { weight_gradient(stream, d_logits, x, rows, nodes); });

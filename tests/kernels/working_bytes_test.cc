@@ -12,6 +12,7 @@
 #include "kernels/scratch.h"
 #include "kernels/vocabulary/cross_entropy.h"
 #include "kernels/vocabulary/embedding.h"
+#include "kernels/vocabulary/sample_tokens.h"
 #include "support/compare.h"
 #include "support/device.h"
 
@@ -44,7 +45,9 @@ class Calls {
         d_logits_({kRows, 500}, operand, stream.device),
         table_({300, kDim}, DType::f32, stream.device),
         dtable_{table_.view()},
-        sums_({1, kDim}, DType::f64, stream.device) {
+        sums_({1, kDim}, DType::f64, stream.device),
+        uniform_({kRows}, DType::f64, stream.device),
+        drawn_({kRows}, DType::i32, stream.device) {
     ffn_.emplace_back();
     ffn_[0] = {pack(600, 96, RowOrder::gate_up), pack(96, 300), OwnedTensor({600}, DType::f32, stream.device),
                OwnedTensor({96}, DType::f32, stream.device)};
@@ -62,7 +65,7 @@ class Calls {
   }
 
   /// How many calls there are on the device; the CPU's last ones have no CUDA implementation.
-  static int num(Device device) { return device == Device::cpu ? 10 : 4; }
+  static int num(Device device) { return device == Device::cpu ? 11 : 4; }
   void run(int i, const Stream& stream) {
     const std::span<const int64_t> offsets(static_cast<const int64_t*>(offsets_.view().data), 2);
     const std::span<const int32_t> rows(static_cast<const int32_t*>(list_.view().data), kRows);
@@ -88,10 +91,13 @@ class Calls {
         return grouped_ffn_backward(stream, x_.view(), x_.view(), {}, {offsets, rows, rows}, unbiased_, transposed_, {},
                                     GemmOutput::store, hidden_.view(), d_hidden_.view(), y_.view(), {}, {});
       case 7:
-        return cross_entropy_backward(stream, x_.view(), head_, list_.view(), logprob_.view(), 1, 512,
+        return cross_entropy_backward(stream, x_.view(), head_, list_.view(), logprob_.view(), {}, 1, 512,
                                       d_logits_.view());
       case 8:
         return embedding_backward(stream, list_.view(), y_.view(), {{0, 1}, offsets}, 0, dtable_);
+      case 9:
+        return sample_tokens(stream, x_.view(), head_, partials_.view(), uniform_.view(), drawn_.view(),
+                             logprob_.view());
       default:
         return expert_probabilities(stream, y_.view(), RouterScores::softmax, {{0, 1}, offsets}, sums_.view());
     }
@@ -111,7 +117,7 @@ class Calls {
   OwnedTensor x_, y_, q_, k_, dk_, lse_, list_, logprob_, offsets_, partials_, gradient_, hidden_, d_hidden_, d_logits_,
       table_;
   std::vector<View> dtable_;
-  OwnedTensor sums_;
+  OwnedTensor sums_, uniform_, drawn_;
   const std::vector<int64_t> slice_offsets_{0, 90, 90, 120, kRows};
 };
 

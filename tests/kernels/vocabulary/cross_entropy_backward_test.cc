@@ -47,7 +47,7 @@ struct CrossEntropyBackwardBatch {
   Tensor backward(const Stream& stream, int64_t row, int64_t rows, int64_t first_id, int64_t ids) const {
     Tensor d_logits = poisoned({rows, ids}, x.dtype());
     const std::vector<int32_t> some(targets.begin() + row, targets.begin() + row + rows);
-    cross_entropy_backward(stream, x.view().slice(row, rows), head, i32_tensor(some), lse.view().slice(row, rows),
+    cross_entropy_backward(stream, x.view().slice(row, rows), head, i32_tensor(some), lse.view().slice(row, rows), {},
                            kScale, first_id, d_logits);
     return d_logits;
   }
