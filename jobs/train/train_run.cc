@@ -279,7 +279,7 @@ void TrainRun::export_model() {
   const Stopwatch stopwatch(spent_.finish);
   const auto gather = [&](const ParameterRows& rows, std::span<float> out) {
     pulse_.beat();
-    gather_rows_of(trainer_->model(), rows, out);
+    gather_rows_of(trainer_->model(), &Shard::master, rows, out);
   };
   collectively(world_, [&] {
     if (on_root())

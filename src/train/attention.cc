@@ -38,7 +38,7 @@ struct Piece {
   Projection projection() const {
     const View u = pass.arena.alloc({tokens(), tape.x.shape[1]}, pass.operand());
     rms_norm(pass.stream, rows(tape.x), w.norm.view(), pass.eps(), u);
-    return {pass, c, w, transposes, tables, rows(pass.positions), u, {of_step.slices, offsets}};
+    return {pass, c, w, transposes, tables, rows(pass.positions), u, pass.sliced(of_step.slices, offsets)};
   }
   /// Where its numbers are kept, or, for now, in the arena.
   AttentionTape numbers() const {

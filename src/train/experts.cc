@@ -97,13 +97,14 @@ class HostedExperts {
       return nodes;
     };
     const ListedRows u(window.u, window.input_row), dy(window.dy, window.input_row);
-    weight_gradient(stream, d_gate_up, u, window.rows, nodes_of(&FfnWeights::gate_up));
-    weight_gradient(stream, dy, scaled_h, window.rows, nodes_of(&FfnWeights::down));
+    const SlicedRows rows = pass_.sliced(window.rows.slices, window.rows.offsets);
+    weight_gradient(stream, d_gate_up, u, rows, nodes_of(&FfnWeights::gate_up));
+    weight_gradient(stream, dy, scaled_h, rows, nodes_of(&FfnWeights::down));
     if (w.front().down_bias.view().rows() > 0) {
       const View ones = pass_.arena.alloc({entries}, DType::f32);
       fill(stream, 1, ones);
-      sum_weighted(stream, d_gate_up, ones, window.rows, nodes_of(&FfnWeights::gate_up_bias));
-      sum_weighted(stream, dy, window.weight, window.rows, nodes_of(&FfnWeights::down_bias));
+      sum_weighted(stream, d_gate_up, ones, rows, nodes_of(&FfnWeights::gate_up_bias));
+      sum_weighted(stream, dy, window.weight, rows, nodes_of(&FfnWeights::down_bias));
     }
     for (size_t e = 0; e < count; ++e)
       if (has_rows(e)) gradients_[first + e].commit();

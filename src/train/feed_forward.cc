@@ -89,7 +89,7 @@ void backward_feed_forward(const StepPass& pass, size_t layer, GradientExchange&
   const LayerConfig& c = pass.config().layers[layer];
   const MoeConfig* moe = c.moe();
   const LayerWeights &w = pass.model.weights().layers[layer], &transposes = pass.model.transposes().layers[layer];
-  const SlicedRows rows{pass.batch.slices, pass.batch.slice_tokens};
+  const SlicedRows rows = pass.sliced(pass.batch.slices, pass.batch.slice_tokens);
   const View u = arena.alloc(dx.shape, DType::f32), du = arena.alloc(dx.shape, DType::f32);
   rms_norm(stream, tape.middle, w.ffn_norm.view(), pass.eps(), u);
   const int64_t room = moe != nullptr ? exchange.room() : 0;

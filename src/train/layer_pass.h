@@ -49,10 +49,15 @@ struct StepPass {
   std::span<const StepBatch::Piece> pieces;
   ConstView positions;  ///< [tokens] i32
   int64_t bytes_at_once;
+  bool squared;  ///< TrainPassOptions::squares
 
   const ModelConfig& config() const { return model.weights().config; }
   DType operand() const { return model.weights().operand; }
   float eps() const { return static_cast<float>(config().rms_norm_eps); }
+  /// As what is summed over them is wanted.
+  SlicedRows sliced(const SliceRange& slices, std::span<const int64_t> offsets) const {
+    return {slices, offsets, squared};
+  }
 };
 
 /// x += attention(norm(tape.x)), leaving tape.lse and tape.attention.   x: [tokens, d] f32

@@ -43,12 +43,6 @@ Stream Optimiser::serial_of(const Stream& stream, int worker) const {
   return serial;
 }
 
-bool Optimiser::has_gradient(const Shard& shard, std::span<const int64_t> tokens_per_expert) const {
-  const ParameterBlock& block = model_.space().blocks()[shard.block];
-  if (block.expert < 0) return true;
-  return tokens_per_expert[static_cast<size_t>(block.layer * model_.weights().config.num_experts() + block.expert)] > 0;
-}
-
 /// Their gradient is 0, and update() leaves them alone.
 void Optimiser::freeze_routers() const {
   for (const Shard& shard : model_.shards())
@@ -64,7 +58,7 @@ double Optimiser::gradient_norm(const Stream& stream, int64_t step, std::span<co
   std::vector<double> sums(static_cast<size_t>(model_.space().num_chunks()));  // of what others own 0
   stream.parallel_for(std::ssize(work), [&](int64_t task, int worker) {
     const auto& [shard, range] = work[static_cast<size_t>(task)];
-    if (!has_gradient(*shard, tokens_per_expert)) return;
+    if (!has_gradient(model_, *shard, tokens_per_expert)) return;
     double* to = sums.data() + model_.space().first_chunk(shard->block) + range.first / kChunk;
     sum_of_squares(serial_of(stream, worker), shard->part_of(shard->gradient, range), kChunk,
                    {to, {(range.count() + kChunk - 1) / kChunk}, DType::f64, Device::cpu});
@@ -80,7 +74,7 @@ double Optimiser::gradient_norm(const Stream& stream, int64_t step, std::span<co
 int64_t Optimiser::update(const Stream& serial, const Shard& shard, const ElementRange& range, const AdamwStep& step,
                           std::span<const int64_t> tokens_per_expert) const {
   int64_t broken = 0;
-  const bool any = has_gradient(shard, tokens_per_expert);
+  const bool any = has_gradient(model_, shard, tokens_per_expert);
   for (const BlockTensor& tensor : model_.space().blocks()[shard.block].tensors) {
     const ElementRange part = overlap(tensor.elements_of_block(), range);
     if (part.count() == 0 || (tensor.is_router && !options_.train_router)) continue;
@@ -157,7 +151,7 @@ void Optimiser::fail_at_first_broken(int64_t step, std::string_view what, View S
   int64_t first = std::numeric_limits<int64_t>::max();  // in the canonical order
   double value = 0;
   for (const Shard& shard : model_.shards()) {
-    if (!tokens_per_expert.empty() && !has_gradient(shard, tokens_per_expert)) continue;
+    if (!tokens_per_expert.empty() && !has_gradient(model_, shard, tokens_per_expert)) continue;
     const std::span<float> numbers = (shard.*values).span<float>();
     const auto broken = std::ranges::find_if(numbers, [](float x) { return !std::isfinite(x); });
     if (broken == numbers.end()) continue;

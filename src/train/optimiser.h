@@ -33,7 +33,6 @@ class Optimiser {
 
  private:
   Stream serial_of(const Stream& stream, int worker) const;
-  bool has_gradient(const Shard& shard, std::span<const int64_t> tokens_per_expert) const;
   void freeze_routers() const;
   double gradient_norm(const Stream& stream, int64_t step, std::span<const int64_t> tokens_per_expert) const;
   int64_t update(const Stream& serial, const Shard& shard, const ElementRange& range, const AdamwStep& step,

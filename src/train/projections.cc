@@ -37,7 +37,7 @@ void Heads::backward(View d, const BlockGradient& sums) const {
   std::vector<View> of_norm;
   if (norm_.view().rows() > 0) of_norm = sums.of(&norm_);
   rms_norm_backward(p_.pass.stream, by_head(product_), norm_.view(), p_.pass.eps(), by_head(d),
-                    {p_.rows.slices, offsets}, GemmOutput::store, inverse_rms, by_head(d), of_norm);
+                    p_.pass.sliced(p_.rows.slices, offsets), GemmOutput::store, inverse_rms, by_head(d), of_norm);
   if (!turned_last()) turn_back(d);
 }
 

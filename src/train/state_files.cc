@@ -13,12 +13,6 @@ namespace switchyard {
 namespace {
 
 constexpr int64_t kFileElements = int64_t{1} << 22;
-constexpr int64_t kValues = 3;  // of an element: the parameter and its moments
-constexpr std::string_view kKinds[kValues] = {"", ".exp_avg", ".exp_avg_sq"};
-
-View values_of(const Shard& shard, int64_t kind) {
-  return kind == 0 ? shard.master : kind == 1 ? shard.first_moment : shard.second_moment;
-}
 
 }  // namespace
 
@@ -50,14 +44,14 @@ StateFiles::StateFiles(const TrainedModel& model) : model_(model) {
 }
 
 uint64_t StateFiles::bytes() const {
-  return static_cast<uint64_t>(model_.space().num_elements()) * kValues * sizeof(float);
+  return static_cast<uint64_t>(model_.space().num_elements()) * model_.state().size() * sizeof(float);
 }
 
 size_t StateFiles::buffer_bytes() const {
   int64_t most = 0;
   for (const StateFile& file : files_) most = std::max(most, file.elements);
   // A file's values as they are written and as they came, and what this rank sends of others' files.
-  return static_cast<size_t>(3 * most * kValues) * sizeof(float);
+  return static_cast<size_t>(3 * most) * model_.state().size() * sizeof(float);
 }
 
 const StateFile* StateFiles::file_of(int64_t wave, int rank) const {
@@ -90,20 +84,21 @@ std::vector<StateFiles::Segment> StateFiles::segments(const StateFile& file, int
 StateFiles::Places StateFiles::places(int64_t wave, std::vector<float>& values) const {
   Communicator& world = model_.ranks().world();
   const StateFile* mine = file_of(wave, world.rank());
-  values.resize(static_cast<size_t>(mine == nullptr ? 0 : kValues * mine->elements));
+  const auto num_kinds = std::ssize(model_.state());
+  values.resize(static_cast<size_t>(mine == nullptr ? 0 : num_kinds * mine->elements));
   const auto ranks = static_cast<size_t>(world.size());
   Places places{PartsOfRanks(ranks), PartsOfRanks(ranks)};
   for (int r = 0; r < world.size(); ++r) {
     const auto rank = static_cast<size_t>(r);
     if (const StateFile* file = file_of(wave, r))
       for (const Segment& s : segments(*file, world.rank()))
-        for (int64_t kind = 0; kind < kValues; ++kind) {
+        for (const StateValues& kind : model_.state()) {
           const Shard& shard = model_.shard(s.block);
-          places.in_shards[rank].push_back(shard.part_of(values_of(shard, kind), s.elements).span<float>());
+          places.in_shards[rank].push_back(shard.part_of(shard.*kind.values, s.elements).span<float>());
         }
     if (mine == nullptr) continue;
     for (const Segment& s : segments(*mine, r))
-      for (int64_t kind = 0; kind < kValues; ++kind)
+      for (int64_t kind = 0; kind < num_kinds; ++kind)
         places.in_file[rank].push_back(std::span(values).subspan(static_cast<size_t>(kind * mine->elements + s.place),
                                                                  static_cast<size_t>(s.elements.count())));
   }
@@ -112,22 +107,23 @@ StateFiles::Places StateFiles::places(int64_t wave, std::vector<float>& values) 
 
 namespace {
 
-/// body(name, shape, the values' place among [3][elements]) for every tensor of a file.
+using Kinds = std::span<const StateValues>;
+
+/// body(name, shape, the values' place among [kinds][elements], how many) for every tensor of a file.
 template <class Body>
-void for_tensors(const StateFile& file, const Body& body) {
-  for (int64_t kind = 0; kind < kValues; ++kind) {
-    int64_t place = kind * file.elements;
+void for_tensors(Kinds kinds, const StateFile& file, const Body& body) {
+  int64_t place = 0;
+  for (const StateValues& kind : kinds)
     for (const StatePiece& piece : file.pieces) {
-      body(piece.name + std::string(kKinds[kind]), piece.shape, place, piece.elements.count());
+      body(piece.name + std::string(kind.suffix), piece.shape, place, piece.elements.count());
       place += piece.elements.count();
     }
-  }
 }
 
-/// By bits. stored, now: [3][elements]
-std::string first_difference(const StateFile& file, const std::vector<float>& stored, const std::vector<float>& now) {
+/// By bits. stored, now: [kinds][elements]
+std::string first_difference(Kinds kinds, const StateFile& file, const std::vector<float>& stored, const std::vector<float>& now) {
   std::string difference;
-  for_tensors(file, [&](const std::string& name, const std::vector<int64_t>&, int64_t place, int64_t count) {
+  for_tensors(kinds, file, [&](const std::string& name, const std::vector<int64_t>&, int64_t place, int64_t count) {
     for (auto i = static_cast<size_t>(place); difference.empty() && i < static_cast<size_t>(place + count); ++i)
       if (std::bit_cast<uint32_t>(stored[i]) != std::bit_cast<uint32_t>(now[i]))
         difference = fmt::format("{}: element {} is {:.9g} there, and now {:.9g}", name,
@@ -143,9 +139,10 @@ std::string first_of(Communicator& world, const std::string& text) {
   return {};
 }
 
-void write_file(const std::filesystem::path& path, const StateFile& file, const std::vector<float>& values) {
+void write_file(Kinds kinds, const std::filesystem::path& path, const StateFile& file,
+                const std::vector<float>& values) {
   std::vector<TensorSpec> tensors;
-  for_tensors(file, [&](std::string name, const std::vector<int64_t>& shape, int64_t, int64_t) {
+  for_tensors(kinds, file, [&](std::string name, const std::vector<int64_t>& shape, int64_t, int64_t) {
     tensors.push_back({std::move(name), DType::f32, shape});
   });
   SafetensorsWriter writer(path, tensors);
@@ -153,11 +150,11 @@ void write_file(const std::filesystem::path& path, const StateFile& file, const 
   writer.finish();
 }
 
-std::vector<float> read_file(const std::filesystem::path& path, const StateFile& file) {
+std::vector<float> read_file(Kinds kinds, const std::filesystem::path& path, const StateFile& file) {
   const InputFile input(path);
   const std::vector<TensorInfo> infos = read_safetensors_header(input);
-  std::vector<float> values(static_cast<size_t>(kValues * file.elements));
-  for_tensors(file, [&](const std::string& name, const std::vector<int64_t>& shape, int64_t place, int64_t count) {
+  std::vector<float> values(kinds.size() * static_cast<size_t>(file.elements));
+  for_tensors(kinds, file, [&](const std::string& name, const std::vector<int64_t>& shape, int64_t place, int64_t count) {
     const auto found = std::ranges::find(infos, name, &TensorInfo::name);
     if (found == infos.end() || found->shape != shape || found->dtype_name != "F32")
       fail(ExitCode::input, "{}: expected tensor {} [{}] of F32", path.native(), name, fmt::join(shape, ", "));
@@ -182,7 +179,7 @@ std::vector<std::string> StateFiles::write(const std::filesystem::path& director
     collectively(world, [&] {
       const StateFile* mine = file_of(wave, world.rank());
       if (mine == nullptr) return;
-      write_file(directory / mine->name, *mine, values);
+      write_file(model_.state(), directory / mine->name, *mine, values);
       hash = hash_of_file(directory / mine->name).hex();
     });
     for (const std::string& of_rank : world.all_gather_strings(hash))
@@ -205,7 +202,7 @@ std::string StateFiles::read_wave(int64_t wave, const std::filesystem::path& dir
     } else if (const std::string hash = hash_of_file(path).hex(); hash != expected) {
       fault = fmt::format("{}: its bytes have changed: expected hash {}, found {}", path.native(), expected, hash);
     } else {
-      values = read_file(path, *mine);
+      values = read_file(model_.state(), path, *mine);
     }
   });
   return first_of(world, fault);
@@ -233,7 +230,7 @@ std::string StateFiles::compare(const std::filesystem::path& directory, const st
     const Places places = this->places(wave, values);
     exchange_parts(world, places.in_shards, places.in_file);
     const StateFile* mine = file_of(wave, world.rank());
-    const std::string difference = mine == nullptr ? "" : first_difference(*mine, stored, values);
+    const std::string difference = mine == nullptr ? "" : first_difference(model_.state(), *mine, stored, values);
     if (std::string first = first_of(world, difference); !first.empty()) return first;
   }
   return {};

@@ -1,8 +1,9 @@
-// All parameters and their moments as files, whose number and bytes depend on the model alone, not on the ranks: what a
+// All parameters' state as files, whose number and bytes depend on the model alone, not on the ranks: what a
 // checkpoint of a training run consists of.
 //
-// A file is safetensors: of each parameter, or of some of its rows, NAME, NAME.exp_avg and NAME.exp_avg_sq, as F32;
-// "NAME[rows 512:1024]" where a parameter is in several files.
+// A file is safetensors: of each parameter, or of some of its rows, the model's state as F32: NAME, NAME.exp_avg and
+// NAME.exp_avg_sq, or a Fisher pass's NAME.sum and NAME.rest; "NAME[rows 512:1024]…" where a parameter is in several
+// files.
 #pragma once
 
 #include <filesystem>
@@ -70,7 +71,7 @@ class StateFiles {
   struct Places {
     PartsOfRanks in_shards, in_file;
   };
-  /// values: of this rank's file, [3][elements]: the parameters and both moments; made so long.
+  /// values: of this rank's file, [kinds of state][elements]; made so long.
   Places places(int64_t wave, std::vector<float>& values) const;
 
   const TrainedModel& model_;

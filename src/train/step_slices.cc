@@ -28,6 +28,13 @@ std::vector<int64_t> cut_into_slices(std::span<const int64_t> tokens, int64_t sl
   return ends;
 }
 
+std::vector<int64_t> a_record_a_slice(int64_t records, int64_t slices) {
+  SWITCHYARD_CHECK(records <= slices && slices <= kMaxSlices, "{} records in {} slices, one in each", records, slices);
+  std::vector<int64_t> ends;
+  for (int64_t slice = 0; slice <= slices; ++slice) ends.push_back((slice * records + slices - 1) / slices);
+  return ends;
+}
+
 SliceRange slices_of_rank(int64_t slices, int rank, int ranks) {
   return {slices * rank / ranks, slices * (rank + 1) / ranks};
 }

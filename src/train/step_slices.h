@@ -21,6 +21,9 @@ int64_t default_slices(int64_t step_tokens);
 /// tokens to within half a record at either end.
 std::vector<int64_t> cut_into_slices(std::span<const int64_t> tokens, int64_t slices);
 
+/// The same with at most a record in a slice, evenly among them. records ≤ slices.
+std::vector<int64_t> a_record_a_slice(int64_t records, int64_t slices);
+
 /// Of the rank-th of `ranks`; none for some where there are more ranks than slices.
 SliceRange slices_of_rank(int64_t slices, int rank, int ranks);
 

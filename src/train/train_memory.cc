@@ -58,6 +58,7 @@ TrainPassOptions TrainMemoryRequest::pass_options(double balance) const {
           .max_tokens = rank_tokens,
           .max_slice_tokens = slice_tokens,
           .max_record = longest,
+          .squares = squares,
           .keep_products = keep_products};
 }
 
@@ -72,15 +73,19 @@ TrainMemory plan_train_memory(const ModelConfig& config, const TrainMemoryReques
   Measurement measured;
   const Stream stream = Stream::measuring(Device::cpu, measured);
   TrainMemory memory;
-  TrainedModel model(stream, config, r.operand, space, ranks);
-  for (const Shard& shard : model.shards())
-    memory.state += static_cast<size_t>(4 * shard.owned.count()) * sizeof(float);
+  TrainedModel model(stream, config, r.operand, space, ranks, r.state());
+  memory.state = model.shard_bytes();
   memory.weights = measured.held - memory.state;
 
   measured = {};
   Arena arena = Arena::measuring(Device::cpu);
   TrainPass pass(stream, model, r.pass_options(1));
-  pass.run(stream, arena, StepBatch::measuring(ranks.slices(), r.rank_tokens));
+  StepBatch batch = StepBatch::measuring(ranks.slices(), r.rank_tokens);
+  if (r.squares) {
+    batch.uniform.resize(batch.row.size());
+    batch.by_probability = true;
+  }
+  pass.run(stream, arena, batch);
   // Another rank may host an expert more.
   const GradientExchange& exchange = pass.exchange();
   const size_t lists = gradient_scratch(exchange.shape(), ranks.placement().max_count()).arena_bytes;

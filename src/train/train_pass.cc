@@ -28,14 +28,6 @@ GradientExchangeShape exchange_shape_of(const TrainedModel& model, const TrainPa
       .max_slice_tokens = o.max_slice_tokens};
 }
 
-/// Adds up in order what each rank has of its own slices.   parts: [all slices · each] f64, 0 of other ranks' slices
-std::vector<double> sum_over_slices(Communicator& world, std::vector<double> parts, size_t each) {
-  world.all_reduce({parts.data(), {std::ssize(parts)}, DType::f64}, ReduceOp::sum);  // x + 0 is x
-  std::vector<double> sums(each);
-  for (size_t i = 0; i < parts.size(); ++i) sums[i % each] += parts[i];
-  return sums;
-}
-
 bool all_finite(ConstView x) {
   float sum = 0;
   for (const float value : x.span<float>()) sum += value * 0;
@@ -52,11 +44,10 @@ TrainPass::TrainPass(const Stream& stream, TrainedModel& model, const TrainPassO
 
 StepLosses TrainPass::run(const Stream& stream, Arena& arena, const StepBatch& batch) {
   const ArenaScope scope(arena);
-  Communicator& world = model_.ranks().world();
   const auto num_slices = static_cast<size_t>(model_.ranks().num_slices());
   const std::vector<StepBatch::Piece> pieces = batch.pieces(options_.batch_tokens);
   const ConstView positions = on_device(stream, arena, view_of<int32_t>(batch.batch.positions));
-  const StepPass pass{stream, arena, model_, batch, pieces, positions, options_.exchange_bytes};
+  const StepPass pass{stream, arena, model_, batch, pieces, positions, options_.exchange_bytes, options_.squares};
   StepLosses losses;
 
   Tape tape;
@@ -65,14 +56,19 @@ StepLosses TrainPass::run(const Stream& stream, Arena& arena, const StepBatch& b
     tape = forward(pass);
     losses.tokens_per_expert = count_experts(tape);
   }
+  if (options_.squares) losses.routing = routing_shares(pass, tape.layers);
+  HeadRows kept;  // of tied embeddings, whose two gradients are squared together
+  if (options_.squares && config().tied_embeddings) kept = HeadRows(pass);
   const View dx = arena.alloc(tape.last.shape, DType::f32);
   {
     const Stopwatch stopwatch(seconds_.head);
+    const ArenaScope of_head(arena);
+    const HeadRows head = kept.x.shape.rank() > 0 ? kept : HeadRows(pass);
     std::vector<double> loss(num_slices);
     const auto mine =
         std::span(loss).subspan(static_cast<size_t>(batch.slices.first), static_cast<size_t>(batch.slices.count()));
-    backward_head(pass, tape.last, dx, mine);
-    losses.cross_entropy = sum_over_slices(world, std::move(loss), 1).front() / static_cast<double>(batch.step_targets);
+    backward_head(pass, tape.last, head, dx, mine);
+    losses.cross_entropy = model_.ranks().sum_over_slices(std::move(loss), 1).front() / static_cast<double>(batch.step_targets);
     require_finite(tape, batch, losses.cross_entropy);
   }
   const Stopwatch stopwatch(seconds_.backward);
@@ -80,7 +76,7 @@ StepLosses TrainPass::run(const Stream& stream, Arena& arena, const StepBatch& b
     stream.at_layer(layer);
     losses.balance += backward_layer(pass, layer, tape.layers[layer], losses.tokens_per_expert, dx);
   }
-  backward_embedding(pass, dx);
+  backward_embedding(pass, kept, dx);
   return losses;
 }
 
@@ -115,7 +111,7 @@ double TrainPass::backward_layer(const StepPass& pass, size_t layer, const Layer
   backward_feed_forward(pass, layer, exchange_, tape, balance, dx);
   backward_attention(pass, layer, positions_.of_layer(layer), tape, dx);
   const std::vector<double> sums =
-      sum_over_slices(model_.ranks().world(), std::move(probability), static_cast<size_t>(experts));
+      model_.ranks().sum_over_slices(std::move(probability), static_cast<size_t>(experts));
   return std::inner_product(sums.begin(), sums.end(), cost.begin(), 0.0);
 }
 

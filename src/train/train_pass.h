@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "train/layer_pass.h"
+#include "train/routing_shares.h"
 
 namespace switchyard {
 
@@ -14,6 +15,7 @@ struct StepLosses {
   double cross_entropy = 0;  ///< mean over the step's targets, natural logarithm
   double balance = 0;        ///< mean over the layers with experts of E Σ_e f_e P_e: 1 when all are chosen alike
   std::vector<int64_t> tokens_per_expert;  ///< [layers, E] (token, slot) assignments
+  RoutingShares routing;                   ///< of a pass of squares
 };
 
 /// Seconds of this rank, by phase.
@@ -28,6 +30,7 @@ struct TrainPassOptions {
   int64_t max_tokens = 0;        ///< of any rank in a step
   int64_t max_slice_tokens = 0;  ///< of any slice
   int64_t max_record = 0;        ///< tokens of the longest record
+  bool squares = false;          ///< what is wanted is no gradient, but Σ over slices of its square: see run()
   bool keep_products = false;    ///< attention's and experts', from the way forward to the way back: not computed again
 };
 
@@ -37,8 +40,10 @@ class TrainPass {
   TrainPass(const Stream& stream, TrainedModel& model, const TrainPassOptions& options);
 
   /// The gradient of cross_entropy + options.balance · balance, in the model's shards; of an expert that no token went
-  /// to it is nothing, and not touched. Collective over the world. Fails (internal) where the cross-entropy is not a
-  /// finite number, naming step and layer.
+  /// to it is nothing, and not touched. options.squares: of each slice the gradient of Σ log p over its targets is
+  /// squared, element by element, and the slices' squares are added up: with a record a slice the terms of Fisher
+  /// information. Collective over the world. Fails (internal) where the cross-entropy is not a finite number, naming
+  /// step and layer.
   StepLosses run(const Stream& stream, Arena& arena, const StepBatch& batch);
 
   const PassSeconds& seconds() const { return seconds_; }

@@ -53,6 +53,13 @@ std::vector<ElementRange> TrainRanks::owned(const ParameterSpace& space, size_t 
   return ranges;
 }
 
+std::vector<double> TrainRanks::sum_over_slices(std::vector<double> parts, size_t each) const {
+  world_.all_reduce({parts.data(), {std::ssize(parts)}, DType::f64}, ReduceOp::sum);  // x + 0 is x
+  std::vector<double> sums(each);
+  for (size_t i = 0; i < parts.size(); ++i) sums[i % each] += parts[i];
+  return sums;
+}
+
 int TrainRanks::world_rank_of_holder(const ParameterBlock& block, int i) const {
   return block.expert < 0 ? i : i * ep() + placement_.rank_of(static_cast<int>(block.expert));
 }

@@ -46,6 +46,9 @@ class TrainRanks {
   }
   /// By holder: the elements of the block whose optimiser state is its. Whole chunks, dealt in turn.
   std::vector<ElementRange> owned(const ParameterSpace& space, size_t block) const;
+  /// Adds up in order what each rank has of its own slices.   parts: [all slices · each] f64, 0 of other ranks' slices;
+  /// returns [each], the same on all ranks. Collective over the world.
+  std::vector<double> sum_over_slices(std::vector<double> parts, size_t each) const;
   /// The world's rank that is the block's holder `i`.
   int world_rank_of_holder(const ParameterBlock& block, int i) const;
 

@@ -27,13 +27,14 @@ std::vector<StoredTensor> tensors_of(const ModelConfig& config, std::span<const 
 }  // namespace
 
 TrainedModel::TrainedModel(const Stream& stream, const ModelConfig& config, DType operand, const ParameterSpace& space,
-                           const TrainRanks& ranks)
+                           const TrainRanks& ranks, std::span<const StateValues> state)
     : space_(space),
       ranks_(ranks),
       weights_(empty_weights(config, operand, ranks.placement().count(ranks.group().rank()))),
       transposes_(empty_weights(config, operand, ranks.placement().count(ranks.group().rank()))),
       places_(space.blocks().size()),
-      shard_of_block_(space.blocks().size(), -1) {
+      shard_of_block_(space.blocks().size(), -1),
+      state_(state) {
   make_places(stream, operand);
   make_shards(stream);
 }
@@ -80,17 +81,22 @@ void TrainedModel::make_shards(const Stream& stream) {
     shards_.push_back({.block = b, .owned = owned});
     total += owned.count();
   }
-  int64_t first = 0;
-  for (OwnedTensor* all : {&masters_, &first_moments_, &second_moments_, &gradients_})
-    *all = hold(stream, {total}, DType::f32);
-  for (Shard& shard : shards_) {
-    const int64_t count = shard.owned.count();
-    shard.master = masters_.view().slice(first, count);
-    shard.first_moment = first_moments_.view().slice(first, count);
-    shard.second_moment = second_moments_.view().slice(first, count);
-    shard.gradient = gradients_.view().slice(first, count);
-    first += count;
-  }
+  const auto allocate = [&](View Shard::*values) {
+    const View all = shard_memory_.emplace_back(hold(stream, {total}, DType::f32)).view();
+    int64_t first = 0;
+    for (Shard& shard : shards_) {
+      shard.*values = all.slice(first, shard.owned.count());
+      first += shard.owned.count();
+    }
+  };
+  for (const StateValues& kind : state_) allocate(kind.values);
+  allocate(&Shard::gradient);
+}
+
+size_t TrainedModel::shard_bytes() const {
+  size_t bytes = 0;
+  for (const OwnedTensor& all : shard_memory_) bytes += all.view().bytes();
+  return bytes;
 }
 
 const BlockTensor& TrainedModel::tensor_at(size_t block, const void* place) const {
@@ -142,6 +148,7 @@ void TrainedModel::set_vocabulary(const Stream& stream, size_t block, int64_t fi
 
 void TrainedModel::set_master(size_t block, int64_t first, std::span<const float> values) {
   const Shard& s = shard(block);
+  if (s.master.shape.rank() == 0) return;
   const ElementRange all{first, first + std::ssize(values)}, common = overlap(s.owned, all);
   std::copy_n(values.data() + (common.first - first), common.count(), s.part_of(s.master, all).as<float>());
 }
@@ -180,6 +187,12 @@ void TrainedModel::spread(const Stream& stream, size_t index) {
   }
   for (size_t t = 0; t < block.tensors.size(); ++t)
     set_weights(stream, index, t, gather(block.tensors[t].offset, block.tensors[t].tensor.shape()));
+}
+
+bool has_gradient(const TrainedModel& model, const Shard& shard, std::span<const int64_t> tokens_per_expert) {
+  const ParameterBlock& block = model.space().blocks()[shard.block];
+  if (block.expert < 0) return true;
+  return tokens_per_expert[static_cast<size_t>(block.layer * model.weights().config.num_experts() + block.expert)] > 0;
 }
 
 }  // namespace switchyard

@@ -17,7 +17,9 @@ namespace switchyard {
 struct Shard {
   size_t block = 0;
   ElementRange owned;
-  View master = {}, first_moment = {}, second_moment = {}, gradient = {};
+  View gradient = {};
+  View master = {}, first_moment = {}, second_moment = {};  ///< of a model that learns
+  View sum = {}, rest = {};  ///< of a Fisher pass: of squares, and what the additions to it have lost
 
   /// What `values`, one of these, has of some of the block's elements.
   View part_of(const View& values, const ElementRange& elements) const {
@@ -26,12 +28,21 @@ struct Shard {
   }
 };
 
+/// Numbers that are kept of every element, and what files add to a parameter's name for them.
+struct StateValues {
+  std::string_view suffix;
+  View Shard::*values;
+};
+inline constexpr StateValues kOptimiserState[] = {
+    {"", &Shard::master}, {".exp_avg", &Shard::first_moment}, {".exp_avg_sq", &Shard::second_moment}};
+inline constexpr StateValues kSquaresState[] = {{".sum", &Shard::sum}, {".rest", &Shard::rest}};
+
 class TrainedModel {
  public:
   /// Memory for all of it, without values; held by the measurement of a stream that only measures. space and ranks
-  /// outlive this.
+  /// outlive this. state: what shards have beside their gradients.
   TrainedModel(const Stream& stream, const ModelConfig& config, DType operand, const ParameterSpace& space,
-               const TrainRanks& ranks);
+               const TrainRanks& ranks, std::span<const StateValues> state = kOptimiserState);
 
   const ModelWeights& weights() const { return weights_; }
   /// Of every product's matrix W [n, k] the transpose, for the gradient of what it is applied to. Not of the head.
@@ -42,6 +53,8 @@ class TrainedModel {
 
   const ParameterSpace& space() const { return space_; }
   const TrainRanks& ranks() const { return ranks_; }
+  std::span<const StateValues> state() const { return state_; }
+  size_t shard_bytes() const;                                ///< of all shards' numbers
   std::span<const Shard> shards() const { return shards_; }  ///< of all blocks that this rank holds, in order
   const Shard& shard(size_t block) const { return shards_[static_cast<size_t>(shard_of_block_[block])]; }
 
@@ -79,7 +92,12 @@ class TrainedModel {
   std::vector<std::vector<Place>> places_;  ///< [blocks][tensors]; none of a block that is not held
   std::vector<Shard> shards_;
   std::vector<int64_t> shard_of_block_;
-  OwnedTensor masters_, first_moments_, second_moments_, gradients_;
+  std::span<const StateValues> state_;
+  std::vector<OwnedTensor> shard_memory_;  ///< of each kind of values that shards have
 };
+
+/// Whether a pass has made the shard's gradient: an expert without tokens has none. tokens_per_expert: [layers, E] of the
+/// whole step.
+bool has_gradient(const TrainedModel& model, const Shard& shard, std::span<const int64_t> tokens_per_expert);
 
 }  // namespace switchyard

@@ -3,42 +3,19 @@
 #include <utility>
 
 #include "base/stopwatch.h"
-#include "comm/exchange_parts.h"
-#include "model/checkpoint/parameter_reader.h"
 #include "model/moe_layer.h"
 #include "model/random_model.h"
 
 namespace switchyard {
+
 Trainer::Trainer(Communicator& world, const ModelConfig& config, const TrainerOptions& options,
                  std::function<void()> poll, Pulse* pulse)
-    : options_(options),
-      pool_(options.shape.threads),
-      stream_{Device::cpu, &pool_, std::move(poll), pulse},
-      ranks_(world, options.shape.ep, config, options.shape.num_slices),
-      space_(config),
-      model_(stream_, config, options.shape.operand, space_, ranks_),
-      pass_(stream_, model_, options.shape.pass_options(options.balance)),
-      optimiser_(stream_, model_, options.optimiser),
-      arena_(plan_train_memory(config, options.shape).activations) {
-  if (options.shape.evaluation.max_tokens == 0) return;
-  exchange_ = make_exchange(
-      ranks_.group(), exchange_shape(config, ranks_.placement(), options.shape.operand, options.shape.exchange_bytes));
-  decoder_ = std::make_unique<Decoder>(stream_, model_.weights(), *exchange_, options.shape.evaluation);
-}
-
-void Trainer::load(const std::filesystem::path& path) {
-  const ModelConfig& config = model_.weights().config;
-  const Checkpoint checkpoint(path);
-  const TensorTable table(checkpoint, config, path.string());
-  if (ranks_.rank() == 0) check_tied_copy(table);
-  const PartsRead read =
-      read_parameters(stream_, table, options_.shape.operand, ranks_.placement().experts_of(ranks_.group().rank()),
-                      nullptr, [this](const StoredTensor& tensor, ConstView values) { model_.set(tensor, values); });
-  hashes_ = read.hashes;
-}
-
-Hash128 Trainer::model_hash() {
-  return hash_of_model(ranks_.group(), hashes_);
+    : PassEngine(world, config, options.shape, options.balance, std::move(poll), pulse),
+      optimiser_(stream_, model_, options.optimiser) {
+  if (shape_.evaluation.max_tokens == 0) return;
+  exchange_ = make_exchange(ranks_.group(),
+                            exchange_shape(config, ranks_.placement(), shape_.operand, shape_.exchange_bytes));
+  decoder_ = std::make_unique<Decoder>(stream_, model_.weights(), *exchange_, shape_.evaluation);
 }
 
 void Trainer::initialise(const InitialWeights& initial) {
@@ -68,30 +45,7 @@ StepResult Trainer::step(const StepBatch& batch, double learning_rate) {
 }
 
 HeldOutLoss Trainer::evaluate(const HeldOutRecords& records) {
-  return switchyard::evaluate(stream_, arena_, *decoder_, ranks_, records, options_.shape.batch_tokens, stream_.poll);
-}
-
-void gather_rows_of(const TrainedModel& model, const ParameterRows& rows, std::span<float> out) {
-  const TrainRanks& ranks = model.ranks();
-  Communicator& world = ranks.world();
-  const auto [block, first] = model.space().place_of(rows.parameter);
-  const int64_t begin = first + rows.first * rows.parameter.row_elements();
-  const ElementRange wanted{begin, begin + static_cast<int64_t>(rows.elements())};
-  const ParameterBlock& holder = model.space().blocks()[block];
-  const std::vector<ElementRange> owned = ranks.owned(model.space(), block);
-  PartsOfRanks from(static_cast<size_t>(world.size())), to(from.size());
-  for (size_t i = 0; i < owned.size(); ++i) {
-    const ElementRange part = overlap(owned[i], wanted);
-    const int rank = ranks.world_rank_of_holder(holder, static_cast<int>(i));
-    if (world.rank() == rank) {
-      const Shard& shard = model.shard(block);
-      from.front().push_back(shard.part_of(shard.master, wanted).span<float>());
-    }
-    if (world.rank() == 0)
-      to[static_cast<size_t>(rank)].push_back(
-          out.subspan(static_cast<size_t>(part.first - begin), static_cast<size_t>(part.count())));
-  }
-  exchange_parts(world, from, to);
+  return switchyard::evaluate(stream_, arena_, *decoder_, ranks_, records, shape_.batch_tokens, stream_.poll);
 }
 
 }  // namespace switchyard

@@ -1,17 +1,15 @@
-// A model with all it needs to learn: weights, threads, memory, exchanges, the pass and the optimiser.
+// A model with all it needs to learn: what goes through it and back, the optimiser, evaluation.
 #pragma once
 
-#include <filesystem>
 #include <functional>
 #include <memory>
 
-#include "model/checkpoint/model_hash.h"
 #include "model/decoder.h"
 #include "model/random_model.h"
 #include "train/checkpoints.h"
 #include "train/evaluation.h"
 #include "train/optimiser.h"
-#include "train/train_memory.h"
+#include "train/pass_engine.h"
 
 namespace switchyard {
 
@@ -34,45 +32,24 @@ struct TrainSeconds {
   double update = 0;
 };
 
-class Trainer {
+class Trainer : public PassEngine {
  public:
-  /// Memory for all of it. poll, pulse: as Engine has them.
   Trainer(Communicator& world, const ModelConfig& config, const TrainerOptions& options,
           std::function<void()> poll = {}, Pulse* pulse = nullptr);
 
-  /// The weights of a checkpoint. Fails (input); not collective, for what is wrong may be one rank's to find.
-  void load(const std::filesystem::path& model);
-  /// The identity of the model that the group loaded, the same on all its ranks. Collective over the group.
-  Hash128 model_hash();
-  /// New ones. Of no identity but `initial`.
+  /// New weights. Of no identity but `initial`.
   void initialise(const InitialWeights& initial);
 
   StepResult step(const StepBatch& batch, double learning_rate);
   HeldOutLoss evaluate(const HeldOutRecords& records);
 
-  const Stream& stream() const { return stream_; }
-  const TrainRanks& ranks() const { return ranks_; }
-  TrainedModel& model() { return model_; }
-  const GradientCounters& exchange_counters() const { return pass_.exchange().counters(); }
-  TrainSeconds seconds() const { return {pass_.seconds(), update_seconds_}; }
+  TrainSeconds seconds() const { return {pass_seconds(), update_seconds_}; }
 
  private:
-  const TrainerOptions options_;
-  ThreadPool pool_;
-  Stream stream_;
-  const TrainRanks ranks_;
-  const ParameterSpace space_;
-  TrainedModel model_;
-  TrainPass pass_;
   Optimiser optimiser_;
   std::unique_ptr<Exchange> exchange_;  ///< for evaluations, if there are any
   std::unique_ptr<Decoder> decoder_;
-  Arena arena_;
-  std::vector<PartHash> hashes_;  ///< of what this rank loaded
   double update_seconds_ = 0;
 };
-
-/// rows of a parameter, at the world's rank 0: its owners send them. out: rows.elements() there. Collective.
-void gather_rows_of(const TrainedModel& model, const ParameterRows& rows, std::span<float> out);
 
 }  // namespace switchyard

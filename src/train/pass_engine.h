@@ -1,0 +1,49 @@
+// A model on its ranks, with all that it takes to go through it and back: weights, threads, memory, exchange.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <vector>
+
+#include "model/checkpoint/model_hash.h"
+#include "train/train_memory.h"
+
+namespace switchyard {
+
+class PassEngine {
+ public:
+  /// Memory for all of it. shape: of the world that there is; balance: the balancing loss's weight; poll, pulse: as
+  /// Engine has them. Collective over the world.
+  PassEngine(Communicator& world, const ModelConfig& config, const TrainMemoryRequest& shape, double balance,
+             std::function<void()> poll = {}, Pulse* pulse = nullptr);
+
+  /// The weights of a checkpoint. Fails (input); not collective, for what is wrong may be one rank's to find.
+  void load(const std::filesystem::path& model);
+  /// The identity of the model that the group loaded, the same on all its ranks. Collective over the group.
+  Hash128 model_hash();
+
+  const Stream& stream() const { return stream_; }
+  const TrainRanks& ranks() const { return ranks_; }
+  TrainedModel& model() { return model_; }
+  const GradientCounters& exchange_counters() const { return pass_.exchange().counters(); }
+  const PassSeconds& pass_seconds() const { return pass_.seconds(); }
+
+ protected:
+  const TrainMemoryRequest shape_;
+  ThreadPool pool_;
+  Stream stream_;
+  const TrainRanks ranks_;
+  const ParameterSpace space_;
+  TrainedModel model_;
+  TrainPass pass_;
+  Arena arena_;
+
+ private:
+  std::vector<PartHash> hashes_;  ///< of what this rank loaded
+};
+
+/// `values` of rows of a parameter, at the world's rank 0: their owners send them. out: rows.elements() there.
+/// Collective.
+void gather_rows_of(const TrainedModel& model, View Shard::*values, const ParameterRows& rows, std::span<float> out);
+
+}  // namespace switchyard
