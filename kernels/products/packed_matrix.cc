@@ -107,6 +107,27 @@ void PackedMatrix::write(const Stream* stream, const float* source, int64_t row_
     stream->parallel_for(count, [&](int64_t i, int) { write_panel(first + i); });
 }
 
+void PackedMatrix::read_rows(int64_t first_row, View values) const {
+  SWITCHYARD_CHECK(impl_ && impl_->data != nullptr, "a packed matrix that is not on the CPU, or a shape, read");
+  const MatrixPanels& panels = impl_->panels;
+  const int64_t rows = values.rows(), end = first_row + rows;
+  SWITCHYARD_CHECK(values.row_elements() == k() && first_row % kRowsTogether == 0 &&
+                       (rows % kRowsTogether == 0 ? end <= n() : end == n()) &&
+                       (impl_->order == RowOrder::plain || rows == n()),
+                   "rows {} to {} of [{}, {}] read", first_row, end, n(), k());
+  float* to = values.as<float>();
+  for (int64_t p = first_row / kPanelColumns; p * kPanelColumns < end; ++p) {
+    const int64_t columns = panels.columns(p), first = panels.first_column(p), half = columns / 2;
+    const auto part = [&](int64_t row, int64_t first_output, int64_t count) {
+      return PanelRows{to + (row - first_row) * k(), first_output, count};
+    };
+    if (impl_->order == RowOrder::plain)
+      panels.product(p).unpack(impl_->panel(p), {{part(first, 0, columns)}});
+    else
+      panels.product(p).unpack(impl_->panel(p), {{part(first / 2, 0, half), part((n() + first) / 2, half, half)}});
+  }
+}
+
 PackedMatrix PackedMatrix::pack(const Stream& stream, ConstView source, DType operand, RowOrder order) {
   if (stream.device == Device::cpu) return pack(source, operand, order);
 #if defined(SWITCHYARD_CUDA)

@@ -52,6 +52,10 @@ class PackedMatrix {
   /// The same of the source's transpose, of which no copy is made. source: [k, n] f32
   void rewrite_transposed(const Stream* stream, ConstView source);
 
+  /// The matrix itself again, as far as the operand holds it, of one that lies on the CPU; by the caller alone.
+  /// values: [rows, k] f32; first_row, rows: as for rewrite_rows(), or all of them in any order of rows.
+  void read_rows(int64_t first_row, View values) const;
+
   int64_t n() const;
   int64_t k() const;
   DType operand() const;

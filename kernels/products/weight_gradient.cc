@@ -130,11 +130,11 @@ struct Gradient {
   void sum_block(int64_t task) const {
     const int64_t group = task / blocks.count();
     const auto offsets = packed.of_group(group);
-    if (offsets.front() == offsets.back()) return;
+    const auto wanted = out.subspan(static_cast<size_t>(group) * num_nodes, num_nodes);
+    if (offsets.front() == offsets.back() || wanted.front().data == nullptr) return;
     const std::vector<ChainStep> steps = chain_steps(rows.slices, offsets, rows.squared);
     std::vector<float*> nodes;
-    for (const View& view : out.subspan(static_cast<size_t>(group) * num_nodes, num_nodes))
-      nodes.push_back(view.as<float>());
+    for (const View& view : wanted) nodes.push_back(view.as<float>());
     std::byte* memory = thread_scratch(scratch.layout.bytes());
     const auto floats_at = [&](size_t offset) { return reinterpret_cast<float*>(memory + offset); };
     const PackedTiles tiles{floats_at(scratch.a), floats_at(scratch.b), nodes, floats_at(scratch.stack)};
@@ -261,6 +261,7 @@ void weight_gradient(const Stream& stream, ListedRows dy, ListedRows x, const Sl
         if (view.data != nullptr) std::ranges::fill(view.span<float>(), 0.0f);
       continue;
     }
+    if (nodes.front().data == nullptr) continue;
     ++num_with_rows;
     for (const View& view : nodes) {
       SWITCHYARD_CHECK(view.rows() == n && view.row_elements() == k, "weight_gradient: a result {} of [{}, {}]",

@@ -15,7 +15,7 @@ namespace switchyard {
 /// where slices end, and on nothing else; but where bf16 products run natively, subnormal numbers of bf16 operands and
 /// of their sums are zeros.
 /// dy: rows of [., n], x: as many of [., k], both f32 or both bf16 (products of these are exact); out: [groups ·
-/// nodes], f32, each written whole: 0 where a node has no rows. The views of a group without rows may be without data.
+/// nodes], f32, each written whole: 0 where a node has no rows. A group whose views are without data is not wanted.
 using WeightGradientFn = void(const Stream&, ListedRows dy, ListedRows x, const SlicedRows& rows,
                               std::span<const View> out);
 namespace cpu {

@@ -140,11 +140,11 @@ void backward_attention(const StepPass& pass, size_t layer, const PositionTables
                      pass.model.space().block_of(ParameterBlock::Kind::self_attention, static_cast<int64_t>(layer)));
   for (const StepBatch::Piece& of_step : pass.pieces) {
     const Piece piece(pass, of_step, layer, tables, tape);
-    sums.begin(of_step.slices);
+    if (sums.is_wanted()) sums.begin(of_step.slices);
     backward_piece(piece, sums, piece.rows(dx));
-    sums.commit();
+    if (sums.is_wanted()) sums.commit();
   }
-  sums.finish(pass.arena, pass.bytes_at_once);
+  if (sums.is_wanted()) sums.finish(pass.arena, pass.bytes_at_once);
 }
 
 }  // namespace switchyard

@@ -3,9 +3,10 @@
 namespace switchyard {
 namespace {
 
-/// Where a rank that holds a block alone wants its gradient.
+/// Where a rank that holds a block alone wants its gradient, if all of it trains.
 View whole_gradient(const TrainedModel& model, size_t block) {
-  return model.ranks().holders_of(model.space().blocks()[block]).size() == 1 ? model.shard(block).gradient : View{};
+  const bool alone = model.ranks().holders_of(model.space().blocks()[block]).size() == 1;
+  return alone && model.shard(block).trained->is_all() ? model.shard(block).gradient : View{};
 }
 
 }  // namespace
@@ -16,9 +17,9 @@ BlockGradient::BlockGradient(const Stream& stream, const TrainedModel& model, si
       block_(block),
       sums_(model.space().blocks()[block].elements, whole_gradient(model, block)) {}
 
-size_t BlockGradient::bytes(const ParameterBlock& block, const SliceRange& slices, bool held_alone, bool at_once) {
-  if (!at_once) return NodeSums::bytes(block.elements, slices, held_alone);
-  const size_t own = tree_nodes(slices).size() - (held_alone && slices.count() > 0 ? 1 : 0);
+size_t BlockGradient::bytes(const ParameterBlock& block, const SliceRange& slices, bool in_place, bool at_once) {
+  if (!at_once) return NodeSums::bytes(block.elements, slices, in_place);
+  const size_t own = tree_nodes(slices).size() - (in_place && slices.count() > 0 ? 1 : 0);
   return own * allocation_bytes({block.elements}, DType::f32, Device::cpu);
 }
 
@@ -34,6 +35,7 @@ void BlockGradient::begin(const SliceRange& slices) {
 std::vector<View> BlockGradient::of(const void* place) const {
   const BlockTensor& tensor = model_.tensor_at(block_, place);
   std::vector<View> views;
+  if (trained().count_in(tensor.elements_of_block()) == 0) return views;
   for (const View& node : nodes_)
     views.push_back(node.slice(tensor.offset, tensor.elements()).reshaped(tensor.tensor.shape()));
   return views;
@@ -47,18 +49,25 @@ void BlockGradient::commit() {
 void BlockGradient::finish(Arena& arena, int64_t bytes_at_once) {
   const TrainRanks& ranks = model_.ranks();
   const ParameterBlock& block = model_.space().blocks()[block_];
+  const Shard& shard = model_.shard(block_);
   Communicator& holders = ranks.holders_of(block);
-  if (holders.size() == 1) return;  // the only node is where it is wanted
+  const ArenaScope scope(arena);
+  if (holders.size() == 1) {
+    if (trained().is_all() || stream_.measured != nullptr) return;  // the only node is where it is wanted
+    return take_trained(stream_, shard, shard.owned, sums_.sums().front(), shard.gradient);
+  }
   const std::vector<ElementRange> owned = ranks.owned(model_.space(), block_);
+  View owned_gradient = shard.gradient;
+  if (!trained().is_all()) owned_gradient = arena.alloc({shard.owned.count()}, DType::f32);
   if (stream_.measured != nullptr) {
-    const ArenaScope scope(arena);
     arena.alloc(
         {static_cast<int64_t>(ordered_reduce_scatter_bytes(ranks.slices_of_holders(block), owned, bytes_at_once))},
         DType::u8);
     return;
   }
   ordered_reduce_scatter(stream_, arena, holders, ranks.slices_of_holders(block), sums_.sums(), owned, bytes_at_once,
-                         model_.shard(block_).gradient);
+                         owned_gradient);
+  if (!trained().is_all()) take_trained(stream_, shard, shard.owned, owned_gradient, shard.gradient);
 }
 
 }  // namespace switchyard

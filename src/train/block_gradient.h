@@ -15,22 +15,26 @@ class BlockGradient {
   /// Until commit(): where the gradient of the next slices goes, all tensors of the block. An expert's slices are of
   /// all the group, whose rows come to its host.
   void begin(const SliceRange& slices);
-  /// One view for each of tree_nodes(slices), of the tensor's shape, undefined at first. place: in the model's
-  /// weights().
+  /// Whether anything of the block trains. Where not, nothing else here is to be called.
+  bool is_wanted() const { return !trained().is_empty(); }
+  /// One view for each of tree_nodes(slices), of the tensor's shape, undefined at first; none where nothing of the tensor
+  /// trains. place: in the model's weights().
   std::vector<View> of(const void* place) const;
   /// The same of all tensors: [elements of the block].
   std::span<const View> nodes() const { return nodes_; }
   void commit();
 
-  /// The shard's gradient, of all slices. Collective over the ranks that hold the block. Nobody's slices may be
+  /// The shard's gradient, of all slices: of what trains. Collective over the ranks that hold the block. Nobody's slices may be
   /// missing.
   void finish(Arena& arena, int64_t bytes_at_once);
 
   /// Bytes beside the arena that the gradients of a layer take at most, of a rank with these slices.
   /// at_once: its slices come in one piece.
-  static size_t bytes(const ParameterBlock& block, const SliceRange& slices, bool held_alone, bool at_once);
+  /// in_place: it is held alone, and all of it trains.
+  static size_t bytes(const ParameterBlock& block, const SliceRange& slices, bool in_place, bool at_once);
 
  private:
+  const ElementSet& trained() const { return *model_.shard(block_).trained; }
   const Stream& stream_;
   const TrainedModel& model_;
   const size_t block_;

@@ -31,7 +31,6 @@ class Checkpoints {
 
   static constexpr std::string_view kFolder = "checkpoints";
   uint64_t bytes_each() const { return files_.bytes(); }
-  size_t buffer_bytes() const { return files_.buffer_bytes(); }
 
   /// The newest that is whole becomes the model's state and weights; newer ones are set aside, with a line that says
   /// what is wrong with them. Empty where there is none at all. Fails (input) where there are some, but none

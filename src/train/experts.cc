@@ -70,7 +70,7 @@ class HostedExperts {
     if (window.rows.num_groups() == 0) return give_back();
     const auto first = static_cast<size_t>(window.first_expert), count = static_cast<size_t>(window.rows.num_groups());
     if (window.rows.num_rows() == 0) {
-      if (window.rows.slices != all_slices()) add_nothing(first, window.rows.slices);
+      if (window.rows.slices != all_slices() && gradients_[first].is_wanted()) add_nothing(first, window.rows.slices);
       return give_back();
     }
     const ArenaScope scope(pass_.arena);
@@ -83,15 +83,15 @@ class HostedExperts {
                          {offsets, window.input_row, window.result_row}, w, transposes, activation, GemmOutput::store,
                          scaled_h, d_gate_up, window.result, window.dweight, gate_up);
     give_back();
-    const auto has_rows = [&](size_t e) { return offsets[e] < offsets[e + 1]; };
+    const auto adds = [&](size_t e) { return offsets[e] < offsets[e + 1] && gradients_[first + e].is_wanted(); };
     for (size_t e = 0; e < count; ++e)
-      if (has_rows(e)) begin(first + e, window.rows.slices);
-    // Of one tensor of all of them; of those without rows nothing.
+      if (adds(e)) begin(first + e, window.rows.slices);
+    // Of one tensor of all of them; of those without rows, and those that do not train, nothing.
     const auto nodes_of = [&](auto member) {
       const size_t num_nodes = tree_nodes(window.rows.slices).size();
       std::vector<View> nodes(count * num_nodes);
       for (size_t e = 0; e < count; ++e)
-        if (has_rows(e))
+        if (adds(e))
           std::ranges::copy(gradients_[first + e].of(&(w[e].*member)),
                             nodes.begin() + static_cast<int64_t>(e * num_nodes));
       return nodes;
@@ -107,7 +107,7 @@ class HostedExperts {
       sum_weighted(stream, dy, window.weight, rows, nodes_of(&FfnWeights::down_bias));
     }
     for (size_t e = 0; e < count; ++e)
-      if (has_rows(e)) gradients_[first + e].commit();
+      if (adds(e)) gradients_[first + e].commit();
   }
 
   /// tokens: [E] of the whole step. Those that no token went to have no gradient.
@@ -115,7 +115,7 @@ class HostedExperts {
     const TrainRanks& ranks = pass_.model.ranks();
     const std::span<const int> experts = ranks.placement().experts_of(ranks.group().rank());
     for (size_t e = 0; e < gradients_.size(); ++e) {
-      if (tokens[static_cast<size_t>(experts[e])] == 0) continue;
+      if (tokens[static_cast<size_t>(experts[e])] == 0 || !gradients_[e].is_wanted()) continue;
       if (!has_any_[e] && all_slices().count() > 0) add_nothing(e, all_slices());
       gradients_[e].finish(pass_.arena, pass_.bytes_at_once);
     }

@@ -106,7 +106,7 @@ void backward_feed_forward(const StepPass& pass, size_t layer, GradientExchange&
   BlockGradient sums(pass.stream, pass.model,
                      pass.model.space().block_of(ParameterBlock::Kind::feed_forward, static_cast<int64_t>(layer)));
   if (rows.slices.count() > 0) {
-    sums.begin(rows.slices);
+    if (sums.is_wanted()) sums.begin(rows.slices);
     if (!w.shared.empty())
       backward_ffn(pass, w.shared, transposes.shared, moe->activation, u_operand, dy, rows, sums, du);
     if (!w.dense.empty()) backward_ffn(pass, w.dense, transposes.dense, {}, u_operand, dy, rows, sums, du);
@@ -116,9 +116,9 @@ void backward_feed_forward(const StepPass& pass, size_t layer, GradientExchange&
       for (const View& node : sums.of(&w.selection_bias)) fill(stream, 0, node);
     rms_norm_backward(stream, tape.middle, w.ffn_norm.view(), pass.eps(), du, rows, GemmOutput::add,
                       arena.alloc({dx.rows()}, DType::f32), dx, sums.of(&w.ffn_norm));
-    sums.commit();
+    if (sums.is_wanted()) sums.commit();
   }
-  sums.finish(arena, pass.bytes_at_once);
+  if (sums.is_wanted()) sums.finish(arena, pass.bytes_at_once);
 }
 
 }  // namespace switchyard

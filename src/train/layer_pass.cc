@@ -26,8 +26,14 @@ ConstView as_operand(const Stream& stream, Arena& arena, ConstView x, DType oper
   return rounded;
 }
 
+void sum_products(const StepPass& pass, const ListedRows& dy, const ListedRows& x, const SlicedRows& rows,
+                  std::span<const View> out) {
+  if (!out.empty()) weight_gradient(pass.stream, dy, x, rows, out);
+}
+
 // The outer product with a column of ones.
 void sum_columns(const StepPass& pass, ConstView x, const SlicedRows& rows, std::vector<View> out) {
+  if (out.empty()) return;
   const ArenaScope scope(pass.arena);
   const View ones = pass.arena.alloc({x.rows(), 1}, DType::f32);
   fill(pass.stream, 1, ones);
@@ -39,7 +45,7 @@ void backward_product(const StepPass& pass, const PackedMatrix& w, const PackedM
                       ConstView dy, const SlicedRows& rows, const BlockGradient& sums, GemmOutput output, View dx) {
   const ArenaScope scope(pass.arena);
   const ConstView operand = as_operand(pass.stream, pass.arena, dy, w.operand());
-  weight_gradient(pass.stream, operand, x, rows, sums.of(&w));
+  sum_products(pass, operand, x, rows, sums.of(&w));
   gemm(pass.stream, operand, transpose, output, dx);
 }
 
@@ -59,8 +65,8 @@ void backward_ffn(const StepPass& pass, std::span<const FfnWeights> w, std::span
   const std::array<int64_t, 2> all = {0, x.rows()};
   grouped_ffn_backward(pass.stream, x, dy, {}, {all, {}, {}}, w, transposes, activation, GemmOutput::add, scaled_h,
                        d_gate_up, dx, {}, {});
-  weight_gradient(pass.stream, d_gate_up, x, rows, sums.of(&w.front().gate_up));
-  weight_gradient(pass.stream, dy, scaled_h, rows, sums.of(&w.front().down));
+  sum_products(pass, d_gate_up, x, rows, sums.of(&w.front().gate_up));
+  sum_products(pass, dy, scaled_h, rows, sums.of(&w.front().down));
 }
 
 }  // namespace switchyard

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "exchange/gradient_exchange.h"
+#include "kernels/listed_rows.h"
 #include "model/position_tables.h"
 #include "train/block_gradient.h"
 #include "train/step_batch.h"
@@ -104,7 +105,10 @@ void fill(const Stream& stream, float value, View x);
 /// `x` as products of the operand take it: itself, or rounded, in the arena.
 ConstView as_operand(const Stream& stream, Arena& arena, ConstView x, DType operand);
 
-/// out = the sums of x's columns, up the tree of slices.   x: [rows, n] f32; out: views of n elements
+/// out = the gradient of a product's weights (kernels/products/weight_gradient.h); no views: it is not wanted.
+void sum_products(const StepPass& pass, const ListedRows& dy, const ListedRows& x, const SlicedRows& rows,
+                  std::span<const View> out);
+/// out = the sums of x's columns, up the tree of slices.   x: [rows, n] f32; out: views of n elements, or none, likewise
 void sum_columns(const StepPass& pass, ConstView x, const SlicedRows& rows, std::vector<View> out);
 
 /// Through y = x Wᵀ: W's gradient into `sums`, and dx = (or +=) dy W.   x: [rows, k] operand; dy: [rows, n] f32

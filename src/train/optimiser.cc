@@ -20,11 +20,14 @@ struct Work {
   ElementRange range;
 };
 
+/// Those of which anything trains.
 std::vector<Work> cut(std::span<const Shard> shards) {
   std::vector<Work> all;
   for (const Shard& shard : shards)
     for (int64_t first = shard.owned.first; first < shard.owned.end; first += kChunksAtOnce * kChunk)
-      all.push_back({&shard, {first, std::min(first + kChunksAtOnce * kChunk, shard.owned.end)}});
+      if (const ElementRange range{first, std::min(first + kChunksAtOnce * kChunk, shard.owned.end)};
+          shard.trained->count_in(range) > 0)
+        all.push_back({&shard, range});
   return all;
 }
 
@@ -60,8 +63,11 @@ double Optimiser::gradient_norm(const Stream& stream, int64_t step, std::span<co
     const auto& [shard, range] = work[static_cast<size_t>(task)];
     if (!has_gradient(model_, *shard, tokens_per_expert)) return;
     double* to = sums.data() + model_.space().first_chunk(shard->block) + range.first / kChunk;
-    sum_of_squares(serial_of(stream, worker), shard->part_of(shard->gradient, range), kChunk,
-                   {to, {(range.count() + kChunk - 1) / kChunk}, DType::f64, Device::cpu});
+    for (int64_t first = range.first; first < range.end; first += kChunk, ++to) {
+      const View chunk = shard->part_of(shard->gradient, {first, std::min(first + kChunk, range.end)});
+      if (chunk.elements() > 0)
+        sum_of_squares(serial_of(stream, worker), chunk, kChunk, {to, {1}, DType::f64, Device::cpu});
+    }
   });
   model_.ranks().world().all_reduce({sums.data(), {std::ssize(sums)}, DType::f64}, ReduceOp::sum);
   double total = 0;
@@ -77,7 +83,7 @@ int64_t Optimiser::update(const Stream& serial, const Shard& shard, const Elemen
   const bool any = has_gradient(model_, shard, tokens_per_expert);
   for (const BlockTensor& tensor : model_.space().blocks()[shard.block].tensors) {
     const ElementRange part = overlap(tensor.elements_of_block(), range);
-    if (part.count() == 0 || (tensor.is_router && !options_.train_router)) continue;
+    if (shard.trained->count_in(part) == 0 || (tensor.is_router && !options_.train_router)) continue;
     if (tensor.is_selection_bias) {
       balance(shard, tensor, part, tokens_per_expert);
       continue;
@@ -125,6 +131,7 @@ double Optimiser::step(const Stream& stream, int64_t number, double learning_rat
   // What this rank holds alone becomes weights at once, while it is in the cache; the rest once its owners are done.
   std::vector<const Shard*> own, shared;
   for (const Shard& shard : model_.shards()) {
+    if (shard.trained->is_empty()) continue;
     const ParameterBlock& block = model_.space().blocks()[shard.block];
     (block.expert >= 0 && model_.ranks().replicas().size() == 1 ? own : shared).push_back(&shard);
   }
@@ -155,7 +162,8 @@ void Optimiser::fail_at_first_broken(int64_t step, std::string_view what, View S
     const std::span<float> numbers = (shard.*values).span<float>();
     const auto broken = std::ranges::find_if(numbers, [](float x) { return !std::isfinite(x); });
     if (broken == numbers.end()) continue;
-    first = model_.space().blocks()[shard.block].first + shard.owned.first + (broken - numbers.begin());
+    const int64_t index = shard.trained->before(shard.owned.first) + (broken - numbers.begin());
+    first = model_.space().blocks()[shard.block].first + shard.trained->at(index);
     value = *broken;
     break;
   }

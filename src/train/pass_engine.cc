@@ -9,13 +9,14 @@
 namespace switchyard {
 
 PassEngine::PassEngine(Communicator& world, const ModelConfig& config, const TrainMemoryRequest& shape, double balance,
-                       std::function<void()> poll, Pulse* pulse)
+                       const Select& select, std::function<void()> poll, Pulse* pulse)
     : shape_(shape),
       pool_(shape.threads),
       stream_{Device::cpu, &pool_, std::move(poll), pulse},
       ranks_(world, shape.ep, config, shape.num_slices),
       space_(config),
-      model_(stream_, config, shape.operand, space_, ranks_, shape.state()),
+      selection_(select ? select(space_, ranks_) : Selection(space_)),
+      model_(stream_, config, shape.operand, space_, ranks_, selection_, shape.state()),
       pass_(stream_, model_, shape.pass_options(balance)),
       arena_(plan_train_memory(config, shape).activations) {}
 

@@ -12,10 +12,13 @@ namespace switchyard {
 
 class PassEngine {
  public:
-  /// Memory for all of it. shape: of the world that there is; balance: the balancing loss's weight; poll, pulse: as
-  /// Engine has them. Collective over the world.
+  /// Chooses what trains, of all parameters. Collective over the world.
+  using Select = std::function<Selection(const ParameterSpace&, const TrainRanks&)>;
+
+  /// Memory for all of it. shape: of the world that there is; balance: the balancing loss's weight; select: empty: all
+  /// of it trains; poll, pulse: as Engine has them. Collective over the world.
   PassEngine(Communicator& world, const ModelConfig& config, const TrainMemoryRequest& shape, double balance,
-             std::function<void()> poll = {}, Pulse* pulse = nullptr);
+             const Select& select = {}, std::function<void()> poll = {}, Pulse* pulse = nullptr);
 
   /// The weights of a checkpoint. Fails (input); not collective, for what is wrong may be one rank's to find.
   void load(const std::filesystem::path& model);
@@ -34,6 +37,7 @@ class PassEngine {
   Stream stream_;
   const TrainRanks ranks_;
   const ParameterSpace space_;
+  const Selection selection_;
   TrainedModel model_;
   TrainPass pass_;
   Arena arena_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "comm/collectively.h"
 #include "io/safetensors.h"
@@ -17,41 +18,77 @@ constexpr int64_t kFileElements = int64_t{1} << 22;
 }  // namespace
 
 StateFiles::StateFiles(const TrainedModel& model) : model_(model) {
-  const auto add = [&](StatePiece piece) {
-    if (files_.empty() || files_.back().elements + piece.elements.count() > kFileElements)
+  std::vector<StatePiece> pieces = pieces_of_model();
+  count_trained(pieces);
+  for (StatePiece& piece : pieces) {
+    if (piece.trained == 0) continue;
+    if (piece.trained < piece.elements.count()) piece.shape = {piece.trained};
+    if (files_.empty() || files_.back().elements + piece.trained > kFileElements)
       files_.push_back({.name = fmt::format("state-{:05d}.safetensors", files_.size())});
-    files_.back().elements += piece.elements.count();
+    files_.back().elements += piece.trained;
     files_.back().pieces.push_back(std::move(piece));
-  };
-  for (size_t b = 0; b < model.space().blocks().size(); ++b)
-    for (const BlockTensor& tensor : model.space().blocks()[b].tensors) {
+  }
+}
+
+std::vector<StatePiece> StateFiles::pieces_of_model() const {
+  std::vector<StatePiece> pieces;
+  const std::vector<ParameterBlock>& blocks = model_.space().blocks();
+  for (size_t b = 0; b < blocks.size(); ++b)
+    for (const BlockTensor& tensor : blocks[b].tensors) {
       int64_t first = tensor.offset;
       for (const Parameter& p : tensor.tensor.parameters()) {
-        const int64_t rows = p.shape[0], columns = p.shape.elements() / rows;
+        const int64_t rows = p.shape[0], columns = p.row_elements();
         const int64_t at_once = std::clamp<int64_t>(kFileElements / columns, 1, rows);
         for (int64_t row = 0; row < rows; row += at_once) {
           const int64_t count = std::min(at_once, rows - row);
           std::vector<int64_t> shape{count};
           if (p.shape.rank() > 1) shape.push_back(columns);
-          add({at_once < rows ? fmt::format("{}[rows {}:{}]", p.name(), row, row + count) : p.name(),
-               std::move(shape),
-               b,
-               {first + row * columns, first + (row + count) * columns}});
+          pieces.push_back({at_once < rows ? fmt::format("{}[rows {}:{}]", p.name(), row, row + count) : p.name(),
+                            std::move(shape), b, {first + row * columns, first + (row + count) * columns}});
         }
         first += p.shape.elements();
       }
     }
+  return pieces;
+}
+
+/// Whoever owns some of a piece knows how much of that trains; all others are told.
+void StateFiles::count_trained(std::vector<StatePiece>& pieces) {
+  const TrainRanks& ranks = model_.ranks();
+  std::vector<int64_t> counts;  // of others' parts 0
+  std::vector<size_t> begins;
+  for (const StatePiece& piece : pieces) {
+    begins.push_back(counts.size());
+    const ParameterBlock& block = model_.space().blocks()[piece.block];
+    const std::vector<ElementRange> owned = ranks.owned(model_.space(), piece.block);
+    for (size_t h = 0; h < owned.size(); ++h) {
+      const bool is_mine = ranks.world_rank_of_holder(block, static_cast<int>(h)) == ranks.rank();
+      counts.push_back(is_mine ? model_.shard(piece.block).trained->count_in(overlap(owned[h], piece.elements)) : 0);
+    }
+  }
+  begins.push_back(counts.size());
+  ranks.world().all_reduce({counts.data(), {std::ssize(counts)}, DType::i64}, ReduceOp::sum);
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const std::span of_piece = std::span(counts).subspan(begins[i], begins[i + 1] - begins[i]);
+    pieces[i].trained = std::accumulate(of_piece.begin(), of_piece.end(), int64_t{0});
+    trained_[{pieces[i].block, pieces[i].elements.first}].assign(of_piece.begin(), of_piece.end());
+  }
 }
 
 uint64_t StateFiles::bytes() const {
-  return static_cast<uint64_t>(model_.space().num_elements()) * model_.state().size() * sizeof(float);
+  uint64_t elements = 0;
+  for (const StateFile& file : files_) elements += static_cast<uint64_t>(file.elements);
+  return elements * model_.state().size() * sizeof(float);
 }
 
-size_t StateFiles::buffer_bytes() const {
-  int64_t most = 0;
-  for (const StateFile& file : files_) most = std::max(most, file.elements);
+size_t StateFiles::buffer_bytes(const ParameterSpace& space, size_t kinds) {
+  int64_t longest_row = 1;
+  for (const ParameterBlock& block : space.blocks())
+    for (const BlockTensor& tensor : block.tensors)
+      longest_row = std::max(longest_row, tensor.tensor.parameters().front().row_elements());
   // A file's values as they are written and as they came, and what this rank sends of others' files.
-  return static_cast<size_t>(3 * most) * model_.state().size() * sizeof(float);
+  return 3 * static_cast<size_t>(std::min(space.num_elements(), std::max(kFileElements, longest_row))) * kinds *
+         sizeof(float);
 }
 
 const StateFile* StateFiles::file_of(int64_t wave, int rank) const {
@@ -71,12 +108,16 @@ std::vector<StateFiles::Segment> StateFiles::segments(const StateFile& file, int
   for (const StatePiece& piece : file.pieces) {
     const ParameterBlock& block = model_.space().blocks()[piece.block];
     const std::vector<ElementRange> owned = ranks.owned(model_.space(), piece.block);
-    for (size_t holder = 0; holder < owned.size(); ++holder) {
-      const ElementRange part = overlap(owned[holder], piece.elements);
-      if (part.count() > 0 && ranks.world_rank_of_holder(block, static_cast<int>(holder)) == owner)
-        all.push_back({piece.block, part, place + part.first - piece.elements.first});
+    const std::vector<int64_t>& trained = trained_.at({piece.block, piece.elements.first});
+    std::vector<size_t> holders(owned.size());  // in the order of what they own
+    std::iota(holders.begin(), holders.end(), size_t{0});
+    std::ranges::sort(holders, {}, [&](size_t h) { return owned[h].first; });
+    for (const size_t h : holders) {
+      if (trained[h] == 0) continue;
+      if (ranks.world_rank_of_holder(block, static_cast<int>(h)) == owner)
+        all.push_back({piece.block, overlap(owned[h], piece.elements), place, trained[h]});
+      place += trained[h];
     }
-    place += piece.elements.count();
   }
   return all;
 }
@@ -100,7 +141,7 @@ StateFiles::Places StateFiles::places(int64_t wave, std::vector<float>& values) 
     for (const Segment& s : segments(*mine, r))
       for (int64_t kind = 0; kind < num_kinds; ++kind)
         places.in_file[rank].push_back(std::span(values).subspan(static_cast<size_t>(kind * mine->elements + s.place),
-                                                                 static_cast<size_t>(s.elements.count())));
+                                                                 static_cast<size_t>(s.trained)));
   }
   return places;
 }
@@ -115,8 +156,8 @@ void for_tensors(Kinds kinds, const StateFile& file, const Body& body) {
   int64_t place = 0;
   for (const StateValues& kind : kinds)
     for (const StatePiece& piece : file.pieces) {
-      body(piece.name + std::string(kind.suffix), piece.shape, place, piece.elements.count());
-      place += piece.elements.count();
+      body(piece.name + std::string(kind.suffix), piece.shape, place, piece.trained);
+      place += piece.trained;
     }
 }
 

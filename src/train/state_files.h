@@ -3,12 +3,15 @@
 //
 // A file is safetensors: of each parameter, or of some of its rows, the model's state as F32: NAME, NAME.exp_avg and
 // NAME.exp_avg_sq, or a Fisher pass's NAME.sum and NAME.rest; "NAME[rows 512:1024]…" where a parameter is in several
-// files.
+// files. Of a parameter that does not train as a whole they have what does, as a list; of one that does not at all
+// nothing.
 #pragma once
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "comm/exchange_parts.h"
@@ -19,26 +22,27 @@ namespace switchyard {
 /// A parameter's rows in a file.
 struct StatePiece {
   std::string name;
-  std::vector<int64_t> shape;
+  std::vector<int64_t> shape;  ///< of all of it, or [trained] where some of it does not train
   size_t block = 0;
   ElementRange elements;  ///< of the block
+  int64_t trained = 0;    ///< of these
 };
 
 struct StateFile {
   std::string name;  ///< "state-00017.safetensors"
   std::vector<StatePiece> pieces = {};
-  int64_t elements = 0;  ///< of all pieces
+  int64_t elements = 0;  ///< of all pieces, that train
 };
 
 class StateFiles {
  public:
-  /// Of about 48 MB each: whole parameters in canonical order, or rows of one.
+  /// Of at most about 48 MB each: whole parameters in canonical order, or rows of one. Collective over the world.
   StateFiles(const TrainedModel& model);
 
   const std::vector<StateFile>& files() const { return files_; }
   uint64_t bytes() const;  ///< of all, but for their headers
-  /// Bytes that writing or reading takes of memory at most.
-  size_t buffer_bytes() const;
+  /// Bytes that writing or reading takes of memory at most, with so many kinds of state.
+  static size_t buffer_bytes(const ParameterSpace& space, size_t kinds);
 
   /// Writes them all into the directory, each rank some; the hashes of their bytes, by file, the same on all ranks.
   /// Collective over the world. Fails (output) on all ranks alike.
@@ -57,13 +61,16 @@ class StateFiles {
   struct Segment {
     size_t block = 0;
     ElementRange elements;  ///< of the block
-    int64_t place = 0;      ///< of the first of them in the file
+    int64_t place = 0;      ///< in the file, of the first of them that trains
+    int64_t trained = 0;    ///< how many do
   };
   /// The values of this rank's file of a wave; none if it has none. Or what is wrong with one of the wave, on all
   /// ranks.
   std::string read_wave(int64_t wave, const std::filesystem::path& directory, const std::vector<std::string>& hashes,
                         std::vector<float>& values) const;
   std::vector<Segment> segments(const StateFile& file, int owner) const;
+  std::vector<StatePiece> pieces_of_model() const;
+  void count_trained(std::vector<StatePiece>& pieces);
   /// Of a wave each rank has one file. Null: there are no more.
   const StateFile* file_of(int64_t wave, int rank) const;
   int64_t num_waves() const;
@@ -76,6 +83,7 @@ class StateFiles {
 
   const TrainedModel& model_;
   std::vector<StateFile> files_;
+  std::map<std::pair<size_t, int64_t>, std::vector<int64_t>> trained_;  ///< [holders] of a piece: by block and first element
 };
 
 }  // namespace switchyard

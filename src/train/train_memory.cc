@@ -35,15 +35,15 @@ size_t bytes_of_sums(const TrainedModel& model, const TrainMemoryRequest& r, con
     if (!ranks.holds(block) || block.kind == ParameterBlock::Kind::embeddings ||
         block.kind == ParameterBlock::Kind::head)
       continue;
-    const bool alone = ranks.holders_of(block).size() == 1;
+    const bool in_place = ranks.holders_of(block).size() == 1;
     if (block.expert < 0) {
       const bool at_once = attention_at_once || block.kind != ParameterBlock::Kind::self_attention;
-      most = std::max(most, BlockGradient::bytes(block, ranks.slices(), alone, at_once));
+      most = std::max(most, BlockGradient::bytes(block, ranks.slices(), in_place, at_once));
       continue;
     }
     if (block.layer != layer) experts = 0;
     layer = block.layer;
-    experts += BlockGradient::bytes(block, ranks.slices_of_group(), alone, experts_at_once);
+    experts += BlockGradient::bytes(block, ranks.slices_of_group(), in_place, experts_at_once);
     most = std::max(most, experts);
   }
   return most;
@@ -70,10 +70,11 @@ TrainMemory plan_train_memory(const ModelConfig& config, const TrainMemoryReques
   const std::unique_ptr<Communicator> world = make_measuring_communicator(fullest_rank(r), r.world_size);
   const TrainRanks ranks = TrainRanks::measuring(*world, r.ep, config, r.num_slices);
   const ParameterSpace space(config);
+  const Selection selection(space);
   Measurement measured;
   const Stream stream = Stream::measuring(Device::cpu, measured);
   TrainMemory memory;
-  TrainedModel model(stream, config, r.operand, space, ranks, r.state());
+  TrainedModel model(stream, config, r.operand, space, ranks, selection, r.state());
   memory.state = model.shard_bytes();
   memory.weights = measured.held - memory.state;
 
@@ -102,7 +103,7 @@ TrainMemory plan_train_memory(const ModelConfig& config, const TrainMemoryReques
   }
   memory.sums = bytes_of_sums(model, r, exchange);
   const WeightBytes loading = predict_weight_bytes(config, r.operand, ranks.placement().max_count(), r.threads);
-  memory.files = std::max(loading.scratch, StateFiles(model).buffer_bytes());
+  memory.files = std::max(loading.scratch, StateFiles::buffer_bytes(space, model.state().size()));
   return memory;
 }
 

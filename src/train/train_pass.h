@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "train/layer_pass.h"
-#include "train/routing_shares.h"
+#include "train/fisher/routing_shares.h"
 
 namespace switchyard {
 

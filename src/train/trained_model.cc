@@ -27,9 +27,10 @@ std::vector<StoredTensor> tensors_of(const ModelConfig& config, std::span<const 
 }  // namespace
 
 TrainedModel::TrainedModel(const Stream& stream, const ModelConfig& config, DType operand, const ParameterSpace& space,
-                           const TrainRanks& ranks, std::span<const StateValues> state)
+                           const TrainRanks& ranks, const Selection& selection, std::span<const StateValues> state)
     : space_(space),
       ranks_(ranks),
+      selection_(selection),
       weights_(empty_weights(config, operand, ranks.placement().count(ranks.group().rank()))),
       transposes_(empty_weights(config, operand, ranks.placement().count(ranks.group().rank()))),
       places_(space.blocks().size()),
@@ -78,15 +79,15 @@ void TrainedModel::make_shards(const Stream& stream) {
     if (!ranks_.holds(block)) continue;
     const ElementRange owned = ranks_.owned(space_, b)[static_cast<size_t>(ranks_.holders_of(block).rank())];
     shard_of_block_[b] = std::ssize(shards_);
-    shards_.push_back({.block = b, .owned = owned});
-    total += owned.count();
+    shards_.push_back({.block = b, .owned = owned, .trained = &selection_.of_block(b)});
+    total += shards_.back().count();
   }
   const auto allocate = [&](View Shard::*values) {
     const View all = shard_memory_.emplace_back(hold(stream, {total}, DType::f32)).view();
     int64_t first = 0;
     for (Shard& shard : shards_) {
-      shard.*values = all.slice(first, shard.owned.count());
-      first += shard.owned.count();
+      shard.*values = all.slice(first, shard.count());
+      first += shard.count();
     }
   };
   for (const StateValues& kind : state_) allocate(kind.values);
@@ -150,43 +151,82 @@ void TrainedModel::set_master(size_t block, int64_t first, std::span<const float
   const Shard& s = shard(block);
   if (s.master.shape.rank() == 0) return;
   const ElementRange all{first, first + std::ssize(values)}, common = overlap(s.owned, all);
-  std::copy_n(values.data() + (common.first - first), common.count(), s.part_of(s.master, all).as<float>());
+  s.trained->compress(common, values.subspan(static_cast<size_t>(common.first - first), static_cast<size_t>(common.count())),
+                      s.part_of(s.master, all).span<float>());
 }
 
 void TrainedModel::spread(const Stream& stream) {
   for (const Shard& shard : shards_) spread(stream, shard.block);
 }
 
+/// Rows of a tensor from whoever owns their masters; what does not train as it is in the weights. buffer: for those that
+/// are not in one place. Collective over the ranks that hold the block.   shape: of the rows
+ConstView TrainedModel::gather_masters(const Stream& stream, size_t index, size_t tensor, int64_t first_row,
+                                       const Shape& shape, std::vector<float>& buffer) const {
+  const BlockTensor& of_block = space_.blocks()[index].tensors[tensor];
+  const int64_t first = of_block.offset + first_row * (shape.rank() > 1 ? shape[1] : 1);
+  const ElementRange range{first, first + shape.elements()};
+  Communicator& holders = ranks_.holders_of(space_.blocks()[index]);
+  const Shard& mine = shard(index);
+  const ElementSet& trained = *mine.trained;
+  if (holders.size() == 1 && trained.is_all()) return ConstView(mine.part_of(mine.master, range)).reshaped(shape);
+  buffer.resize(static_cast<size_t>(range.count()));
+  const View values{buffer.data(), shape, DType::f32, Device::cpu};
+  if (!trained.is_all()) {
+    const Place& place = places_[index][tensor];
+    if (place.tensor != nullptr)
+      cast(stream, place.tensor->view().slice(first_row, shape[0]), values);
+    else
+      place.matrix->read_rows(first_row, values);
+  }
+  const std::vector<ElementRange> owned = ranks_.owned(space_, index);
+  std::vector<float> members;
+  for (int r = 0; r < holders.size(); ++r) {
+    const ElementRange part = overlap(owned[static_cast<size_t>(r)], range);
+    const int64_t count = trained.count_in(part);
+    if (count == 0) continue;
+    members.resize(static_cast<size_t>(count));
+    if (r == holders.rank()) std::ranges::copy(mine.part_of(mine.master, part).span<float>(), members.begin());
+    holders.broadcast(floats(members.data(), count), r);
+    trained.expand(part, members,
+                   std::span(buffer).subspan(static_cast<size_t>(part.first - first), static_cast<size_t>(part.count())));
+  }
+  return values;
+}
+
 void TrainedModel::spread(const Stream& stream, size_t index) {
   const ParameterBlock& block = space_.blocks()[index];
-  Communicator& holders = ranks_.holders_of(block);
-  const std::vector<ElementRange> owned = ranks_.owned(space_, index);
-  const Shard& mine = shard(index);
-  std::vector<float> gathered;
-  // Elements [first, first + rows · columns) of the block, from whoever owns them.
-  const auto gather = [&](int64_t first, const Shape& shape) -> ConstView {
-    const int64_t count = shape.elements();
-    if (holders.size() == 1) return ConstView(mine.master.slice(first, count)).reshaped(shape);
-    gathered.resize(static_cast<size_t>(count));
-    for (int r = 0; r < holders.size(); ++r) {
-      const ElementRange part = overlap(owned[static_cast<size_t>(r)], {first, first + count});
-      if (part.count() == 0) continue;
-      float* to = gathered.data() + (part.first - first);
-      if (r == holders.rank()) std::ranges::copy(mine.part_of(mine.master, part).span<float>(), to);
-      holders.broadcast(floats(to, part.count()), r);
+  const ElementSet& trained = *shard(index).trained;
+  std::vector<float> buffer;
+  for (size_t t = 0; t < block.tensors.size(); ++t) {
+    const BlockTensor& tensor = block.tensors[t];
+    if (trained.count_in(tensor.elements_of_block()) == 0) continue;
+    const Shape shape = tensor.tensor.shape();
+    if (!is_vocabulary(block)) {
+      set_weights(stream, index, t, gather_masters(stream, index, t, 0, shape, buffer));
+      continue;
     }
-    return {gathered.data(), shape, DType::f32, Device::cpu};
-  };
-  if (is_vocabulary(block)) {
-    const Shape shape = block.tensors.front().tensor.shape();
     for (int64_t row = 0; row < shape[0]; row += kVocabularyTile) {
       const int64_t rows = std::min(kVocabularyTile, shape[0] - row);
-      set_vocabulary(stream, index, row, gather(row * shape[1], {rows, shape[1]}));
+      set_vocabulary(stream, index, row, gather_masters(stream, index, t, row, {rows, shape[1]}, buffer));
     }
-    return;
   }
-  for (size_t t = 0; t < block.tensors.size(); ++t)
-    set_weights(stream, index, t, gather(block.tensors[t].offset, block.tensors[t].tensor.shape()));
+}
+
+void take_trained(const Stream& stream, const Shard& shard, const ElementRange& range, ConstView from, View to,
+                  bool add) {
+  constexpr int64_t kElementsPerTask = int64_t{1} << 15;
+  const ElementSet& trained = *shard.trained;
+  const int64_t before = trained.before(range.first);
+  stream.parallel_for((range.count() + kElementsPerTask - 1) / kElementsPerTask, [&](int64_t task, int) {
+    const int64_t first = range.first + task * kElementsPerTask;
+    trained.for_each_run({first, std::min(first + kElementsPerTask, range.end)},
+                         [&](int64_t element, int64_t count, int64_t index) {
+                           const float* source = from.as<float>() + (element - range.first);
+                           float* target = to.as<float>() + (index - before);
+                           for (int64_t i = 0; i < count; ++i) target[i] = add ? target[i] + source[i] : source[i];
+                         });
+  });
 }
 
 bool has_gradient(const TrainedModel& model, const Shard& shard, std::span<const int64_t> tokens_per_expert) {

@@ -9,22 +9,26 @@
 #include "base/device.h"
 #include "model/weights.h"
 #include "train/parameter_space.h"
+#include "train/selection/selection.h"
 #include "train/train_ranks.h"
 
 namespace switchyard {
 
-/// What this rank owns of a block that it holds: elements [owned.first, owned.end) of the block, all f32.
+/// What this rank owns of a block that it holds: of elements [owned.first, owned.end) of the block those that train, in
+/// their order, all f32.
 struct Shard {
   size_t block = 0;
   ElementRange owned;
+  const ElementSet* trained = nullptr;  ///< of all the block's elements
   View gradient = {};
   View master = {}, first_moment = {}, second_moment = {};  ///< of a model that learns
   View sum = {}, rest = {};  ///< of a Fisher pass: of squares, and what the additions to it have lost
 
+  int64_t count() const { return trained->count_in(owned); }
   /// What `values`, one of these, has of some of the block's elements.
   View part_of(const View& values, const ElementRange& elements) const {
     const ElementRange mine = overlap(elements, owned);
-    return values.slice(mine.first - owned.first, mine.count());
+    return values.slice(trained->before(mine.first) - trained->before(owned.first), trained->count_in(mine));
   }
 };
 
@@ -39,10 +43,11 @@ inline constexpr StateValues kSquaresState[] = {{".sum", &Shard::sum}, {".rest",
 
 class TrainedModel {
  public:
-  /// Memory for all of it, without values; held by the measurement of a stream that only measures. space and ranks
-  /// outlive this. state: what shards have beside their gradients.
+  /// Memory for all of it, without values; held by the measurement of a stream that only measures. space, ranks
+  /// and selection outlive this. state: what shards have beside their gradients.
   TrainedModel(const Stream& stream, const ModelConfig& config, DType operand, const ParameterSpace& space,
-               const TrainRanks& ranks, std::span<const StateValues> state = kOptimiserState);
+               const TrainRanks& ranks, const Selection& selection,
+               std::span<const StateValues> state = kOptimiserState);
 
   const ModelWeights& weights() const { return weights_; }
   /// Of every product's matrix W [n, k] the transpose, for the gradient of what it is applied to. Not of the head.
@@ -53,6 +58,7 @@ class TrainedModel {
 
   const ParameterSpace& space() const { return space_; }
   const TrainRanks& ranks() const { return ranks_; }
+  const Selection& selection() const { return selection_; }
   std::span<const StateValues> state() const { return state_; }
   size_t shard_bytes() const;                                ///< of all shards' numbers
   std::span<const Shard> shards() const { return shards_; }  ///< of all blocks that this rank holds, in order
@@ -66,7 +72,7 @@ class TrainedModel {
   /// tensor.
   void set(const StoredTensor& tensor, ConstView values);
 
-  /// All weights from all owners' masters. Collective.
+  /// All weights that may have changed from all owners' masters. Collective.
   void spread(const Stream& stream);
   /// Those of one block. Collective over the ranks that hold it.
   void spread(const Stream& stream, size_t block);
@@ -79,6 +85,8 @@ class TrainedModel {
     PackedMatrix* transpose = nullptr;
   };
   void set_weights(const Stream& stream, size_t block, size_t tensor, ConstView values);
+  ConstView gather_masters(const Stream& stream, size_t block, size_t tensor, int64_t first_row, const Shape& shape,
+                           std::vector<float>& buffer) const;
   /// The same of an embedding's or head's rows from `first_row` on, a multiple of kVocabularyTile.
   void set_vocabulary(const Stream& stream, size_t block, int64_t first_row, ConstView values);
   void set_master(size_t block, int64_t first, std::span<const float> values);
@@ -87,6 +95,7 @@ class TrainedModel {
 
   const ParameterSpace& space_;
   const TrainRanks& ranks_;
+  const Selection& selection_;
   ModelWeights weights_, transposes_;
   std::vector<PackedMatrix> head_transposes_;
   std::vector<std::vector<Place>> places_;  ///< [blocks][tensors]; none of a block that is not held
@@ -95,6 +104,11 @@ class TrainedModel {
   std::span<const StateValues> state_;
   std::vector<OwnedTensor> shard_memory_;  ///< of each kind of values that shards have
 };
+
+/// Takes what trains out of values of all elements of a range, which lies within the shard's.   from: [range.count()];
+/// to: what the shard has of these; add: to what is there
+void take_trained(const Stream& stream, const Shard& shard, const ElementRange& range, ConstView from, View to,
+                  bool add = false);
 
 /// Whether a pass has made the shard's gradient: an expert without tokens has none. tokens_per_expert: [layers, E] of the
 /// whole step.

@@ -10,7 +10,7 @@ namespace switchyard {
 
 Trainer::Trainer(Communicator& world, const ModelConfig& config, const TrainerOptions& options,
                  std::function<void()> poll, Pulse* pulse)
-    : PassEngine(world, config, options.shape, options.balance, std::move(poll), pulse),
+    : PassEngine(world, config, options.shape, options.balance, options.select, std::move(poll), pulse),
       optimiser_(stream_, model_, options.optimiser) {
   if (shape_.evaluation.max_tokens == 0) return;
   exchange_ = make_exchange(ranks_.group(),

@@ -17,6 +17,7 @@ struct TrainerOptions {
   TrainMemoryRequest shape;  ///< of the world that there is
   double balance = 0;
   OptimiserOptions optimiser;
+  PassEngine::Select select = {};  ///< empty: everything trains
 };
 
 /// What a step has come to, the same on all ranks.

@@ -49,6 +49,8 @@ class TileGradient {
     const ArenaScope scope(pass_.arena);
     const TrainRanks& ranks = pass_.model.ranks();
     const int64_t d = pass_.config().hidden_size, first = first_id * d, count = ids * d;
+    const Shard& shard = pass_.model.shard(block_);
+    if (shard.trained->count_in({first, first + count}) == 0) return;
     std::vector<View> nodes;
     for (size_t i = 0; i < tree_nodes(ranks.slices()).size(); ++i)
       nodes.push_back(pass_.arena.alloc({ids, d}, DType::f32));
@@ -60,19 +62,19 @@ class TileGradient {
       range = {of_tile.first - first, of_tile.end - first};
     }
     const ElementRange mine = wanted[static_cast<size_t>(ranks.rank())];
+    const bool in_place = shard.trained->is_all() && !add;
+    const View sum = in_place ? shard.part_of(shard.gradient, {first, first + count})
+                              : pass_.arena.alloc({mine.count()}, DType::f32);
     if (pass_.stream.measured != nullptr) {
       const size_t bytes = ordered_reduce_scatter_bytes(ranks.slices_of_rank(), wanted, pass_.bytes_at_once);
-      pass_.arena.alloc({static_cast<int64_t>(bytes) + (add ? mine.count() * int64_t{sizeof(float)} : 0)}, DType::u8);
+      pass_.arena.alloc({static_cast<int64_t>(bytes)}, DType::u8);
       return;
     }
-    const Shard& shard = pass_.model.shard(block_);
-    const View part = shard.part_of(shard.gradient, {first, first + count});
-    View sum = part;
-    if (add) sum = pass_.arena.alloc({mine.count()}, DType::f32);
     ordered_reduce_scatter(pass_.stream, pass_.arena, ranks.world(), ranks.slices_of_rank(), nodes, wanted,
                            pass_.bytes_at_once, sum);
-    if (add)
-      for (int64_t i = 0; i < mine.count(); ++i) part.as<float>()[i] += sum.as<float>()[i];
+    if (in_place) return;
+    const ElementRange of_block{first + mine.first, first + mine.end};
+    take_trained(pass_.stream, shard, of_block, sum, shard.part_of(shard.gradient, of_block), add);
   }
 
  private:
@@ -194,12 +196,12 @@ void backward_head(const StepPass& pass, ConstView last, const HeadRows& head, V
   scatter_rows(stream, d_chosen, row, d_states);
   BlockGradient norm(stream, pass.model, pass.model.space().block_of(ParameterBlock::Kind::norm));
   if (batch.slices.count() > 0) {
-    norm.begin(batch.slices);
+    if (norm.is_wanted()) norm.begin(batch.slices);
     rms_norm_backward(stream, last, w.norm.view(), pass.eps(), d_states, pass.sliced(batch.slices, batch.slice_tokens),
                       GemmOutput::store, arena.alloc({last.rows()}, DType::f32), dx, norm.of(&w.norm));
-    norm.commit();
+    if (norm.is_wanted()) norm.commit();
   }
-  norm.finish(arena, pass.bytes_at_once);
+  if (norm.is_wanted()) norm.finish(arena, pass.bytes_at_once);
 }
 
 void backward_embedding(const StepPass& pass, const HeadRows& head, ConstView dx) {

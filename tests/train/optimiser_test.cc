@@ -19,7 +19,7 @@ class Ranks {
   Ranks(Communicator& world, int ep, const ModelConfig& config, const OptimiserOptions& options)
       : space_(config),
         ranks_(world, ep, config, 8),
-        model_(stream_, config, DType::f32, space_, ranks_),
+        model_(stream_, config, DType::f32, space_, ranks_, selection_),
         optimiser_(stream_, model_, options) {
     set_parameters(model_, made_up_parameters(config));
   }
@@ -39,6 +39,7 @@ class Ranks {
   Stream stream_{Device::cpu, &pool_, {}};
   const ParameterSpace space_;
   const TrainRanks ranks_;
+  const Selection selection_{space_};
   TrainedModel model_;
   Optimiser optimiser_;
 };

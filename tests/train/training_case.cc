@@ -196,15 +196,16 @@ TrainMemoryRequest shape_of(const TrainingCase& c, const TrainingLayout& layout)
 }
 
 TrainerOptions options_of(const TrainingCase& c, const TrainingLayout& layout) {
-  return {.shape = shape_of(c, layout), .balance = c.balance, .optimiser = c.optimiser};
+  return {.shape = shape_of(c, layout), .balance = c.balance, .optimiser = c.optimiser, .select = c.select};
 }
 
 std::vector<float> gather_all(const TrainedModel& model, View Shard::*values) {
   Communicator& world = model.ranks().world();
   std::vector<float> all(static_cast<size_t>(model.space().num_elements()));
   for (const Shard& shard : model.shards()) {
-    const std::span<float> mine = (shard.*values).span<float>();
-    std::ranges::copy(mine, all.begin() + model.space().blocks()[shard.block].first + shard.owned.first);
+    const int64_t first = model.space().blocks()[shard.block].first + shard.owned.first;
+    shard.trained->expand(shard.owned, (shard.*values).span<float>(),
+                          std::span(all).subspan(static_cast<size_t>(first), static_cast<size_t>(shard.owned.count())));
   }
   // Of others' elements 0. As whole numbers, for −0 + 0 is 0.
   world.all_reduce({all.data(), {std::ssize(all)}, DType::i32}, ReduceOp::sum);

@@ -26,6 +26,7 @@ struct TrainingCase {
   double learning_rate = 1e-2;
   int64_t step_records = 12;
   int64_t steps = 3;
+  PassEngine::Select select = {};  ///< empty: everything trains
 };
 
 struct TrainingLayout {
@@ -50,7 +51,7 @@ struct TrainedBits {
 /// On ranks that are threads. start: gives the model its weights; without it they are new ones.
 TrainedBits train(const TrainingCase& c, const TrainingLayout& layout, const std::function<void(Trainer&)>& start = {});
 
-/// Values of all owners, in canonical order, at rank 0. Collective.
+/// Values of all owners, in canonical order, at rank 0; 0 of what does not train. Collective.
 std::vector<float> gather_all(const TrainedModel& model, View Shard::*values);
 
 /// A parameter, and where it is in the canonical order.

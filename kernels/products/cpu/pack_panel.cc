@@ -88,7 +88,37 @@ struct Packer {
   }
 };
 
+template <class T, int64_t Together>
+void unpack(const T* panel, const PanelLayout& layout, int64_t k, const PanelRows& rows) {
+  const auto place = [&](int64_t j, int64_t i) {
+    const int64_t output = rows.first + j;
+    return panel + output / layout.outputs * layout.block_stride + i / Together * layout.input_stride +
+           output % layout.outputs * Together + i % Together;
+  };
+  for (int64_t j = 0; j < rows.count; j += kLanes)
+    for (int64_t i = 0; i < k; i += kLanes) {
+      const bool in_one_block = (rows.first + j) % layout.outputs + kLanes <= layout.outputs;
+      if constexpr (std::is_same_v<T, float>) {
+        if (j + kLanes <= rows.count && i + kLanes <= k && in_one_block) {
+          transpose_8x8(place(j, i), layout.input_stride, rows.w + j * k + i, k);
+          continue;
+        }
+      }
+      for (int64_t a = j; a < std::min(j + kLanes, rows.count); ++a)
+        for (int64_t b = i; b < std::min(i + kLanes, k); ++b) rows.w[a * k + b] = load_part(place(a, b), 1)[0];
+    }
+}
+
 }  // namespace
+
+void unpack_part(const std::byte* panel, const PanelLayout& layout, DType stored, int64_t k, const PanelRows& rows) {
+  if (stored == DType::f32)
+    unpack<float, 1>(reinterpret_cast<const float*>(panel), layout, k, rows);
+  else if (layout.together == 1)
+    unpack<BFloat16, 1>(reinterpret_cast<const BFloat16*>(panel), layout, k, rows);
+  else
+    unpack<BFloat16, 2>(reinterpret_cast<const BFloat16*>(panel), layout, k, rows);
+}
 
 void pack_part(const PanelPart& part, int64_t k, const PanelLayout& layout, DType stored, std::byte* panel) {
   if (stored == DType::f32)

@@ -26,4 +26,12 @@ struct PanelPart {
 /// Writes the part's weights and nothing else, as f32 or rounded to bf16 as to_bfloat16() does.   k: inputs
 void pack_part(const PanelPart& part, int64_t k, const PanelLayout& layout, DType stored, std::byte* panel);
 
+/// Some outputs of a panel, on their way back to rows: those of output first + j to w[j · k …].
+struct PanelRows {
+  float* w;
+  int64_t first, count;
+};
+/// What pack_part() has written, as f32.
+void unpack_part(const std::byte* panel, const PanelLayout& layout, DType stored, int64_t k, const PanelRows& rows);
+
 }  // namespace switchyard

@@ -232,6 +232,21 @@ void PanelProduct::pack(std::span<const PanelPart> parts, std::byte* panel) cons
   reorder(rows.data(), panel);
 }
 
+void PanelProduct::unpack(const std::byte* panel, std::span<const PanelRows> parts) const {
+  if (layout_) {
+    for (const PanelRows& rows : parts) unpack_part(panel, *layout_, operand_, k_, rows);
+    return;
+  }
+  std::vector<std::byte> widened(widened_bytes());
+  std::vector<float> w(static_cast<size_t>(n_ * k_));
+  dnnl::memory from = at(tiles_[0].desc.weights_desc(), prepare(panel, widened.data())),
+               to = at({{k_, n_}, Type::f32, Format::ba}, w.data());
+  dnnl::stream& stream = one_thread_stream();
+  dnnl::reorder(from, to).execute(stream, from, to);
+  stream.wait();
+  for (const PanelRows& rows : parts) std::copy_n(w.data() + rows.first * k_, rows.count * k_, rows.w);
+}
+
 const std::byte* PanelProduct::prepare(const std::byte* panel, std::byte* widened) const {
   if (!emulated_) return panel;
   widen(panel, static_cast<int64_t>(panel_bytes() / sizeof(BFloat16)), widened);

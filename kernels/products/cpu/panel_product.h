@@ -36,6 +36,8 @@ class PanelProduct {
   /// The same through oneDNN, several times slower: what pack() does where it does not know the layout, and is held to.
   /// w: [n, k] f32, row-major
   void reorder(const float* w, std::byte* panel) const;
+  /// What pack() has written, as f32: some of the panel's outputs.
+  void unpack(const std::byte* panel, std::span<const PanelRows> parts) const;
   bool has_known_layout() const { return layout_.has_value(); }
 
   /// bf16 without native products: panels are stored as bf16 in the order of the f32 product, and widened before use.

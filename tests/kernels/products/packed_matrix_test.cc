@@ -120,6 +120,29 @@ TEST_P(RewriteTest, BytesAreThoseOfPacking) {
     }
 }
 
+// Rounded to the operand; also where oneDNN alone knows the layout.
+TEST_P(RewriteTest, WhatWasPackedIsReadAgain) {
+  for (const auto& [n, k] : kShapes)
+    for (const RowOrder order : {RowOrder::plain, RowOrder::gate_up}) {
+      if (order == RowOrder::gate_up && n % 2 != 0) continue;
+      const Tensor want = source(n, k, 1), got({n, k}, DType::f32);
+      const PackedMatrix w = PackedMatrix::pack(want, GetParam(), order);
+      w.read_rows(0, got);
+      if (GetParam() == DType::f32) {
+        EXPECT_TRUE(same_bits(got, want)) << n << " x " << k;
+      } else {
+        Tensor rounded({n, k}, DType::bf16);
+        for (int64_t i = 0; i < want.size(); ++i) rounded.set(i, want.data<float>()[i]);
+        EXPECT_TRUE(same_bits(got, widened(rounded))) << n << " x " << k;
+      }
+      if (order == RowOrder::gate_up || n <= PackedMatrix::kRowsTogether) continue;
+      const int64_t rows = n - PackedMatrix::kRowsTogether;
+      const Tensor last({rows, k}, DType::f32);
+      w.read_rows(PackedMatrix::kRowsTogether, last);
+      for (int64_t r = 0; r < rows; ++r) ASSERT_TRUE(same_row_bits(last, r, got, PackedMatrix::kRowsTogether + r));
+    }
+}
+
 TEST_P(RewriteTest, SomeRowsAreThoseOfPackingAll) {
   const CpuStream two(2);
   constexpr int64_t kRows = 1030, kColumns = 33, kTogether = PackedMatrix::kRowsTogether;

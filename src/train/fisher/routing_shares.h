@@ -1,11 +1,13 @@
 // How a pass's records were routed: what expert-specialised fine-tuning (Wang et al. 2024) chooses experts by.
 #pragma once
 
+#include <span>
 #include <vector>
 
-#include "train/layer_pass.h"
-
 namespace switchyard {
+
+struct StepPass;
+struct LayerTape;
 
 /// Of each expert in each layer, [layers, E]: Σ over records of the mean over a record's tokens of the weight by which
 /// its result was multiplied, and of its share among the token's choices. In f64, in the order of slices; zeros of dense

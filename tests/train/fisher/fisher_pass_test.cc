@@ -1,4 +1,4 @@
-#include "train/fisher.h"
+#include "train/fisher/fisher_pass.h"
 
 #include <gtest/gtest.h>
 

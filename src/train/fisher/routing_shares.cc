@@ -1,7 +1,9 @@
-#include "train/routing_shares.h"
+#include "train/fisher/routing_shares.h"
 
 #include <algorithm>
 #include <utility>
+
+#include "train/layer_pass.h"
 
 namespace switchyard {
 namespace {

@@ -1,4 +1,4 @@
-#include "train/fisher.h"
+#include "train/fisher/fisher_pass.h"
 
 #include <utility>
 
@@ -8,7 +8,7 @@ namespace switchyard {
 
 FisherPass::FisherPass(Communicator& world, const ModelConfig& config, const TrainMemoryRequest& shape,
                        std::function<void()> poll, Pulse* pulse)
-    : PassEngine(world, config, shape, 0, std::move(poll), pulse) {
+    : PassEngine(world, config, shape, 0, {}, std::move(poll), pulse) {
   SWITCHYARD_CHECK(shape.squares, "a Fisher pass without squares");
   for (const Shard& shard : model_.shards()) {
     fill(stream_, 0, shard.sum);

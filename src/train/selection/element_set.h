@@ -1,0 +1,79 @@
+// Which of a block's elements train.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "comm/ordered_sum.h"
+
+namespace switchyard {
+
+/// A set of elements 0 … size − 1: all, none, or some as bits, with counts of those before every 512th. What is kept of
+/// its members alone lies in their order: that of element i at before(i).
+class ElementSet {
+ public:
+  ElementSet() = default;
+  static ElementSet none(int64_t size);
+  static ElementSet all(int64_t size);
+  /// bits: [⌈size / 64⌉] words, the lowest bit first; those behind the last element are 0.
+  ElementSet(int64_t size, std::vector<uint64_t> bits);
+
+  int64_t size() const { return size_; }
+  int64_t count() const { return count_; }
+  bool is_all() const { return count_ == size_; }
+  bool is_empty() const { return count_ == 0; }
+  bool has(int64_t element) const {
+    return bits_.empty() ? is_all() : (bits_[static_cast<size_t>(element / 64)] >> (element % 64) & 1) != 0;
+  }
+  /// Members below an element, or below the end.
+  int64_t before(int64_t element) const;
+  int64_t count_in(const ElementRange& range) const { return before(range.end) - before(range.first); }
+  int64_t at(int64_t index) const;  ///< the member with so many before it
+
+  /// body(first, count, members before first) for the runs of members in a range, in order.
+  template <class Body>
+  void for_each_run(const ElementRange& range, const Body& body) const;
+
+  /// to[i] = the members' values of a range.   from: [range.count()]; to: [count_in(range)]
+  void compress(const ElementRange& range, std::span<const float> from, std::span<float> to) const;
+  /// And back: to[members] = from; others stay.
+  void expand(const ElementRange& range, std::span<const float> from, std::span<float> to) const;
+
+  std::span<const uint64_t> words() const { return bits_; }  ///< none of all and of none
+  size_t bytes() const { return (bits_.size() + before_.size()) * sizeof(uint64_t); }
+  /// Of a set of so many elements that is neither all nor none.
+  static size_t bytes_of(int64_t size);
+
+ private:
+  static constexpr int64_t kWordsTogether = 8;
+  int64_t size_ = 0, count_ = 0;
+  std::vector<uint64_t> bits_;
+  std::vector<int64_t> before_;  ///< [⌈words / 8⌉]
+};
+
+template <class Body>
+void ElementSet::for_each_run(const ElementRange& range, const Body& body) const {
+  if (range.count() <= 0 || is_empty()) return;
+  int64_t index = before(range.first);
+  if (bits_.empty()) return body(range.first, range.count(), index);
+  int64_t element = range.first;
+  while (element < range.end) {
+    const uint64_t word = bits_[static_cast<size_t>(element / 64)] >> (element % 64);
+    if (word == 0) {
+      element = (element / 64 + 1) * 64;
+      continue;
+    }
+    element += std::countr_zero(word);
+    if (element >= range.end) return;
+    // Ones from here on, as far as this word goes.
+    const int64_t in_word = std::countr_one(bits_[static_cast<size_t>(element / 64)] >> (element % 64));
+    const int64_t count = in_word < range.end - element ? in_word : range.end - element;
+    body(element, count, index);
+    element += count;
+    index += count;
+  }
+}
+
+}  // namespace switchyard
