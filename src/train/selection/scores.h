@@ -20,7 +20,7 @@ struct FisherSource {
 
 /// What a choice is made by. What its rule does not need may be missing.
 struct SelectionScores {
-  FisherSource of_new, of_old;
+  FisherSource of_new = {}, of_old = {};
   double mean_old = 0;  ///< of all elements
   RoutingShares routing = {};
 };
