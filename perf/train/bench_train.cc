@@ -1,16 +1,21 @@
 // A training step against the machine: operations over what it can multiply, bytes over what it can copy, in one run.
 // usage: bench_train [--dim d] [--layers n] [--ffn f] [--head-dim n] [--kv-share n] [--vocab n] [--records n]
 //                    [--length n] [--dtype f32|bf16] [--steps n] [--threads n] [--slices n] [--keep 0|1]
+//                    [--freeze share [--granularity element|row|expert]] [--fisher 0|1]
 // One JSON line. --slices 1: the sums of one rank, without a tree; --keep 0: attention is computed again on the way
-// back. Under mpirun: ranks that share the experts, the records and the machine, --threads each; its rates are the sum
+// back; --freeze: of all but routers, norms and biases so much does not train, by chance; --fisher 1: not a step, but a
+// pass for Fisher information with labels that are drawn, a record a slice. Under mpirun: ranks that share the experts, the records and the machine, --threads each; its rates are the sum
 // of theirs at the same time, seconds the slowest rank's. peak_bytes: the largest rank's resident set, the program
 // itself, libraries and the buffers of the rates included.
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,6 +27,7 @@
 #include "io/json.h"
 #include "kernels/cpu_isa.h"
 #include "operations.h"
+#include "train/fisher/fisher_pass.h"
 #include "train/step_slices.h"
 #include "train/trainer.h"
 
@@ -30,8 +36,9 @@ namespace {
 
 struct Sizes {
   int64_t dim = 256, layers = 4, ffn = 128, head_dim = 32, kv_share = 2, vocab = 257;
-  int64_t records = 8, length = 256, steps = 12, threads = 0, slices = 0, keep = 1;
+  int64_t records = 8, length = 256, steps = 12, threads = 0, slices = 0, keep = 1, fisher = 0;
   DType dtype = DType::f32;
+  std::string freeze = "0", granularity = "element";
 };
 
 /// Qwen3-MoE of 128 experts, k 4, as many heads as make the width, of which kv_share share their keys and values.
@@ -62,6 +69,8 @@ StepBatch random_step(const Sizes& s, std::span<const int64_t> ends, const Slice
         tokens[i] = static_cast<int32_t>(random_bits(static_cast<uint64_t>(step * 1000 + r), i) %
                                          static_cast<uint64_t>(s.vocab));
       batch.add(tokens, 1);
+      while (s.fisher != 0 && batch.uniform.size() < batch.row.size())
+        batch.uniform.push_back(static_cast<double>(random_uniform(static_cast<uint64_t>(r), batch.uniform.size())));
     }
   }
   batch.end();
@@ -75,9 +84,39 @@ double rate_of_all(Communicator& world, const auto& measure) {
   return world.all_reduce_one(measure(), ReduceOp::sum);
 }
 
+/// What is measured: training steps, or a Fisher pass's.
+struct Measured {
+  std::unique_ptr<PassEngine> engine;
+  std::function<void(const StepBatch&)> step;
+  std::function<TrainSeconds()> seconds;
+};
+
+Measured measured(Communicator& world, const ModelConfig& config, const TrainerOptions& options) {
+  if (options.shape.squares) {
+    auto pass = std::make_unique<FisherPass>(world, config, options.shape);
+    FisherPass& fisher = *pass;
+    return {std::move(pass), [&fisher](const StepBatch& batch) { fisher.add(batch); },
+            [&fisher] { return TrainSeconds{fisher.pass_seconds(), 0}; }};
+  }
+  auto trainer = std::make_unique<Trainer>(world, config, options);
+  Trainer& t = *trainer;
+  return {std::move(trainer), [&t](const StepBatch& batch) { t.step(batch, 1e-4); }, [&t] { return t.seconds(); }};
+}
+
+PassEngine::Select selection_of(const Sizes& s) {
+  if (s.freeze == "0") return {};
+  SelectionOptions o{.rule = SelectionRule::random};
+  if (s.granularity != "element") o.granularity = s.granularity == "row" ? Granularity::row : Granularity::expert;
+  o.frozen = Decimal::parse(s.freeze, "--freeze");
+  return [o](const ParameterSpace& space, const TrainRanks& ranks) { return Selection(space, ranks, o, {}); };
+}
+
 Json measure(Communicator& world, const Sizes& s) {
   const ModelConfig config = model_of(s);
-  const int64_t tokens = s.records * s.length, slices = s.slices > 0 ? s.slices : default_slices(tokens);
+  const int64_t tokens = s.records * s.length;
+  const int64_t slices = s.fisher != 0  ? static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(s.records)))
+                         : s.slices > 0 ? s.slices
+                                        : default_slices(tokens);
   const SliceRange mine = slices_of_rank(slices, world.rank(), world.size());
   const std::vector<int64_t> lengths(static_cast<size_t>(s.records), s.length);
   const std::vector<int64_t> ends = cut_into_slices(lengths, slices);
@@ -98,26 +137,29 @@ Json measure(Communicator& world, const Sizes& s) {
                    .longest = s.length,
                    .batch_tokens = 8192,
                    .exchange_bytes = int64_t{256} << 20,
+                   .squares = s.fisher != 0,
                    .keep_products = s.keep != 0};
-  Trainer trainer(world, config, options);
-  trainer.initialise({.seed = 1, .range = 0.02});
+  options.select = selection_of(s);
+  const Measured of = measured(world, config, options);
+  const Stream& stream = of.engine->stream();
+  of.engine->initialise({.seed = 1, .range = 0.02});
   const auto multiplying_rate = [&] {
-    return rate_of_all(world, [&] { return ceiling_gflops(trainer.stream(), s.dtype); });
+    return rate_of_all(world, [&] { return ceiling_gflops(stream, s.dtype); });
   };
-  const auto copying_rate = [&] { return rate_of_all(world, [&] { return ceiling_copy_gbytes(trainer.stream()); }); };
+  const auto copying_rate = [&] { return rate_of_all(world, [&] { return ceiling_copy_gbytes(stream); }); };
   double ceiling = multiplying_rate(), copying = copying_rate();
   std::vector<double> seconds;
   TrainSeconds best;
   for (int64_t step = 1; step <= s.steps + 2; ++step) {
     const StepBatch batch = random_step(s, ends, mine, step);
-    const TrainSeconds before = trainer.seconds();
+    const TrainSeconds before = of.seconds();
     world.barrier();
     const double begin = seconds_now();
-    trainer.step(batch, 1e-4);
+    of.step(batch);
     const double took = world.all_reduce_one(seconds_now() - begin, ReduceOp::max);
     if (step <= 2) continue;  // memory is touched for the first time
     if (seconds.empty() || took < std::ranges::min(seconds)) {
-      const TrainSeconds now = trainer.seconds();
+      const TrainSeconds now = of.seconds();
       best = {{now.pass.forward - before.pass.forward, now.pass.head - before.pass.head,
                now.pass.backward - before.pass.backward},
               now.update - before.update};
@@ -170,12 +212,16 @@ int main_with(const std::vector<std::string>& args) {
   const std::map<std::string, int64_t*> numbers = {
       {"--dim", &s.dim},           {"--layers", &s.layers},   {"--ffn", &s.ffn},         {"--head-dim", &s.head_dim},
       {"--kv-share", &s.kv_share}, {"--vocab", &s.vocab},     {"--records", &s.records}, {"--length", &s.length},
-      {"--steps", &s.steps},       {"--threads", &s.threads}, {"--slices", &s.slices},   {"--keep", &s.keep}};
+      {"--steps", &s.steps},       {"--threads", &s.threads}, {"--slices", &s.slices},   {"--keep", &s.keep},
+      {"--fisher", &s.fisher}};
+  const std::map<std::string, std::string*> words = {{"--freeze", &s.freeze}, {"--granularity", &s.granularity}};
   for (size_t i = 0; i + 1 < args.size(); i += 2) {
     if (args[i] == "--dtype")
       s.dtype = args[i + 1] == "bf16" ? DType::bf16 : DType::f32;
     else if (const auto found = numbers.find(args[i]); found != numbers.end())
       *found->second = std::stoll(args[i + 1]);
+    else if (const auto word = words.find(args[i]); word != words.end())
+      *word->second = args[i + 1];
     else
       fail(ExitCode::usage, "no option {}", args[i]);
   }

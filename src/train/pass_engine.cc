@@ -31,6 +31,24 @@ void PassEngine::load(const std::filesystem::path& path) {
   hashes_ = read.hashes;
 }
 
+void PassEngine::initialise(const InitialWeights& initial) {
+  std::vector<StoredTensor> tensors;
+  for_each_tensor(model_.weights().config, ranks_.placement().experts_of(ranks_.group().rank()), nullptr,
+                  [&](const StoredTensor& tensor) { tensors.push_back(tensor); });
+  stream_.parallel_for(std::ssize(tensors), [&](int64_t task, int) {
+    const StoredTensor& tensor = tensors[static_cast<size_t>(task)];
+    if (tensor.tied) return;
+    std::vector<float> values(static_cast<size_t>(tensor.shape().elements()));
+    size_t first = 0;
+    for (const Parameter& p : tensor.parameters()) {
+      const ParameterRows rows{p, 0, p.shape[0]};
+      random_parameters(initial, rows, std::span(values).subspan(first, rows.elements()));
+      first += rows.elements();
+    }
+    model_.set(tensor, {values.data(), tensor.shape(), DType::f32, Device::cpu});
+  });
+}
+
 Hash128 PassEngine::model_hash() {
   return hash_of_model(ranks_.group(), hashes_);
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/checkpoint/model_hash.h"
+#include "model/random_model.h"
 #include "train/train_memory.h"
 
 namespace switchyard {
@@ -22,6 +23,8 @@ class PassEngine {
 
   /// The weights of a checkpoint. Fails (input); not collective, for what is wrong may be one rank's to find.
   void load(const std::filesystem::path& model);
+  /// New weights. Of no identity but `initial`.
+  void initialise(const InitialWeights& initial);
   /// The identity of the model that the group loaded, the same on all its ranks. Collective over the group.
   Hash128 model_hash();
 

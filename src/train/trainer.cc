@@ -4,7 +4,6 @@
 
 #include "base/stopwatch.h"
 #include "model/moe_layer.h"
-#include "model/random_model.h"
 
 namespace switchyard {
 
@@ -16,24 +15,6 @@ Trainer::Trainer(Communicator& world, const ModelConfig& config, const TrainerOp
   exchange_ = make_exchange(ranks_.group(),
                             exchange_shape(config, ranks_.placement(), shape_.operand, shape_.exchange_bytes));
   decoder_ = std::make_unique<Decoder>(stream_, model_.weights(), *exchange_, shape_.evaluation);
-}
-
-void Trainer::initialise(const InitialWeights& initial) {
-  std::vector<StoredTensor> tensors;
-  for_each_tensor(model_.weights().config, ranks_.placement().experts_of(ranks_.group().rank()), nullptr,
-                  [&](const StoredTensor& tensor) { tensors.push_back(tensor); });
-  stream_.parallel_for(std::ssize(tensors), [&](int64_t task, int) {
-    const StoredTensor& tensor = tensors[static_cast<size_t>(task)];
-    if (tensor.tied) return;
-    std::vector<float> values(static_cast<size_t>(tensor.shape().elements()));
-    size_t first = 0;
-    for (const Parameter& p : tensor.parameters()) {
-      const ParameterRows rows{p, 0, p.shape[0]};
-      random_parameters(initial, rows, std::span(values).subspan(first, rows.elements()));
-      first += rows.elements();
-    }
-    model_.set(tensor, {values.data(), tensor.shape(), DType::f32, Device::cpu});
-  });
 }
 
 StepResult Trainer::step(const StepBatch& batch, double learning_rate) {

@@ -5,7 +5,6 @@
 #include <memory>
 
 #include "model/decoder.h"
-#include "model/random_model.h"
 #include "train/checkpoints.h"
 #include "train/evaluation.h"
 #include "train/optimiser.h"
@@ -37,9 +36,6 @@ class Trainer : public PassEngine {
  public:
   Trainer(Communicator& world, const ModelConfig& config, const TrainerOptions& options,
           std::function<void()> poll = {}, Pulse* pulse = nullptr);
-
-  /// New weights. Of no identity but `initial`.
-  void initialise(const InitialWeights& initial);
 
   StepResult step(const StepBatch& batch, double learning_rate);
   HeldOutLoss evaluate(const HeldOutRecords& records);
