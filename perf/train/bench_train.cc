@@ -137,6 +137,7 @@ Json measure(Communicator& world, const Sizes& s) {
                    .longest = s.length,
                    .batch_tokens = 8192,
                    .exchange_bytes = int64_t{256} << 20,
+                   .trained = s.freeze == "0" ? 1 : 1 - std::stod(s.freeze),
                    .squares = s.fisher != 0,
                    .keep_products = s.keep != 0};
   options.select = selection_of(s);

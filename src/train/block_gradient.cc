@@ -11,11 +11,12 @@ View whole_gradient(const TrainedModel& model, size_t block) {
 
 }  // namespace
 
-BlockGradient::BlockGradient(const Stream& stream, const TrainedModel& model, size_t block)
+BlockGradient::BlockGradient(const Stream& stream, const TrainedModel& model, size_t block, View buffer)
     : stream_(stream),
       model_(model),
       block_(block),
-      sums_(model.space().blocks()[block].elements, whole_gradient(model, block)) {}
+      sums_(model.space().blocks()[block].elements,
+            buffer.shape.rank() > 0 && !trained().is_all() ? buffer : whole_gradient(model, block)) {}
 
 size_t BlockGradient::bytes(const ParameterBlock& block, const SliceRange& slices, bool in_place, bool at_once) {
   if (!at_once) return NodeSums::bytes(block.elements, slices, in_place);
@@ -44,6 +45,12 @@ std::vector<View> BlockGradient::of(const void* place) const {
 void BlockGradient::commit() {
   if (stream_.measured == nullptr) sums_.commit(stream_);
   nodes_.clear();
+}
+
+void BlockGradient::take() const {
+  const Shard& shard = model_.shard(block_);
+  if (stream_.measured != nullptr || trained().is_all()) return;
+  trained().compress(shard.owned, sums_.sums().front().span<float>(), shard.gradient.span<float>());
 }
 
 void BlockGradient::finish(Arena& arena, int64_t bytes_at_once) {

@@ -10,7 +10,9 @@ namespace switchyard {
 
 class BlockGradient {
  public:
-  BlockGradient(const Stream& stream, const TrainedModel& model, size_t block);
+  /// buffer: [elements] f32, for the first node, where a rank holds the block alone; no data: the shard's gradient if
+  /// all of it trains, or memory from here.
+  BlockGradient(const Stream& stream, const TrainedModel& model, size_t block, View buffer = {});
 
   /// Until commit(): where the gradient of the next slices goes, all tensors of the block. An expert's slices are of
   /// all the group, whose rows come to its host.
@@ -28,9 +30,12 @@ class BlockGradient {
   /// missing.
   void finish(Arena& arena, int64_t bytes_at_once);
 
+  /// The same of a block that is held alone: takes what trains out of its only node, by the caller's thread alone.
+  void take() const;
+
   /// Bytes beside the arena that the gradients of a layer take at most, of a rank with these slices.
   /// at_once: its slices come in one piece.
-  /// in_place: it is held alone, and all of it trains.
+  /// in_place: it is held alone, and its first node has a place already.
   static size_t bytes(const ParameterBlock& block, const SliceRange& slices, bool in_place, bool at_once);
 
  private:

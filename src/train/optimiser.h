@@ -45,6 +45,7 @@ class Optimiser {
   TrainedModel& model_;
   const OptimiserOptions options_;
   std::vector<std::unique_ptr<ThreadPool>> alone_;  ///< [workers] of one thread each
+  std::vector<std::vector<float>> buffers_;         ///< [workers] for weights on their way
 };
 
 }  // namespace switchyard

@@ -35,7 +35,7 @@ size_t bytes_of_sums(const TrainedModel& model, const TrainMemoryRequest& r, con
     if (!ranks.holds(block) || block.kind == ParameterBlock::Kind::embeddings ||
         block.kind == ParameterBlock::Kind::head)
       continue;
-    const bool in_place = ranks.holders_of(block).size() == 1;
+    const bool in_place = ranks.holders_of(block).size() == 1 && (block.expert >= 0 || r.trained == 1);
     if (block.expert < 0) {
       const bool at_once = attention_at_once || block.kind != ParameterBlock::Kind::self_attention;
       most = std::max(most, BlockGradient::bytes(block, ranks.slices(), in_place, at_once));
@@ -70,7 +70,7 @@ TrainMemory plan_train_memory(const ModelConfig& config, const TrainMemoryReques
   const std::unique_ptr<Communicator> world = make_measuring_communicator(fullest_rank(r), r.world_size);
   const TrainRanks ranks = TrainRanks::measuring(*world, r.ep, config, r.num_slices);
   const ParameterSpace space(config);
-  const Selection selection(space);
+  const Selection selection = Selection::of_shape(space, r.trained);
   Measurement measured;
   const Stream stream = Stream::measuring(Device::cpu, measured);
   TrainMemory memory;

@@ -156,7 +156,8 @@ void TrainedModel::set_master(size_t block, int64_t first, std::span<const float
 }
 
 void TrainedModel::spread(const Stream& stream) {
-  for (const Shard& shard : shards_) spread(stream, shard.block);
+  std::vector<float> buffer;
+  for (const Shard& shard : shards_) spread(stream, shard.block, buffer);
 }
 
 /// Rows of a tensor from whoever owns their masters; what does not train as it is in the weights. buffer: for those that
@@ -170,7 +171,7 @@ ConstView TrainedModel::gather_masters(const Stream& stream, size_t index, size_
   const Shard& mine = shard(index);
   const ElementSet& trained = *mine.trained;
   if (holders.size() == 1 && trained.is_all()) return ConstView(mine.part_of(mine.master, range)).reshaped(shape);
-  buffer.resize(static_cast<size_t>(range.count()));
+  buffer.resize(std::max(buffer.size(), static_cast<size_t>(range.count())));
   const View values{buffer.data(), shape, DType::f32, Device::cpu};
   if (!trained.is_all()) {
     const Place& place = places_[index][tensor];
@@ -185,19 +186,21 @@ ConstView TrainedModel::gather_masters(const Stream& stream, size_t index, size_
     const ElementRange part = overlap(owned[static_cast<size_t>(r)], range);
     const int64_t count = trained.count_in(part);
     if (count == 0) continue;
-    members.resize(static_cast<size_t>(count));
-    if (r == holders.rank()) std::ranges::copy(mine.part_of(mine.master, part).span<float>(), members.begin());
-    holders.broadcast(floats(members.data(), count), r);
-    trained.expand(part, members,
-                   std::span(buffer).subspan(static_cast<size_t>(part.first - first), static_cast<size_t>(part.count())));
+    const auto to = std::span(buffer).subspan(static_cast<size_t>(part.first - first), static_cast<size_t>(part.count()));
+    View values_of_owner = mine.part_of(mine.master, part);
+    if (r != holders.rank()) {
+      members.resize(static_cast<size_t>(count));
+      values_of_owner = floats(members.data(), count);
+    }
+    holders.broadcast(values_of_owner, r);
+    trained.expand(part, values_of_owner.span<float>(), to);
   }
   return values;
 }
 
-void TrainedModel::spread(const Stream& stream, size_t index) {
+void TrainedModel::spread(const Stream& stream, size_t index, std::vector<float>& buffer) {
   const ParameterBlock& block = space_.blocks()[index];
   const ElementSet& trained = *shard(index).trained;
-  std::vector<float> buffer;
   for (size_t t = 0; t < block.tensors.size(); ++t) {
     const BlockTensor& tensor = block.tensors[t];
     if (trained.count_in(tensor.elements_of_block()) == 0) continue;

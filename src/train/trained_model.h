@@ -74,8 +74,8 @@ class TrainedModel {
 
   /// All weights that may have changed from all owners' masters. Collective.
   void spread(const Stream& stream);
-  /// Those of one block. Collective over the ranks that hold it.
-  void spread(const Stream& stream, size_t block);
+  /// Those of one block. Collective over the ranks that hold it. buffer: grows to what it takes, and is worth keeping.
+  void spread(const Stream& stream, size_t block, std::vector<float>& buffer);
 
  private:
   /// A tensor's places in memory.

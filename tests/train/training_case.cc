@@ -192,6 +192,7 @@ TrainMemoryRequest shape_of(const TrainingCase& c, const TrainingLayout& layout)
           .longest = 64,
           .batch_tokens = layout.batch_tokens,
           .exchange_bytes = layout.exchange_bytes,
+          .trained = c.select ? 0.5 : 1,
           .keep_products = layout.keep_products};
 }
 

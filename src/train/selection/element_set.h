@@ -10,13 +10,15 @@
 
 namespace switchyard {
 
-/// A set of elements 0 … size − 1: all, none, or some as bits, with counts of those before every 512th. What is kept of
-/// its members alone lies in their order: that of element i at before(i).
+/// A set of elements 0 … size − 1: all, none, or some as bits, with counts of those before every word of them. What is
+/// kept of its members alone lies in their order: that of element i at before(i).
 class ElementSet {
  public:
   ElementSet() = default;
   static ElementSet none(int64_t size);
   static ElementSet all(int64_t size);
+  /// To measure with: so many of them, spread evenly, but nobody knows which.
+  static ElementSet of_shape(int64_t size, int64_t count);
   /// bits: [⌈size / 64⌉] words, the lowest bit first; those behind the last element are 0.
   ElementSet(int64_t size, std::vector<uint64_t> bits);
 
@@ -42,22 +44,25 @@ class ElementSet {
   void expand(const ElementRange& range, std::span<const float> from, std::span<float> to) const;
 
   std::span<const uint64_t> words() const { return bits_; }  ///< none of all and of none
-  size_t bytes() const { return (bits_.size() + before_.size()) * sizeof(uint64_t); }
+  size_t bytes() const {
+    return bits_.size() * (sizeof(uint64_t) + sizeof(uint32_t)) + before_.size() * sizeof(int64_t);
+  }
   /// Of a set of so many elements that is neither all nor none.
   static size_t bytes_of(int64_t size);
 
  private:
-  static constexpr int64_t kWordsTogether = 8;
+  static constexpr int64_t kWordsTogether = int64_t{1} << 16;
   int64_t size_ = 0, count_ = 0;
   std::vector<uint64_t> bits_;
-  std::vector<int64_t> before_;  ///< [⌈words / 8⌉]
+  std::vector<uint32_t> in_before_;  ///< [words] members before each, of those that are counted together
+  std::vector<int64_t> before_;      ///< [⌈words / kWordsTogether⌉] members before these
 };
 
 template <class Body>
 void ElementSet::for_each_run(const ElementRange& range, const Body& body) const {
   if (range.count() <= 0 || is_empty()) return;
   int64_t index = before(range.first);
-  if (bits_.empty()) return body(range.first, range.count(), index);
+  if (is_all()) return body(range.first, range.count(), index);
   int64_t element = range.first;
   while (element < range.end) {
     const uint64_t word = bits_[static_cast<size_t>(element / 64)] >> (element % 64);

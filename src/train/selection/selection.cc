@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "comm/collectively.h"
 #include "train/selection/choices.h"
 
@@ -46,6 +49,19 @@ Hash128 hash_of(const std::vector<ElementSet>& sets, const ParameterSpace& space
 Selection::Selection(const ParameterSpace& space) : is_everything_(true) {
   for (const ParameterBlock& block : space.blocks()) sets_.push_back(ElementSet::all(block.elements));
   num_trained_ = space.num_elements();
+}
+
+Selection Selection::of_shape(const ParameterSpace& space, double share) {
+  Selection selection(space);
+  if (share == 1) return selection;
+  selection.is_everything_ = false;
+  selection.num_trained_ = 0;
+  for (ElementSet& set : selection.sets_) {
+    const auto count = static_cast<int64_t>(std::ceil(share * static_cast<double>(set.size())));
+    set = ElementSet::of_shape(set.size(), std::min(count, set.size()));
+    selection.num_trained_ += set.count();
+  }
+  return selection;
 }
 
 Selection::Selection(const ParameterSpace& space, const TrainRanks& ranks, const SelectionOptions& o,

@@ -14,6 +14,8 @@ class Selection {
  public:
   /// Everything.
   explicit Selection(const ParameterSpace& space);
+  /// To measure with: of every block so large a share.
+  static Selection of_shape(const ParameterSpace& space, double share);
   /// By the options. Of N elements that there is a choice of, the largest scores are chosen, ties by canonical name and
   /// offset: of elements exactly ⌊N · (1 − frozen)⌋, of rows and experts the longest row of them, by mean score, that
   /// does not go above. The same on any ranks. Collective over the world; fails (input, usage) on all ranks alike where a
