@@ -117,7 +117,7 @@ inline F32x8 min(F32x8 a, F32x8 b) {
 }
 
 /// to[j · to_stride + i] = from[i · from_stride + j], i and j from 0 to 7.
-inline void transpose_8x8(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+[[gnu::always_inline]] inline void transpose_8x8(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
   F32x8 pairs[8], fours[8];
   for (int i = 0; i < 8; i += 2) {
     const F32x8 a = load(from + i * from_stride), b = load(from + (i + 1) * from_stride);

@@ -223,12 +223,15 @@ void take_trained(const Stream& stream, const Shard& shard, const ElementRange& 
   const int64_t before = trained.before(range.first);
   stream.parallel_for((range.count() + kElementsPerTask - 1) / kElementsPerTask, [&](int64_t task, int) {
     const int64_t first = range.first + task * kElementsPerTask;
-    trained.for_each_run({first, std::min(first + kElementsPerTask, range.end)},
-                         [&](int64_t element, int64_t count, int64_t index) {
-                           const float* source = from.as<float>() + (element - range.first);
-                           float* target = to.as<float>() + (index - before);
-                           for (int64_t i = 0; i < count; ++i) target[i] = add ? target[i] + source[i] : source[i];
-                         });
+    const ElementRange part{first, std::min(first + kElementsPerTask, range.end)};
+    const auto source = from.span<float>().subspan(static_cast<size_t>(part.first - range.first),
+                                                   static_cast<size_t>(part.count()));
+    const std::span<float> target = to.span<float>().subspan(static_cast<size_t>(trained.before(part.first) - before),
+                                                             static_cast<size_t>(trained.count_in(part)));
+    if (!add) return trained.compress(part, source, target);
+    std::vector<float> members(target.size());
+    trained.compress(part, source, members);
+    for (size_t i = 0; i < members.size(); ++i) target[i] += members[i];
   });
 }
 

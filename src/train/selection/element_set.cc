@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "kernels/rows/members.h"
 
 namespace switchyard {
 namespace {
@@ -70,17 +71,13 @@ int64_t ElementSet::at(int64_t index) const {
 }
 
 void ElementSet::compress(const ElementRange& range, std::span<const float> from, std::span<float> to) const {
-  const int64_t first_index = before(range.first);
-  for_each_run(range, [&](int64_t first, int64_t count, int64_t index) {
-    std::copy_n(from.data() + (first - range.first), count, to.data() + (index - first_index));
-  });
+  if (is_all()) std::copy_n(from.begin(), range.count(), to.begin());
+  if (!bits_.empty()) cpu::gather_members(bits_.data(), range.first, from.data(), range.count(), to.data());
 }
 
 void ElementSet::expand(const ElementRange& range, std::span<const float> from, std::span<float> to) const {
-  const int64_t first_index = before(range.first);
-  for_each_run(range, [&](int64_t first, int64_t count, int64_t index) {
-    std::copy_n(from.data() + (index - first_index), count, to.data() + (first - range.first));
-  });
+  if (is_all()) std::copy_n(from.begin(), range.count(), to.begin());
+  if (!bits_.empty()) cpu::scatter_members(bits_.data(), range.first, from.data(), range.count(), to.data());
 }
 
 size_t ElementSet::bytes_of(int64_t size) {
