@@ -1,5 +1,7 @@
 #include <set>
 
+#include "jobs/fisher/batch_job.h"
+#include "jobs/fisher/options.h"
 #include "jobs/import_options.h"
 #include "jobs/inspect.h"
 #include "jobs/job.h"
@@ -28,6 +30,8 @@ constexpr JobEntry kJobs[] = {
      &kScoreBatchJob},
     {"train", "train or fine-tune a model: the same weights on any number of ranks", Ranks::any, run_train,
      describe_options<TrainOptions>, &kTrainBatchJob},
+    {"fisher", "how much each parameter matters: Fisher information of a model on some data", Ranks::any, run_fisher,
+     describe_options<FisherOptions>, &kFisherBatchJob},
     {"verify", "prove a finished run: every record once, the same bits again", Ranks::any, run_verify,
      describe_options<VerifyOptions>},
     {"submit", "hand a job to Slurm, with a batch script that resumes it", Ranks::one, run_submit,

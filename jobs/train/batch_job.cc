@@ -8,7 +8,6 @@
 #include "io/file.h"
 #include "jobs/batch_checks.h"
 #include "jobs/train/options.h"
-#include "jobs/train/training_data.h"
 #include "model/config/model_config.h"
 
 namespace switchyard {
@@ -45,24 +44,6 @@ std::vector<std::filesystem::path> files(const JobArguments& arguments) {
   return files;
 }
 
-/// The hash of scoring inputs; empty where the job has yet to import text, or has too much to read.
-std::string data_hash(const TrainOptions& options, const std::vector<std::string>& paths, const ModelConfig& config) {
-  std::vector<ScoringInput> inputs;
-  int64_t tokens = 0;
-  for (const std::string& path : paths) {
-    if (options.format_of_file(path)) return {};
-    tokens += inputs.emplace_back(path).num_tokens();
-  }
-  if (tokens > kMostTokensRead) {
-    log::info("{}: whether it holds what the run began with is unknown until the job reads it", paths.front());
-    return {};
-  }
-  const auto self = make_self_communicator();
-  return TrainingData(*self, std::move(inputs), {config.max_positions, options.max_tokens, config.vocab_size})
-      .hash()
-      .hex();
-}
-
 void check_run(const RunDirectory& run, const JobArguments& arguments, bool has_inputs) {
   const TrainOptions options = options_of(arguments);
   Fingerprint fields = options.fingerprint();
@@ -71,9 +52,9 @@ void check_run(const RunDirectory& run, const JobArguments& arguments, bool has_
   if (has_inputs) {
     const ModelConfig config = read_model_config(options.config_path(), options.allowed_fields());
     fields["config"] = config_hash(config).hex();
-    if (const std::string hash = data_hash(options, options.data, config); !hash.empty()) fields["data"] = hash;
+    if (const std::string hash = hash_of_data(options, options.data, config, kMostTokensRead); !hash.empty()) fields["data"] = hash;
     if (!options.eval_data.empty())
-      if (const std::string hash = data_hash(options, options.eval_data, config); !hash.empty())
+      if (const std::string hash = hash_of_data(options, options.eval_data, config, kMostTokensRead); !hash.empty())
         fields["eval_data"] = hash;
   }
   run.check_manifest(fields);

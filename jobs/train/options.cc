@@ -123,11 +123,12 @@ void TrainOptions::resolve(const OptionSet& set) {
   if (!set.is_given("train-router")) train_router = !init.empty();
 }
 
-std::string TrainOptions::tokenizer_directory() const {
+DataSources TrainOptions::sources() const {
   std::error_code ignored;
-  const std::filesystem::path path = config_path();
-  if (!std::filesystem::is_regular_file(path, ignored)) return path.native();
-  return path.has_parent_path() ? path.parent_path().native() : ".";
+  std::filesystem::path directory = config_path();
+  if (std::filesystem::is_regular_file(directory, ignored))
+    directory = directory.has_parent_path() ? directory.parent_path() : ".";
+  return {*this, data, eval_data, directory.native(), batch_tokens, threads};
 }
 
 std::vector<double> TrainOptions::file_weights() const {

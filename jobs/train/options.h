@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "jobs/input/input_options.h"
+#include "jobs/input/data_files.h"
 #include "jobs/option_groups.h"
 #include "run/run_directory.h"
 #include "train/data_order.h"
@@ -37,7 +37,7 @@ struct TrainOptions : ModelOptions, InputOptions, MachineOptions, BatchOptions, 
 
   /// Where the model's configuration, and its tokenizer, is: --model or --init.
   const std::string& config_path() const { return init.empty() ? model : init; }
-  std::string tokenizer_directory() const;
+  DataSources sources() const;
 
   /// Of the files, as numbers; empty: they have none.
   std::vector<double> file_weights() const;

@@ -1,7 +1,7 @@
 // From a step's number to this rank's part of it.
 #pragma once
 
-#include "jobs/train/training_data.h"
+#include "jobs/input/training_data.h"
 #include "train/step_batch.h"
 #include "train/train_ranks.h"
 

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/text.h"
 #include "comm/collectively.h"
@@ -13,22 +14,6 @@
 
 namespace switchyard {
 namespace {
-
-constexpr std::string_view kAsBegun = "as this run began";
-
-struct Operand {
-  DType type = DType::f32;
-  std::string why;
-};
-
-/// What the options say; where they leave it open, what the run began with, else f32: gradients are small numbers.
-Operand operand_for(const TrainOptions& options, const RunDirectory& run) {
-  if (options.dtype != "auto") return {operand_of(options.dtype), ""};
-  if (run.has_manifest())
-    return {operand_of(require_string(run.read_manifest()["info"], "dtype", run.manifest_path().native())),
-            std::string(kAsBegun)};
-  return {DType::f32, "what training takes unless told otherwise"};
-}
 
 /// On so many ranks; not yet in groups.
 TrainMemoryRequest shape_for(TrainMemoryRequest shape, int world_size, const DataSummary& data, int64_t steps) {
@@ -40,17 +25,10 @@ TrainMemoryRequest shape_for(TrainMemoryRequest shape, int world_size, const Dat
   return shape;
 }
 
-/// The largest groups that so many ranks can be in.
-int largest_group(int world_size, int num_experts) {
-  int ep = std::min(world_size, num_experts);
-  while (world_size % ep != 0) --ep;
-  return ep;
-}
-
 }  // namespace
 
 TrainerOptions trainer_options(const TrainOptions& options, const TrainPlan& plan) {
-  return {.shape = plan.shape,
+  return {.shape = plan.shape(),
           .balance = options.train_router ? options.balance : 0,
           .optimiser = {.beta1 = options.adam_beta1,
                         .beta2 = options.adam_beta2,
@@ -115,61 +93,19 @@ DataSummary estimate(const TrainOptions& options, const std::vector<InputSize>& 
 TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, const DataSummary& data,
                         const MachineShare& machine, const RunDirectory& run) {
   TrainPlan plan;
-  const Operand operand = operand_for(options, run);
+  const OperandChoice operand = choose_operand(options, run);
   plan.why_operand = operand.why;
   plan.numerics = numerics_id(operand.type);
   plan.steps = options.num_steps(DataOrder(options.order(data.sizes)));
   plan.schedule = options.schedule(plan.steps);
   plan.slices = options.slices > 0 ? options.slices : default_slices(data.mean_step_tokens);
-  plan.ranks_on_host = machine.ranks_on_host;
-  plan.bound = machine.memory;
-  const LayoutWishes wishes = options.wishes();
-  if (wishes.memory_bytes) plan.bound = {*wishes.memory_bytes, "--memory-gib"};
-  plan.shape.operand = operand.type;
-  plan.shape.threads = wishes.threads > 0 ? wishes.threads : machine.cores;
-  plan.shape.num_slices = plan.slices;
-  plan.shape.batch_tokens = options.batch_tokens;
-  plan.shape.exchange_bytes = options.exchange_bytes;
+  TrainMemoryRequest wanted{.operand = operand.type, .num_slices = plan.slices, .batch_tokens = options.batch_tokens};
   if (const int64_t longest = data.longest_held_out; longest > 0)
-    plan.shape.evaluation = {.max_tokens = std::max(options.batch_tokens, longest), .max_record = longest};
-
-  plan.shape = shape_for(plan.shape, machine.world_size, data, plan.steps);
-  if (wishes.ep != 0 && (machine.world_size % wishes.ep != 0 || wishes.ep > config.num_experts()))
-    fail(ExitCode::usage, "--ep is {}: it must divide the {} ranks and be at most the {} experts", wishes.ep,
-         machine.world_size, config.num_experts());
-  const std::vector<int> sizes =
-      wishes.ep != 0 ? std::vector{wishes.ep} : expert_group_sizes(machine, config.num_experts());
-  for (const int size : sizes) {
-    plan.shape.ep = size;
-    plan.memory = plan_train_memory(config, plan.shape);
-    if (plan.memory.peak() <= plan.bound.bytes) break;
-  }
-  if (plan.memory.peak() > plan.bound.bytes) {
-    constexpr int kMostRanks = 1 << 14;
-    int enough = machine.world_size;
-    size_t needed = plan.memory.peak();
-    while (needed > plan.bound.bytes && enough < kMostRanks) {
-      enough *= 2;
-      TrainMemoryRequest shape = shape_for(plan.shape, enough, data, plan.steps);
-      shape.ep = largest_group(enough, config.num_experts());
-      needed = plan_train_memory(config, shape).peak();
-    }
-    const TrainMemory& m = plan.memory;
-    fail(ExitCode::environment,
-         "memory: training {} in {} on {} ranks needs {} per rank (weights {}, state {}, activations {}, sums {}, "
-         "scratch {}), but a rank may use {} ({}); {}",
-         config.family, name_of(operand.type), machine.world_size, bytes_text(m.peak()), bytes_text(m.weights),
-         bytes_text(m.state), bytes_text(m.activations), bytes_text(m.sums), bytes_text(m.scratch),
-         bytes_text(plan.bound.bytes), plan.bound.source,
-         needed <= plan.bound.bytes ? fmt::format("{} such ranks would do", enough)
-                                    : "no number of such ranks would do: fewer --step-records, or --dtype bf16");
-  }
-  TrainMemoryRequest keeping = plan.shape;
-  keeping.keep_products = true;
-  if (const TrainMemory memory = plan_train_memory(config, keeping); memory.peak() <= plan.bound.bytes) {
-    plan.shape = keeping;
-    plan.memory = memory;
-  }
+    wanted.evaluation = {.max_tokens = std::max(options.batch_tokens, longest), .max_record = longest};
+  plan.layout = plan_pass_layout(fmt::format("training {}", config.family), config, options, machine, wanted,
+                                 [&](const TrainMemoryRequest& shape, int world_size) {
+                                   return shape_for(shape, world_size, data, plan.steps);
+                                 });
 
   plan.units = WorkUnits::of_items(plan.steps * options.step_records, options.step_records);
   plan.units.name = "steps";
@@ -188,22 +124,16 @@ TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, 
 }
 
 std::vector<std::string> describe_plan(const TrainPlan& p, const ModelConfig& config) {
-  const TrainMemoryRequest& s = p.shape;
-  const TrainMemory& m = p.memory;
-  return {
+  const TrainMemoryRequest& s = p.shape();
+  std::vector<std::string> lines = {
       fmt::format("model: {}, {} parameters, {} active; products in {}{}", config.family,
                   count_text(config.total_parameters()), count_text(config.active_parameters()), name_of(s.operand),
                   p.why_operand.empty() ? "" : fmt::format(" ({})", p.why_operand)),
-      fmt::format("steps: {} of at most {} tokens, in {} slices", p.steps, s.rank_tokens * s.world_size, p.slices),
-      fmt::format("layout: {} ranks = {} groups × {} expert ranks, {} threads each, {} ranks on this host",
-                  s.world_size, p.num_groups(), s.ep, s.threads, p.ranks_on_host),
-      fmt::format(
-          "memory per rank: {} of {} (weights {}, state {}, activations {}, sums {}, scratch {}, files {}); bound: {}",
-          bytes_text(m.peak()), bytes_text(p.bound.bytes), bytes_text(m.weights), bytes_text(m.state),
-          bytes_text(m.activations), bytes_text(m.sums), bytes_text(m.scratch), bytes_text(m.files), p.bound.source),
-      fmt::format("disk: at most {}", bytes_text(p.disk_bytes)),
-      fmt::format("numerics: {}", p.numerics),
-  };
+      fmt::format("steps: {} of at most {} tokens, in {} slices", p.steps, s.rank_tokens * s.world_size, p.slices)};
+  std::ranges::copy(describe_layout(p.layout), std::back_inserter(lines));
+  lines.push_back(fmt::format("disk: at most {}", bytes_text(p.disk_bytes)));
+  lines.push_back(fmt::format("numerics: {}", p.numerics));
+  return lines;
 }
 
 }  // namespace switchyard

@@ -7,8 +7,8 @@
 
 #include "jobs/input/input_size.h"
 #include "jobs/train/options.h"
+#include "jobs/train/pass_layout.h"
 #include "jobs/train/step_loader.h"
-#include "model/layout.h"
 #include "train/trainer.h"
 
 namespace switchyard {
@@ -18,14 +18,11 @@ struct TrainPlan {
   std::string numerics;     ///< the numerics id
   int64_t steps = 0, slices = 0;
   Schedule schedule;
-  TrainMemoryRequest shape;
-  TrainMemory memory;
-  MemoryBound bound;
-  int ranks_on_host = 1;
+  PassLayout layout;
   WorkUnits units;          ///< steps of records
   uint64_t disk_bytes = 0;  ///< checkpoints, metrics, the exported model
 
-  int num_groups() const { return shape.world_size / shape.ep; }
+  const TrainMemoryRequest& shape() const { return layout.shape; }
 };
 
 /// Of the plan's layout.

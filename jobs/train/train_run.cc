@@ -86,7 +86,7 @@ void TrainRun::prepare() {
     config_ = read_model_config(options_.config_path(), options_.allowed_fields());
     plan_export();
   });
-  files_.emplace(world_, options_, config_);
+  files_.emplace(world_, options_.sources(), config_);
   collectively(world_, [&] { machine_ = share_machine(world_, DeviceWish(DeviceRequest::cpu), false); });
 }
 

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "jobs/job.h"
-#include "jobs/train/data_files.h"
 #include "jobs/train/phases.h"
 #include "jobs/train/step_loader.h"
 #include "jobs/train/step_log.h"

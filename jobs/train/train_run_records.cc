@@ -27,7 +27,7 @@ Json TrainRun::manifest_info() const {
   info["job"] = "train";
   info["switchyard"] = SWITCHYARD_VERSION;
   info["git_revision"] = SWITCHYARD_GIT_REVISION;
-  info["dtype"] = std::string(name_of(plan_.shape.operand));
+  info["dtype"] = std::string(name_of(plan_.shape().operand));
   info["cpu_isa"] = std::string(current_cpu_isa());
   info["device"] = "cpu";
   info["model"] = path_to_json(absolute_path(options_.config_path(), ExitCode::input));

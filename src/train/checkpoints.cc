@@ -23,6 +23,12 @@ int64_t step_of(std::string_view name) {
   return digits && name.size() >= 6 && name.size() < 16 ? std::stoll(std::string(name)) : -1;
 }
 
+std::vector<double> numbers_of(const Json& manifest, const char* field) {
+  std::vector<double> numbers;
+  for (const Json& value : manifest.value(field, Json::array())) numbers.push_back(value.is_number() ? value.get<double>() : 0);
+  return numbers;
+}
+
 Json manifest_of(const CheckpointNotes& notes, const std::string& identity, const StateFiles& files,
                  const std::vector<std::string>& hashes) {
   Json list = Json::array();
@@ -33,6 +39,9 @@ Json manifest_of(const CheckpointNotes& notes, const std::string& identity, cons
           {"best_step", notes.best_step},
           {"best_loss", notes.best_loss},
           {"tokens_per_expert", notes.tokens_per_expert},
+          {"targets", notes.targets},
+          {"expert_gates", notes.routing.gates},
+          {"expert_choices", notes.routing.choices},
           {"files", std::move(list)}};
 }
 
@@ -146,6 +155,8 @@ void Checkpoints::parse(const std::string& text, const std::string& subject, Fou
   found.notes.best_step = require_int(manifest, "best_step", subject, 0, found.notes.step);
   found.notes.best_loss = number_or_zero(manifest, "best_loss");
   found.notes.tokens_per_expert = require_int_array(manifest, "tokens_per_expert", subject);
+  found.notes.targets = require_int(manifest, "targets", subject, 0, INT64_MAX);
+  found.notes.routing = {numbers_of(manifest, "expert_gates"), numbers_of(manifest, "expert_choices")};
   for (const Json& file : manifest.value("files", Json::array()))
     found.hashes.push_back(require_string(file, "xxh3_128", subject));
   if (found.hashes.size() != files_.files().size())

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "io/json.h"
+#include "train/fisher/routing_shares.h"
 #include "train/state_files.h"
 
 namespace switchyard {
@@ -19,6 +20,9 @@ struct CheckpointNotes {
   int64_t best_step = 0;  ///< of the checkpoints so far that were evaluated, which was best; 0: none was
   double best_loss = 0;   ///< its held-out loss
   std::vector<int64_t> tokens_per_expert = {};  ///< [layers, E] of all steps
+  // Of a Fisher pass:
+  int64_t targets = 0;
+  RoutingShares routing = {};
 
   void add_tokens(std::span<const int64_t> step);
 };

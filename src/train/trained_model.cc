@@ -156,6 +156,7 @@ void TrainedModel::set_master(size_t block, int64_t first, std::span<const float
 }
 
 void TrainedModel::spread(const Stream& stream) {
+  if (shards_.front().master.shape.rank() == 0) return;  // of weights that stay
   std::vector<float> buffer;
   for (const Shard& shard : shards_) spread(stream, shard.block, buffer);
 }

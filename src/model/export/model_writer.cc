@@ -1,11 +1,11 @@
 #include "model/export/model_writer.h"
 
 #include <algorithm>
-#include <exception>
 #include <map>
 #include <optional>
 
 #include "base/log.h"
+#include "base/steps.h"
 #include "io/json.h"
 #include "io/temporary_file.h"
 #include "model/checkpoint/part_reader.h"
@@ -51,26 +51,6 @@ void turn(const ExportTensor& tensor, std::span<const float> values, std::vector
         values.subspan(static_cast<size_t>(place_of(row, rows, true) * columns), static_cast<size_t>(columns)),
         out.begin() + row * columns);
 }
-
-/// Keeps what the first step that fails throws, and leaves out those after it.
-class Steps {
- public:
-  template <class Step>
-  void run(const Step& step) {
-    if (failure_) return;
-    try {
-      step();
-    } catch (...) {
-      failure_ = std::current_exception();
-    }
-  }
-  void rethrow() const {
-    if (failure_) std::rethrow_exception(failure_);
-  }
-
- private:
-  std::exception_ptr failure_;
-};
 
 /// Writes weights piece by piece, one file after the other.
 class WeightsWriter {

@@ -12,11 +12,19 @@
 #include "io/input.h"
 #include "jobs/input/input_size.h"
 #include "jobs/input/text_input.h"
-#include "jobs/train/options.h"
+#include "jobs/input/input_options.h"
 #include "model/config/model_config.h"
 #include "run/run_directory.h"
 
 namespace switchyard {
+
+/// What is to be read, and how.
+struct DataSources {
+  const InputOptions& options;             ///< of text
+  std::vector<std::string> data, held_out;  ///< --data, --eval-data
+  std::string model;                       ///< a directory, whose tokenizer counts
+  int64_t batch_tokens = 0, threads = 0;
+};
 
 /// One of them: a dataset of its own.
 struct DataFile {
@@ -33,7 +41,7 @@ class DataFiles {
  public:
   /// Collective, as all that follows; fails on all ranks alike. Fails: usage where there is text and no tokenizer,
   /// input where that is not the model's (unless --allow-other-tokenizer). Nothing is touched.
-  DataFiles(Communicator& world, const TrainOptions& options, const ModelConfig& config);
+  DataFiles(Communicator& world, const DataSources& sources, const ModelConfig& config);
 
   const std::vector<DataFile>& train() const { return train_; }
   const std::vector<DataFile>& eval() const { return eval_; }
@@ -62,5 +70,10 @@ class DataFiles {
   std::optional<TextInput> text_;  ///< rank 0, if there is any
   std::vector<DataFile> made_;     ///< rank 0: in this attempt
 };
+
+/// TrainingData::hash() of these files, as one process can tell before a job runs; empty where text has yet to be imported,
+/// or, with a line in the log, where they have more tokens than `most`. Fails (input).
+std::string hash_of_data(const InputOptions& options, const std::vector<std::string>& paths, const ModelConfig& config,
+                         int64_t most);
 
 }  // namespace switchyard

@@ -1,4 +1,4 @@
-#include "jobs/train/training_data.h"
+#include "jobs/input/training_data.h"
 
 #include <algorithm>
 #include <utility>

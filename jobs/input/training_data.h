@@ -10,7 +10,7 @@
 #include "base/hash.h"
 #include "comm/communicator.h"
 #include "io/input.h"
-#include "jobs/train/kept_records.h"
+#include "jobs/input/kept_records.h"
 #include "train/data_order.h"
 
 namespace switchyard {

@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "comm/mpi_communicator.h"
-#include "jobs/train/data_files.h"
-#include "jobs/train/training_data.h"
+#include "jobs/input/data_files.h"
+#include "jobs/input/training_data.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temporary_directory.h"
 
@@ -55,10 +55,10 @@ TEST(DataFilesOfRanks, AreMadeByTheFirstAndReadByAll) {
   options.data = {shared / "a.txt"};
   options.max_tokens = 4;
   const ModelConfig config = reference_config("qwen3-30b-a3b");
-  EXPECT_TRUE(test::fails(ExitCode::usage, {"a.txt", "tokenizer"}, [&] { DataFiles(*world, options, config); }));
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"a.txt", "tokenizer"}, [&] { DataFiles(*world, options.sources(), config); }));
 
   options.tokenizer = "bytes";
-  DataFiles files(*world, options, config);
+  DataFiles files(*world, options.sources(), config);
   const std::vector<InputSize> sizes = files.measure(files.train());
   EXPECT_EQ(sizes.front().records, 8);
   EXPECT_EQ(sizes.front().tokens, 31);
@@ -69,7 +69,7 @@ TEST(DataFilesOfRanks, AreMadeByTheFirstAndReadByAll) {
   const TrainingData data(*world, files.open(files.train(), run), {.max_positions = 20, .vocab_size = 257});
   EXPECT_EQ(data.sizes(), (std::vector<int64_t>{8}));
   options.eval_data = {shared / "none.h5"};
-  const DataFiles others(*world, options, config);
+  const DataFiles others(*world, options.sources(), config);
   EXPECT_TRUE(test::fails_input({"none.h5"}, [&] { others.open(others.eval(), run); }));
   world->barrier();  // before the first rank removes it
 }

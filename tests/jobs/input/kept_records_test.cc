@@ -1,4 +1,4 @@
-#include "jobs/train/kept_records.h"
+#include "jobs/input/kept_records.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "jobs/train/data_files.h"
+#include "jobs/input/data_files.h"
 
 #include <algorithm>
 
@@ -6,6 +6,7 @@
 #include "comm/collectively.h"
 #include "import/import_file.h"
 #include "jobs/input/tokenizer_check.h"
+#include "jobs/input/training_data.h"
 
 namespace switchyard {
 namespace {
@@ -24,23 +25,24 @@ std::vector<SourceFile> sources_of(const DataFile& file) {
 
 }  // namespace
 
-DataFiles::DataFiles(Communicator& world, const TrainOptions& options, const ModelConfig& config)
+DataFiles::DataFiles(Communicator& world, const DataSources& sources, const ModelConfig& config)
     : world_(world),
-      model_(options.tokenizer_directory()),
-      allow_other_tokenizer_(options.allow_other_tokenizer),
+      model_(sources.model),
+      allow_other_tokenizer_(sources.options.allow_other_tokenizer),
       max_positions_(config.max_positions) {
   collectively(world_, [&] {
-    train_ = files_of(options, "data", options.data);
-    eval_ = files_of(options, "eval-data", options.eval_data);
+    train_ = files_of(sources.options, "data", sources.data);
+    eval_ = files_of(sources.options, "eval-data", sources.held_out);
     const std::vector<DataFile> files = all();
     const auto text = std::ranges::find_if(files, [](const DataFile& file) { return file.format.has_value(); });
     if (!on_root()) return;
     if (text != files.end())
-      text_.emplace(options, TextReader{text->option + " " + text->path, model_, options.batch_tokens, options.threads},
-                    config);
-    else if (!options.given_for_text.empty())
+      text_.emplace(
+          sources.options,
+          TextReader{text->option + " " + text->path, model_, sources.batch_tokens, sources.threads}, config);
+    else if (!sources.options.given_for_text.empty())
       log::warning("all files are scoring inputs, whose records are made already: {} have no say in them",
-                   fmt::join(options.given_for_text, ", "));
+                   fmt::join(sources.options.given_for_text, ", "));
   });
 }
 
@@ -104,6 +106,23 @@ ScoringInput DataFiles::open(const DataFile& file, const RunDirectory& run) cons
   if (!file.format && on_root())
     check_tokenizer(input.tokenizer(), file.option + " " + file.path, model_, allow_other_tokenizer_);
   return input;
+}
+
+std::string hash_of_data(const InputOptions& options, const std::vector<std::string>& paths, const ModelConfig& config,
+                         int64_t most) {
+  std::vector<ScoringInput> inputs;
+  int64_t tokens = 0;
+  for (const std::string& path : paths) {
+    if (options.format_of_file(path)) return {};
+    tokens += inputs.emplace_back(path).num_tokens();
+  }
+  if (tokens > most) {
+    log::info("{}: whether it holds what the run began with is unknown until the job reads it", paths.front());
+    return {};
+  }
+  const auto self = make_self_communicator();
+  const TrainingData data(*self, std::move(inputs), {config.max_positions, options.max_tokens, config.vocab_size});
+  return data.hash().hex();
 }
 
 }  // namespace switchyard

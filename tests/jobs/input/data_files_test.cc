@@ -1,8 +1,9 @@
-#include "jobs/train/data_files.h"
+#include "jobs/input/data_files.h"
 
 #include <gtest/gtest.h>
 
-#include "jobs/train/training_data.h"
+#include "jobs/input/training_data.h"
+#include "jobs/train/options.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/fixture_models.h"
 #include "tests/support/lm_eval_golden.h"
@@ -26,7 +27,7 @@ class DataFilesTest : public ::testing::Test {
     writer.finish();
   }
   std::string file(std::string_view name) const { return directory_ / name; }
-  DataFiles files() const { return {*world_, options_, read_model_config(options_.model)}; }
+  DataFiles files() const { return {*world_, options_.sources(), read_model_config(options_.model)}; }
   TrainingData read(const DataFiles& files, const std::vector<DataFile>& which) const {
     return {*world_, files.open(which, run_), {.max_positions = 2048, .max_tokens = 16, .vocab_size = 257}};
   }

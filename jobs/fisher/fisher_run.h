@@ -1,0 +1,63 @@
+// One attempt at a Fisher run: prepare, resume, add up, write. What any run has is its Attempt's.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "jobs/fisher/fisher_plan.h"
+#include "jobs/job.h"
+#include "run/attempt.h"
+#include "train/checkpoints.h"
+#include "train/fisher/fisher_file.h"
+#include "train/fisher/fisher_pass.h"
+
+namespace switchyard {
+
+class FisherRun {
+ public:
+  FisherRun(Runtime& runtime, FisherOptions options, std::string resolved_config);
+  int run();
+
+ private:
+  void prepare();  ///< config, machine, the data's files: nothing is touched
+  void dry_run();
+  void read_data(const RunDirectory& run);
+  void load();     ///< the model, then the manifest
+  void restore();  ///< the newest checkpoint
+  void work();
+  void step(int64_t step);
+  bool may_go_on();
+  void save();
+  void write_result();
+  ExitCode complete();
+
+  bool on_root() const { return world_.rank() == 0; }
+  Fingerprint fingerprint() const;
+  Json manifest_info() const;
+  FisherNotes notes() const;
+  std::string progress_details() const;
+
+  Communicator& world_;
+  Pulse& pulse_;
+  const FisherOptions options_;
+  const std::string resolved_config_;
+
+  ModelConfig config_;
+  MachineShare machine_;
+  std::optional<DataFiles> files_;
+  std::optional<TrainingData> data_;
+  std::optional<FisherPasses> passes_;
+  FisherPlan plan_;
+  std::string model_hash_;
+  std::optional<Attempt> attempt_;
+  std::unique_ptr<FisherPass> pass_;
+  std::optional<Checkpoints> checkpoints_;
+  CheckpointNotes done_;  ///< of the newest step
+  int64_t saved_step_ = 0, tokens_done_ = 0;
+  double step_seconds_ = 0, save_seconds_ = 0, last_loss_ = 0;
+  int64_t rejects_ = 0;
+};
+
+}  // namespace switchyard
