@@ -9,7 +9,8 @@ int run_fisher(Runtime& runtime, std::span<const std::string> args) {
   options.describe(set);
   if (!parse_job_options(runtime, set, "fisher", args)) return 0;
   options.resolve(set);
-  return FisherRun(runtime, std::move(options), resolved_config(set)).run();
+  std::string config = resolved_config(set);  // of options, which go
+  return FisherRun(runtime, std::move(options), std::move(config)).run();
 }
 
 }  // namespace switchyard

@@ -74,6 +74,8 @@ void TrainOptions::describe(OptionSet& o) {
   o.add("stop-after", within(&stop_after, 0, kMaxSteps), "N",
         "write a checkpoint after this step and stop; the same command without it goes on (0: do not stop)");
 
+  trains.describe(o);
+
   o.group("Optimiser (AdamW)");
   o.add("learning-rate", within(&learning_rate, 0, kMaxRate), "X", "at its peak");
   o.add("lr-scheduler", &lr_scheduler, "cosine|linear|constant|wsd",
@@ -120,7 +122,15 @@ void TrainOptions::resolve(const OptionSet& set) {
   if (max_steps > 0) schedule(max_steps);
   given_for_text = TextOptions::given(set);
   std::erase(given_for_text, "--max-tokens");  // longer records are rejects, of whatever file
+  trains.resolve();
   if (!set.is_given("train-router")) train_router = !init.empty();
+  if (!init.empty() && (trains.freezes() || trains.ewc > 0))
+    fail(ExitCode::usage, "train: --init makes a new model, all of which is to be learnt: expected --model");
+  if (!trains.chooses()) return;
+  const bool also_router = std::ranges::find(trains.train_also, "router") != trains.train_also.end();
+  if (set.is_given("train-router") && train_router && !also_router)
+    fail(ExitCode::usage, "--train-router: where some of a model is chosen, routers train with --train-also router");
+  train_router = also_router;
 }
 
 DataSources TrainOptions::sources() const {
@@ -151,7 +161,7 @@ int64_t TrainOptions::num_steps(const DataOrder& order) const {
 
 Fingerprint TrainOptions::fingerprint() const {
   const auto number = [](double x) { return fmt::format("{}", x); };
-  return {{"step_records", std::to_string(step_records)},
+  Fingerprint f = {{"step_records", std::to_string(step_records)},
           {"weights", fmt::format("{}", fmt::join(weights, " "))},
           {"data_order", data_order},
           {"seed", std::to_string(seed)},
@@ -168,6 +178,8 @@ Fingerprint TrainOptions::fingerprint() const {
           {"router_bias_update_rate", number(router_bias_update_rate)},
           {"train_router", train_router ? "true" : "false"},
           {"eval_steps", eval_data.empty() ? "0" : std::to_string(eval_steps)}};
+  f.merge(trains.fingerprint());
+  return f;
 }
 
 Schedule TrainOptions::schedule(int64_t steps) const {

@@ -6,6 +6,7 @@
 
 #include "jobs/input/data_files.h"
 #include "jobs/option_groups.h"
+#include "jobs/train/freeze_options.h"
 #include "run/run_directory.h"
 #include "train/data_order.h"
 #include "train/schedule.h"
@@ -13,6 +14,7 @@
 namespace switchyard {
 
 struct TrainOptions : ModelOptions, InputOptions, MachineOptions, BatchOptions, RunOptions {
+  FreezeOptions trains;
   std::string init;
   std::vector<std::string> data, weights, eval_data;
   std::string data_order = "shuffled";

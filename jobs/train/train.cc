@@ -9,7 +9,8 @@ int run_train(Runtime& runtime, std::span<const std::string> args) {
   options.describe(set);
   if (!parse_job_options(runtime, set, "train", args)) return 0;
   options.resolve(set);
-  return TrainRun(runtime, std::move(options), resolved_config(set)).run();
+  std::string config = resolved_config(set);  // of options, which go
+  return TrainRun(runtime, std::move(options), std::move(config)).run();
 }
 
 }  // namespace switchyard

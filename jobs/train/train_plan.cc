@@ -27,7 +27,7 @@ TrainMemoryRequest shape_for(TrainMemoryRequest shape, int world_size, const Dat
 
 }  // namespace
 
-TrainerOptions trainer_options(const TrainOptions& options, const TrainPlan& plan) {
+TrainerOptions trainer_options(const TrainOptions& options, const TrainPlan& plan, const ChosenParameters& chosen) {
   return {.shape = plan.shape(),
           .balance = options.train_router ? options.balance : 0,
           .optimiser = {.beta1 = options.adam_beta1,
@@ -36,10 +36,12 @@ TrainerOptions trainer_options(const TrainOptions& options, const TrainPlan& pla
                         .weight_decay = options.weight_decay,
                         .max_grad_norm = options.max_grad_norm,
                         .train_router = options.train_router,
-                        .router_bias_update_rate = options.router_bias_update_rate}};
+                        .router_bias_update_rate = options.router_bias_update_rate,
+                        .ewc = options.trains.ewc},
+          .select = chosen.select(plan.layout)};
 }
 
-std::string load_first_weights(Trainer& trainer, const TrainOptions& options) {
+std::string load_first_weights(Trainer& trainer, const TrainOptions& options, const ChosenParameters& chosen) {
   Communicator& world = trainer.ranks().world();
   std::string identity;
   collectively(world, [&] {
@@ -52,6 +54,10 @@ std::string load_first_weights(Trainer& trainer, const TrainOptions& options) {
     if (options.init.empty()) identity = trainer.model_hash().hex();
     if (world.broadcast_string(identity, 0) != identity)
       fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", options.model);
+  });
+  collectively(world, [&] {
+    chosen.require_model(identity);
+    if (chosen.held_to()) trainer.hold(chosen.held_to()->source());
   });
   return identity;
 }
@@ -91,7 +97,7 @@ DataSummary estimate(const TrainOptions& options, const std::vector<InputSize>& 
 }
 
 TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, const DataSummary& data,
-                        const MachineShare& machine, const RunDirectory& run) {
+                        const MachineShare& machine, const RunDirectory& run, double trained_share) {
   TrainPlan plan;
   const OperandChoice operand = choose_operand(options, run);
   plan.why_operand = operand.why;
@@ -99,7 +105,9 @@ TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, 
   plan.steps = options.num_steps(DataOrder(options.order(data.sizes)));
   plan.schedule = options.schedule(plan.steps);
   plan.slices = options.slices > 0 ? options.slices : default_slices(data.mean_step_tokens);
-  TrainMemoryRequest wanted{.operand = operand.type, .num_slices = plan.slices, .batch_tokens = options.batch_tokens};
+  TrainMemoryRequest wanted{.operand = operand.type, .num_slices = plan.slices, .batch_tokens = options.batch_tokens,
+                            .trained = trained_share,
+                            .anchored = options.trains.ewc > 0};
   if (const int64_t longest = data.longest_held_out; longest > 0)
     wanted.evaluation = {.max_tokens = std::max(options.batch_tokens, longest), .max_record = longest};
   plan.layout = plan_pass_layout(fmt::format("training {}", config.family), config, options, machine, wanted,

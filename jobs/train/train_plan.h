@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "jobs/input/input_size.h"
+#include "jobs/train/chosen_parameters.h"
 #include "jobs/train/options.h"
 #include "jobs/train/pass_layout.h"
 #include "jobs/train/step_loader.h"
@@ -26,11 +27,11 @@ struct TrainPlan {
 };
 
 /// Of the plan's layout.
-TrainerOptions trainer_options(const TrainOptions& options, const TrainPlan& plan);
+TrainerOptions trainer_options(const TrainOptions& options, const TrainPlan& plan, const ChosenParameters& chosen);
 
 /// The weights that a run begins with, the model's or new ones; their identity. Collective; fails (input) on all ranks
 /// alike.
-std::string load_first_weights(Trainer& trainer, const TrainOptions& options);
+std::string load_first_weights(Trainer& trainer, const TrainOptions& options, const ChosenParameters& chosen);
 
 /// What a plan has to know of the data.
 struct DataSummary {
@@ -47,10 +48,10 @@ DataSummary summarise(const TrainOptions& options, const TrainingData& data, con
 DataSummary estimate(const TrainOptions& options, const std::vector<InputSize>& data,
                      const std::vector<InputSize>& eval);
 
-/// Fails (usage; environment where it does not fit into memory, with the number of ranks that would do). All ranks
+/// trained_share: of all parameters. Fails (usage; environment where it does not fit into memory, with the number of ranks that would do). All ranks
 /// decide alike, without asking each other. `run`: a manifest there decides what "auto" means.
 TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, const DataSummary& data,
-                        const MachineShare& machine, const RunDirectory& run);
+                        const MachineShare& machine, const RunDirectory& run, double trained_share);
 
 /// The plan for a person: --dry-run and the start of the log.
 std::vector<std::string> describe_plan(const TrainPlan& plan, const ModelConfig& config);

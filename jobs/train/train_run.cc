@@ -102,7 +102,8 @@ void TrainRun::read_data(const RunDirectory& run) {
 void TrainRun::dry_run() {
   const DataSummary data = estimate(options_, files_->measure(files_->train()), files_->measure(files_->eval()));
   collectively(world_, [&] {
-    plan_ = plan_training(options_, config_, data, machine_, RunDirectory(options_.run));
+    const ChosenParameters chosen(options_, config_, "");
+    plan_ = plan_training(options_, config_, data, machine_, RunDirectory(options_.run), chosen.trained_share(config_));
     if (!on_root()) return;
     for (const std::string& line : describe_plan(plan_, config_)) std::cout << line << '\n';
   });
@@ -111,7 +112,10 @@ void TrainRun::dry_run() {
 void TrainRun::plan() {
   collectively(world_, [&] {
     const DataSummary data = summarise(options_, *data_, eval_ ? &*eval_ : nullptr, *order_);
-    plan_ = plan_training(options_, config_, data, machine_, RunDirectory(options_.run));
+    const std::optional<TokenizerIdentity> tokenizer = data_->datasets().front().input.tokenizer();
+    chosen_.emplace(options_, config_, tokenizer ? tokenizer->hash : "");
+    plan_ = plan_training(options_, config_, data, machine_, RunDirectory(options_.run),
+                          chosen_->trained_share(config_));
   });
   if (on_root())
     for (const std::string& line : describe_plan(plan_, config_)) log::info("{}", line);
@@ -123,10 +127,11 @@ void TrainRun::load() {
   const double start = seconds_now();
   collectively(world_, [&] {
     trainer_ = std::make_unique<Trainer>(
-        world_, config_, trainer_options(options_, plan_), [&] { pulse_.beat(); }, &pulse_);
+        world_, config_, trainer_options(options_, plan_, *chosen_), [&] { pulse_.beat(); }, &pulse_);
   });
-  model_hash_ = load_first_weights(*trainer_, options_);
+  model_hash_ = load_first_weights(*trainer_, options_, *chosen_);
   log::info("model: {} loaded in {:.1f} s, hash {}", options_.config_path(), seconds_now() - start, model_hash_);
+  if (options_.trains.freezes()) log::info("{}", describe(trainer_->model().selection()));
   attempt_->identify(fingerprint(), manifest_info());
 }
 

@@ -59,6 +59,7 @@ class TrainRun {
   std::optional<DataFiles> files_;
   std::optional<TrainingData> data_, eval_;
   std::optional<DataOrder> order_;
+  std::optional<ChosenParameters> chosen_;
   TrainPlan plan_;
   std::string model_hash_;
   std::optional<Attempt> attempt_;

@@ -16,6 +16,8 @@ Fingerprint TrainRun::fingerprint() const {
   f["data"] = data_->hash().hex();
   if (eval_) f["eval_data"] = eval_->hash().hex();
   if (!model_hash_.empty()) f["model"] = model_hash_;
+  chosen_->add_to(f);
+  if (options_.trains.freezes() && trainer_) f["selection"] = trainer_->model().selection().hash().hex();
   f["numerics"] = plan_.numerics;
   f["slices"] = std::to_string(plan_.slices);
   f["steps"] = std::to_string(plan_.steps);
@@ -36,6 +38,7 @@ Json TrainRun::manifest_info() const {
   info["data"] = std::move(data);
   info["allow_config_field"] = options_.allow_config_field;
   info["num_records"] = plan_.units.items_total;
+  info["trained_parameters"] = trainer_->model().selection().num_trained();
   return info;
 }
 

@@ -98,13 +98,16 @@ class Replay {
       const MachineShare machine = share_machine(world_, DeviceWish(DeviceRequest::cpu), false);
       TrainOptions options = run.options;
       options.slices = std::stoll(run.field("slices"));
-      plan_ = plan_training(options, config_, summarise(options, *data_, nullptr, *order_), machine, run.directory);
+      const std::optional<TokenizerIdentity> tokenizer = data_->datasets().front().input.tokenizer();
+      chosen_.emplace(run_.options, config_, tokenizer ? tokenizer->hash : "");
+      plan_ = plan_training(options, config_, summarise(options, *data_, nullptr, *order_), machine, run.directory,
+                            chosen_->trained_share(config_));
       run.require("numerics", plan_.numerics);
       run.require("steps", std::to_string(plan_.steps));
     });
     collectively(world_, [&] {
       trainer_.emplace(
-          world_, config_, trainer_options(run.options, plan_), [&] { pulse_.beat(); }, &pulse_);
+          world_, config_, trainer_options(run.options, plan_, *chosen_), [&] { pulse_.beat(); }, &pulse_);
     });
     checkpoints_.emplace(run.directory.root(), trainer_->model(), fingerprint_hash(run.fingerprint));
   }
@@ -119,7 +122,7 @@ class Replay {
     if (from_ > 0)
       checkpoints_->restore(trainer_->stream(), from_, poll);
     else
-      run_.require("model", load_first_weights(*trainer_, run_.options));
+      run_.require("model", load_first_weights(*trainer_, run_.options, *chosen_));
     const StepLoader loader(*data_, *order_, trainer_->ranks());
     for (int64_t step = from_ + 1; step <= from_ + verify_.replay; ++step) {
       const StepResult result = trainer_->step(loader.load(step), plan_.schedule.rate(step));
@@ -179,6 +182,7 @@ class Replay {
   ModelConfig config_;
   std::optional<TrainingData> data_;
   std::optional<DataOrder> order_;
+  std::optional<ChosenParameters> chosen_;
   TrainPlan plan_;
   std::optional<Trainer> trainer_;
   std::optional<Checkpoints> checkpoints_;

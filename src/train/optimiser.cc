@@ -5,8 +5,10 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "comm/collectively.h"
+#include "kernels/optimizer/pull_to_anchor.h"
 #include "kernels/optimizer/sum_of_squares.h"
 
 namespace switchyard {
@@ -47,6 +49,11 @@ Stream Optimiser::serial_of(const Stream& stream, int worker) const {
   return serial;
 }
 
+/// Of what is held to an anchor, always.
+bool Optimiser::has_gradient(const Shard& shard, std::span<const int64_t> tokens_per_expert) const {
+  return options_.ewc > 0 || switchyard::has_gradient(model_, shard, tokens_per_expert);
+}
+
 /// Their gradient is 0, and update() leaves them alone.
 void Optimiser::freeze_routers() const {
   for (const Shard& shard : model_.shards())
@@ -57,12 +64,40 @@ void Optimiser::freeze_routers() const {
     }
 }
 
+/// In canonical order.   sums: [chunks], 0 of what others own
+double Optimiser::sum_over_chunks(std::vector<double> sums) const {
+  model_.ranks().world().all_reduce({sums.data(), {std::ssize(sums)}, DType::f64}, ReduceOp::sum);
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+/// Adds to the gradients; the penalty.
+double Optimiser::pull_to_anchors(const Stream& stream, std::span<const int64_t> tokens_per_expert) const {
+  const std::vector<Work> work = cut(model_.shards());
+  std::vector<double> sums(static_cast<size_t>(model_.space().num_chunks()));
+  stream.parallel_for(std::ssize(work), [&](int64_t task, int worker) {
+    const auto& [shard, range] = work[static_cast<size_t>(task)];
+    const bool add = switchyard::has_gradient(model_, *shard, tokens_per_expert);
+    double* to = sums.data() + model_.space().first_chunk(shard->block) + range.first / kChunk;
+    for (int64_t first = range.first; first < range.end; first += kChunk, ++to) {
+      const ElementRange chunk{first, std::min(first + kChunk, range.end)};
+      const auto part = [&](View Shard::*values) { return shard->part_of(shard->*values, chunk); };
+      if (shard->trained->count_in(chunk) > 0)
+        pull_to_anchor(serial_of(stream, worker), part(&Shard::master), part(&Shard::anchor), part(&Shard::importance),
+                       static_cast<float>(options_.ewc), add, kChunk, part(&Shard::gradient),
+                       {to, {1}, DType::f64, Device::cpu});
+    }
+  });
+  return options_.ewc / 2 * sum_over_chunks(std::move(sums));
+}
+
 double Optimiser::gradient_norm(const Stream& stream, int64_t step, std::span<const int64_t> tokens_per_expert) const {
   const std::vector<Work> work = cut(model_.shards());
   std::vector<double> sums(static_cast<size_t>(model_.space().num_chunks()));  // of what others own 0
   stream.parallel_for(std::ssize(work), [&](int64_t task, int worker) {
     const auto& [shard, range] = work[static_cast<size_t>(task)];
-    if (!has_gradient(model_, *shard, tokens_per_expert)) return;
+    if (!has_gradient(*shard, tokens_per_expert)) return;
     double* to = sums.data() + model_.space().first_chunk(shard->block) + range.first / kChunk;
     for (int64_t first = range.first; first < range.end; first += kChunk, ++to) {
       const View chunk = shard->part_of(shard->gradient, {first, std::min(first + kChunk, range.end)});
@@ -70,9 +105,7 @@ double Optimiser::gradient_norm(const Stream& stream, int64_t step, std::span<co
         sum_of_squares(serial_of(stream, worker), chunk, kChunk, {to, {1}, DType::f64, Device::cpu});
     }
   });
-  model_.ranks().world().all_reduce({sums.data(), {std::ssize(sums)}, DType::f64}, ReduceOp::sum);
-  double total = 0;
-  for (const double sum : sums) total += sum;
+  const double total = sum_over_chunks(std::move(sums));
   if (!std::isfinite(total)) fail_at_first_broken(step, "gradient", &Shard::gradient, tokens_per_expert);
   return std::sqrt(total);
 }
@@ -81,7 +114,7 @@ double Optimiser::gradient_norm(const Stream& stream, int64_t step, std::span<co
 int64_t Optimiser::update(const Stream& serial, const Shard& shard, const ElementRange& range, const AdamwStep& step,
                           std::span<const int64_t> tokens_per_expert) const {
   int64_t broken = 0;
-  const bool any = has_gradient(model_, shard, tokens_per_expert);
+  const bool any = has_gradient(shard, tokens_per_expert);
   for (const BlockTensor& tensor : model_.space().blocks()[shard.block].tensors) {
     const ElementRange part = overlap(tensor.elements_of_block(), range);
     if (shard.trained->count_in(part) == 0 || (tensor.is_router && !options_.train_router)) continue;
@@ -115,6 +148,7 @@ void Optimiser::balance(const Shard& shard, const BlockTensor& bias, const Eleme
 
 double Optimiser::step(const Stream& stream, int64_t number, double learning_rate,
                        std::span<const int64_t> tokens_per_expert) {
+  if (options_.ewc > 0) penalty_ = pull_to_anchors(stream, tokens_per_expert);
   if (!options_.train_router) freeze_routers();
   const double norm = gradient_norm(stream, number, tokens_per_expert);
   const auto t = static_cast<double>(number);
@@ -159,7 +193,7 @@ void Optimiser::fail_at_first_broken(int64_t step, std::string_view what, View S
   int64_t first = std::numeric_limits<int64_t>::max();  // in the canonical order
   double value = 0;
   for (const Shard& shard : model_.shards()) {
-    if (!tokens_per_expert.empty() && !has_gradient(model_, shard, tokens_per_expert)) continue;
+    if (!tokens_per_expert.empty() && !has_gradient(shard, tokens_per_expert)) continue;
     const std::span<float> numbers = (shard.*values).span<float>();
     const auto broken = std::ranges::find_if(numbers, [](float x) { return !std::isfinite(x); });
     if (broken == numbers.end()) continue;

@@ -18,6 +18,7 @@ struct OptimiserOptions {
   /// What a bias for the choice of experts gains in a step in which its expert had fewer tokens than the mean, and
   /// loses where it had more.   (Wang et al. 2024, "Auxiliary-loss-free load balancing")
   double router_bias_update_rate = 1e-3;
+  double ewc = 0;  ///< λ of the pull to the shards' anchors; 0: none
 };
 
 class Optimiser {
@@ -30,10 +31,15 @@ class Optimiser {
   /// min(1, max_grad_norm / (norm + 1e-6)), as torch's clip_grad_norm_. Collective over the world. Fails (internal)
   /// where a gradient, or a weight afterwards, is not a finite number, naming the first.
   double step(const Stream& stream, int64_t step, double learning_rate, std::span<const int64_t> tokens_per_expert);
+  /// What the last step's loss had beside it, of a model that is held to its anchors: λ/2 Σ F (w − w₀)².
+  double penalty() const { return penalty_; }
 
  private:
   Stream serial_of(const Stream& stream, int worker) const;
+  bool has_gradient(const Shard& shard, std::span<const int64_t> tokens_per_expert) const;
   void freeze_routers() const;
+  double pull_to_anchors(const Stream& stream, std::span<const int64_t> tokens_per_expert) const;
+  double sum_over_chunks(std::vector<double> sums) const;
   double gradient_norm(const Stream& stream, int64_t step, std::span<const int64_t> tokens_per_expert) const;
   int64_t update(const Stream& serial, const Shard& shard, const ElementRange& range, const AdamwStep& step,
                  std::span<const int64_t> tokens_per_expert) const;
@@ -45,6 +51,7 @@ class Optimiser {
   TrainedModel& model_;
   const OptimiserOptions options_;
   std::vector<std::unique_ptr<ThreadPool>> alone_;  ///< [workers] of one thread each
+  double penalty_ = 0;
   std::vector<std::vector<float>> buffers_;         ///< [workers] for weights on their way
 };
 

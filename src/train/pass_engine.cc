@@ -16,7 +16,7 @@ PassEngine::PassEngine(Communicator& world, const ModelConfig& config, const Tra
       ranks_(world, shape.ep, config, shape.num_slices),
       space_(config),
       selection_(select ? select(space_, ranks_) : Selection(space_)),
-      model_(stream_, config, shape.operand, space_, ranks_, selection_, shape.state()),
+      model_(stream_, config, shape.operand, space_, ranks_, selection_, shape.state(), shape.anchored),
       pass_(stream_, model_, shape.pass_options(balance)),
       arena_(plan_train_memory(config, shape).activations) {}
 

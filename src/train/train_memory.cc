@@ -74,9 +74,13 @@ TrainMemory plan_train_memory(const ModelConfig& config, const TrainMemoryReques
   Measurement measured;
   const Stream stream = Stream::measuring(Device::cpu, measured);
   TrainMemory memory;
-  TrainedModel model(stream, config, r.operand, space, ranks, selection, r.state());
+  size_t selection_bytes = 0;  // which nobody holds yet
+  TrainedModel model(stream, config, r.operand, space, ranks, selection, r.state(), r.anchored);
   memory.state = model.shard_bytes();
-  memory.weights = measured.held - memory.state;
+  for (const Shard& shard : model.shards())
+    if (!shard.trained->is_all()) selection_bytes += ElementSet::bytes_of(shard.trained->size());
+  memory.state += selection_bytes;
+  memory.weights = measured.held + selection_bytes - memory.state;
 
   measured = {};
   Arena arena = Arena::measuring(Device::cpu);

@@ -18,6 +18,7 @@ struct TrainMemoryRequest {
   int64_t batch_tokens = 0, exchange_bytes = 0;
   DecoderLimits evaluation = {};  ///< max_tokens: 0: there is none
   double trained = 1;  ///< the share of all parameters that train
+  bool anchored = false;  ///< what trains is held to where it was
   bool squares = false, keep_products = false;  ///< see TrainPassOptions
 
   TrainPassOptions pass_options(double balance) const;

@@ -27,7 +27,8 @@ std::vector<StoredTensor> tensors_of(const ModelConfig& config, std::span<const 
 }  // namespace
 
 TrainedModel::TrainedModel(const Stream& stream, const ModelConfig& config, DType operand, const ParameterSpace& space,
-                           const TrainRanks& ranks, const Selection& selection, std::span<const StateValues> state)
+                           const TrainRanks& ranks, const Selection& selection, std::span<const StateValues> state,
+                           bool anchored)
     : space_(space),
       ranks_(ranks),
       selection_(selection),
@@ -37,7 +38,7 @@ TrainedModel::TrainedModel(const Stream& stream, const ModelConfig& config, DTyp
       shard_of_block_(space.blocks().size(), -1),
       state_(state) {
   make_places(stream, operand);
-  make_shards(stream);
+  make_shards(stream, anchored);
 }
 
 void TrainedModel::make_places(const Stream& stream, DType operand) {
@@ -72,7 +73,7 @@ void TrainedModel::make_places(const Stream& stream, DType operand) {
         matrix(config.hidden_size, std::min(kVocabularyTile, config.vocab_size - first), operand, RowOrder::plain));
 }
 
-void TrainedModel::make_shards(const Stream& stream) {
+void TrainedModel::make_shards(const Stream& stream, bool anchored) {
   int64_t total = 0;
   for (size_t b = 0; b < space_.blocks().size(); ++b) {
     const ParameterBlock& block = space_.blocks()[b];
@@ -92,6 +93,9 @@ void TrainedModel::make_shards(const Stream& stream) {
   };
   for (const StateValues& kind : state_) allocate(kind.values);
   allocate(&Shard::gradient);
+  if (!anchored) return;
+  allocate(&Shard::anchor);
+  allocate(&Shard::importance);
 }
 
 size_t TrainedModel::shard_bytes() const {

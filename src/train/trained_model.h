@@ -22,7 +22,8 @@ struct Shard {
   const ElementSet* trained = nullptr;  ///< of all the block's elements
   View gradient = {};
   View master = {}, first_moment = {}, second_moment = {};  ///< of a model that learns
-  View sum = {}, rest = {};  ///< of a Fisher pass: of squares, and what the additions to it have lost
+  View anchor = {}, importance = {};  ///< of one that is held to where it was: masters then, and how much that matters
+  View sum = {}, rest = {};           ///< of a Fisher pass: of squares, and what the additions to it have lost
 
   int64_t count() const { return trained->count_in(owned); }
   /// What `values`, one of these, has of some of the block's elements.
@@ -47,7 +48,7 @@ class TrainedModel {
   /// and selection outlive this. state: what shards have beside their gradients.
   TrainedModel(const Stream& stream, const ModelConfig& config, DType operand, const ParameterSpace& space,
                const TrainRanks& ranks, const Selection& selection,
-               std::span<const StateValues> state = kOptimiserState);
+               std::span<const StateValues> state = kOptimiserState, bool anchored = false);
 
   const ModelWeights& weights() const { return weights_; }
   /// Of every product's matrix W [n, k] the transpose, for the gradient of what it is applied to. Not of the head.
@@ -91,7 +92,7 @@ class TrainedModel {
   void set_vocabulary(const Stream& stream, size_t block, int64_t first_row, ConstView values);
   void set_master(size_t block, int64_t first, std::span<const float> values);
   void make_places(const Stream& stream, DType operand);
-  void make_shards(const Stream& stream);
+  void make_shards(const Stream& stream, bool anchored);
 
   const ParameterSpace& space_;
   const TrainRanks& ranks_;

@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/stopwatch.h"
@@ -17,11 +18,37 @@ Trainer::Trainer(Communicator& world, const ModelConfig& config, const TrainerOp
   decoder_ = std::make_unique<Decoder>(stream_, model_.weights(), *exchange_, shape_.evaluation);
 }
 
+void Trainer::hold(const FisherSource& importance) {
+  constexpr int64_t kElementsAtOnce = 1 << 16;
+  std::vector<float> values;
+  for (const Shard& shard : model_.shards()) {
+    copy(stream_, shard.master, shard.anchor);
+    for (const BlockTensor& tensor : space_.blocks()[shard.block].tensors) {
+      int64_t first = tensor.offset;
+      for (const Parameter& p : tensor.tensor.parameters()) {
+        const int64_t columns = p.row_elements(), at_once = std::max<int64_t>(kElementsAtOnce / columns, 1);
+        for (int64_t row = 0; row < p.shape[0]; row += at_once) {
+          const int64_t rows = std::min(at_once, p.shape[0] - row), begin = first + row * columns;
+          const ElementRange part = overlap({begin, begin + rows * columns}, shard.owned);
+          if (shard.trained->count_in(part) == 0) continue;
+          values.resize(static_cast<size_t>(rows * columns));
+          importance.values(p, row * columns, values);
+          const auto of_part = std::span<const float>(values).subspan(static_cast<size_t>(part.first - begin),
+                                                                      static_cast<size_t>(part.count()));
+          shard.trained->compress(part, of_part, shard.part_of(shard.importance, part).span<float>());
+        }
+        first += p.shape.elements();
+      }
+    }
+  }
+}
+
 StepResult Trainer::step(const StepBatch& batch, double learning_rate) {
   StepResult result{
       .losses = pass_.run(stream_, arena_, batch), .tokens = batch.step_tokens, .targets = batch.step_targets};
   const Stopwatch stopwatch(update_seconds_);
   result.gradient_norm = optimiser_.step(stream_, batch.step, learning_rate, result.losses.tokens_per_expert);
+  result.penalty = optimiser_.penalty();
   return result;
 }
 

@@ -23,6 +23,7 @@ struct TrainerOptions {
 struct StepResult {
   StepLosses losses;
   double gradient_norm = 0;  ///< before clipping
+  double penalty = 0;        ///< beside the losses, of a model that is held to where it was
   int64_t tokens = 0, targets = 0;
 };
 
@@ -36,6 +37,10 @@ class Trainer : public PassEngine {
  public:
   Trainer(Communicator& world, const ModelConfig& config, const TrainerOptions& options,
           std::function<void()> poll = {}, Pulse* pulse = nullptr);
+
+  /// Holds what trains to where it is now, as much as this Fisher information says of each parameter
+  /// (OptimiserOptions::ewc; shape.anchored). Fails (input); not collective.
+  void hold(const FisherSource& importance);
 
   StepResult step(const StepBatch& batch, double learning_rate);
   HeldOutLoss evaluate(const HeldOutRecords& records);

@@ -1,0 +1,45 @@
+// What a training run trains, and what it is held to: from its options and the files that they name.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "jobs/train/options.h"
+#include "jobs/train/pass_layout.h"
+#include "train/fisher/fisher_file.h"
+#include "train/pass_engine.h"
+
+namespace switchyard {
+
+class ChosenParameters {
+ public:
+  /// Opens the files. Fails (input, usage) where they are of another model's configuration, of other labels than each
+  /// other's, or of the data's tokenizer not (see --allow-other-fisher), naming both. tokenizer: hash; empty: the data does
+  /// not say.
+  ChosenParameters(const TrainOptions& options, const ModelConfig& config, const std::string& tokenizer);
+
+  /// Of all parameters, about, before it is known exactly.
+  double trained_share(const ModelConfig& config) const;
+  /// For PassEngine; empty: everything trains. It fails (environment) where what a rank owns of what trains is so much
+  /// more than an even share that it does not fit into its memory.
+  PassEngine::Select select(const PassLayout& layout) const;
+  /// What the model is held to where it was by; null: it is not.
+  const FisherFile* held_to() const { return options_.trains.ewc > 0 ? &*old_ : nullptr; }
+  /// Fails (input) where a file is of other weights than these, unless --allow-other-fisher. model: their hash.
+  void require_model(const std::string& model) const;
+  /// With the options' own: which files.
+  void add_to(Fingerprint& fingerprint) const;
+
+ private:
+  SelectionScores scores() const;
+
+  const TrainOptions& options_;
+  const ModelConfig& config_;
+  std::optional<FisherFile> new_, old_;
+  SelectionScores scores_;
+};
+
+/// For a person: how much trains.
+std::string describe(const Selection& selection);
+
+}  // namespace switchyard
