@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "comm/collectively.h"
 #include "jobs/numerics.h"
+#include "model/checkpoint/delta_check.h"
 #include "train/checkpoints.h"
 #include "train/step_slices.h"
 
@@ -61,21 +62,27 @@ TrainerOptions trainer_options(const TrainOptions& options, const TrainPlan& pla
                         .router_bias_update_rate = options.router_bias_update_rate}};
 }
 
-std::string load_first_weights(Trainer& trainer, const TrainOptions& options) {
+FirstWeights load_first_weights(Trainer& trainer, const TrainOptions& options) {
   Communicator& world = trainer.ranks().world();
-  std::string identity;
+  FirstWeights first;
   collectively(world, [&] {
-    if (options.init.empty()) return trainer.load(options.model);
+    if (options.init.empty()) return trainer.load(options.model, options.deltas());
     const InitialWeights initial{static_cast<uint64_t>(options.seed), read_initializer_range(options.init)};
     trainer.initialise(initial);
-    identity = fmt::format("new: seed {}, range {:g}", initial.seed, initial.range);
+    first.model = fmt::format("new: seed {}, range {:g}", initial.seed, initial.range);
   });
   collectively(world, [&] {
-    if (options.init.empty()) identity = trainer.model_hash().hex();
-    if (world.broadcast_string(identity, 0) != identity)
+    Hash128 hash;
+    if (options.init.empty()) {
+      hash = trainer.model_hash();
+      first = {hash.hex(), trainer.master_hash()};
+    }
+    if (world.broadcast_string(first.model, 0) != first.model)
       fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", options.model);
+    if (world.rank() == 0)
+      require_result(trainer.model().weights().config, options.model, options.deltas(), hash, trainer.stream().poll);
   });
-  return identity;
+  return first;
 }
 
 DataSummary summarise(const TrainOptions& options, const TrainingData& data, const TrainingData* eval,

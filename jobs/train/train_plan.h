@@ -31,9 +31,14 @@ struct TrainPlan {
 /// Of the plan's layout.
 TrainerOptions trainer_options(const TrainOptions& options, const TrainPlan& plan);
 
-/// The weights that a run begins with, the model's or new ones; their identity. Collective; fails (input) on all ranks
-/// alike.
-std::string load_first_weights(Trainer& trainer, const TrainOptions& options);
+/// What a run began with.
+struct FirstWeights {
+  std::string model;   ///< hash, or what new weights were made of
+  std::string master;  ///< hash of f32 values that a delta has beside the stored ones; empty: none
+};
+
+/// Loads the weights that a run begins with, the model's or new ones. Collective; fails (input) on all ranks alike.
+FirstWeights load_first_weights(Trainer& trainer, const TrainOptions& options);
 
 /// What a plan has to know of the data.
 struct DataSummary {

@@ -125,8 +125,8 @@ void TrainRun::load() {
     trainer_ = std::make_unique<Trainer>(
         world_, config_, trainer_options(options_, plan_), [&] { pulse_.beat(); }, &pulse_);
   });
-  model_hash_ = load_first_weights(*trainer_, options_);
-  log::info("model: {} loaded in {:.1f} s, hash {}", options_.config_path(), seconds_now() - start, model_hash_);
+  first_weights_ = load_first_weights(*trainer_, options_);
+  log::info("model: {} loaded in {:.1f} s, hash {}", options_.config_path(), seconds_now() - start, first_weights_.model);
   attempt_->identify(fingerprint(), manifest_info());
 }
 

@@ -61,7 +61,7 @@ class TrainRun {
   std::optional<TrainingData> data_, eval_;
   std::optional<DataOrder> order_;
   TrainPlan plan_;
-  std::string model_hash_;
+  FirstWeights first_weights_;
   std::optional<Attempt> attempt_;
   std::unique_ptr<Trainer> trainer_;
   std::optional<Checkpoints> checkpoints_;

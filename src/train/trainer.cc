@@ -1,9 +1,12 @@
 #include "train/trainer.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "base/log.h"
 #include "base/stopwatch.h"
 #include "comm/exchange_parts.h"
+#include "io/delta_file.h"
 #include "model/checkpoint/parameter_reader.h"
 #include "model/moe_layer.h"
 #include "model/random_model.h"
@@ -26,19 +29,38 @@ Trainer::Trainer(Communicator& world, const ModelConfig& config, const TrainerOp
   decoder_ = std::make_unique<Decoder>(stream_, model_.weights(), *exchange_, options.shape.evaluation);
 }
 
-void Trainer::load(const std::filesystem::path& path) {
+void Trainer::load(const std::filesystem::path& path, std::span<const std::filesystem::path> deltas) {
   const ModelConfig& config = model_.weights().config;
-  const Checkpoint checkpoint(path);
+  const Checkpoint checkpoint(path, deltas);
   const TensorTable table(checkpoint, config, path.string());
   if (ranks_.rank() == 0) check_tied_copy(table);
   const PartsRead read =
       read_parameters(stream_, table, options_.shape.operand, ranks_.placement().experts_of(ranks_.group().rank()),
-                      nullptr, [this](const StoredTensor& tensor, ConstView values) { model_.set(tensor, values); });
+                      nullptr, [this](const StoredTensor& tensor, ConstView values) { model_.set(tensor, values); },
+                      ReadValues::masters);
   hashes_ = read.hashes;
+  hashes_of_masters_ = read.hashes_of_masters;
+  if (const DeltaFile* masters = checkpoint.masters()) {
+    expected_master_ = *masters->master();
+    log::info("{}: {} weights go on from the f32 values that they were rounded from", masters->path().native(),
+              masters->num_masters());
+  } else if (std::ranges::any_of(checkpoint.deltas(), [](const auto& delta) { return delta->master() != nullptr; })) {
+    log::info("{}: no f32 values to go on from: an earlier delta has some, the last one was cut without",
+              checkpoint.deltas().back()->path().native());
+  }
 }
 
 Hash128 Trainer::model_hash() {
   return hash_of_model(ranks_.group(), hashes_);
+}
+
+std::string Trainer::master_hash() {
+  if (expected_master_.empty()) return {};
+  const std::string found = hash_of_model(ranks_.group(), hashes_of_masters_).hex();
+  if (found != expected_master_)
+    fail(ExitCode::input, "the last delta's f32 values have the hash {}, expected {}: the file is damaged", found,
+         expected_master_);
+  return found;
 }
 
 void Trainer::initialise(const InitialWeights& initial) {

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
+#include <string>
 
 #include "model/checkpoint/model_hash.h"
 #include "model/decoder.h"
@@ -40,10 +42,14 @@ class Trainer {
   Trainer(Communicator& world, const ModelConfig& config, const TrainerOptions& options,
           std::function<void()> poll = {}, Pulse* pulse = nullptr);
 
-  /// The weights of a checkpoint. Fails (input); not collective, for what is wrong may be one rank's to find.
-  void load(const std::filesystem::path& model);
+  /// The weights of a checkpoint with its deltas; where the last one has the f32 values that stored weights were rounded
+  /// from, these. Fails (input); not collective, for what is wrong may be one rank's to find.
+  void load(const std::filesystem::path& model, std::span<const std::filesystem::path> deltas = {});
   /// The identity of the model that the group loaded, the same on all its ranks. Collective over the group.
   Hash128 model_hash();
+  /// The hash of the f32 values that were taken in place of stored ones; empty where there were none. Collective over
+  /// the group. Fails (input) where the delta says another one.
+  std::string master_hash();
   /// New ones. Of no identity but `initial`.
   void initialise(const InitialWeights& initial);
 
@@ -68,7 +74,8 @@ class Trainer {
   std::unique_ptr<Exchange> exchange_;  ///< for evaluations, if there are any
   std::unique_ptr<Decoder> decoder_;
   Arena arena_;
-  std::vector<PartHash> hashes_;  ///< of what this rank loaded
+  std::vector<PartHash> hashes_, hashes_of_masters_;  ///< of what this rank loaded
+  std::string expected_master_;                       ///< hash, as the last delta has it; empty: there is none
   double update_seconds_ = 0;
 };
 
