@@ -1,5 +1,6 @@
 #include <set>
 
+#include "jobs/delta/options.h"
 #include "jobs/import_options.h"
 #include "jobs/inspect.h"
 #include "jobs/job.h"
@@ -28,6 +29,8 @@ constexpr JobEntry kJobs[] = {
      &kScoreBatchJob},
     {"train", "train or fine-tune a model: the same weights on any number of ranks", Ranks::any, run_train,
      describe_options<TrainOptions>, &kTrainBatchJob},
+    {"delta", "what a training run has changed as a file: cut, info, apply, revert, diff", Ranks::one, run_delta,
+     describe_options<DeltaOptions>},
     {"verify", "prove a finished run: every record once, the same bits again", Ranks::any, run_verify,
      describe_options<VerifyOptions>},
     {"submit", "hand a job to Slurm, with a batch script that resumes it", Ranks::one, run_submit,

@@ -71,12 +71,13 @@ FirstWeights load_first_weights(Trainer& trainer, const TrainOptions& options) {
     trainer.initialise(initial);
     first.model = fmt::format("new: seed {}, range {:g}", initial.seed, initial.range);
   });
+  Hash128 hash;
   collectively(world, [&] {
-    Hash128 hash;
-    if (options.init.empty()) {
-      hash = trainer.model_hash();
-      first = {hash.hex(), trainer.master_hash()};
-    }
+    if (!options.init.empty()) return;
+    hash = trainer.model_hash();
+    first = {hash.hex(), trainer.master_hash()};
+  });
+  collectively(world, [&] {
     if (world.broadcast_string(first.model, 0) != first.model)
       fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", options.model);
     if (world.rank() == 0)

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "comm/collectively.h"
 #include "io/file.h"
+#include "jobs/train/export_log.h"
 #include "kernels/cpu_isa.h"
 #include "model/export/model_writer.h"
 
@@ -126,7 +127,8 @@ void TrainRun::load() {
         world_, config_, trainer_options(options_, plan_), [&] { pulse_.beat(); }, &pulse_);
   });
   first_weights_ = load_first_weights(*trainer_, options_);
-  log::info("model: {} loaded in {:.1f} s, hash {}", options_.config_path(), seconds_now() - start, first_weights_.model);
+  log::info("model: {} loaded in {:.1f} s, hash {}", options_.config_path(), seconds_now() - start,
+            first_weights_.model);
   attempt_->identify(fingerprint(), manifest_info());
 }
 
@@ -269,7 +271,7 @@ void TrainRun::plan_export() {
   if (!options_.init.empty()) {
     export_ = switchyard::plan_export(config_, origin, dtype);
   } else {
-    const Checkpoint base(origin);
+    const Checkpoint base(origin, options_.deltas());
     export_ = switchyard::plan_export(TensorTable(base, config_, origin.native()), dtype);
   }
 }
@@ -282,10 +284,11 @@ void TrainRun::export_model() {
     gather_rows_of(trainer_->model(), rows, out);
   };
   collectively(world_, [&] {
-    if (on_root())
-      write_model(attempt_->directory().root() / "model", options_.config_path(), export_, gather);
-    else
-      export_.for_each_request([&](const ParameterRows& rows) { gather(rows, {}); });
+    if (!on_root()) return export_.for_each_request([&](const ParameterRows& rows) { gather(rows, {}); });
+    ExportLog changes(options_, config_);
+    write_model(attempt_->directory().root() / "model", options_.config_path(), export_, gather,
+                [&](const auto&... seen) { changes.see(seen...); });
+    changes.finish(attempt_->directory());
   });
 }
 

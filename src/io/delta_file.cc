@@ -26,7 +26,7 @@ bool is_hash(std::string_view text) {
 
 /// Values and what says whose they are; null where there are neither. Fails (input) on one without the other.
 std::unique_ptr<const SparseValues> values_in(const InputFile& file, const std::string& name, const Tensors& all,
-                                                std::initializer_list<std::string_view> dtypes) {
+                                              std::initializer_list<std::string_view> dtypes) {
   const auto values = all.find(name), index = all.find(name + std::string(kIndex)),
              bitmap = all.find(name + std::string(kBitmap));
   const bool is_there = values != all.end();
@@ -36,8 +36,8 @@ std::unique_ptr<const SparseValues> values_in(const InputFile& file, const std::
          name + std::string(kIndex), name + std::string(kBitmap), is_there ? "it" : "not it",
          index == all.end() ? "" : ", an index", bitmap == all.end() ? "" : ", a bitmap");
   if (std::ranges::find(dtypes, values->second.dtype_name) == dtypes.end())
-    fail(ExitCode::input, "{}: tensor {}: expected {}, found {}", file.path().native(), name,
-         fmt::join(dtypes, " or "), values->second.dtype_name);
+    fail(ExitCode::input, "{}: tensor {}: expected {}, found {}", file.path().native(), name, fmt::join(dtypes, " or "),
+         values->second.dtype_name);
   return std::make_unique<const SparseValues>(file, values->second,
                                               index == all.end() ? bitmap->second : index->second);
 }

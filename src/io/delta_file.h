@@ -49,7 +49,7 @@ class DeltaFile {
   const std::string& result() const { return field(delta_field::kResult); }  ///< and of the one it leads to
   /// Of all kept f32 values; null where there are none.
   const std::string* master() const { return find_field(delta_field::kMaster); }
-  std::optional<uint64_t> number(const char* name) const;       ///< of a field that counts
+  std::optional<uint64_t> number(const char* name) const;      ///< of a field that counts
   const std::string* find_field(std::string_view name) const;  ///< null: it has none
   uint64_t num_changed() const;
   uint64_t num_masters() const;

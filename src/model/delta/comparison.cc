@@ -14,7 +14,8 @@ void refuse_codes(const TensorTable& base) {
   for_each_tensor(base.config(), kOne, nullptr, [&](const StoredTensor& tensor) {
     for (const TensorPart& part : base.parts_of(tensor))
       if (part.scales)
-        fail(ExitCode::input, "tensor {}: {} codes with scales, expected a base in F32, BF16 or F16: deltas are of numbers",
+        fail(ExitCode::input,
+             "tensor {}: {} codes with scales, expected a base in F32, BF16 or F16: deltas are of numbers",
              part.weights.tensor->name, part.weights.tensor->dtype_name);
   });
 }
@@ -24,7 +25,9 @@ void require_same_shapes(const TensorTable& base, const TensorTable& trained) {
   ModelConfig of_trained = trained.config();
   of_trained.storage = base.config().storage;
   if (of_trained == base.config()) return;
-  fail(ExitCode::input, "the trained model's config.json says another model than the base's ({} and {}): expected the same but for dtypes",
+  fail(ExitCode::input,
+       "the trained model's config.json says another model than the base's ({} and {}): expected the same but for "
+       "dtypes",
        config_hash(trained.config()).hex(), config_hash(base.config()).hex());
 }
 

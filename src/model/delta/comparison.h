@@ -10,12 +10,12 @@ namespace switchyard {
 
 /// Some elements of one of the base's tensors.
 struct ComparedPiece {
-  const TensorInfo& tensor;          ///< of the base
-  uint64_t first = 0;                ///< index of the first of these elements
-  std::span<const std::byte> base;   ///< as the base stores them
+  const TensorInfo& tensor;           ///< of the base
+  uint64_t first = 0;                 ///< index of the first of these elements
+  std::span<const std::byte> base;    ///< as the base stores them
   std::span<const std::byte> result;  ///< as the base would store the trained ones
-  std::span<const float> values;     ///< the trained ones
-  std::span<const float> rounded;    ///< what `result` stands for
+  std::span<const float> values;      ///< the trained ones
+  std::span<const float> rounded;     ///< what `result` stands for
 
   size_t element_bytes() const { return base.size() / values.size(); }
   bool begins() const { return first == 0; }

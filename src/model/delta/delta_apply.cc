@@ -89,8 +89,7 @@ void copy_other_files(const std::filesystem::path& model, const std::filesystem:
 }
 
 void require_room(const std::filesystem::path& output, const Checkpoint& checkpoint) {
-  if (is_listed(output))
-    fail(ExitCode::output, "{}: is there already, expected a new name", output.native());
+  if (is_listed(output)) fail(ExitCode::output, "{}: is there already, expected a new name", output.native());
   uint64_t bytes = 0;
   for (const auto& [name, tensor] : checkpoint.tensors()) bytes += tensor.bytes;
   std::filesystem::path parent = output.parent_path();

@@ -110,9 +110,8 @@ void write_cut(const std::filesystem::path& path, const DeltaCut& cut, const Ten
     if (poll) poll();
     if (part == cut.parts.end() || piece.tensor.name != part->model.name) return;
     if (piece.begins()) writer.begin_part();
-    for_each_change(piece, [&](size_t i, auto bits) {
-      writer.change(piece.first + i, std::as_bytes(std::span(&bits, 1)));
-    });
+    for_each_change(piece,
+                    [&](size_t i, auto bits) { writer.change(piece.first + i, std::as_bytes(std::span(&bits, 1))); });
     if (part->masters > 0)
       for_each_remainder(piece, [&](size_t i) { writer.keep_master(piece.first + i, piece.values[i]); });
     if (!piece.ends()) return;

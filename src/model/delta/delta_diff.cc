@@ -22,10 +22,11 @@ void spread(const SparseValues* changed, uint64_t first, std::span<uint32_t> bit
   std::ranges::fill(bits, 0u);
   if (changed == nullptr) return;
   const size_t size = changed->value_bytes();
-  changed->visit(first, first + bits.size(), [&](std::span<const uint64_t> elements, std::span<const std::byte> values) {
-    for (size_t i = 0; i < elements.size(); ++i)
-      std::memcpy(&bits[static_cast<size_t>(elements[i] - first)], &values[i * size], size);
-  });
+  changed->visit(first, first + bits.size(),
+                 [&](std::span<const uint64_t> elements, std::span<const std::byte> values) {
+                   for (size_t i = 0; i < elements.size(); ++i)
+                     std::memcpy(&bits[static_cast<size_t>(elements[i] - first)], &values[i * size], size);
+                 });
 }
 
 DeltaOverlap compare(const SparseValues* a, const SparseValues* b) {
@@ -63,7 +64,8 @@ DeltaDifference compare_deltas(const DeltaFile& first, const DeltaFile& second) 
   if (first.base() != second.base()) {
     difference.successive = first.result() == second.base() || second.result() == first.base();
     if (!difference.successive)
-      fail(ExitCode::input, "{} and {}: expected deltas of one base, or one that follows the other, found bases {} and {}",
+      fail(ExitCode::input,
+           "{} and {}: expected deltas of one base, or one that follows the other, found bases {} and {}",
            first.path().native(), second.path().native(), first.base(), second.base());
   }
   std::set<std::string> names;

@@ -58,8 +58,7 @@ std::vector<ExportTensor> tensors_of(const ModelConfig& config, const TensorLayo
     if (tensor.tied) parts[0].name = respelled(layout, "lm_head.weight");
     const auto all = tensor.parameters();
     for (size_t i = 0; i < parts.size(); ++i)
-      tensors.add(parts[i], parts.size() == 1 ? all : all.subspan(i, 1), dtype_of(tensor, i),
-                  tensor.tied);
+      tensors.add(parts[i], parts.size() == 1 ? all : all.subspan(i, 1), dtype_of(tensor, i), tensor.tied);
   });
   return tensors.take();
 }
