@@ -73,7 +73,7 @@ void DeltaOptions::describe(OptionSet& o) {
   o.add("model", &model, "DIR", "cut, apply: the base; revert: the model that the deltas lead to");
   o.add("delta", &delta, "FILE ...", "deltas in the order of their chain; cut: those that the base is read with");
   o.add("trained", &trained, "DIR", "cut: the trained model, where there is no run");
-  o.add("output", &output, "FILE|DIR", "what is written: cut a delta, apply and revert a model's directory");
+  o.add("output", &output, "PATH", "what is written: cut a delta, apply and revert a model's directory");
   o.add("keep-master", &keep_master, "",
         "cut: also the f32 values that rounding to the base's dtype changes, for training to go on from");
   describe_allow_config_field(o, &allow_config_field);
