@@ -12,7 +12,8 @@ void ModelOptions::describe(OptionSet& o) {
 }
 
 void describe_delta(OptionSet& o, std::vector<std::string>* files) {
-  o.add("delta", files, "FILE ...", "deltas that are patched into the model while it is read, in the order of their chain");
+  o.add("delta", files, "FILE ...",
+        "deltas that are patched into the model while it is read, in the order of their chain");
 }
 
 void describe_allow_config_field(OptionSet& o, std::vector<std::string>* names) {

@@ -108,7 +108,7 @@ Json summary_of(const DeltaCut& cut, const CutModels& models, std::optional<int6
   return json;
 }
 
-void tell(const DeltaCut& cut, const CutModels& models, std::optional<int64_t> vanished) {
+void tell(const std::string& output, const DeltaCut& cut, const CutModels& models, std::optional<int64_t> vanished) {
   std::string counts;
   if (models.counts) counts += fmt::format(", {} were trained", models.counts->trained);
   if (vanished) counts += fmt::format(", {} vanished in rounding", *vanished);
@@ -119,7 +119,7 @@ void tell(const DeltaCut& cut, const CutModels& models, std::optional<int64_t> v
             bytes_text(cut.base_bytes));
   if (cut.changed == 0) log::info("the trained model is its base: the delta changes nothing");
   if (bytes > cut.base_bytes)
-    log::warning("the delta is larger than the model, {} against {} bytes: the model itself would be the smaller file",
+    log::warning("{}: larger than the model, {} against {} bytes: the model itself would be the smaller file", output,
                  bytes, cut.base_bytes);
 }
 
@@ -140,7 +140,7 @@ void cut_delta(const DeltaOptions& options, std::span<const std::string> operand
     vanished = static_cast<int64_t>(cut.vanished);
   else if (models.counts)
     vanished = models.counts->vanished;
-  tell(cut, models, vanished);
+  tell(options.output, cut, models, vanished);
   if (!options.dry_run) {
     SafetensorsMetadata more{
         {delta_field::kBaseName, fs::path(absolute_path(models.base.native(), ExitCode::input)).filename()},

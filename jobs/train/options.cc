@@ -110,7 +110,8 @@ void TrainOptions::describe(OptionSet& o) {
 void TrainOptions::resolve(const OptionSet& set) {
   require_one("train", "--model DIR", !model.empty(), "--init CONFIG", !init.empty());
   if (!init.empty() && !delta.empty())
-    fail(ExitCode::usage, "--delta {}: deltas are of a model that there is (--model), not of new weights", delta.front());
+    fail(ExitCode::usage, "--delta {}: deltas are of a model that there is (--model), not of new weights",
+         delta.front());
   require_one("train", "--max-steps N", max_steps > 0, "--epochs N", epochs > 0);
   if (device == "cuda")
     fail(ExitCode::environment, "device cuda (asked for): training computes on CPUs, --device cpu or auto");

@@ -138,6 +138,7 @@ class Replay {
   Json summary() const { return {{"from", from_}, {"steps", replayed_}, {"checkpoints_compared", compared_}}; }
 
  private:
+  /// What the run began with.
   void load() {
     const FirstWeights first = load_first_weights(*trainer_, run_.options);
     run_.require("model", first.model);

@@ -36,9 +36,9 @@ std::string lay_out(std::span<TensorInfo> tensors, const SafetensorsMetadata& me
     }
     end += tensor.bytes;
     // Appended directly: ordered_json's own insertion searches all names before.
-    members.emplace_back(tensor.name, Json{{"dtype", tensor.dtype_name},
-                                           {"shape", tensor.shape},
-                                           {"data_offsets", {tensor.offset, end}}});
+    members.emplace_back(
+        tensor.name,
+        Json{{"dtype", tensor.dtype_name}, {"shape", tensor.shape}, {"data_offsets", {tensor.offset, end}}});
   }
   std::string text = root.dump();
   text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
@@ -52,9 +52,8 @@ std::string lay_out(std::span<TensorInfo> tensors, const SafetensorsMetadata& me
 std::vector<TensorInfo> infos_of(std::span<const TensorSpec> tensors) {
   std::vector<TensorInfo> infos;
   for (const TensorSpec& tensor : tensors)
-    infos.push_back({.name = tensor.name,
-                     .dtype_name = std::string(safetensors_name(tensor.dtype)),
-                     .shape = tensor.shape});
+    infos.push_back(
+        {.name = tensor.name, .dtype_name = std::string(safetensors_name(tensor.dtype)), .shape = tensor.shape});
   return infos;
 }
 

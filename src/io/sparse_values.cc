@@ -59,8 +59,8 @@ std::string SparseValues::subject() const {
 
 void SparseValues::require_fits(uint64_t elements) const {
   if (list_ == ElementList::bitmap ? elements_.bytes != (elements + 7) / 8 : count_ > elements)
-    fail(ExitCode::input, "{}: {} {}, but {} has {} elements there", subject(), elements_.dtype_name,
-         elements_.shape_str(), "the model", elements);
+    fail(ExitCode::input, "{}: {} {}, but the model has {} elements there", subject(), elements_.dtype_name,
+         elements_.shape_str(), elements);
 }
 
 std::span<const uint32_t> SparseValues::read_indices(uint64_t block, std::vector<uint32_t>& buffer) const {

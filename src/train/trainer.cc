@@ -34,10 +34,9 @@ void Trainer::load(const std::filesystem::path& path, std::span<const std::files
   const Checkpoint checkpoint(path, deltas);
   const TensorTable table(checkpoint, config, path.string());
   if (ranks_.rank() == 0) check_tied_copy(table);
-  const PartsRead read =
-      read_parameters(stream_, table, options_.shape.operand, ranks_.placement().experts_of(ranks_.group().rank()),
-                      nullptr, [this](const StoredTensor& tensor, ConstView values) { model_.set(tensor, values); },
-                      ReadValues::masters);
+  const PartsRead read = read_parameters(
+      stream_, table, options_.shape.operand, ranks_.placement().experts_of(ranks_.group().rank()), nullptr,
+      [this](const StoredTensor& tensor, ConstView values) { model_.set(tensor, values); }, ReadValues::masters);
   hashes_ = read.hashes;
   hashes_of_masters_ = read.hashes_of_masters;
   if (const DeltaFile* masters = checkpoint.masters()) {

@@ -42,8 +42,8 @@ class Trainer {
   Trainer(Communicator& world, const ModelConfig& config, const TrainerOptions& options,
           std::function<void()> poll = {}, Pulse* pulse = nullptr);
 
-  /// The weights of a checkpoint with its deltas; where the last one has the f32 values that stored weights were rounded
-  /// from, these. Fails (input); not collective, for what is wrong may be one rank's to find.
+  /// The weights of a checkpoint with its deltas; where the last one has the f32 values that stored weights were
+  /// rounded from, these. Fails (input); not collective, for what is wrong may be one rank's to find.
   void load(const std::filesystem::path& model, std::span<const std::filesystem::path> deltas = {});
   /// The identity of the model that the group loaded, the same on all its ranks. Collective over the group.
   Hash128 model_hash();

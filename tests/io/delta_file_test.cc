@@ -23,12 +23,14 @@ TensorInfo model_tensor(std::string_view dtype, uint64_t elements) {
 
 class DeltaFileTest : public ::testing::Test {
  protected:
-  std::filesystem::path write(const std::vector<RawTensor>& tensors, const SafetensorsMetadata& fields = delta_fields()) const {
+  std::filesystem::path write(const std::vector<RawTensor>& tensors,
+                              const SafetensorsMetadata& fields = delta_fields()) const {
     write_raw_delta(path_, tensors, fields);
     return path_;
   }
   ::testing::AssertionResult refused(std::initializer_list<std::string_view> parts,
-                                     const std::vector<RawTensor>& tensors, const SafetensorsMetadata& fields = delta_fields()) const {
+                                     const std::vector<RawTensor>& tensors,
+                                     const SafetensorsMetadata& fields = delta_fields()) const {
     write(tensors, fields);
     return fails_input(parts, [&] { DeltaFile(path_).check(); });
   }

@@ -42,7 +42,8 @@ class ParameterReader {
           read(tensor, scratch);
       });
     }
-    std::vector<Scratch> scratch(static_cast<size_t>(stream_.pool->num_threads()), {PartReader(table_.checkpoint(), values_)});
+    std::vector<Scratch> scratch(static_cast<size_t>(stream_.pool->num_threads()),
+                                 {PartReader(table_.checkpoint(), values_)});
     stream_.parallel_for(static_cast<int64_t>(in_layers.size()), [&](int64_t task, int worker) {
       read(in_layers[static_cast<size_t>(task)], scratch[static_cast<size_t>(worker)]);
     });

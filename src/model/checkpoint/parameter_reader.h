@@ -16,7 +16,7 @@ namespace switchyard {
 using VisitValues = std::function<void(const StoredTensor& tensor, ConstView values)>;
 
 struct PartsRead {
-  std::vector<PartHash> hashes;  ///< of every part that was read
+  std::vector<PartHash> hashes;             ///< of every part that was read
   std::vector<PartHash> hashes_of_masters;  ///< of those that had f32 values in place of stored ones
   uint64_t bytes = 0;
 };
@@ -32,8 +32,7 @@ void read_part(PartReader& reader, const TensorPart& part, DType operand, std::v
 /// that are NaN or infinite (also: that overflow when rounded to what `operand` makes of their tensor) are refused
 /// (input) naming the tensor and the index.
 PartsRead read_parameters(const Stream& stream, const TensorTable& table, DType operand, std::span<const int> experts,
-                          ModelWeights* weights, const VisitValues& visit,
-                          ReadValues values = ReadValues::stored);
+                          ModelWeights* weights, const VisitValues& visit, ReadValues values = ReadValues::stored);
 
 /// Bytes of the host's that a thread holds while it reads this tensor, the values for its visitor included.
 size_t reading_bytes(const ModelConfig& config, const StoredTensor& tensor);

@@ -2,7 +2,6 @@
 
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "io/delta_file.h"
@@ -91,14 +90,21 @@ void PartReader::read_masters(int64_t rows, const std::function<std::span<float>
   const auto columns = static_cast<uint64_t>(weights.columns);
   const uint64_t end = weights.first_element + static_cast<uint64_t>(next_row_) * columns;
   masters->visit(end - static_cast<uint64_t>(rows) * columns, end,
-                 [&](std::span<const uint64_t> elements, std::span<const std::byte> values) {
+                 [&](std::span<const uint64_t> elements, std::span<const std::byte> bytes) {
+                   const std::span values(reinterpret_cast<const float*>(bytes.data()), elements.size());
+                   for (size_t i = 0; !all_below(values.subspan(i), limit_); ++i)
+                     require_below(limit_, values.subspan(i, 1), "f32 value", weights, elements[i]);
+                   std::span<float> row;
+                   uint64_t row_begin = 0, row_end = 0;  // elements of the tensor
                    for (size_t i = 0; i < elements.size(); ++i) {
-                     float value = 0;
-                     std::memcpy(&value, &values[i * sizeof value], sizeof value);
-                     require_below(limit_, {&value, 1}, "f32 value", weights, elements[i]);
-                     const uint64_t at = elements[i] - weights.first_element;
-                     to(static_cast<int64_t>(at / columns))[at % columns] = value;
-                     masters_hasher_.add(elements[i], value);
+                     if (elements[i] >= row_end) {
+                       const uint64_t index = (elements[i] - weights.first_element) / columns;
+                       row = to(static_cast<int64_t>(index));
+                       row_begin = weights.first_element + index * columns;
+                       row_end = row_begin + columns;
+                     }
+                     row[elements[i] - row_begin] = values[i];
+                     masters_hasher_.add(elements[i], values[i]);
                    }
                  });
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
 #include <optional>
 #include <span>
@@ -24,19 +25,32 @@ struct PartHash {
 class MasterHasher {
  public:
   void add(uint64_t element, float value) {
-    hasher_.update(&element, sizeof element);
-    hasher_.update(&value, sizeof value);
+    if (pending_.size() + kRecordBytes > kMostPending) flush();
+    const size_t at = pending_.size();
+    pending_.resize(at + kRecordBytes);
+    std::memcpy(&pending_[at], &element, sizeof element);
+    std::memcpy(&pending_[at + sizeof element], &value, sizeof value);
     any_ = true;
   }
   /// Begins anew; empty where there were none.
   std::optional<Hash128> take() {
+    flush();
     const std::optional<Hash128> hash = any_ ? std::optional(hasher_.digest()) : std::nullopt;
-    *this = {};
+    hasher_ = {};
+    any_ = false;
     return hash;
   }
 
  private:
+  static constexpr size_t kRecordBytes = sizeof(uint64_t) + sizeof(float), kMostPending = size_t{1} << 14;
+
+  void flush() {
+    hasher_.update(std::span<const std::byte>(pending_));
+    pending_.clear();
+  }
+
   Hasher hasher_;
+  std::vector<std::byte> pending_;  ///< many small pieces would take longer to hash than to read
   bool any_ = false;
 };
 
@@ -57,8 +71,8 @@ std::span<T> first_of(std::vector<T>& buffer, size_t n) {
   return std::span(buffer).first(n);
 }
 
-/// Which numbers are read: what is stored, or, where the last delta of a checkpoint has them, the f32 values that it was
-/// rounded from.
+/// Which numbers are read: what is stored, or, where the last delta of a checkpoint has them, the f32 values that it
+/// was rounded from.
 enum class ReadValues : uint8_t { stored, masters };
 
 /// One thread's: it owns the buffers.

@@ -41,12 +41,15 @@ void StoredHasher::update(const TensorInfo& tensor, uint64_t first, std::span<co
 }
 
 void StoredMasterHasher::add(const TensorInfo& tensor, uint64_t at, uint64_t element, float value) {
-  const auto parts = parts_.of(tensor);
-  const auto part = std::ranges::upper_bound(parts, at, {}, &StoredParts::Part::end);
-  if (part == parts.end()) return;  // of a tied head's copy
-  if (&*part != part_) end_part();
-  part_ = &*part;
-  hasher_.add(element, value);
+  if (&tensor != tensor_ || at >= end_) {
+    end_part();
+    const auto parts = parts_.of(tensor);
+    const auto part = std::ranges::upper_bound(parts, at, {}, &StoredParts::Part::end);
+    tensor_ = &tensor;
+    part_ = part == parts.end() ? nullptr : &*part;
+    end_ = part_ == nullptr ? tensor.bytes : part_->end;
+  }
+  if (part_ != nullptr) hasher_.add(element, value);  // else of a tied head's copy
 }
 
 void StoredMasterHasher::end_part() {

@@ -59,7 +59,9 @@ class StoredMasterHasher {
   void end_part();
 
   const StoredParts& parts_;
-  const StoredParts::Part* part_ = nullptr;
+  const TensorInfo* tensor_ = nullptr;
+  const StoredParts::Part* part_ = nullptr;  ///< that is passing by; null: of none
+  uint64_t end_ = 0;                         ///< its last byte's successor
   MasterHasher hasher_;
   std::vector<PartHash> hashes_;
 };
