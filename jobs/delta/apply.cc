@@ -21,7 +21,7 @@ void run(const DeltaOptions& options, DeltaDirection direction, const std::funct
   Json json;
   if (options.dry_run) {
     const Checkpoint checkpoint(options.model, deltas);
-    TensorTable(checkpoint, config, options.model);  // or it fails
+    const TensorTable table(checkpoint, config, options.model);  // or it fails
     const bool forward = direction == DeltaDirection::forward;
     const std::string &base = checkpoint.deltas().front()->base(), &result = checkpoint.deltas().back()->result();
     json = {{"from", forward ? base : result}, {"to", forward ? result : base}};

@@ -59,8 +59,9 @@ void ScoreRun::prepare() {
     file_exists(run.manifest_path(), ExitCode::output);  // or it can never be written
     set_cpu_isa(options_.cpu_isa);
     config_ = read_model_config(options_.model, options_.allowed_fields());
-    // A wrong order shows here, before the input is read.
-    if (on_root() && !options_.delta.empty()) Checkpoint(options_.model, options_.deltas());
+    if (on_root() && !options_.delta.empty()) {
+      const Checkpoint headers(options_.model, options_.deltas());  // a wrong order shows before the input is read
+    }
     sources_ = options_.text_sources();
     if (reads_text() && options_.join) require_joinable(options_, sources_.front().path);
     if (reads_text() && on_root())
