@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/text.h"
+#include "io/delta_file.h"
 #include "io/safetensors.h"
 #include "jobs/job.h"
 #include "jobs/limits.h"
@@ -27,6 +28,7 @@ struct Inspection {
   std::optional<TrainMemory> training;
   int64_t num_tensors = 0;  ///< of the checkpoint; 0 where there is only a configuration
   uint64_t stored_bytes = 0;
+  Json deltas = Json::array();  ///< as their headers describe them
 };
 
 /// Of a training run on these ranks, a step's tokens dealt out evenly.
@@ -46,14 +48,25 @@ TrainMemory inspect_training(const InspectOptions& o, const ModelConfig& c, int6
                                .exchange_bytes = o.exchange_bytes});
 }
 
+Json describe(const DeltaFile& delta) {
+  return {{"file", path_to_json(delta.path())},
+          {"base", delta.base()},
+          {"result", delta.result()},
+          {"changed", delta.num_changed()},
+          {"bytes", delta.bytes()}};
+}
+
 Inspection inspect(const InspectOptions& o) {
   Inspection result;
+  if (!o.delta.empty() && !holds_weights(o.model))
+    fail(ExitCode::usage, "inspect: --delta {}: expected a MODEL with weights", o.delta.front());
   if (o.reference.empty() == o.model.empty()) fail(ExitCode::usage, "inspect: expected MODEL or --reference NAME");
   if (o.reference.empty()) {
     result.source = o.model;
     result.config = read_model_config(o.model, {o.allow_config_field.begin(), o.allow_config_field.end()});
     if (holds_weights(o.model)) {
-      const Checkpoint checkpoint(o.model);
+      const Checkpoint checkpoint(o.model, std::vector<std::filesystem::path>(o.delta.begin(), o.delta.end()));
+      for (const auto& delta : checkpoint.deltas()) result.deltas.push_back(describe(*delta));
       check_tied_copy(TensorTable(checkpoint, result.config, o.model));
       result.num_tensors = static_cast<int64_t>(checkpoint.tensors().size());
       for (const auto& [name, tensor] : checkpoint.tensors()) result.stored_bytes += tensor.bytes;
@@ -158,6 +171,7 @@ Json to_json(const Inspection& i) {
   json["kv_bytes_per_token_16bit"] = c.kv_bytes_per_token(2);
   json["tensors"] = i.num_tensors;
   json["stored_bytes"] = i.stored_bytes;
+  json["deltas"] = i.deltas;
   json["quantization"] = storage_of(c);
   json["ranks"] = i.request->placement.num_ranks();
   json["dtype"] = std::string(name_of(i.request->operand));
@@ -209,6 +223,10 @@ void print(const Inspection& i) {
   line("vocabulary", fmt::format("{}{}", c.vocab_size, c.tied_embeddings ? ", tied" : ", untied"));
   line("positions", fmt::format("{}", c.max_positions));
   if (i.num_tensors > 0) line("checkpoint", fmt::format("{} tensors, {}", i.num_tensors, bytes_text(i.stored_bytes)));
+  for (const Json& delta : i.deltas)
+    line("delta", fmt::format("{}: {} elements, to {}", require_path(delta, "file", "delta"), to_text(delta["changed"]),
+                              to_text(delta["result"])));
+  if (!i.deltas.empty()) line("", "hashes are as the deltas say, not proven: no weights were read");
   if (c.quantised() != nullptr) line("stored as", storage_of(c));
   line("total parameters", fmt::format("{} ({})", count_text(total), total));
   line("active parameters", fmt::format("{} ({:.1f} %)", count_text(active),
@@ -235,6 +253,7 @@ void InspectOptions::describe(OptionSet& o) {
   o.add("model", &model, "MODEL", "Hugging Face directory, or a config.json alone");
   o.positional("model");
   o.add("reference", &reference, "NAME", "a built-in configuration instead: seed-23B, qwen3-30b-a3b, gpt-oss-120b");
+  describe_delta(o, &delta);
   describe_allow_config_field(o, &allow_config_field);
   o.add("json", &json, "", "print JSON");
   o.add("dry-run", &dry_run, "", "no effect: inspect changes nothing");

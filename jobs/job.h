@@ -85,6 +85,7 @@ int run_tokenize(Runtime&, std::span<const std::string> args);
 int run_score(Runtime&, std::span<const std::string> args);
 int run_train(Runtime&, std::span<const std::string> args);
 int run_fisher(Runtime&, std::span<const std::string> args);
+int run_delta(Runtime&, std::span<const std::string> args);
 int run_verify(Runtime&, std::span<const std::string> args);
 int run_submit(Runtime&, std::span<const std::string> args);
 int run_settle(Runtime&, std::span<const std::string> args);

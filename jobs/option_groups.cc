@@ -7,7 +7,13 @@ namespace switchyard {
 void ModelOptions::describe(OptionSet& o) {
   o.add("model", &model, "DIR", "Hugging Face directory: config.json and safetensors");
   o.require("model");
+  describe_delta(o, &delta);
   describe_allow_config_field(o, &allow_config_field);
+}
+
+void describe_delta(OptionSet& o, std::vector<std::string>* files) {
+  o.add("delta", files, "FILE ...",
+        "deltas that are patched into the model while it is read, in the order of their chain");
 }
 
 void describe_allow_config_field(OptionSet& o, std::vector<std::string>* names) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <set>
 #include <string>
 #include <string_view>
@@ -15,11 +16,15 @@ namespace switchyard {
 
 struct ModelOptions {
   std::string model;
+  std::vector<std::string> delta;
   std::vector<std::string> allow_config_field;
+
+  std::vector<std::filesystem::path> deltas() const { return {delta.begin(), delta.end()}; }
 
   std::set<std::string> allowed_fields() const { return {allow_config_field.begin(), allow_config_field.end()}; }
   void describe(OptionSet& o);
 };
+void describe_delta(OptionSet& o, std::vector<std::string>* files);
 void describe_allow_config_field(OptionSet& o, std::vector<std::string>* names);
 
 /// How ranks share the model and the machine.

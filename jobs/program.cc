@@ -68,8 +68,8 @@ int run(std::span<const JobEntry> jobs, const std::vector<std::string>& args) {
   }
   if (args[0] == "--version") return print_version(std::span(args).subspan(1));
   const JobEntry& job = find_job(jobs, args[0]);
-  // A batch system's, at whatever moment; import has files that nobody else would remove.
-  if (job.ranks == Ranks::any || job.run == run_import) end_on_signals();
+  // A batch system's, at whatever moment; import and delta have files that nobody else would remove.
+  if (job.ranks == Ranks::any || job.run == run_import || job.run == run_delta) end_on_signals();
   const std::vector<std::string> rest(args.begin() + 1, args.end());
   if (!launched_by_mpi() || (job.ranks == Ranks::doubted && !launched_by_pmix())) {
     // A shell that srun started may run a job of one process; nobody means n copies of it by another launcher.

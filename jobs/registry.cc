@@ -1,5 +1,6 @@
 #include <set>
 
+#include "jobs/delta/options.h"
 #include "jobs/fisher/batch_job.h"
 #include "jobs/fisher/options.h"
 #include "jobs/import_options.h"
@@ -32,6 +33,8 @@ constexpr JobEntry kJobs[] = {
      describe_options<TrainOptions>, &kTrainBatchJob},
     {"fisher", "how much each parameter matters: Fisher information of a model on some data", Ranks::any, run_fisher,
      describe_options<FisherOptions>, &kFisherBatchJob},
+    {"delta", "what a training run has changed as a file: cut, info, apply, revert, diff", Ranks::one, run_delta,
+     describe_options<DeltaOptions>},
     {"verify", "prove a finished run: every record once, the same bits again", Ranks::any, run_verify,
      describe_options<VerifyOptions>},
     {"submit", "hand a job to Slurm, with a batch script that resumes it", Ranks::one, run_submit,

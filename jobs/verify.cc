@@ -11,6 +11,7 @@ void VerifyOptions::describe(OptionSet& o) {
   o.positional("run");
   o.require("run");
   o.add("model", &model, "DIR", "where the model is now (default: as recorded)");
+  o.add("delta", &delta, "FILE ...", "where its deltas are now (default: as recorded)");
   o.add("threads", within(&threads, 0, kMaxThreads), "N", "threads (0: all cores)");
   o.add("dry-run", &dry_run, "", "say what would be checked and read nothing but the manifest");
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "jobs/job.h"
 
@@ -10,6 +11,7 @@ namespace switchyard {
 
 struct VerifyOptions {
   std::string run, model, input;
+  std::vector<std::string> delta;
   int64_t rescore = 0, seed = 1, threads = 0;
   int64_t replay = 1, from = -1;
   bool dry_run = false;

@@ -22,7 +22,8 @@ FisherOptions options_of(const JobArguments& arguments) {
   parse_options(set, "fisher", words, {});
   options.resolve(set);
   options.model = (arguments.directory / options.model).native();
-  for (std::string& path : options.data) path = (arguments.directory / path).native();
+  for (std::vector<std::string>* paths : {&options.delta, &options.data})
+    for (std::string& path : *paths) path = (arguments.directory / path).native();
   return options;
 }
 
@@ -30,7 +31,7 @@ std::vector<std::filesystem::path> files(const JobArguments& arguments) {
   require_read_again(arguments, "data");
   const FisherOptions options = options_of(arguments);
   std::vector<std::filesystem::path> files = {std::filesystem::path(options.model) / "config.json"};
-  files.insert(files.end(), options.data.begin(), options.data.end());
+  for (const auto& paths : {options.delta, options.data}) files.insert(files.end(), paths.begin(), paths.end());
   return files;
 }
 

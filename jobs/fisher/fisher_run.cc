@@ -94,9 +94,8 @@ void FisherRun::load() {
   collectively(world_, [&] {
     pass_ = std::make_unique<FisherPass>(world_, config_, plan_.layout.shape, [&] { pulse_.beat(); }, &pulse_);
   });
-  collectively(world_, [&] { pass_->load(options_.model); });
-  model_hash_ = pass_->model_hash().hex();
-  log::info("model: {} loaded in {:.1f} s, hash {}", options_.model, seconds_now() - start, model_hash_);
+  first_weights_ = load_model(*pass_, options_);
+  log::info("model: {} loaded in {:.1f} s, hash {}", options_.model, seconds_now() - start, first_weights_.model);
   attempt_->identify(fingerprint(), manifest_info());
 }
 
@@ -193,7 +192,8 @@ Fingerprint FisherRun::fingerprint() const {
   Fingerprint f = options_.fingerprint();
   f["config"] = config_hash(config_).hex();
   f["data"] = data_->hash().hex();
-  if (!model_hash_.empty()) f["model"] = model_hash_;
+  if (!first_weights_.model.empty()) f["model"] = first_weights_.model;
+  if (!first_weights_.master.empty()) f["master"] = first_weights_.master;
   f["numerics"] = plan_.numerics;
   return f;
 }
@@ -207,6 +207,7 @@ Json FisherRun::manifest_info() const {
   info["cpu_isa"] = std::string(current_cpu_isa());
   info["device"] = "cpu";
   info["model"] = path_to_json(absolute_path(options_.model, ExitCode::input));
+  info["deltas"] = recorded_deltas(options_.delta);
   Json data = Json::array();
   for (const DataFile& file : files_->train()) data.push_back(path_to_json(absolute_path(file.path, ExitCode::input)));
   info["data"] = std::move(data);
@@ -221,7 +222,7 @@ FisherNotes FisherRun::notes() const {
   return {.labels = options_.labels,
           .draws = options_.draws,
           .seed = options_.seed,
-          .model = model_hash_,
+          .model = first_weights_.model,
           .config = config_hash(config_).hex(),
           .tokenizer = tokenizer ? tokenizer->hash : "",
           .data = data_->hash().hex(),

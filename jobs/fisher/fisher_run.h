@@ -8,6 +8,7 @@
 
 #include "jobs/fisher/fisher_plan.h"
 #include "jobs/job.h"
+#include "jobs/train/first_weights.h"
 #include "run/attempt.h"
 #include "train/checkpoints.h"
 #include "train/fisher/fisher_file.h"
@@ -50,7 +51,7 @@ class FisherRun {
   std::optional<TrainingData> data_;
   std::optional<FisherPasses> passes_;
   FisherPlan plan_;
-  std::string model_hash_;
+  FirstWeights first_weights_;
   std::optional<Attempt> attempt_;
   std::unique_ptr<FisherPass> pass_;
   std::optional<Checkpoints> checkpoints_;

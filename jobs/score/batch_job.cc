@@ -18,9 +18,9 @@ namespace {
 
 constexpr uint64_t kMostBytesRead = uint64_t{4} << 30;
 
-std::vector<std::filesystem::path> input_paths(const JobArguments& arguments) {
+std::vector<std::filesystem::path> paths_of(const JobArguments& arguments, const char* option) {
   std::vector<std::filesystem::path> paths;
-  for (const std::string& path : arguments.values_of("input")) paths.push_back(arguments.directory / path);
+  for (const std::string& path : arguments.values_of(option)) paths.push_back(arguments.directory / path);
   return paths;
 }
 
@@ -117,7 +117,8 @@ class EarlierRun {
 std::vector<std::filesystem::path> files(const JobArguments& arguments) {
   std::vector<std::filesystem::path> files = {arguments.path_of("model") / "config.json"};
   require_read_again(arguments, "input");
-  std::ranges::copy(input_paths(arguments), std::back_inserter(files));
+  for (const char* option : {"delta", "input"})
+    std::ranges::copy(paths_of(arguments, option), std::back_inserter(files));
   return files;
 }
 

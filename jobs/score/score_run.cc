@@ -11,6 +11,7 @@
 #include "jobs/input/tokenizer_check.h"
 #include "jobs/score/recorded_input.h"
 #include "kernels/cpu_isa.h"
+#include "model/checkpoint/delta_check.h"
 
 namespace switchyard {
 
@@ -58,6 +59,9 @@ void ScoreRun::prepare() {
     file_exists(run.manifest_path(), ExitCode::output);  // or it can never be written
     set_cpu_isa(options_.cpu_isa);
     config_ = read_model_config(options_.model, options_.allowed_fields());
+    if (on_root() && !options_.delta.empty()) {
+      const Checkpoint headers(options_.model, options_.deltas());  // a wrong order shows before the input is read
+    }
     sources_ = options_.text_sources();
     if (reads_text() && options_.join) require_joinable(options_, sources_.front().path);
     if (reads_text() && on_root())
@@ -159,13 +163,16 @@ void ScoreRun::load() {
     const Stopwatch stopwatch(load_seconds_);
     group_ = connect_devices(std::move(group_), plan_.device);
     engine_ = std::make_unique<Engine>(
-        plan_.config, checkpoint_weights(options_.model), plan_.engine(), *group_,
+        plan_.config, checkpoint_weights(options_.model, options_.deltas()), plan_.engine(), *group_,
         [&] { attempt_->get_on_or_give_up(); }, &pulse_);
   });
   collectively(world_, [&] {
-    model_hash_ = engine_->model_hash().hex();
+    const Hash128 hash = engine_->model_hash();
+    model_hash_ = hash.hex();
     if (world_.broadcast_string(model_hash_, 0) != model_hash_)
       fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", options_.model);
+    if (on_root())
+      require_result(plan_.config, options_.model, options_.deltas(), hash, [&] { attempt_->get_on_or_give_up(); });
   });
   log::info("model: {} loaded in {:.1f} s, hash {}", options_.model, load_seconds_, model_hash_);
   const ChunkScorer::Options scoring{plan_.results,

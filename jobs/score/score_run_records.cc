@@ -39,6 +39,7 @@ Json ScoreRun::manifest_info() const {
   info["device"] = plan_.device.device == Device::cuda ? "cuda" : "cpu";
   info["exchange"] = std::string(group_->kind());
   info["model"] = path_to_json(absolute_path(options_.model, ExitCode::input));
+  info["deltas"] = recorded_deltas(options_.delta);
   info["input"] = path_to_json(recorded_input_path());
   info["allow_config_field"] = options_.allow_config_field;
   info["max_positions"] = plan_.config.max_positions;

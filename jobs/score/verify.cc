@@ -29,6 +29,7 @@ struct RecordedRun {
   RunDirectory directory{""};
   std::string fingerprint, model, dtype, cpu_isa, device, numerics, model_hash;
   RecordedInput input;
+  std::vector<std::filesystem::path> deltas;
   std::string input_path;  ///< where it is now
   std::set<std::string> allowed_fields;
   ResultOptions results;
@@ -62,6 +63,8 @@ RecordedRun read_run(const VerifyOptions& options) {
   run.cpu_isa = require_string(info, "cpu_isa", subject);
   run.device = require_string(info, "device", subject);
   run.model = options.model.empty() ? require_path(info, "model", subject) : options.model;
+  for (const std::string& path : options.delta.empty() ? recorded_deltas(info, subject) : options.delta)
+    run.deltas.emplace_back(path);
   run.input_path = options.input.empty() ? run.input.path : options.input;
   if (const Json* names = find_field(info, "allow_config_field"); names != nullptr && names->is_array())
     for (const Json& name : *names) run.allowed_fields.insert(name.is_string() ? name.get<std::string>() : "");
@@ -103,7 +106,7 @@ class Rescoring {
     const ModelConfig config = read_model_config(run_.model, run_.allowed_fields);
     const DecoderLimits limits{kMaxBatch * longest, longest};
     const int threads = options_.threads > 0 ? static_cast<int>(options_.threads) : available_cores();
-    Engine engine(config, checkpoint_weights(run_.model),
+    Engine engine(config, checkpoint_weights(run_.model, run_.deltas),
                   {operand, threads, limits, 1 << 20, device.device, device.index}, self_);
     if (engine.model_hash().hex() != run_.model_hash)
       fail(ExitCode::mismatch, "{} is not the run's model: its tensors differ", run_.model);

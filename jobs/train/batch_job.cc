@@ -28,6 +28,7 @@ TrainOptions options_of(const JobArguments& arguments) {
   };
   settle(options.model);
   settle(options.init);
+  std::ranges::for_each(options.delta, settle);
   std::ranges::for_each(options.data, settle);
   std::ranges::for_each(options.eval_data, settle);
   return options;
@@ -40,7 +41,8 @@ std::vector<std::filesystem::path> files(const JobArguments& arguments) {
   std::filesystem::path config = options.config_path();
   if (options.init.empty() || std::filesystem::is_directory(config, ignored)) config /= "config.json";
   std::vector<std::filesystem::path> files = {config};
-  for (const auto& paths : {options.data, options.eval_data}) files.insert(files.end(), paths.begin(), paths.end());
+  for (const auto& paths : {options.delta, options.data, options.eval_data})
+    files.insert(files.end(), paths.begin(), paths.end());
   return files;
 }
 

@@ -39,6 +39,7 @@ void require_one(std::string_view job, std::string_view first, bool has_first, s
 void TrainOptions::describe(OptionSet& o) {
   o.group("What");
   o.add("model", &model, "DIR", "the model to go on with: a Hugging Face directory (or --init)");
+  describe_delta(o, &delta);
   o.add("init", &init, "CONFIG", "a config.json, or the directory that has it: of a new model, with random weights");
   describe_allow_config_field(o, &allow_config_field);
   RunOptions::describe_directory(o);
@@ -110,6 +111,9 @@ void TrainOptions::describe(OptionSet& o) {
 
 void TrainOptions::resolve(const OptionSet& set) {
   require_one("train", "--model DIR", !model.empty(), "--init CONFIG", !init.empty());
+  if (!init.empty() && !delta.empty())
+    fail(ExitCode::usage, "--delta {}: deltas are of a model that there is (--model), not of new weights",
+         delta.front());
   require_one("train", "--max-steps N", max_steps > 0, "--epochs N", epochs > 0);
   if (device == "cuda")
     fail(ExitCode::environment, "device cuda (asked for): training computes on CPUs, --device cpu or auto");

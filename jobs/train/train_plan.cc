@@ -41,25 +41,23 @@ TrainerOptions trainer_options(const TrainOptions& options, const TrainPlan& pla
           .select = chosen.select(plan.layout)};
 }
 
-std::string load_first_weights(Trainer& trainer, const TrainOptions& options, const ChosenParameters& chosen) {
+FirstWeights load_first_weights(Trainer& trainer, const TrainOptions& options, const ChosenParameters& chosen) {
   Communicator& world = trainer.ranks().world();
-  std::string identity;
+  FirstWeights first;
+  if (options.init.empty()) {
+    first = load_model(trainer, options);
+  } else {
+    collectively(world, [&] {
+      const InitialWeights initial{static_cast<uint64_t>(options.seed), read_initializer_range(options.init)};
+      trainer.initialise(initial);
+      first.model = fmt::format("new: seed {}, range {:g}", initial.seed, initial.range);
+    });
+  }
   collectively(world, [&] {
-    if (options.init.empty()) return trainer.load(options.model);
-    const InitialWeights initial{static_cast<uint64_t>(options.seed), read_initializer_range(options.init)};
-    trainer.initialise(initial);
-    identity = fmt::format("new: seed {}, range {:g}", initial.seed, initial.range);
+    chosen.require_model(first.model);
+    if (chosen.held_to() != nullptr) trainer.hold(chosen.held_to()->source());
   });
-  collectively(world, [&] {
-    if (options.init.empty()) identity = trainer.model_hash().hex();
-    if (world.broadcast_string(identity, 0) != identity)
-      fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", options.model);
-  });
-  collectively(world, [&] {
-    chosen.require_model(identity);
-    if (chosen.held_to()) trainer.hold(chosen.held_to()->source());
-  });
-  return identity;
+  return first;
 }
 
 DataSummary summarise(const TrainOptions& options, const TrainingData& data, const TrainingData* eval,

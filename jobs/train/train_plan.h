@@ -7,6 +7,7 @@
 
 #include "jobs/input/input_size.h"
 #include "jobs/train/chosen_parameters.h"
+#include "jobs/train/first_weights.h"
 #include "jobs/train/options.h"
 #include "jobs/train/pass_layout.h"
 #include "jobs/train/step_loader.h"
@@ -29,9 +30,9 @@ struct TrainPlan {
 /// Of the plan's layout.
 TrainerOptions trainer_options(const TrainOptions& options, const TrainPlan& plan, const ChosenParameters& chosen);
 
-/// The weights that a run begins with, the model's or new ones; their identity. Collective; fails (input) on all ranks
-/// alike.
-std::string load_first_weights(Trainer& trainer, const TrainOptions& options, const ChosenParameters& chosen);
+/// Loads the weights that a run begins with, the model's or new ones, and holds them where they are to be held.
+/// Collective; fails (input) on all ranks alike.
+FirstWeights load_first_weights(Trainer& trainer, const TrainOptions& options, const ChosenParameters& chosen);
 
 /// What a plan has to know of the data.
 struct DataSummary {

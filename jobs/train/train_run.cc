@@ -9,8 +9,10 @@
 #include "base/text.h"
 #include "comm/collectively.h"
 #include "io/file.h"
+#include "jobs/train/export_log.h"
 #include "kernels/cpu_isa.h"
 #include "model/export/model_writer.h"
+#include "train/trained_rows.h"
 
 namespace switchyard {
 namespace {
@@ -129,8 +131,9 @@ void TrainRun::load() {
     trainer_ = std::make_unique<Trainer>(
         world_, config_, trainer_options(options_, plan_, *chosen_), [&] { pulse_.beat(); }, &pulse_);
   });
-  model_hash_ = load_first_weights(*trainer_, options_, *chosen_);
-  log::info("model: {} loaded in {:.1f} s, hash {}", options_.config_path(), seconds_now() - start, model_hash_);
+  first_weights_ = load_first_weights(*trainer_, options_, *chosen_);
+  log::info("model: {} loaded in {:.1f} s, hash {}", options_.config_path(), seconds_now() - start,
+            first_weights_.model);
   if (options_.trains.freezes()) log::info("{}", describe(trainer_->model().selection()));
   attempt_->identify(fingerprint(), manifest_info());
 }
@@ -274,7 +277,7 @@ void TrainRun::plan_export() {
   if (!options_.init.empty()) {
     export_ = switchyard::plan_export(config_, origin, dtype);
   } else {
-    const Checkpoint base(origin);
+    const Checkpoint base(origin, options_.deltas());
     export_ = switchyard::plan_export(TensorTable(base, config_, origin.native()), dtype);
   }
 }
@@ -282,15 +285,18 @@ void TrainRun::plan_export() {
 void TrainRun::export_model() {
   pulse_.phase("exporting the model");
   const Stopwatch stopwatch(spent_.finish);
+  std::optional<TrainedRows> rows_of;
+  collectively(world_, [&] { rows_of.emplace(trainer_->model(), options_.config_path(), options_.deltas()); });
   const auto gather = [&](const ParameterRows& rows, std::span<float> out) {
     pulse_.beat();
-    gather_rows_of(trainer_->model(), &Shard::master, rows, out);
+    (*rows_of)(rows, out);
   };
   collectively(world_, [&] {
-    if (on_root())
-      write_model(attempt_->directory().root() / "model", options_.config_path(), export_, gather);
-    else
-      export_.for_each_request([&](const ParameterRows& rows) { gather(rows, {}); });
+    if (!on_root()) return export_.for_each_request([&](const ParameterRows& rows) { gather(rows, {}); });
+    ExportLog changes(options_, config_, trainer_->model().selection());
+    write_model(attempt_->directory().root() / "model", options_.config_path(), export_, gather,
+                [&](const auto&... seen) { changes.see(seen...); });
+    changes.finish(attempt_->directory());
   });
 }
 

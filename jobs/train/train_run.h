@@ -61,7 +61,7 @@ class TrainRun {
   std::optional<DataOrder> order_;
   std::optional<ChosenParameters> chosen_;
   TrainPlan plan_;
-  std::string model_hash_;
+  FirstWeights first_weights_;
   std::optional<Attempt> attempt_;
   std::unique_ptr<Trainer> trainer_;
   std::optional<Checkpoints> checkpoints_;

@@ -15,7 +15,8 @@ Fingerprint TrainRun::fingerprint() const {
   f["config"] = config_hash(config_).hex();
   f["data"] = data_->hash().hex();
   if (eval_) f["eval_data"] = eval_->hash().hex();
-  if (!model_hash_.empty()) f["model"] = model_hash_;
+  if (!first_weights_.model.empty()) f["model"] = first_weights_.model;
+  if (!first_weights_.master.empty()) f["master"] = first_weights_.master;
   chosen_->add_to(f);
   if (options_.trains.freezes() && trainer_) f["selection"] = trainer_->model().selection().hash().hex();
   f["numerics"] = plan_.numerics;
@@ -33,6 +34,7 @@ Json TrainRun::manifest_info() const {
   info["cpu_isa"] = std::string(current_cpu_isa());
   info["device"] = "cpu";
   info["model"] = path_to_json(absolute_path(options_.config_path(), ExitCode::input));
+  info["deltas"] = recorded_deltas(options_.delta);
   Json data = Json::array();
   for (const DataFile& file : files_->train()) data.push_back(path_to_json(absolute_path(file.path, ExitCode::input)));
   info["data"] = std::move(data);

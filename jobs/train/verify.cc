@@ -56,6 +56,7 @@ RecordedTraining read_training(const VerifyOptions& verify) {
   options.cpu_isa = require_string(info, "cpu_isa", subject);  // as it was found, if it was not asked for
   const std::string model = verify.model.empty() ? require_path(info, "model", subject) : verify.model;
   (options.init.empty() ? options.model : options.init) = model;
+  options.delta = verify.delta.empty() ? recorded_deltas(info, subject) : verify.delta;
   for (const auto& [name, value] : options.fingerprint()) run.require(name, value);
 
   const Json* data = find_field(info, "data");
@@ -119,10 +120,9 @@ class Replay {
     log::info("steps {} to {}, from {}", from_ + 1, from_ + verify_.replay,
               from_ == 0 ? "the start" : fmt::format("checkpoint {}", from_));
     const auto poll = [&] { pulse_.beat(); };
-    if (from_ > 0)
-      checkpoints_->restore(trainer_->stream(), from_, poll);
-    else
-      run_.require("model", load_first_weights(*trainer_, run_.options, *chosen_));
+    // A checkpoint has what trains; the rest, and what it is held to, is in the model that the run began with.
+    if (from_ == 0 || run_.options.trains.freezes() || run_.options.trains.ewc > 0) load();
+    if (from_ > 0) checkpoints_->restore(trainer_->stream(), from_, poll);
     const StepLoader loader(*data_, *order_, trainer_->ranks());
     for (int64_t step = from_ + 1; step <= from_ + verify_.replay; ++step) {
       const StepResult result = trainer_->step(loader.load(step), plan_.schedule.rate(step));
@@ -140,6 +140,13 @@ class Replay {
   Json summary() const { return {{"from", from_}, {"steps", replayed_}, {"checkpoints_compared", compared_}}; }
 
  private:
+  /// What the run began with.
+  void load() {
+    const FirstWeights first = load_first_weights(*trainer_, run_.options, *chosen_);
+    run_.require("model", first.model);
+    if (!first.master.empty() || run_.fingerprint.contains("master")) run_.require("master", first.master);
+  }
+
   /// The step to go on from.
   void choose_first() {
     const int64_t recorded = std::ssize(run_.steps);

@@ -173,6 +173,16 @@ void OutputFile::write(std::string_view bytes) {
   write_all(fd_.get(), bytes, path_);
 }
 
+void OutputFile::write_at(uint64_t offset, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_errno(ExitCode::output, "cannot write", path_.native());
+    offset += static_cast<uint64_t>(n);
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
 void OutputFile::sync() {
   sync_open_file(fd_.get(), path_);
 }

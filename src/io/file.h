@@ -45,12 +45,14 @@ class InputFile {
   int64_t modified_ = 0;
 };
 
-/// A new file, written from its beginning to its end. Fails (output), also when there is one of this name.
+/// A new file, written from its beginning to its end, or at any place. Fails (output), also when there is one of this
+/// name.
 class OutputFile {
  public:
   explicit OutputFile(const std::filesystem::path& path);
   void write(std::string_view bytes);
-  void sync();   ///< has the disk take it
+  void write_at(uint64_t offset, std::string_view bytes);  ///< write() goes on where it was
+  void sync();                                             ///< has the disk take it
   void close();  ///< network file systems report a full disk or quota only here
 
  private:

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "io/delta_file.h"
 #include "io/foreign_file.h"
 #include "io/json.h"
 
@@ -58,9 +59,8 @@ TensorInfo parse_tensor(const std::string& name, const Json& entry, uint64_t dat
   TensorInfo tensor;
   tensor.name = name;
   tensor.dtype_name = require_string(entry, "dtype", subject);
-  const auto known = std::find_if(std::begin(kKnownDTypes), std::end(kKnownDTypes),
-                                  [&](const KnownDType& d) { return d.name == tensor.dtype_name; });
-  if (known == std::end(kKnownDTypes)) fail(ExitCode::input, "{}: unknown dtype {}", subject, brief(tensor.dtype_name));
+  const uint64_t element = bytes_of_dtype(tensor.dtype_name);
+  if (element == 0) fail(ExitCode::input, "{}: unknown dtype {}", subject, brief(tensor.dtype_name));
   tensor.shape = require_int_array(entry, "shape", subject);
 
   const auto offsets = require_int_array(entry, "data_offsets", subject);
@@ -72,7 +72,7 @@ TensorInfo parse_tensor(const std::string& name, const Json& entry, uint64_t dat
     fail(ExitCode::input,
          "{}: data_offsets [{}, {}] leave the file, which has {} bytes of data: cut short, an unfinished download?",
          subject, begin, end, data_bytes);
-  const uint64_t expected = checked_bytes(tensor.shape, known->bytes, subject);
+  const uint64_t expected = checked_bytes(tensor.shape, element, subject);
   if (end - begin != expected)
     fail(ExitCode::input, "{}: {} {} has {} bytes, data_offsets [{}, {}] have {}", subject, tensor.dtype_name,
          tensor.shape_str(), expected, begin, end, end - begin);
@@ -133,12 +133,17 @@ std::vector<std::string> other_weights(const std::filesystem::path& directory) {
 
 }  // namespace
 
+uint64_t bytes_of_dtype(std::string_view dtype_name) {
+  const auto* const known = std::ranges::find(kKnownDTypes, dtype_name, &KnownDType::name);
+  return known == std::end(kKnownDTypes) ? 0 : known->bytes;
+}
+
 std::string TensorInfo::shape_str() const {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
 std::vector<TensorInfo> parse_safetensors_header(std::string_view header, uint64_t data_start, uint64_t file_size,
-                                                 std::string_view subject) {
+                                                 std::string_view subject, SafetensorsMetadata* metadata) {
   SWITCHYARD_CHECK(data_start <= file_size, "data from byte {} of a file of {} bytes", data_start, file_size);
   const Json root = parse_json(header, fmt::format("{}: header", subject));
   if (!root.is_object())
@@ -146,16 +151,19 @@ std::vector<TensorInfo> parse_safetensors_header(std::string_view header, uint64
   std::vector<TensorInfo> tensors;
   tensors.reserve(root.size());
   for (const auto& [name, entry] : root.items()) {
-    if (name == kMetadata)
-      check_metadata(entry, subject);
-    else
+    if (name != kMetadata) {
       tensors.push_back(parse_tensor(name, entry, data_start, file_size - data_start, subject));
+      continue;
+    }
+    check_metadata(entry, subject);
+    if (metadata != nullptr)
+      for (const auto& [key, value] : entry.items()) metadata->emplace(key, value.get<std::string>());
   }
   check_coverage(tensors, data_start, file_size, subject);
   return tensors;
 }
 
-std::vector<TensorInfo> read_safetensors_header(const InputFile& file) {
+std::vector<TensorInfo> read_safetensors_header(const InputFile& file, SafetensorsMetadata* metadata) {
   const std::string& subject = file.path().native();
   if (file.size() < kLengthBytes)
     fail(ExitCode::input, "{}: {} bytes, too short for a safetensors file: an unfinished download?", subject,
@@ -172,7 +180,7 @@ std::vector<TensorInfo> read_safetensors_header(const InputFile& file) {
          starts_header ? ": cut short, an unfinished download?" : "");
   std::string header(length, '\0');
   file.read(kLengthBytes, std::as_writable_bytes(std::span(header)));
-  return parse_safetensors_header(header, kLengthBytes + length, file.size(), subject);
+  return parse_safetensors_header(header, kLengthBytes + length, file.size(), subject, metadata);
 }
 
 std::map<std::string, std::string> parse_safetensors_index(const Json& index, std::string_view subject) {
@@ -195,7 +203,7 @@ bool holds_weights(const std::filesystem::path& directory) {
          !other_weights(directory).empty();
 }
 
-Checkpoint::Checkpoint(const std::filesystem::path& directory)
+Checkpoint::Checkpoint(const std::filesystem::path& directory, std::span<const std::filesystem::path> deltas)
     : bytes_read_(std::make_unique<std::atomic<uint64_t>>(0)) {
   const auto single = directory / kWeightsFile, index = directory / kWeightsIndex;
   const bool has_single = is_listed(single), has_index = is_listed(index);
@@ -207,7 +215,10 @@ Checkpoint::Checkpoint(const std::filesystem::path& directory)
     add_indexed_files(index);
   else
     fail_without_weights(directory);
+  for (const std::filesystem::path& delta : deltas) add_delta(delta);
 }
+
+Checkpoint::~Checkpoint() = default;
 
 void Checkpoint::add_file(const std::filesystem::path& path) {
   const auto& file = *files_.emplace_back(std::make_unique<InputFile>(path));
@@ -243,16 +254,53 @@ void Checkpoint::add_indexed_files(const std::filesystem::path& index) {
            file_of(tensor).filename().native());
 }
 
+void Checkpoint::add_delta(const std::filesystem::path& path) {
+  const DeltaFile& delta = *deltas_.emplace_back(std::make_unique<const DeltaFile>(path));
+  if (deltas_.size() > 1)
+    if (const DeltaFile& before = *deltas_[deltas_.size() - 2]; delta.base() != before.result())
+      fail(ExitCode::input, "{}: was cut from the model {}, but {} before it leads to {}: in another order?",
+           path.native(), delta.base(), before.path().native(), before.result());
+  for (const auto& [name, of_delta] : delta.tensors()) {
+    const TensorInfo* tensor = find(name);
+    if (tensor == nullptr)
+      fail(ExitCode::input, "{}: tensor {}: the model has none of this name", path.native(), brief(name));
+    delta.require_fits(*tensor);
+  }
+}
+
 const TensorInfo* Checkpoint::find(std::string_view name) const {
   const auto at = tensors_.find(name);
   return at == tensors_.end() ? nullptr : &at->second;
 }
 
 void Checkpoint::read(const TensorInfo& tensor, uint64_t first, std::span<std::byte> out) const {
+  read_unpatched(tensor, first, out);
+  patch(tensor, first, out);
+  bytes_read_->fetch_add(out.size(), std::memory_order_relaxed);
+}
+
+void Checkpoint::read_unpatched(const TensorInfo& tensor, uint64_t first, std::span<std::byte> out) const {
   SWITCHYARD_CHECK(first <= tensor.bytes && out.size() <= tensor.bytes - first, "tensor {} of {} bytes: {} + {}",
                    tensor.name, tensor.bytes, first, out.size());
   files_.at(static_cast<size_t>(tensor.file))->read(tensor.offset + first, out);
-  bytes_read_->fetch_add(out.size(), std::memory_order_relaxed);
+}
+
+void Checkpoint::patch(const TensorInfo& tensor, uint64_t first, std::span<std::byte> bytes) const {
+  for (const auto& delta : deltas_) delta->patch(tensor, first, bytes);
+}
+
+bool Checkpoint::is_patched(std::string_view tensor) const {
+  return std::ranges::any_of(deltas_, [&](const auto& delta) { return delta->find(tensor) != nullptr; });
+}
+
+const DeltaFile* Checkpoint::masters() const {
+  return !deltas_.empty() && deltas_.back()->master() != nullptr ? deltas_.back().get() : nullptr;
+}
+
+std::vector<std::filesystem::path> Checkpoint::files() const {
+  std::vector<std::filesystem::path> all;
+  for (const auto& file : files_) all.push_back(file->path());
+  return all;
 }
 
 uint64_t Checkpoint::bytes_read() const {

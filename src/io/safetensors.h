@@ -17,6 +17,8 @@
 
 namespace switchyard {
 
+class DeltaFile;
+
 /// What the files of a model are called.
 inline constexpr std::string_view kWeightsFile = "model.safetensors", kWeightsIndex = "model.safetensors.index.json";
 
@@ -32,13 +34,19 @@ struct TensorInfo {
   std::string shape_str() const;  ///< "[128, 64]"
 };
 
+/// Of one element; 0 where no file has such a dtype.
+uint64_t bytes_of_dtype(std::string_view dtype_name);
+
+/// What a file says of itself, by name.
+using SafetensorsMetadata = std::map<std::string, std::string, std::less<>>;
+
 /// One file's header, checked in full: header length against the file, known dtypes, shape × dtype = data_offsets,
 /// offsets within the file, no overlaps and no holes, no duplicate names. Fails (input) naming the file and the tensor.
 std::vector<TensorInfo> parse_safetensors_header(std::string_view header, uint64_t data_start, uint64_t file_size,
-                                                 std::string_view subject);
+                                                 std::string_view subject, SafetensorsMetadata* metadata = nullptr);
 
-/// The same from a file: also its length field against its size.
-std::vector<TensorInfo> read_safetensors_header(const InputFile& file);
+/// The same from a file: also its length field against its size. metadata, if given: what its __metadata__ says.
+std::vector<TensorInfo> read_safetensors_header(const InputFile& file, SafetensorsMetadata* metadata = nullptr);
 
 /// An index file: the file name of every tensor. Fails (input) on anything but plain names.
 std::map<std::string, std::string> parse_safetensors_index(const Json& index, std::string_view subject);
@@ -48,24 +56,39 @@ std::map<std::string, std::string> parse_safetensors_index(const Json& index, st
 bool holds_weights(const std::filesystem::path& directory);
 
 /// A directory with model.safetensors or model.safetensors.index.json. Where both exist the single file is read, as
-/// Hugging Face's own loader does, and a warning says so.
+/// Hugging Face's own loader does, and a warning says so. Deltas, if any, are patched into what is read: whoever reads
+/// has the model that the last of them leads to.
 class Checkpoint {
  public:
-  /// Reads and checks every header; with an index, that it names exactly the tensors of its files.
-  explicit Checkpoint(const std::filesystem::path& directory);
+  /// Reads and checks every header; with an index, that it names exactly the tensors of its files. Deltas in the order
+  /// of their chain: fails (input) where one does not begin with what the one before it leads to, or says something of
+  /// a tensor that is not there as it says.
+  explicit Checkpoint(const std::filesystem::path& directory, std::span<const std::filesystem::path> deltas = {});
+  ~Checkpoint();
 
   const std::map<std::string, TensorInfo, std::less<>>& tensors() const { return tensors_; }
   const TensorInfo* find(std::string_view name) const;
   /// Reads bytes [first, first + out.size()) of the tensor. Thread-safe.
   void read(const TensorInfo& tensor, uint64_t first, std::span<std::byte> out) const;
+  void read_unpatched(const TensorInfo& tensor, uint64_t first, std::span<std::byte> out) const;
+  /// Makes of those bytes what read() gives.
+  void patch(const TensorInfo& tensor, uint64_t first, std::span<std::byte> bytes) const;
   uint64_t bytes_read() const;  ///< by read(), so far
   const std::filesystem::path& file_of(const TensorInfo& tensor) const;
+  std::vector<std::filesystem::path> files() const;
+
+  const std::vector<std::unique_ptr<const DeltaFile>>& deltas() const { return deltas_; }
+  bool is_patched(std::string_view tensor) const;  ///< by any delta
+  /// The last delta, if it has the f32 values that stored ones were rounded from; else null.
+  const DeltaFile* masters() const;
 
  private:
   void add_file(const std::filesystem::path& path);
   void add_indexed_files(const std::filesystem::path& index);
+  void add_delta(const std::filesystem::path& path);
   std::vector<std::unique_ptr<InputFile>> files_;
   std::map<std::string, TensorInfo, std::less<>> tensors_;
+  std::vector<std::unique_ptr<const DeltaFile>> deltas_;
   std::unique_ptr<std::atomic<uint64_t>> bytes_read_;
 };
 

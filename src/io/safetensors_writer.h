@@ -12,6 +12,7 @@
 
 #include "base/dtype.h"
 #include "io/file.h"
+#include "io/safetensors.h"
 
 namespace switchyard {
 
@@ -35,12 +36,18 @@ inline constexpr auto kWiderFirst = [](const TensorSpec& a, const TensorSpec& b)
 class SafetensorsWriter {
  public:
   SafetensorsWriter(const std::filesystem::path& path, std::span<const TensorSpec> tensors);
+  /// Of any dtypes, by name, dtype_name and shape; each one's place and bytes are set here.
+  SafetensorsWriter(const std::filesystem::path& path, std::span<TensorInfo> tensors,
+                    const SafetensorsMetadata& metadata);
   /// The tensors' next bytes, one after the other.
   void append(std::span<const std::byte> bytes);
+  /// Bytes of a tensor from its byte `first` on. Each byte comes once, in whatever order.
+  void put(const TensorInfo& tensor, uint64_t first, std::span<const std::byte> bytes);
   /// After the last byte of all: the disk has them.
   void finish();
 
  private:
+  void begin(std::span<TensorInfo> tensors, const SafetensorsMetadata& metadata);
   OutputFile file_;
   uint64_t left_ = 0;
 };

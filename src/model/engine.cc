@@ -9,13 +9,14 @@
 
 namespace switchyard {
 
-WeightSource checkpoint_weights(std::filesystem::path model) {
-  return [model = std::move(model)](const Stream& stream, const ModelConfig& config, DType operand,
-                                    const ExpertPlacement& placement, int rank) {
-    const Checkpoint checkpoint(model);
-    const TensorTable table(checkpoint, config, model.string());
-    return load_model(stream, table, operand, placement, rank);
-  };
+WeightSource checkpoint_weights(std::filesystem::path model, std::vector<std::filesystem::path> deltas) {
+  return
+      [model = std::move(model), deltas = std::move(deltas)](
+          const Stream& stream, const ModelConfig& config, DType operand, const ExpertPlacement& placement, int rank) {
+        const Checkpoint checkpoint(model, deltas);
+        const TensorTable table(checkpoint, config, model.string());
+        return load_model(stream, table, operand, placement, rank);
+      };
 }
 
 Engine::Engine(const ModelConfig& config, const WeightSource& weights, const EngineOptions& options,

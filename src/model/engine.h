@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "base/device.h"
 #include "model/checkpoint/loader.h"
@@ -16,8 +17,8 @@ namespace switchyard {
 using WeightSource =
     std::function<LoadedModel(const Stream&, const ModelConfig&, DType operand, const ExpertPlacement&, int rank)>;
 
-/// Those of a checkpoint. random_model is another such source.
-WeightSource checkpoint_weights(std::filesystem::path model);
+/// Those of a checkpoint, with its deltas. random_model is another such source.
+WeightSource checkpoint_weights(std::filesystem::path model, std::vector<std::filesystem::path> deltas = {});
 
 struct EngineOptions {
   DType operand = DType::f32;

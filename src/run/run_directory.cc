@@ -87,6 +87,20 @@ std::string fingerprint_hash(const Fingerprint& fingerprint) {
   return hasher.digest().hex();
 }
 
+Json recorded_deltas(const std::vector<std::string>& paths) {
+  Json all = Json::array();
+  for (const std::string& path : paths) all.push_back(path_to_json(absolute_path(path, ExitCode::input)));
+  return all;
+}
+
+std::vector<std::string> recorded_deltas(const Json& info, std::string_view subject) {
+  std::vector<std::string> paths;
+  const Json* all = find_field(info, "deltas");
+  for (size_t i = 0; all != nullptr && i < all->size(); ++i)
+    paths.push_back(require_path(Json{{"deltas", (*all)[i]}}, "deltas", subject));
+  return paths;
+}
+
 std::string_view name_of(RunStatus status) {
   switch (status) {
     case RunStatus::running:

@@ -25,6 +25,11 @@ std::string fingerprint_hash(const Fingerprint& fingerprint);
 /// As a manifest has it. Fails (input) naming the field that is no text; subject: the manifest's path.
 Fingerprint recorded_fingerprint(const Json& manifest, std::string_view subject);
 
+/// Paths of deltas as a manifest's info has them: absolute.
+Json recorded_deltas(const std::vector<std::string>& paths);
+/// And back; none where the run was begun before there were deltas. Fails (input).
+std::vector<std::string> recorded_deltas(const Json& info, std::string_view subject);
+
 enum class RunStatus : uint8_t { running, merging, interrupted, complete, failed };
 std::string_view name_of(RunStatus status);
 

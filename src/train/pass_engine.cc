@@ -1,8 +1,12 @@
 #include "train/pass_engine.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
+#include "base/log.h"
 #include "comm/exchange_parts.h"
+#include "io/delta_file.h"
 #include "model/checkpoint/loader.h"
 #include "model/checkpoint/parameter_reader.h"
 
@@ -20,15 +24,33 @@ PassEngine::PassEngine(Communicator& world, const ModelConfig& config, const Tra
       pass_(stream_, model_, shape.pass_options(balance)),
       arena_(plan_train_memory(config, shape).activations) {}
 
-void PassEngine::load(const std::filesystem::path& path) {
+void PassEngine::load(const std::filesystem::path& path, std::span<const std::filesystem::path> deltas) {
   const ModelConfig& config = model_.weights().config;
-  const Checkpoint checkpoint(path);
+  const Checkpoint checkpoint(path, deltas);
   const TensorTable table(checkpoint, config, path.string());
   if (ranks_.rank() == 0) check_tied_copy(table);
-  const PartsRead read =
-      read_parameters(stream_, table, shape_.operand, ranks_.placement().experts_of(ranks_.group().rank()), nullptr,
-                      [this](const StoredTensor& tensor, ConstView values) { model_.set(tensor, values); });
+  const PartsRead read = read_parameters(
+      stream_, table, shape_.operand, ranks_.placement().experts_of(ranks_.group().rank()), nullptr,
+      [this](const StoredTensor& tensor, ConstView values) { model_.set(tensor, values); }, ReadValues::masters);
   hashes_ = read.hashes;
+  hashes_of_masters_ = read.hashes_of_masters;
+  if (const DeltaFile* masters = checkpoint.masters()) {
+    expected_master_ = *masters->master();
+    log::info("{}: {} weights go on from the f32 values that they were rounded from", masters->path().native(),
+              masters->num_masters());
+  } else if (std::ranges::any_of(checkpoint.deltas(), [](const auto& delta) { return delta->master() != nullptr; })) {
+    log::info("{}: no f32 values to go on from: an earlier delta has some, the last one was cut without",
+              checkpoint.deltas().back()->path().native());
+  }
+}
+
+std::string PassEngine::master_hash() {
+  if (expected_master_.empty()) return {};
+  const std::string found = hash_of_model(ranks_.group(), hashes_of_masters_).hex();
+  if (found != expected_master_)
+    fail(ExitCode::input, "the last delta's f32 values have the hash {}, expected {}: the file is damaged", found,
+         expected_master_);
+  return found;
 }
 
 void PassEngine::initialise(const InitialWeights& initial) {
@@ -62,12 +84,18 @@ void gather_rows_of(const TrainedModel& model, View Shard::*values, const Parame
   const ParameterBlock& holder = model.space().blocks()[block];
   const std::vector<ElementRange> owned = ranks.owned(model.space(), block);
   PartsOfRanks from(static_cast<size_t>(world.size())), to(from.size());
+  std::vector<float> mine;  // where not all of it trains
   for (size_t i = 0; i < owned.size(); ++i) {
     const ElementRange part = overlap(owned[i], wanted);
     const int rank = ranks.world_rank_of_holder(holder, static_cast<int>(i));
     if (world.rank() == rank) {
       const Shard& shard = model.shard(block);
-      from.front().push_back(shard.part_of(shard.*values, wanted).span<float>());
+      const std::span<float> trained = shard.part_of(shard.*values, wanted).span<float>();
+      if (std::ssize(trained) < part.count()) {
+        mine.assign(static_cast<size_t>(part.count()), std::numeric_limits<float>::quiet_NaN());
+        shard.trained->expand(part, trained, mine);
+      }
+      from.front().push_back(mine.empty() ? trained : std::span<float>(mine));
     }
     if (world.rank() == 0)
       to[static_cast<size_t>(rank)].push_back(

@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <functional>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "model/checkpoint/model_hash.h"
@@ -21,12 +23,16 @@ class PassEngine {
   PassEngine(Communicator& world, const ModelConfig& config, const TrainMemoryRequest& shape, double balance,
              const Select& select = {}, std::function<void()> poll = {}, Pulse* pulse = nullptr);
 
-  /// The weights of a checkpoint. Fails (input); not collective, for what is wrong may be one rank's to find.
-  void load(const std::filesystem::path& model);
+  /// The weights of a checkpoint with its deltas; where the last one has the f32 values that stored weights were rounded
+  /// from, these. Fails (input); not collective, for what is wrong may be one rank's to find.
+  void load(const std::filesystem::path& model, std::span<const std::filesystem::path> deltas = {});
   /// New weights. Of no identity but `initial`.
   void initialise(const InitialWeights& initial);
   /// The identity of the model that the group loaded, the same on all its ranks. Collective over the group.
   Hash128 model_hash();
+  /// The hash of the f32 values that were taken in place of stored ones; empty where there were none. Collective over
+  /// the group. Fails (input) where the delta says another one.
+  std::string master_hash();
 
   const Stream& stream() const { return stream_; }
   const TrainRanks& ranks() const { return ranks_; }
@@ -46,11 +52,12 @@ class PassEngine {
   Arena arena_;
 
  private:
-  std::vector<PartHash> hashes_;  ///< of what this rank loaded
+  std::vector<PartHash> hashes_, hashes_of_masters_;  ///< of what this rank loaded
+  std::string expected_master_;                       ///< hash, as the last delta has it; empty: there is none
 };
 
-/// `values` of rows of a parameter, at the world's rank 0: their owners send them. out: rows.elements() there.
-/// Collective.
+/// `values` of rows of a parameter, at the world's rank 0: their owners send them, NaN of what does not train. out:
+/// rows.elements() there. Collective.
 void gather_rows_of(const TrainedModel& model, View Shard::*values, const ParameterRows& rows, std::span<float> out);
 
 }  // namespace switchyard

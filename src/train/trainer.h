@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <memory>
+#include <span>
+#include <string>
 
 #include "model/decoder.h"
 #include "train/checkpoints.h"

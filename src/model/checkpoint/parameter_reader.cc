@@ -25,15 +25,16 @@ struct Scratch {
 
 class ParameterReader {
  public:
-  ParameterReader(const Stream& stream, const TensorTable& table, DType operand, const VisitValues& visit)
-      : stream_(stream), table_(table), operand_(operand), visit_(visit) {}
+  ParameterReader(const Stream& stream, const TensorTable& table, DType operand, ReadValues values,
+                  const VisitValues& visit)
+      : stream_(stream), table_(table), operand_(operand), values_(values), visit_(visit) {}
 
   PartsRead read(std::span<const int> experts, ModelWeights* weights) {
     const uint64_t before = table_.checkpoint().bytes_read();
     std::vector<StoredTensor> in_layers;
     {
       // Of the largest matrices: one after the other, so that it exists once.
-      Scratch scratch{PartReader(table_.checkpoint())};
+      Scratch scratch{PartReader(table_.checkpoint(), values_)};
       for_each_tensor(table_.config(), experts, weights, [&](const StoredTensor& tensor) {
         if (tensor.in_layer())
           in_layers.push_back(tensor);
@@ -41,7 +42,8 @@ class ParameterReader {
           read(tensor, scratch);
       });
     }
-    std::vector<Scratch> scratch(static_cast<size_t>(stream_.pool->num_threads()), {PartReader(table_.checkpoint())});
+    std::vector<Scratch> scratch(static_cast<size_t>(stream_.pool->num_threads()),
+                                 {PartReader(table_.checkpoint(), values_)});
     stream_.parallel_for(static_cast<int64_t>(in_layers.size()), [&](int64_t task, int worker) {
       read(in_layers[static_cast<size_t>(task)], scratch[static_cast<size_t>(worker)]);
     });
@@ -58,39 +60,20 @@ class ParameterReader {
       const std::span<float> all = first_of(s.values, static_cast<size_t>(shape.elements()));
       size_t first = 0;
       for (const TensorPart& part : table_.parts_of(tensor)) {
-        read(part, tensor.dtype(operand_), s, all.subspan(first, part.weights.elements()));
+        read_part(s.reader, part, tensor.dtype(operand_), s.rows, all.subspan(first, part.weights.elements()));
         first += part.weights.elements();
+        const std::lock_guard lock(mutex_);
+        s.reader.close(parts_.hashes);
+        if (s.reader.hash_of_masters()) parts_.hashes_of_masters.push_back(*s.reader.hash_of_masters());
       }
     }
     visit_(tensor, {s.values.data(), shape, DType::f32, Device::cpu});
   }
 
-  /// A part as f32, [out, in].
-  void read(const TensorPart& part, DType dtype, Scratch& s, std::span<float> out) {
-    const int64_t rows = part.weights.rows, columns = part.weights.columns;
-    const bool by_columns = part.transposed || (part.interleaved && rows == 1);
-    const auto row_of = [columns](std::span<float> matrix, int64_t row) {
-      return matrix.subspan(static_cast<size_t>(row * columns), static_cast<size_t>(columns));
-    };
-    s.reader.open(part, dtype);
-    const int64_t at_once = s.reader.rows_at_once();
-    for (int64_t first = 0; first < rows; first += at_once) {
-      const int64_t count = std::min(at_once, rows - first);
-      if (by_columns) {
-        const std::span<float> values = first_of(s.rows, static_cast<size_t>(count * columns));
-        s.reader.read(count, [&](int64_t row) { return row_of(values, row - first); });
-        put_columns(values, first, part, out);
-      } else {
-        s.reader.read(count, [&](int64_t row) { return row_of(out, place_of(row, rows, part.interleaved)); });
-      }
-    }
-    const std::lock_guard lock(mutex_);
-    s.reader.close(parts_.hashes);
-  }
-
   const Stream& stream_;
   const TensorTable& table_;
   const DType operand_;
+  const ReadValues values_;
   const VisitValues& visit_;
   PartsRead parts_;
   std::mutex mutex_;
@@ -112,9 +95,30 @@ int64_t most_scales(const ModelConfig& c, const Shape& shape) {
 
 }  // namespace
 
+void read_part(PartReader& reader, const TensorPart& part, DType operand, std::vector<float>& rows_buffer,
+               std::span<float> out) {
+  const int64_t rows = part.weights.rows, columns = part.weights.columns;
+  const bool by_columns = part.transposed || (part.interleaved && rows == 1);
+  const auto row_of = [columns](std::span<float> matrix, int64_t row) {
+    return matrix.subspan(static_cast<size_t>(row * columns), static_cast<size_t>(columns));
+  };
+  reader.open(part, operand);
+  const int64_t at_once = reader.rows_at_once();
+  for (int64_t first = 0; first < rows; first += at_once) {
+    const int64_t count = std::min(at_once, rows - first);
+    if (by_columns) {
+      const std::span<float> values = first_of(rows_buffer, static_cast<size_t>(count * columns));
+      reader.read(count, [&](int64_t row) { return row_of(values, row - first); });
+      put_columns(values, first, part, out);
+    } else {
+      reader.read(count, [&](int64_t row) { return row_of(out, place_of(row, rows, part.interleaved)); });
+    }
+  }
+}
+
 PartsRead read_parameters(const Stream& stream, const TensorTable& table, DType operand, std::span<const int> experts,
-                          ModelWeights* weights, const VisitValues& visit) {
-  return ParameterReader(stream, table, operand, visit).read(experts, weights);
+                          ModelWeights* weights, const VisitValues& visit, ReadValues values) {
+  return ParameterReader(stream, table, operand, values, visit).read(experts, weights);
 }
 
 size_t reading_bytes(const ModelConfig& config, const StoredTensor& tensor) {

@@ -16,9 +16,14 @@ namespace switchyard {
 using VisitValues = std::function<void(const StoredTensor& tensor, ConstView values)>;
 
 struct PartsRead {
-  std::vector<PartHash> hashes;  ///< of every part that was read
+  std::vector<PartHash> hashes;             ///< of every part that was read
+  std::vector<PartHash> hashes_of_masters;  ///< of those that had f32 values in place of stored ones
   uint64_t bytes = 0;
 };
+
+/// A part as f32, [out, in], by a reader that is opened here and to be closed. rows: scratch.
+void read_part(PartReader& reader, const TensorPart& part, DType operand, std::vector<float>& rows,
+               std::span<float> out);
 
 /// Reads whatever for_each_tensor(config, experts, weights) visits, each byte once, and gives it to `visit`: first the
 /// tensors of no layer one after the other (they are the largest), then those of layers on the stream's threads,
@@ -27,7 +32,7 @@ struct PartsRead {
 /// that are NaN or infinite (also: that overflow when rounded to what `operand` makes of their tensor) are refused
 /// (input) naming the tensor and the index.
 PartsRead read_parameters(const Stream& stream, const TensorTable& table, DType operand, std::span<const int> experts,
-                          ModelWeights* weights, const VisitValues& visit);
+                          ModelWeights* weights, const VisitValues& visit, ReadValues values = ReadValues::stored);
 
 /// Bytes of the host's that a thread holds while it reads this tensor, the values for its visitor included.
 size_t reading_bytes(const ModelConfig& config, const StoredTensor& tensor);

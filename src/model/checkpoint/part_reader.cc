@@ -4,22 +4,12 @@
 #include <cmath>
 #include <limits>
 
+#include "io/delta_file.h"
+
 namespace switchyard {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-/// Fails on the first value that is not below the limit. first: its index in the tensor.
-void require_below(float limit, std::span<const float> values, std::string_view what, const StoredMatrix& matrix,
-                   uint64_t first) {
-  if (all_below(values, limit)) return;
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (std::fabs(values[i]) < limit) continue;
-    const std::string_view wrong =
-        std::isfinite(values[i]) ? "beyond the range of bf16 (use --dtype f32)" : "expected a finite number";
-    fail(ExitCode::input, "tensor {}: {} {} is {}, {}", matrix.tensor->name, what, first + i, values[i], wrong);
-  }
-}
 
 }  // namespace
 
@@ -29,6 +19,17 @@ bool all_below(std::span<const float> values, float limit) {
   uint32_t largest = 0;
   for (const float x : values) largest = std::max(largest, std::bit_cast<uint32_t>(x) & 0x7fffffffu);
   return largest < std::bit_cast<uint32_t>(limit);
+}
+
+void require_below(float limit, std::span<const float> values, std::string_view what, const StoredMatrix& matrix,
+                   uint64_t first) {
+  if (all_below(values, limit)) return;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (std::fabs(values[i]) < limit) continue;
+    const std::string_view wrong =
+        std::isfinite(values[i]) ? "beyond the range of bf16 (use --dtype f32)" : "expected a finite number";
+    fail(ExitCode::input, "tensor {}: {} {} is {}, {}", matrix.tensor->name, what, first + i, values[i], wrong);
+  }
 }
 
 float overflow_limit(DType dtype) {
@@ -78,6 +79,34 @@ void PartReader::read(int64_t rows, const std::function<std::span<float>(int64_t
     require_below(limit_, values, "weight", weights,
                   weights.first_element + static_cast<uint64_t>(next_row_ * weights.columns));
   }
+  if (masters_ != nullptr) read_masters(rows, to);
+}
+
+/// In place of the stored values of the `rows` rows before next_row_.
+void PartReader::read_masters(int64_t rows, const std::function<std::span<float>(int64_t row)>& to) {
+  const StoredMatrix& weights = part_->weights;
+  const SparseValues* masters = masters_->masters_of(*weights.tensor);
+  if (masters == nullptr) return;
+  const auto columns = static_cast<uint64_t>(weights.columns);
+  const uint64_t end = weights.first_element + static_cast<uint64_t>(next_row_) * columns;
+  masters->visit(end - static_cast<uint64_t>(rows) * columns, end,
+                 [&](std::span<const uint64_t> elements, std::span<const std::byte> bytes) {
+                   const std::span values(reinterpret_cast<const float*>(bytes.data()), elements.size());
+                   for (size_t i = 0; !all_below(values.subspan(i), limit_); ++i)
+                     require_below(limit_, values.subspan(i, 1), "f32 value", weights, elements[i]);
+                   std::span<float> row;
+                   uint64_t row_begin = 0, row_end = 0;  // elements of the tensor
+                   for (size_t i = 0; i < elements.size(); ++i) {
+                     if (elements[i] >= row_end) {
+                       const uint64_t index = (elements[i] - weights.first_element) / columns;
+                       row = to(static_cast<int64_t>(index));
+                       row_begin = weights.first_element + index * columns;
+                       row_end = row_begin + columns;
+                     }
+                     row[elements[i] - row_begin] = values[i];
+                     masters_hasher_.add(elements[i], values[i]);
+                   }
+                 });
 }
 
 void PartReader::close(std::vector<PartHash>& hashes) {
@@ -85,6 +114,8 @@ void PartReader::close(std::vector<PartHash>& hashes) {
                    part_->weights.rows);
   hashes.push_back({part_->weights.id, weights_hasher_.digest()});
   if (part_->scales) hashes.push_back({part_->scales->id, scales_hasher_.digest()});
+  const std::optional<Hash128> masters = masters_hasher_.take();
+  hash_of_masters_ = masters ? std::optional(PartHash{part_->weights.id, *masters}) : std::nullopt;
 }
 
 size_t PartReader::buffer_bytes(int64_t elements, int64_t columns, int64_t num_scales) {

@@ -78,6 +78,8 @@ class Claims {
       else
         problems_[tensor_name] = fmt::format("{} {} belongs to no part of a {} model", tensor.dtype_name,
                                              tensor.shape_str(), config_.family);
+      if (checkpoint_.is_patched(tensor_name))
+        problems_[tensor_name] = "is changed by a delta, but no part of the model";
       skipped.push_back(tensor_name);
     }
     fail_if_wrong();

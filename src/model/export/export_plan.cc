@@ -24,13 +24,14 @@ std::optional<DType> dtype_of_all(ExportDType dtype) {
 /// Tensors in the order of the model's parameters, slices of a fused one gathered in it.
 class Gatherer {
  public:
-  void add(const FilePart& part, std::span<const Parameter> parameters, DType dtype) {
+  void add(const FilePart& part, std::span<const Parameter> parameters, DType dtype, bool tied) {
     const auto [at, is_new] = index_.try_emplace(part.name, tensors_.size());
     if (is_new)
       tensors_.push_back({.spec = {part.name, dtype, part.shape},
                           .num_together = parameters.size(),
                           .transposed = part.transposed,
-                          .interleaved = part.interleaved});
+                          .interleaved = part.interleaved,
+                          .tied = tied});
     std::vector<Parameter>& all = tensors_[at->second].parameters;
     SWITCHYARD_CHECK(std::cmp_equal(all.size(), std::max<int64_t>(part.slice, 0) * std::ssize(parameters)),
                      "tensor {}: slice {} after {} parameters", part.name, part.slice, all.size());
@@ -57,7 +58,7 @@ std::vector<ExportTensor> tensors_of(const ModelConfig& config, const TensorLayo
     if (tensor.tied) parts[0].name = respelled(layout, "lm_head.weight");
     const auto all = tensor.parameters();
     for (size_t i = 0; i < parts.size(); ++i)
-      tensors.add(parts[i], parts.size() == 1 ? all : all.subspan(i, 1), dtype_of(tensor, i));
+      tensors.add(parts[i], parts.size() == 1 ? all : all.subspan(i, 1), dtype_of(tensor, i), tensor.tied);
   });
   return tensors.take();
 }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,9 @@ namespace switchyard {
 /// What tensors are written in: all in one dtype, or each in that of the checkpoint that the model began as.
 enum class ExportDType : uint8_t { base, f32, bf16 };
 
+/// Fills out with the values of these rows, [count, columns].
+using RowSource = std::function<void(const ParameterRows& rows, std::span<float> out)>;
+
 /// A tensor of a file.
 struct ExportTensor {
   TensorSpec spec;
@@ -23,6 +27,7 @@ struct ExportTensor {
   size_t num_together = 1;   ///< of these form a matrix of the tensor: gate's and up's, where they are fused
   bool transposed = false;   ///< stored [in, out]
   bool interleaved = false;  ///< gate's and up's outputs are stored by turns
+  bool tied = false;         ///< a stored copy of tied embeddings
 
   bool is_turned() const { return transposed || interleaved; }
 };

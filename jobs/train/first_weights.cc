@@ -1,0 +1,26 @@
+#include "jobs/train/first_weights.h"
+
+#include "comm/collectively.h"
+#include "model/checkpoint/delta_check.h"
+
+namespace switchyard {
+
+FirstWeights load_model(PassEngine& engine, const ModelOptions& options) {
+  Communicator& world = engine.ranks().world();
+  collectively(world, [&] { engine.load(options.model, options.deltas()); });
+  FirstWeights first;
+  Hash128 hash;
+  collectively(world, [&] {
+    hash = engine.model_hash();
+    first = {hash.hex(), engine.master_hash()};
+  });
+  collectively(world, [&] {
+    if (world.broadcast_string(first.model, 0) != first.model)
+      fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", options.model);
+    if (world.rank() == 0)
+      require_result(engine.model().weights().config, options.model, options.deltas(), hash, engine.stream().poll);
+  });
+  return first;
+}
+
+}  // namespace switchyard

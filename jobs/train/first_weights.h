@@ -1,0 +1,19 @@
+// The weights that a run begins with.
+#pragma once
+
+#include <string>
+
+#include "jobs/option_groups.h"
+#include "train/pass_engine.h"
+
+namespace switchyard {
+
+struct FirstWeights {
+  std::string model;   ///< hash, or what new weights were made of
+  std::string master;  ///< hash of f32 values that a delta has beside the stored ones; empty: none
+};
+
+/// Those of a model with its deltas. Collective; fails (input) on all ranks alike.
+FirstWeights load_model(PassEngine& engine, const ModelOptions& options);
+
+}  // namespace switchyard
