@@ -1,5 +1,7 @@
 #include "train/block_gradient.h"
 
+#include <algorithm>
+
 namespace switchyard {
 namespace {
 
@@ -65,7 +67,11 @@ void BlockGradient::finish(Arena& arena, int64_t bytes_at_once) {
   }
   const std::vector<ElementRange> owned = ranks.owned(model_.space(), block_);
   View owned_gradient = shard.gradient;
-  if (!trained().is_all()) owned_gradient = arena.alloc({shard.owned.count()}, DType::f32);
+  if (!trained().is_all()) {
+    // As large on every rank: memory is planned on one of them.
+    const int64_t most = std::ranges::max(owned, {}, &ElementRange::count).count();
+    owned_gradient = arena.alloc({most}, DType::f32).slice(0, shard.owned.count());
+  }
   if (stream_.measured != nullptr) {
     arena.alloc(
         {static_cast<int64_t>(ordered_reduce_scatter_bytes(ranks.slices_of_holders(block), owned, bytes_at_once))},

@@ -63,8 +63,10 @@ class TileGradient {
     }
     const ElementRange mine = wanted[static_cast<size_t>(ranks.rank())];
     const bool in_place = shard.trained->is_all() && !add;
+    // As large on every rank: memory is planned on one of them.
+    const int64_t most = std::ranges::max(wanted, {}, &ElementRange::count).count();
     const View sum = in_place ? shard.part_of(shard.gradient, {first, first + count})
-                              : pass_.arena.alloc({mine.count()}, DType::f32);
+                              : pass_.arena.alloc({most}, DType::f32).slice(0, mine.count());
     if (pass_.stream.measured != nullptr) {
       const size_t bytes = ordered_reduce_scatter_bytes(ranks.slices_of_rank(), wanted, pass_.bytes_at_once);
       pass_.arena.alloc({static_cast<int64_t>(bytes)}, DType::u8);
