@@ -20,8 +20,7 @@ void require_same(const FisherFile& file, std::string_view what, const std::stri
 
 }  // namespace
 
-ChosenParameters::ChosenParameters(const TrainOptions& options, const ModelConfig& config,
-                                   const std::string& tokenizer)
+ChosenParameters::ChosenParameters(const TrainOptions& options, const ModelConfig& config)
     : options_(options), config_(config) {
   const FreezeOptions& o = options.trains;
   if (!o.fisher_new.empty()) new_.emplace("--fisher-new", o.fisher_new);
@@ -33,8 +32,6 @@ ChosenParameters::ChosenParameters(const TrainOptions& options, const ModelConfi
     if (notes.config != hash)
       fail(ExitCode::input, "{}: is of a model with another configuration: expected hash {}, found {}",
            (*file)->subject(), hash, notes.config);
-    if (!notes.tokenizer.empty() && !tokenizer.empty())
-      require_same(**file, "tokenizer's tokens", notes.tokenizer, tokenizer, o.allow_other_fisher);
   }
   if (new_ && old_ && new_->notes().labels != old_->notes().labels)
     fail(ExitCode::input, "{}: has {} labels, {} has {} ones: they cannot be compared", new_->subject(),
@@ -46,10 +43,17 @@ ChosenParameters::ChosenParameters(const TrainOptions& options, const ModelConfi
       fail(ExitCode::usage, "--train-layers {}: the model has layers 0 to {}", o.train_layers, config.num_layers() - 1);
 }
 
-double ChosenParameters::trained_share(const ModelConfig& config) const {
+void ChosenParameters::require_tokenizer(const std::optional<TokenizerIdentity>& of_data) const {
+  for (const std::optional<FisherFile>* file : {&new_, &old_})
+    if (*file && of_data && !(*file)->notes().tokenizer.empty())
+      require_same(**file, "tokenizer's tokens", (*file)->notes().tokenizer, of_data->hash,
+                   options_.trains.allow_other_fisher);
+}
+
+double ChosenParameters::trained_share() const {
   if (!options_.trains.freezes()) return 1;
   const SelectionOptions o = options_.trains.selection(options_.seed);
-  const ParameterSpace space(config);
+  const ParameterSpace space(config_);
   double trained = 0, eligible = 0;
   for (const Place& place : places_in(space)) {
     if (trains_whole(o, place)) trained += static_cast<double>(place.elements());

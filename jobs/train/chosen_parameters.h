@@ -13,13 +13,16 @@ namespace switchyard {
 
 class ChosenParameters {
  public:
-  /// Opens the files. Fails (input, usage) where they are of another model's configuration, of other labels than each
-  /// other's, or of the data's tokenizer not (see --allow-other-fisher), naming both. tokenizer: hash; empty: the data does
-  /// not say.
-  ChosenParameters(const TrainOptions& options, const ModelConfig& config, const std::string& tokenizer);
+  /// Opens the files. Fails (input, usage) where they are of another configuration than the model's, or of other labels
+  /// than each other's, naming both. Options and configuration outlive this.
+  ChosenParameters(const TrainOptions& options, const ModelConfig& config);
+
+  /// Fails (input) where a file is of another tokenizer's tokens than the data, as far as both say, unless
+  /// --allow-other-fisher.
+  void require_tokenizer(const std::optional<TokenizerIdentity>& of_data) const;
 
   /// Of all parameters, about, before it is known exactly.
-  double trained_share(const ModelConfig& config) const;
+  double trained_share() const;
   /// For PassEngine; empty: everything trains. It fails (environment) where what a rank owns of what trains is so much
   /// more than an even share that it does not fit into its memory.
   PassEngine::Select select(const PassLayout& layout) const;

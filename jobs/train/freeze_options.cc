@@ -6,7 +6,6 @@
 #include <charconv>
 
 #include "base/error.h"
-#include "jobs/limits.h"
 
 namespace switchyard {
 namespace {
@@ -75,7 +74,7 @@ void FreezeOptions::describe(OptionSet& o) {
   o.add("train-also", Names{&train_also}, "router,norms,biases", "kinds that train whole, beside what is chosen");
   o.add("train-layers", &train_layers, "LIST",
         "only these layers train, and nothing beyond layers: 0,4-7 (with --select a choice of what they have)");
-  o.add("ewc", within(&ewc, 0, kMaxRate), "LAMBDA",
+  o.add("ewc", within(&ewc, 0, 1e30), "LAMBDA",
         "adds LAMBDA/2 Σ F (w − w₀)² to the loss: F of --fisher-old, w₀ the model's weights as they were (0: nothing)");
 }
 

@@ -93,6 +93,7 @@ Json metrics_line(const StepLog::Step& s) {
                {"grad_norm", s.result.gradient_norm},
                {"learning_rate", s.learning_rate},
                {"expert_load", s.load}};
+  if (s.result.penalty > 0) line["penalty"] = s.result.penalty;
   if (!s.held_out.empty()) {
     line["eval_loss"] = s.held_out.front();
     line["eval_losses"] = std::vector<double>(s.held_out.begin() + 1, s.held_out.end());

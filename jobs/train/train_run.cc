@@ -87,6 +87,7 @@ void TrainRun::prepare() {
     set_cpu_isa(options_.cpu_isa);
     config_ = read_model_config(options_.config_path(), options_.allowed_fields());
     plan_export();
+    chosen_.emplace(options_, config_);
   });
   files_.emplace(world_, options_.sources(), config_);
   collectively(world_, [&] { machine_ = share_machine(world_, DeviceWish(DeviceRequest::cpu), false); });
@@ -104,8 +105,7 @@ void TrainRun::read_data(const RunDirectory& run) {
 void TrainRun::dry_run() {
   const DataSummary data = estimate(options_, files_->measure(files_->train()), files_->measure(files_->eval()));
   collectively(world_, [&] {
-    const ChosenParameters chosen(options_, config_, "");
-    plan_ = plan_training(options_, config_, data, machine_, RunDirectory(options_.run), chosen.trained_share(config_));
+    plan_ = plan_training(options_, config_, data, machine_, RunDirectory(options_.run), chosen_->trained_share());
     if (!on_root()) return;
     for (const std::string& line : describe_plan(plan_, config_)) std::cout << line << '\n';
   });
@@ -114,10 +114,8 @@ void TrainRun::dry_run() {
 void TrainRun::plan() {
   collectively(world_, [&] {
     const DataSummary data = summarise(options_, *data_, eval_ ? &*eval_ : nullptr, *order_);
-    const std::optional<TokenizerIdentity> tokenizer = data_->datasets().front().input.tokenizer();
-    chosen_.emplace(options_, config_, tokenizer ? tokenizer->hash : "");
-    plan_ = plan_training(options_, config_, data, machine_, RunDirectory(options_.run),
-                          chosen_->trained_share(config_));
+    chosen_->require_tokenizer(data_->datasets().front().input.tokenizer());
+    plan_ = plan_training(options_, config_, data, machine_, RunDirectory(options_.run), chosen_->trained_share());
   });
   if (on_root())
     for (const std::string& line : describe_plan(plan_, config_)) log::info("{}", line);

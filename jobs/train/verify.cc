@@ -99,10 +99,9 @@ class Replay {
       const MachineShare machine = share_machine(world_, DeviceWish(DeviceRequest::cpu), false);
       TrainOptions options = run.options;
       options.slices = std::stoll(run.field("slices"));
-      const std::optional<TokenizerIdentity> tokenizer = data_->datasets().front().input.tokenizer();
-      chosen_.emplace(run_.options, config_, tokenizer ? tokenizer->hash : "");
+      chosen_.emplace(run_.options, config_);
       plan_ = plan_training(options, config_, summarise(options, *data_, nullptr, *order_), machine, run.directory,
-                            chosen_->trained_share(config_));
+                            chosen_->trained_share());
       run.require("numerics", plan_.numerics);
       run.require("steps", std::to_string(plan_.steps));
     });
