@@ -152,8 +152,13 @@ class HostedExperts {
       const auto of_group = window.rows.of_group(static_cast<int64_t>(e));
       return of_group.front() < of_group.back() && gradients_[first + e].is_wanted();
     };
-    for (size_t e = begin_expert; e < end_expert; ++e)
-      if (adds(e)) begin(first + e, rows.slices);
+    bool any = false;
+    for (size_t e = begin_expert; e < end_expert; ++e) {
+      if (!adds(e)) continue;
+      begin(first + e, rows.slices);
+      any = true;
+    }
+    if (!any) return;
     // Of one tensor of all of them; of those without rows, and those that do not train, nothing.
     const auto nodes_of = [&](auto member) {
       const size_t num_nodes = tree_nodes(rows.slices).size();
