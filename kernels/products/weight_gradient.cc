@@ -118,6 +118,7 @@ struct Gradient {
   const Packing& packing;
   const SlicedRows packed;
   const Blocks& blocks;
+  std::span<const ElementBits> wanted;
   std::span<const View> out;
   size_t num_nodes;
   WeightGradientScratch scratch;
@@ -130,11 +131,11 @@ struct Gradient {
   void sum_block(int64_t task) const {
     const int64_t group = task / blocks.count();
     const auto offsets = packed.of_group(group);
-    const auto wanted = out.subspan(static_cast<size_t>(group) * num_nodes, num_nodes);
-    if (offsets.front() == offsets.back() || wanted.front().data == nullptr) return;
+    const auto views = out.subspan(static_cast<size_t>(group) * num_nodes, num_nodes);
+    if (offsets.front() == offsets.back() || views.front().data == nullptr) return;
     const std::vector<ChainStep> steps = chain_steps(rows.slices, offsets, rows.squared);
     std::vector<float*> nodes;
-    for (const View& view : wanted) nodes.push_back(view.as<float>());
+    for (const View& view : views) nodes.push_back(view.as<float>());
     std::byte* memory = thread_scratch(scratch.layout.bytes());
     const auto floats_at = [&](size_t offset) { return reinterpret_cast<float*>(memory + offset); };
     const PackedTiles tiles{floats_at(scratch.a), floats_at(scratch.b), nodes, floats_at(scratch.stack)};
@@ -203,6 +204,15 @@ struct Gradient {
     }
   }
 
+  /// Whether any of a tile is.
+  bool is_wanted(int64_t group, int64_t row, int64_t column) const {
+    if (wanted.empty()) return true;
+    const int64_t columns = std::min(kOuterColumns, k() - column);
+    for (int64_t r = row; r < std::min(row + kOuterRows, n()); ++r)
+      if (wanted[static_cast<size_t>(group)].has_any(r * k() + column, columns)) return true;
+    return false;
+  }
+
   /// next: what this thread packs next, if nobody else does; it is fetched while there is only computing to do.
   template <class Packed>
   void sum_tiles(const Piece& piece, const PackedTiles& tiles, std::span<const ChainStep> steps, bool is_all,
@@ -217,6 +227,7 @@ struct Gradient {
           prefetch<Wanted::later>(next_sources.dy[static_cast<size_t>(r)], next.block.rows);
           prefetch<Wanted::later>(next_sources.x[static_cast<size_t>(r)], next.block.columns);
         }
+        if (!is_wanted(piece.group, block.first_row + i, block.first_column + j)) continue;
         sum_outer_products({.a = tiles.a + i * piece.count,
                             .b = tiles.b + j * piece.count,
                             .steps = steps,
@@ -236,18 +247,20 @@ struct Gradient {
 
 namespace cpu {
 
-size_t weight_gradient_bytes(ListedRows dy, ListedRows x, const SlicedRows& rows, std::span<const View>) {
+size_t weight_gradient_bytes(ListedRows dy, ListedRows x, const SlicedRows& rows, std::span<const ElementBits>,
+                             std::span<const View>) {
   return WeightGradientScratch(dy.count(), dy.of.row_elements(), x.of.row_elements(), rows.slices).layout.bytes();
 }
 
 // A task is a block of a group's result: its operands are packed for all of the block's tiles, then each tile is summed
 // over the rows. Where a group has more rows than are packed at once, tiles go on with the next ones.
 void weight_gradient(const Stream& stream, ListedRows dy, ListedRows x, const SlicedRows& rows,
-                     std::span<const View> out) {
+                     std::span<const ElementBits> wanted, std::span<const View> out) {
   const int64_t n = dy.of.row_elements(), k = x.of.row_elements(), num_groups = rows.num_groups();
   const size_t num_nodes = tree_nodes(rows.slices).size();
   SWITCHYARD_CHECK(dy.of.dtype == x.of.dtype && dy.count() == rows.num_rows() && x.count() == rows.num_rows() &&
-                       dy.exist() && x.exist() && out.size() == static_cast<size_t>(num_groups) * num_nodes,
+                       dy.exist() && x.exist() && out.size() == static_cast<size_t>(num_groups) * num_nodes &&
+                       (wanted.empty() || std::ssize(wanted) == num_groups),
                    "weight_gradient: {} rows of dy {} {}, {} of x {} {}, {} in {} groups of {} nodes, {} results",
                    dy.count(), name_of(dy.of.dtype), dy.of.shape.str(), x.count(), name_of(x.of.dtype),
                    x.of.shape.str(), rows.num_rows(), num_groups, num_nodes, out.size());
@@ -273,8 +286,9 @@ void weight_gradient(const Stream& stream, ListedRows dy, ListedRows x, const Sl
   const Blocks blocks(n, k, num_with_rows, stream.pool->num_threads());
   const WeightGradientScratch scratch(rows.num_rows(), n, k, rows.slices);
   const Packing packing(dy.of.dtype, rows);
-  const Gradient gradient{dy,     x,   rows,      packing, {rows.slices, packing.offsets},
-                          blocks, out, num_nodes, scratch, bytes > kCachedBytes};
+  const Gradient gradient{dy,     x,      rows, packing,   {rows.slices, packing.offsets},
+                          blocks, wanted, out,  num_nodes, scratch,
+                          bytes > kCachedBytes};
   const auto sum_blocks = [&](auto packed) {
     stream.parallel_for(num_groups * blocks.count(),
                         [&](int64_t task, int) { gradient.sum_block<decltype(packed)>(task); });

@@ -6,6 +6,7 @@
 #include "base/slice_tree.h"
 #include "kernels/listed_rows.h"
 #include "kernels/op.h"
+#include "kernels/rows/members.h"
 
 namespace switchyard {
 
@@ -16,8 +17,9 @@ namespace switchyard {
 /// of their sums are zeros.
 /// dy: rows of [., n], x: as many of [., k], both f32 or both bf16 (products of these are exact); out: [groups ·
 /// nodes], f32, each written whole: 0 where a node has no rows. A group whose views are without data is not wanted.
+/// wanted: [groups] elements of each group's results, or none: all; what is only among others may stay undefined.
 using WeightGradientFn = void(const Stream&, ListedRows dy, ListedRows x, const SlicedRows& rows,
-                              std::span<const View> out);
+                              std::span<const ElementBits> wanted, std::span<const View> out);
 namespace cpu {
 WeightGradientFn weight_gradient;
 WorkingBytes<WeightGradientFn> weight_gradient_bytes;

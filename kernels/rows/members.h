@@ -3,7 +3,24 @@
 
 #include <cstdint>
 
-namespace switchyard::cpu {
+namespace switchyard {
+
+/// A vector's elements, by bits: element i's is bit first + i of `words`, the lowest first.
+struct ElementBits {
+  const uint64_t* words = nullptr;  ///< null: all of them
+  int64_t first = 0;
+
+  /// Whether any of elements [begin, begin + count) is among them; count ≤ 64.
+  bool has_any(int64_t begin, int64_t count) const {
+    if (words == nullptr) return true;
+    const int64_t bit = first + begin, shift = bit % 64;
+    uint64_t bits = words[bit / 64] >> shift;
+    if (shift + count > 64) bits |= words[bit / 64 + 1] << (64 - shift);
+    return (count < 64 ? bits & ((uint64_t{1} << count) - 1) : bits) != 0;
+  }
+};
+
+namespace cpu {
 
 /// to[j] = from[i], of the elements i < count whose bit first_bit + i of `words` is set (lowest first) the j-th. Returns
 /// how many these are; `to` has room for them.
@@ -11,4 +28,5 @@ int64_t gather_members(const uint64_t* words, int64_t first_bit, const float* fr
 /// And back: to[i] = from[j]; other elements stay.
 int64_t scatter_members(const uint64_t* words, int64_t first_bit, const float* from, int64_t count, float* to);
 
-}  // namespace switchyard::cpu
+}  // namespace cpu
+}  // namespace switchyard

@@ -165,7 +165,7 @@ void weight_gradient_of(benchmark::State& state, const GradientShape& s, DType o
   for (int64_t i = 0; i <= s.groups * s.slices; ++i) offsets.push_back(i * s.rows / s.slices);
   const double flops = 2.0 * static_cast<double>(dy.view.elements() * s.k);
   measure_share(state, stream(), operand, flops, [&] {
-    weight_gradient(stream(), dy.view, x.view, {{0, s.slices}, offsets}, out);
+    weight_gradient(stream(), dy.view, x.view, {{0, s.slices}, offsets}, {}, out);
   });
   const double writing = static_cast<double>(results.view.bytes()) / ceiling_write_gbytes(stream());
   const double computing = flops / state.counters["ceiling_gflops"];

@@ -44,6 +44,11 @@ std::vector<View> BlockGradient::of(const void* place) const {
   return views;
 }
 
+ElementBits BlockGradient::wanted(const void* place) const {
+  const std::span<const uint64_t> words = trained().words();
+  return {words.empty() ? nullptr : words.data(), model_.tensor_at(block_, place).offset};
+}
+
 void BlockGradient::commit() {
   if (stream_.measured == nullptr) sums_.commit(stream_);
   nodes_.clear();

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "comm/ordered_sum.h"
+#include "kernels/rows/members.h"
 #include "train/trained_model.h"
 
 namespace switchyard {
@@ -25,6 +26,9 @@ class BlockGradient {
   /// The same of all tensors: [elements of the block].
   std::span<const View> nodes() const { return nodes_; }
   void commit();
+
+  /// Which of a tensor's elements train.
+  ElementBits wanted(const void* place) const;
 
   /// The shard's gradient, of all slices: of what trains. Collective over the ranks that hold the block. Nobody's slices may be
   /// missing.

@@ -169,11 +169,17 @@ class HostedExperts {
                             nodes.begin() + static_cast<int64_t>((e - begin_expert) * num_nodes));
       return nodes;
     };
+    const auto wanted = [&](auto member) {
+      std::vector<ElementBits> bits;
+      for (size_t e = begin_expert; e < end_expert; ++e) bits.push_back(gradients_[first + e].wanted(&(o.w[e].*member)));
+      return bits;
+    };
     const auto up_to_end = [&](const View& x) { return x.slice(0, rows.num_rows()); };
     const ListedRows u(window.u, window.input_row.first(static_cast<size_t>(rows.num_rows()))),
         dy(window.dy, window.input_row.first(static_cast<size_t>(rows.num_rows())));
-    weight_gradient(stream, up_to_end(o.d_gate_up), u, rows, nodes_of(&FfnWeights::gate_up));
-    weight_gradient(stream, dy, up_to_end(o.scaled_h), rows, nodes_of(&FfnWeights::down));
+    weight_gradient(stream, up_to_end(o.d_gate_up), u, rows, wanted(&FfnWeights::gate_up),
+                    nodes_of(&FfnWeights::gate_up));
+    weight_gradient(stream, dy, up_to_end(o.scaled_h), rows, wanted(&FfnWeights::down), nodes_of(&FfnWeights::down));
     if (o.ones.shape.rank() > 0) {
       sum_weighted(stream, up_to_end(o.d_gate_up), o.ones, rows, nodes_of(&FfnWeights::gate_up_bias));
       sum_weighted(stream, dy, window.weight, rows, nodes_of(&FfnWeights::down_bias));
@@ -194,7 +200,7 @@ class HostedExperts {
       if (node.shape.rank() > 0) node = node.reshaped({node.elements(), 1});
     const ConstView column = as_operand(
         stream, pass_.arena, weight.slice(0, rows.num_rows()).reshaped({rows.num_rows(), 1}), pass_.operand());
-    weight_gradient(stream, x, column, rows, out);
+    weight_gradient(stream, x, column, rows, {}, out);
   }
   /// None of the group's tokens of these slices went there, but some of others.
   void add_nothing(size_t expert, const SliceRange& slices) {

@@ -27,8 +27,10 @@ ConstView as_operand(const Stream& stream, Arena& arena, ConstView x, DType oper
 }
 
 void sum_products(const StepPass& pass, const ListedRows& dy, const ListedRows& x, const SlicedRows& rows,
-                  std::span<const View> out) {
-  if (!out.empty()) weight_gradient(pass.stream, dy, x, rows, out);
+                  const BlockGradient& sums, const void* place) {
+  const ElementBits wanted = sums.wanted(place);
+  if (const std::vector<View> nodes = sums.of(place); !nodes.empty())
+    weight_gradient(pass.stream, dy, x, rows, {&wanted, 1}, nodes);
 }
 
 // The outer product with a column of ones.
@@ -38,14 +40,14 @@ void sum_columns(const StepPass& pass, ConstView x, const SlicedRows& rows, std:
   const View ones = pass.arena.alloc({x.rows(), 1}, DType::f32);
   fill(pass.stream, 1, ones);
   for (View& node : out) node = node.reshaped({node.elements(), 1});
-  weight_gradient(pass.stream, x, ones, rows, out);
+  weight_gradient(pass.stream, x, ones, rows, {}, out);
 }
 
 void backward_product(const StepPass& pass, const PackedMatrix& w, const PackedMatrix& transpose, ConstView x,
                       ConstView dy, const SlicedRows& rows, const BlockGradient& sums, GemmOutput output, View dx) {
   const ArenaScope scope(pass.arena);
   const ConstView operand = as_operand(pass.stream, pass.arena, dy, w.operand());
-  sum_products(pass, operand, x, rows, sums.of(&w));
+  sum_products(pass, operand, x, rows, sums, &w);
   gemm(pass.stream, operand, transpose, output, dx);
 }
 
@@ -65,8 +67,8 @@ void backward_ffn(const StepPass& pass, std::span<const FfnWeights> w, std::span
   const std::array<int64_t, 2> all = {0, x.rows()};
   grouped_ffn_backward(pass.stream, x, dy, {}, {all, {}, {}}, w, transposes, activation, GemmOutput::add, scaled_h,
                        d_gate_up, dx, {}, {});
-  sum_products(pass, d_gate_up, x, rows, sums.of(&w.front().gate_up));
-  sum_products(pass, dy, scaled_h, rows, sums.of(&w.front().down));
+  sum_products(pass, d_gate_up, x, rows, sums, &w.front().gate_up);
+  sum_products(pass, dy, scaled_h, rows, sums, &w.front().down);
 }
 
 }  // namespace switchyard

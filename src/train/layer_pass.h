@@ -105,9 +105,9 @@ void fill(const Stream& stream, float value, View x);
 /// `x` as products of the operand take it: itself, or rounded, in the arena.
 ConstView as_operand(const Stream& stream, Arena& arena, ConstView x, DType operand);
 
-/// out = the gradient of a product's weights (kernels/products/weight_gradient.h); no views: it is not wanted.
+/// The gradient of a product's weights (kernels/products/weight_gradient.h) into `sums`, as far as they train.
 void sum_products(const StepPass& pass, const ListedRows& dy, const ListedRows& x, const SlicedRows& rows,
-                  std::span<const View> out);
+                  const BlockGradient& sums, const void* place);
 /// out = the sums of x's columns, up the tree of slices.   x: [rows, n] f32; out: views of n elements, or none, likewise
 void sum_columns(const StepPass& pass, ConstView x, const SlicedRows& rows, std::vector<View> out);
 

@@ -152,7 +152,7 @@ void square_tied_gradients(const StepPass& pass, const HeadRows& head, ConstView
     differentiate_logits(pass, head, first, dy.slice(0, targets));
     one_hot(stream, view_of<int32_t>(batch.batch.ids), first, dy.slice(targets, tokens));
     gradient.sum(first, ids, false, [&](std::vector<View>& nodes) {
-      weight_gradient(stream, {dy, order}, {x, order}, pass.sliced(batch.slices, offsets), nodes);
+      weight_gradient(stream, {dy, order}, {x, order}, pass.sliced(batch.slices, offsets), {}, nodes);
     });
   });
 }
@@ -189,7 +189,7 @@ void backward_head(const StepPass& pass, ConstView last, const HeadRows& head, V
     gemm(stream, d_logits, pass.model.head_transposes()[static_cast<size_t>(first / kTile)], GemmOutput::add, d_chosen);
     if (pass.squared && pass.config().tied_embeddings) return;
     gradient.sum(first, ids, false,
-                 [&](std::vector<View>& nodes) { weight_gradient(stream, d_logits, head.x, rows, nodes); });
+                 [&](std::vector<View>& nodes) { weight_gradient(stream, d_logits, head.x, rows, {}, nodes); });
   });
 
   // To all states, and through the last norm.

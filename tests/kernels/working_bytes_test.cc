@@ -85,7 +85,7 @@ class Calls {
                                   lse_.view(), q_.view(), y_.view().reshaped({kRows, 4, 24}), dk_.view(), dk_.view());
       case 5: {
         const View gradient = gradient_.view();
-        return weight_gradient(stream, x_.view(), x_.view(), {{0, 4}, slice_offsets_}, {&gradient, 1});
+        return weight_gradient(stream, x_.view(), x_.view(), {{0, 4}, slice_offsets_}, {}, {&gradient, 1});
       }
       case 6:
         return grouped_ffn_backward(stream, x_.view(), x_.view(), {}, {offsets, rows, rows}, unbiased_, transposed_, {},

@@ -25,6 +25,7 @@ struct Problem {
   std::vector<int64_t> offsets{0};
   Tensor dy, x;
   bool squared = false;
+  std::vector<ElementBits> wanted = {};
 
   Problem(DType dtype, int64_t n_, int64_t k_, const SliceRange& range, const std::vector<int64_t>& rows)
       : operand(dtype), n(n_), k(k_), slices(range), counts(rows), dy({sum(), n}, dtype), x({sum(), k}, dtype) {
@@ -52,7 +53,7 @@ struct Problem {
     std::vector<View> out;
     for (int64_t i = 0; i < num_groups() * num_nodes(); ++i)
       out.push_back(has_rows(i / num_nodes()) ? results.view().slice(i * n, n) : View{});
-    weight_gradient(stream, dy_rows, x_rows, rows(), out);
+    weight_gradient(stream, dy_rows, x_rows, rows(), wanted, out);
     return results;
   }
 
@@ -148,6 +149,31 @@ TEST_P(WeightGradientTest, WhereRowsLieChangesNothing) {
   EXPECT_TRUE(same_bits(p.gradient(2, p.dy, {x, x_row}), plain));
 }
 
+// What is wanted is as it is beside everything else; of what is not, not all is there.
+TEST_P(WeightGradientTest, WantedElementsAreThoseOfAll) {
+  Problem p = problem();
+  const Tensor all = p.gradient();
+  const int64_t elements = p.n * p.k;
+  std::vector<uint64_t> words(static_cast<size_t>((elements + 70) / 64 + 1));
+  const auto has = [&](int64_t i) { return (words[static_cast<size_t>((i + 5) / 64)] >> ((i + 5) % 64) & 1) != 0; };
+  for (int64_t i = 0; i < elements; ++i)
+    if (random_bits(9, static_cast<uint64_t>(i)) % 400 == 0)
+      words[static_cast<size_t>((i + 5) / 64)] |= uint64_t{1} << ((i + 5) % 64);
+  p.wanted.assign(static_cast<size_t>(p.num_groups()), {words.data(), 5});
+  const Tensor some = p.gradient();
+  int64_t missing = 0;
+  for (int64_t i = 0; i < all.size(); ++i) {
+    const bool is_there = std::bit_cast<uint32_t>(some.data<float>()[i]) == std::bit_cast<uint32_t>(all.data<float>()[i]);
+    if (has(i % elements)) {
+      ASSERT_TRUE(is_there) << i;
+    }
+    missing += is_there ? 0 : 1;
+  }
+  if (elements > 10'000) {
+    EXPECT_GT(missing, 0);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, WeightGradientTest,
                          testing::Combine(testing::Values(DType::f32, DType::bf16), testing::ValuesIn(kCases)),
                          [](const auto& param) {
@@ -164,7 +190,7 @@ TEST(WeightGradient, OfNoRowsIsZero) {
     const Tensor sums = poisoned({rows.num_groups() * 2 * 7, 40}, DType::f32);
     std::vector<View> out;
     for (int64_t i = 0; i < rows.num_groups() * 2; ++i) out.push_back(sums.view().slice(i * 7, 7));
-    weight_gradient(CpuStream(), dy, x, rows, out);
+    weight_gradient(CpuStream(), dy, x, rows, {}, out);
     Tensor first({14, 40}, DType::f32);
     copy(CpuStream(), sums.view().slice(0, 14), first.view());
     EXPECT_TRUE(same_bits(first, Tensor({14, 40}, DType::f32)));
