@@ -2,6 +2,8 @@
 
 #include <cstring>
 #include <new>
+#include <type_traits>
+#include <vector>
 
 #include "base/memory.h"
 #include "kernels/products/cpu/packed_matrix_impl.h"
@@ -105,6 +107,79 @@ void PackedMatrix::write(const Stream* stream, const float* source, int64_t row_
     for (int64_t i = 0; i < count; ++i) write_panel(first + i);
   else
     stream->parallel_for(count, [&](int64_t i, int) { write_panel(first + i); });
+}
+
+namespace {
+
+/// Where a matrix has the weight of an output and an input, as elements of type T. All that takes divisions is known for
+/// each output beforehand.
+template <class T>
+class Places {
+ public:
+  Places(const PackedMatrix::Impl& matrix, int64_t n) : panels_(matrix.panels), data_(reinterpret_cast<T*>(matrix.data)) {
+    const bool gate_up = matrix.order == RowOrder::gate_up;
+    const int64_t half = gate_up ? n / 2 : n, of_half = gate_up ? kPanelColumns / 2 : kPanelColumns;
+    for (int64_t output = 0; output < n; ++output) {
+      const int64_t row = output % half, panel = row / of_half;
+      const int64_t column = row % of_half + (output < half ? 0 : panels_.columns(panel) / 2);
+      const PanelLayout& layout = panels_.product(panel).layout();
+      outputs_.push_back({data_ + panels_.offset(panel) / sizeof(T) + place_in_panel(layout, column, 0), &layout});
+    }
+  }
+  void write(int64_t output, int64_t input, float value) const {
+    const auto& [first, layout] = outputs_[static_cast<size_t>(output)];
+    T& to = layout->together == 2 ? first[(input >> 1) * layout->input_stride + (input & 1)]
+                                  : first[input * layout->input_stride];
+    if constexpr (std::is_same_v<T, float>)
+      to = value;
+    else
+      to = to_bfloat16(value);
+  }
+
+ private:
+  struct Output {
+    T* first;
+    const PanelLayout* layout;
+  };
+  const MatrixPanels& panels_;
+  T* data_;
+  std::vector<Output> outputs_;
+};
+
+}  // namespace
+
+/// visit(write): write(output, input, value) puts a weight where the matrix has it.
+template <class Visit>
+void PackedMatrix::visit_places(const Visit& visit) {
+  SWITCHYARD_CHECK(impl_ && impl_->data != nullptr, "a packed matrix that is not on the CPU, or a shape, written to");
+  const MatrixPanels& panels = impl_->panels;
+  if (!panels.product(0).has_known_layout() || !panels.product(panels.count() - 1).has_known_layout()) {
+    std::vector<float> values(static_cast<size_t>(n() * k()));
+    const View all{values.data(), {n(), k()}, DType::f32, Device::cpu};
+    read_rows(0, all);
+    visit([&](int64_t output, int64_t input, float value) { values[static_cast<size_t>(output * k() + input)] = value; });
+    return rewrite(nullptr, all);
+  }
+  const auto visit_with = [&](const auto& places) {
+    visit([&](int64_t output, int64_t input, float value) { places.write(output, input, value); });
+  };
+  if (operand() == DType::f32) return visit_with(Places<float>(*impl_, n()));
+  visit_with(Places<BFloat16>(*impl_, n()));
+}
+
+void PackedMatrix::write_members(int64_t first_row, int64_t rows, const ElementBits& bits, const float* values) {
+  visit_places([&](const auto& write) {
+    for (int64_t row = 0; row < rows; ++row)
+      bits.for_each(row * k(), k(), [&](int64_t i) { write(first_row + row, i - row * k(), *values++); });
+  });
+}
+
+void PackedMatrix::write_members_transposed(int64_t first_row, int64_t rows, const ElementBits& bits,
+                                            const float* values) {
+  visit_places([&](const auto& write) {
+    for (int64_t row = 0; row < rows; ++row)
+      bits.for_each(row * n(), n(), [&](int64_t i) { write(i - row * n(), first_row + row, *values++); });
+  });
 }
 
 void PackedMatrix::read_rows(int64_t first_row, View values) const {

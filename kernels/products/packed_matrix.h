@@ -7,6 +7,7 @@
 
 #include "base/stream.h"
 #include "base/tensor.h"
+#include "kernels/rows/members.h"
 
 namespace switchyard {
 
@@ -52,6 +53,13 @@ class PackedMatrix {
   /// The same of the source's transpose, of which no copy is made. source: [k, n] f32
   void rewrite_transposed(const Stream* stream, ConstView source);
 
+  /// Some elements of rows [first_row, first_row + rows) anew, of one that lies on the CPU; by the caller alone. bits: of
+  /// the rows' elements [rows, k], row by row, from the first one's on (not all); values: theirs, one after the other, f32
+  void write_members(int64_t first_row, int64_t rows, const ElementBits& bits, const float* values);
+  /// The same of inputs [first_row, first_row + rows): rows of its transpose, bits and values as these have them,
+  /// [rows, n].
+  void write_members_transposed(int64_t first_row, int64_t rows, const ElementBits& bits, const float* values);
+
   /// The matrix itself again, as far as the operand holds it, of one that lies on the CPU; by the caller alone.
   /// values: [rows, k] f32; first_row, rows: as for rewrite_rows(), or all of them in any order of rows.
   void read_rows(int64_t first_row, View values) const;
@@ -71,6 +79,8 @@ class PackedMatrix {
   explicit PackedMatrix(std::unique_ptr<Impl> impl);
   void write(const Stream* stream, const float* source, int64_t row_stride, int64_t column_stride, int64_t first_row,
              int64_t rows);
+  template <class Visit>
+  void visit_places(const Visit& visit);
   std::unique_ptr<Impl> impl_;
   std::shared_ptr<const cuda::Matrix> cuda_;
 };

@@ -1,6 +1,7 @@
 // Some of a vector's elements, by bits: between their places in it and a list of them alone.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 namespace switchyard {
@@ -17,6 +18,18 @@ struct ElementBits {
     uint64_t bits = words[bit / 64] >> shift;
     if (shift + count > 64) bits |= words[bit / 64 + 1] << (64 - shift);
     return (count < 64 ? bits & ((uint64_t{1} << count) - 1) : bits) != 0;
+  }
+  /// visit(i) for those of elements [begin, begin + count), in order; words: not null.
+  template <class Visit>
+  void for_each(int64_t begin, int64_t count, const Visit& visit) const {
+    const int64_t end = first + begin + count;
+    for (int64_t bit = first + begin; bit < end;) {
+      uint64_t bits = words[bit / 64] >> (bit % 64);
+      const int64_t in_word = 64 - bit % 64, left = end - bit;
+      if (left < in_word) bits &= (uint64_t{1} << left) - 1;
+      for (; bits != 0; bits &= bits - 1) visit(bit + std::countr_zero(bits) - first);
+      bit += in_word;
+    }
   }
 };
 

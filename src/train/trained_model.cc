@@ -1,8 +1,10 @@
 #include "train/trained_model.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
+#include "kernels/row_blocks.h"
 #include "kernels/rows/cast.h"
 
 namespace switchyard {
@@ -12,6 +14,19 @@ using Kind = ParameterBlock::Kind;
 
 bool is_vocabulary(const ParameterBlock& block) {
   return block.kind == Kind::embeddings || block.kind == Kind::head;
+}
+
+/// Some elements of a tensor's rows anew, f32 or rounded.
+void put_members(View to, const ElementBits& bits, const float* values) {
+  with_float_type(to.dtype, "put_members", [&](auto type) {
+    using T = decltype(type);
+    bits.for_each(0, to.elements(), [&](int64_t i) {
+      if constexpr (std::is_same_v<T, float>)
+        to.as<T>()[i] = *values++;
+      else
+        to.as<T>()[i] = to_bfloat16(*values++);
+    });
+  });
 }
 
 View floats(float* data, int64_t count) {
@@ -165,42 +180,56 @@ void TrainedModel::spread(const Stream& stream) {
   for (const Shard& shard : shards_) spread(stream, shard.block, buffer);
 }
 
-/// Rows of a tensor from whoever owns their masters; what does not train as it is in the weights. buffer: for those that
-/// are not in one place. Collective over the ranks that hold the block.   shape: of the rows
-ConstView TrainedModel::gather_masters(const Stream& stream, size_t index, size_t tensor, int64_t first_row,
-                                       const Shape& shape, std::vector<float>& buffer) const {
-  const BlockTensor& of_block = space_.blocks()[index].tensors[tensor];
-  const int64_t first = of_block.offset + first_row * (shape.rank() > 1 ? shape[1] : 1);
-  const ElementRange range{first, first + shape.elements()};
-  Communicator& holders = ranks_.holders_of(space_.blocks()[index]);
+/// Values of the elements of a range that train, from whoever owns their masters. buffer: for those that are not in one
+/// place. Collective over the ranks that hold the block.
+std::span<const float> TrainedModel::gather_masters(size_t index, const ElementRange& range,
+                                                    std::vector<float>& buffer) const {
+  const ParameterBlock& block = space_.blocks()[index];
+  Communicator& holders = ranks_.holders_of(block);
   const Shard& mine = shard(index);
+  if (holders.size() == 1) return mine.part_of(mine.master, range).span<float>();
   const ElementSet& trained = *mine.trained;
-  if (holders.size() == 1 && trained.is_all()) return ConstView(mine.part_of(mine.master, range)).reshaped(shape);
-  buffer.resize(std::max(buffer.size(), static_cast<size_t>(range.count())));
-  const View values{buffer.data(), shape, DType::f32, Device::cpu};
-  if (!trained.is_all()) {
-    const Place& place = places_[index][tensor];
-    if (place.tensor != nullptr)
-      cast(stream, place.tensor->view().slice(first_row, shape[0]), values);
-    else
-      place.matrix->read_rows(first_row, values);
-  }
+  buffer.resize(std::max(buffer.size(), static_cast<size_t>(trained.count_in(range))));
   const std::vector<ElementRange> owned = ranks_.owned(space_, index);
-  std::vector<float> members;
   for (int r = 0; r < holders.size(); ++r) {
     const ElementRange part = overlap(owned[static_cast<size_t>(r)], range);
     const int64_t count = trained.count_in(part);
     if (count == 0) continue;
-    const auto to = std::span(buffer).subspan(static_cast<size_t>(part.first - first), static_cast<size_t>(part.count()));
-    View values_of_owner = mine.part_of(mine.master, part);
-    if (r != holders.rank()) {
-      members.resize(static_cast<size_t>(count));
-      values_of_owner = floats(members.data(), count);
-    }
-    holders.broadcast(values_of_owner, r);
-    trained.expand(part, values_of_owner.span<float>(), to);
+    float* to = buffer.data() + (trained.before(part.first) - trained.before(range.first));
+    if (r == holders.rank()) std::ranges::copy(mine.part_of(mine.master, part).span<float>(), to);
+    holders.broadcast(floats(to, count), r);
   }
-  return values;
+  return std::span(buffer).first(static_cast<size_t>(trained.count_in(range)));
+}
+
+/// Rows of a tensor anew, of which some elements train.   values: of these
+void TrainedModel::set_members(const Stream& stream, size_t index, size_t tensor, int64_t first_row, int64_t rows,
+                               std::span<const float> values) {
+  const ParameterBlock& block = space_.blocks()[index];
+  const BlockTensor& of_block = block.tensors[tensor];
+  const ElementSet& trained = *shard(index).trained;
+  const int64_t columns = of_block.elements() / of_block.tensor.shape()[0];
+  const int64_t first = of_block.offset + first_row * columns, before = trained.before(first);
+  const bool vocabulary = is_vocabulary(block);
+  // A tied head is the embedding once more.
+  const std::span<const Place> places =
+      vocabulary ? std::span<const Place>(places_[index]) : std::span(&places_[index][tensor], 1);
+  constexpr int64_t kRowsPerTask = PackedMatrix::kRowsTogether;
+  stream.parallel_for((rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task, int) {
+    const int64_t row = task * kRowsPerTask, count = std::min(kRowsPerTask, rows - row);
+    const ElementBits bits{trained.words().data(), first + row * columns};
+    const float* members = values.data() + (trained.before(bits.first) - before);
+    for (const Place& place : places) {
+      if (place.tensor != nullptr) {
+        put_members(place.tensor->view().slice(first_row + row, count), bits, members);
+        continue;
+      }
+      place.matrix->write_members(first_row + row, count, bits, members);
+      PackedMatrix& transpose =
+          vocabulary ? head_transposes_[static_cast<size_t>(first_row / kVocabularyTile)] : *place.transpose;
+      transpose.write_members_transposed(row, count, bits, members);
+    }
+  });
 }
 
 void TrainedModel::spread(const Stream& stream, size_t index, std::vector<float>& buffer) {
@@ -208,15 +237,22 @@ void TrainedModel::spread(const Stream& stream, size_t index, std::vector<float>
   const ElementSet& trained = *shard(index).trained;
   for (size_t t = 0; t < block.tensors.size(); ++t) {
     const BlockTensor& tensor = block.tensors[t];
-    if (trained.count_in(tensor.elements_of_block()) == 0) continue;
     const Shape shape = tensor.tensor.shape();
-    if (!is_vocabulary(block)) {
-      set_weights(stream, index, t, gather_masters(stream, index, t, 0, shape, buffer));
-      continue;
-    }
-    for (int64_t row = 0; row < shape[0]; row += kVocabularyTile) {
-      const int64_t rows = std::min(kVocabularyTile, shape[0] - row);
-      set_vocabulary(stream, index, row, gather_masters(stream, index, t, row, {rows, shape[1]}, buffer));
+    const int64_t columns = tensor.elements() / shape[0], at_once = is_vocabulary(block) ? kVocabularyTile : shape[0];
+    for (int64_t row = 0; row < shape[0]; row += at_once) {
+      const int64_t rows = std::min(at_once, shape[0] - row), first = tensor.offset + row * columns;
+      const ElementRange range{first, first + rows * columns};
+      if (trained.count_in(range) == 0) continue;
+      const std::span<const float> values = gather_masters(index, range, buffer);
+      if (trained.count_in(range) < range.count()) {
+        set_members(stream, index, t, row, rows, values);
+        continue;
+      }
+      const ConstView all{values.data(), shape.rank() > 1 ? Shape{rows, columns} : Shape{rows}, DType::f32, Device::cpu};
+      if (is_vocabulary(block))
+        set_vocabulary(stream, index, row, all);
+      else
+        set_weights(stream, index, t, all);
     }
   }
 }

@@ -86,8 +86,9 @@ class TrainedModel {
     PackedMatrix* transpose = nullptr;
   };
   void set_weights(const Stream& stream, size_t block, size_t tensor, ConstView values);
-  ConstView gather_masters(const Stream& stream, size_t block, size_t tensor, int64_t first_row, const Shape& shape,
-                           std::vector<float>& buffer) const;
+  std::span<const float> gather_masters(size_t block, const ElementRange& range, std::vector<float>& buffer) const;
+  void set_members(const Stream& stream, size_t block, size_t tensor, int64_t first_row, int64_t rows,
+                   std::span<const float> values);
   /// The same of an embedding's or head's rows from `first_row` on, a multiple of kVocabularyTile.
   void set_vocabulary(const Stream& stream, size_t block, int64_t first_row, ConstView values);
   void set_master(size_t block, int64_t first, std::span<const float> values);

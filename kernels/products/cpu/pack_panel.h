@@ -16,6 +16,12 @@ struct PanelLayout {
   int64_t outputs, block_stride, input_stride, together;
 };
 
+/// Where an output's weights of some input lie, in elements of the panel.
+inline int64_t place_in_panel(const PanelLayout& layout, int64_t output, int64_t input) {
+  return output / layout.outputs * layout.block_stride + input / layout.together * layout.input_stride +
+         output % layout.outputs * layout.together + input % layout.together;
+}
+
 /// Some outputs of a panel. Their weights lie at w[j · output_stride + i · input_stride], one of the strides is 1.
 struct PanelPart {
   const float* w;

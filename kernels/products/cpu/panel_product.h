@@ -39,6 +39,7 @@ class PanelProduct {
   /// What pack() has written, as f32: some of the panel's outputs.
   void unpack(const std::byte* panel, std::span<const PanelRows> parts) const;
   bool has_known_layout() const { return layout_.has_value(); }
+  const PanelLayout& layout() const { return *layout_; }  ///< a known one
 
   /// bf16 without native products: panels are stored as bf16 in the order of the f32 product, and widened before use.
   bool emulated() const { return emulated_; }

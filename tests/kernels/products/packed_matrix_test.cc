@@ -120,6 +120,31 @@ TEST_P(RewriteTest, BytesAreThoseOfPacking) {
     }
 }
 
+// Some elements, by bits: the bytes of packing the whole matrix with these.
+TEST_P(RewriteTest, MembersAreWrittenWherePackingPutsThem) {
+  for (const auto& [n, k] : kShapes)
+    for (const RowOrder order : {RowOrder::plain, RowOrder::gate_up}) {
+      if (order == RowOrder::gate_up && n % 2 != 0) continue;
+      const Tensor old = source(n, k, 1), now = source(n, k, 2);
+      Tensor mixed = source(n, k, 1);
+      std::vector<uint64_t> words(static_cast<size_t>((n * k + 3) / 64 + 1));
+      std::vector<float> values;
+      for (int64_t i = 0; i < n * k; ++i) {
+        if (random_bits(3, static_cast<uint64_t>(i)) % 5 != 0) continue;
+        words[static_cast<size_t>((i + 3) / 64)] |= uint64_t{1} << ((i + 3) % 64);
+        values.push_back(now.data<float>()[i]);
+        mixed.data<float>()[i] = values.back();
+      }
+      PackedMatrix got = PackedMatrix::pack(old, GetParam(), order);
+      got.write_members(0, n, {words.data(), 3}, values.data());
+      EXPECT_TRUE(same_bytes(got, PackedMatrix::pack(mixed, GetParam(), order))) << n << " x " << k;
+      if (order == RowOrder::gate_up) continue;
+      PackedMatrix turned = PackedMatrix::pack(transposed(old), GetParam());
+      turned.write_members_transposed(0, n, {words.data(), 3}, values.data());
+      EXPECT_TRUE(same_bytes(turned, PackedMatrix::pack(transposed(mixed), GetParam()))) << n << " x " << k;
+    }
+}
+
 // Rounded to the operand; also where oneDNN alone knows the layout.
 TEST_P(RewriteTest, WhatWasPackedIsReadAgain) {
   for (const auto& [n, k] : kShapes)
