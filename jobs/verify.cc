@@ -48,10 +48,11 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
     return verify_steps(runtime, options);
   }
   if (job != nullptr && *job == "fisher")
-    fail(ExitCode::usage,
-         "{}: expected a scoring run or a training run, found a Fisher run: the same command with another --run, on any "
-         "ranks, makes the same fisher.h5, byte by byte",
-         options.run);
+    fail(
+        ExitCode::usage,
+        "{}: expected a scoring run or a training run, found a Fisher run: the same command with another --run, on any "
+        "ranks, makes the same fisher.h5, byte by byte",
+        options.run);
   refuse({"replay", "from"}, "scoring");
   return verify_scores(runtime, options);
 }

@@ -30,8 +30,9 @@ TrainMemoryRequest sized(TrainMemoryRequest shape, const FisherPasses& passes, i
     const std::vector<int64_t> ends = a_record_a_slice(count, shape.num_slices);
     for (int rank = 0; rank < world_size; ++rank) {
       const SliceRange slices = slices_of_rank(shape.num_slices, rank, world_size);
-      shape.rank_tokens = std::max(shape.rank_tokens, before[static_cast<size_t>(ends[static_cast<size_t>(slices.end)])] -
-                                                          before[static_cast<size_t>(ends[static_cast<size_t>(slices.first)])]);
+      shape.rank_tokens =
+          std::max(shape.rank_tokens, before[static_cast<size_t>(ends[static_cast<size_t>(slices.end)])] -
+                                          before[static_cast<size_t>(ends[static_cast<size_t>(slices.first)])]);
     }
   }
   shape.longest = shape.slice_tokens;
@@ -48,14 +49,11 @@ FisherPlan plan_fisher(const FisherOptions& options, const ModelConfig& config, 
   plan.numerics = numerics_id(operand.type);
   plan.slices = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(options.step_records)));
   for (int64_t i = 0; i < passes.count(); ++i) plan.tokens += passes.tokens(i);
-  const TrainMemoryRequest wanted{.operand = operand.type,
-                                  .num_slices = plan.slices,
-                                  .batch_tokens = options.batch_tokens,
-                                  .squares = true};
-  plan.layout = plan_pass_layout(fmt::format("Fisher information of {}", config.family), config, options, machine, wanted,
-                                 [&](const TrainMemoryRequest& shape, int world_size) {
-                                   return sized(shape, passes, world_size);
-                                 });
+  const TrainMemoryRequest wanted{
+      .operand = operand.type, .num_slices = plan.slices, .batch_tokens = options.batch_tokens, .squares = true};
+  plan.layout = plan_pass_layout(
+      fmt::format("Fisher information of {}", config.family), config, options, machine, wanted,
+      [&](const TrainMemoryRequest& shape, int world_size) { return sized(shape, passes, world_size); });
   plan.units = WorkUnits::of_items(passes.count(), options.step_records);
   plan.units.name = "steps";
   plan.units.items = passes.passes_per_target() > 1 ? "passes" : "records";

@@ -92,7 +92,8 @@ void FisherRun::load() {
   pulse_.phase("loading the model");
   const double start = seconds_now();
   collectively(world_, [&] {
-    pass_ = std::make_unique<FisherPass>(world_, config_, plan_.layout.shape, [&] { pulse_.beat(); }, &pulse_);
+    pass_ = std::make_unique<FisherPass>(
+        world_, config_, plan_.layout.shape, [&] { pulse_.beat(); }, &pulse_);
   });
   first_weights_ = load_model(*pass_, options_);
   log::info("model: {} loaded in {:.1f} s, hash {}", options_.model, seconds_now() - start, first_weights_.model);

@@ -39,7 +39,8 @@ void FisherOptions::describe(OptionSet& o) {
 
 void FisherOptions::resolve(const OptionSet& set) {
   if (device == "cuda")
-    fail(ExitCode::environment, "device cuda (asked for): Fisher information is computed on CPUs, --device cpu or auto");
+    fail(ExitCode::environment,
+         "device cuda (asked for): Fisher information is computed on CPUs, --device cpu or auto");
   if (labels != "sampled" && draws > 1) fail(ExitCode::usage, "--draws {}: {} labels are not drawn", draws, labels);
   given_for_text = TextOptions::given(set);
   std::erase(given_for_text, "--max-tokens");  // longer records are rejects, of whatever file

@@ -14,7 +14,8 @@ namespace switchyard {
 
 class FisherPasses {
  public:
-  /// data outlives this. Exact labels read all records for their contexts; fails (usage) where they take more tokens than
+  /// data outlives this. Exact labels read all records for their contexts; fails (usage) where they take more tokens
+  /// than
   /// --exact-limit, with how many.
   FisherPasses(const TrainingData& data, const FisherOptions& options, int64_t vocab_size);
 
@@ -27,15 +28,15 @@ class FisherPasses {
   /// [first, first + count) of a step counted from 1; the last one may have fewer.
   std::pair<int64_t, int64_t> of_step(int64_t step) const;
 
-  /// This rank's part of a step, at most a pass a slice. Collective over the world; fails (input) on all ranks alike where
-  /// a record cannot be read.
+  /// This rank's part of a step, at most a pass a slice. Collective over the world; fails (input) on all ranks alike
+  /// where a record cannot be read.
   StepBatch load(int64_t step, const TrainRanks& ranks) const;
 
  private:
   struct Pass {
     RecordPlace place;
-    int64_t draw = 0;                 ///< of sampled labels
-    int64_t target = 0, label = 0;    ///< of exact ones: the position that is predicted, and its class
+    int64_t draw = 0;               ///< of sampled labels
+    int64_t target = 0, label = 0;  ///< of exact ones: the position that is predicted, and its class
   };
   Pass pass(int64_t index) const;
   void add(const Pass& pass, StepBatch& batch) const;

@@ -37,9 +37,8 @@ DataFiles::DataFiles(Communicator& world, const DataSources& sources, const Mode
     const auto text = std::ranges::find_if(files, [](const DataFile& file) { return file.format.has_value(); });
     if (!on_root()) return;
     if (text != files.end())
-      text_.emplace(
-          sources.options,
-          TextReader{text->option + " " + text->path, model_, sources.batch_tokens, sources.threads}, config);
+      text_.emplace(sources.options,
+                    TextReader{text->option + " " + text->path, model_, sources.batch_tokens, sources.threads}, config);
     else if (!sources.options.given_for_text.empty())
       log::warning("all files are scoring inputs, whose records are made already: {} have no say in them",
                    fmt::join(sources.options.given_for_text, ", "));

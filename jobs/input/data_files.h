@@ -10,9 +10,9 @@
 #include "comm/communicator.h"
 #include "import/importer.h"
 #include "io/input.h"
+#include "jobs/input/input_options.h"
 #include "jobs/input/input_size.h"
 #include "jobs/input/text_input.h"
-#include "jobs/input/input_options.h"
 #include "model/config/model_config.h"
 #include "run/run_directory.h"
 
@@ -20,9 +20,9 @@ namespace switchyard {
 
 /// What is to be read, and how.
 struct DataSources {
-  const InputOptions& options;             ///< of text
+  const InputOptions& options;              ///< of text
   std::vector<std::string> data, held_out;  ///< --data, --eval-data
-  std::string model;                       ///< a directory, whose tokenizer counts
+  std::string model;                        ///< a directory, whose tokenizer counts
   int64_t batch_tokens = 0, threads = 0;
 };
 
@@ -71,8 +71,8 @@ class DataFiles {
   std::vector<DataFile> made_;     ///< rank 0: in this attempt
 };
 
-/// TrainingData::hash() of these files, as one process can tell before a job runs; empty where text has yet to be imported,
-/// or, with a line in the log, where they have more tokens than `most`. Fails (input).
+/// TrainingData::hash() of these files, as one process can tell before a job runs; empty where text has yet to be
+/// imported, or, with a line in the log, where they have more tokens than `most`. Fails (input).
 std::string hash_of_data(const InputOptions& options, const std::vector<std::string>& paths, const ModelConfig& config,
                          int64_t most);
 

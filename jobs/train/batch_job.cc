@@ -54,7 +54,8 @@ void check_run(const RunDirectory& run, const JobArguments& arguments, bool has_
   if (has_inputs) {
     const ModelConfig config = read_model_config(options.config_path(), options.allowed_fields());
     fields["config"] = config_hash(config).hex();
-    if (const std::string hash = hash_of_data(options, options.data, config, kMostTokensRead); !hash.empty()) fields["data"] = hash;
+    if (const std::string hash = hash_of_data(options, options.data, config, kMostTokensRead); !hash.empty())
+      fields["data"] = hash;
     if (!options.eval_data.empty())
       if (const std::string hash = hash_of_data(options, options.eval_data, config, kMostTokensRead); !hash.empty())
         fields["eval_data"] = hash;

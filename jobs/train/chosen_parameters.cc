@@ -89,15 +89,17 @@ PassEngine::Select ChosenParameters::select(const PassLayout& layout) const {
       if (!ranks.holds(block)) continue;
       const ElementSet& trained = selection.of_block(b);
       const auto holder = static_cast<size_t>(ranks.holders_of(block).rank());
-      bytes += static_cast<size_t>(trained.count_in(ranks.owned(space, b)[holder])) * values * sizeof(float) + trained.bytes();
+      bytes += static_cast<size_t>(trained.count_in(ranks.owned(space, b)[holder])) * values * sizeof(float) +
+               trained.bytes();
     }
     const auto most = static_cast<size_t>(ranks.world().all_reduce_one(static_cast<int64_t>(bytes), ReduceOp::max));
     if (const size_t peak = layout.memory.peak() - layout.memory.state + most;
         most > layout.memory.state && peak > layout.bound.bytes)
-      fail_together(ExitCode::environment,
-                    "memory: what trains is not spread evenly: the state of a rank's share takes {}, and it needs {} in all, "
-                    "but may use {} ({}); more ranks have less each",
-                    bytes_text(most), bytes_text(peak), bytes_text(layout.bound.bytes), layout.bound.source);
+      fail_together(
+          ExitCode::environment,
+          "memory: what trains is not spread evenly: the state of a rank's share takes {}, and it needs {} in all, "
+          "but may use {} ({}); more ranks have less each",
+          bytes_text(most), bytes_text(peak), bytes_text(layout.bound.bytes), layout.bound.source);
     return selection;
   };
 }
@@ -115,10 +117,10 @@ void ChosenParameters::add_to(Fingerprint& fingerprint) const {
 std::string describe(const Selection& s) {
   if (s.is_everything()) return "everything trains";
   return fmt::format("{} parameters train{}, the others stay as they are", s.num_trained(),
-                     s.num_eligible() == 0 ? ""
-                                           : fmt::format(": {} of {} that there is a choice of, and {} beside them",
-                                                         s.num_chosen(), s.num_eligible(),
-                                                         s.num_trained() - s.num_chosen()));
+                     s.num_eligible() == 0
+                         ? ""
+                         : fmt::format(": {} of {} that there is a choice of, and {} beside them", s.num_chosen(),
+                                       s.num_eligible(), s.num_trained() - s.num_chosen()));
 }
 
 }  // namespace switchyard

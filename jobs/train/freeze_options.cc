@@ -56,9 +56,10 @@ std::set<SpecialKind> kinds_of(const std::vector<std::string>& names) {
 
 void FreezeOptions::describe(OptionSet& o) {
   o.group("What trains (without these: everything)");
-  o.add("freeze", &freeze, "SHARE",
-        "of all parameters but routers', norms and biases this share does not train: 0.9. The rest, chosen by --select, "
-        "does, exactly that many");
+  o.add(
+      "freeze", &freeze, "SHARE",
+      "of all parameters but routers', norms and biases this share does not train: 0.9. The rest, chosen by --select, "
+      "does, exactly that many");
   o.add("select", &select, "new|old|ratio|random|esft-gate|esft-token",
         "what trains: with the most Fisher information on new data, the least on old data, the most of new over old, "
         "some by chance; experts that the routers choose most, by their weight or by tokens [new]");

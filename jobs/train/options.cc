@@ -166,22 +166,22 @@ int64_t TrainOptions::num_steps(const DataOrder& order) const {
 Fingerprint TrainOptions::fingerprint() const {
   const auto number = [](double x) { return fmt::format("{}", x); };
   Fingerprint f = {{"step_records", std::to_string(step_records)},
-          {"weights", fmt::format("{}", fmt::join(weights, " "))},
-          {"data_order", data_order},
-          {"seed", std::to_string(seed)},
-          {"learning_rate", number(learning_rate)},
-          {"lr_scheduler", lr_scheduler},
-          {"min_lr_ratio", number(min_lr_ratio)},
-          {"warmup_steps", std::to_string(warmup_steps)},
-          {"adam_beta1", number(adam_beta1)},
-          {"adam_beta2", number(adam_beta2)},
-          {"adam_epsilon", number(adam_epsilon)},
-          {"weight_decay", number(weight_decay)},
-          {"max_grad_norm", number(max_grad_norm)},
-          {"balance", number(balance)},
-          {"router_bias_update_rate", number(router_bias_update_rate)},
-          {"train_router", train_router ? "true" : "false"},
-          {"eval_steps", eval_data.empty() ? "0" : std::to_string(eval_steps)}};
+                   {"weights", fmt::format("{}", fmt::join(weights, " "))},
+                   {"data_order", data_order},
+                   {"seed", std::to_string(seed)},
+                   {"learning_rate", number(learning_rate)},
+                   {"lr_scheduler", lr_scheduler},
+                   {"min_lr_ratio", number(min_lr_ratio)},
+                   {"warmup_steps", std::to_string(warmup_steps)},
+                   {"adam_beta1", number(adam_beta1)},
+                   {"adam_beta2", number(adam_beta2)},
+                   {"adam_epsilon", number(adam_epsilon)},
+                   {"weight_decay", number(weight_decay)},
+                   {"max_grad_norm", number(max_grad_norm)},
+                   {"balance", number(balance)},
+                   {"router_bias_update_rate", number(router_bias_update_rate)},
+                   {"train_router", train_router ? "true" : "false"},
+                   {"eval_steps", eval_data.empty() ? "0" : std::to_string(eval_steps)}};
   f.merge(trains.fingerprint());
   return f;
 }

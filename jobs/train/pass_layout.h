@@ -29,9 +29,10 @@ struct PassLayout {
   int num_groups() const { return shape.world_size / shape.ep; }
 };
 
-/// wanted: but for the ranks and what they have of a step, which `sized` adds for a world of so many. Experts are shared
-/// by the smallest groups whose memory suffices, and products are kept where there is memory for them. Fails (usage;
-/// environment where it does not fit, with the number of ranks that would do). what: for errors: "training qwen3_moe".
+/// wanted: but for the ranks and what they have of a step, which `sized` adds for a world of so many. Experts are
+/// shared by the smallest groups whose memory suffices, and products are kept where there is memory for them. Fails
+/// (usage; environment where it does not fit, with the number of ranks that would do). what: for errors: "training
+/// qwen3_moe".
 PassLayout plan_pass_layout(const std::string& what, const ModelConfig& config, const MachineOptions& options,
                             const MachineShare& machine, TrainMemoryRequest wanted,
                             const std::function<TrainMemoryRequest(TrainMemoryRequest, int world_size)>& sized);

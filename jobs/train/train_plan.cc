@@ -103,15 +103,16 @@ TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, 
   plan.steps = options.num_steps(DataOrder(options.order(data.sizes)));
   plan.schedule = options.schedule(plan.steps);
   plan.slices = options.slices > 0 ? options.slices : default_slices(data.mean_step_tokens);
-  TrainMemoryRequest wanted{.operand = operand.type, .num_slices = plan.slices, .batch_tokens = options.batch_tokens,
+  TrainMemoryRequest wanted{.operand = operand.type,
+                            .num_slices = plan.slices,
+                            .batch_tokens = options.batch_tokens,
                             .trained = trained_share,
                             .anchored = options.trains.ewc > 0};
   if (const int64_t longest = data.longest_held_out; longest > 0)
     wanted.evaluation = {.max_tokens = std::max(options.batch_tokens, longest), .max_record = longest};
-  plan.layout = plan_pass_layout(fmt::format("training {}", config.family), config, options, machine, wanted,
-                                 [&](const TrainMemoryRequest& shape, int world_size) {
-                                   return shape_for(shape, world_size, data, plan.steps);
-                                 });
+  plan.layout = plan_pass_layout(
+      fmt::format("training {}", config.family), config, options, machine, wanted,
+      [&](const TrainMemoryRequest& shape, int world_size) { return shape_for(shape, world_size, data, plan.steps); });
 
   plan.units = WorkUnits::of_items(plan.steps * options.step_records, options.step_records);
   plan.units.name = "steps";

@@ -49,8 +49,9 @@ DataSummary summarise(const TrainOptions& options, const TrainingData& data, con
 DataSummary estimate(const TrainOptions& options, const std::vector<InputSize>& data,
                      const std::vector<InputSize>& eval);
 
-/// trained_share: of all parameters. Fails (usage; environment where it does not fit into memory, with the number of ranks that would do). All ranks
-/// decide alike, without asking each other. `run`: a manifest there decides what "auto" means.
+/// trained_share: of all parameters. Fails (usage; environment where it does not fit into memory, with the number of
+/// ranks that would do). All ranks decide alike, without asking each other. `run`: a manifest there decides what "auto"
+/// means.
 TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, const DataSummary& data,
                         const MachineShare& machine, const RunDirectory& run, double trained_share);
 

@@ -7,8 +7,8 @@ namespace switchyard::cpu {
 
 void compensated_sum(const Stream& stream, ConstView x, View sum, View rest) {
   const int64_t elements = x.elements();
-  SWITCHYARD_CHECK(sum.elements() == elements && rest.elements() == elements,
-                   "compensated_sum: x {}, sum {}, rest {}", x.shape.str(), sum.shape.str(), rest.shape.str());
+  SWITCHYARD_CHECK(sum.elements() == elements && rest.elements() == elements, "compensated_sum: x {}, sum {}, rest {}",
+                   x.shape.str(), sum.shape.str(), rest.shape.str());
   const auto* in = x.as<float>();
   auto *to = sum.as<float>(), *lost = rest.as<float>();
   for_row_blocks(

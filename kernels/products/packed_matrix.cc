@@ -111,12 +111,13 @@ void PackedMatrix::write(const Stream* stream, const float* source, int64_t row_
 
 namespace {
 
-/// Where a matrix has the weight of an output and an input, as elements of type T. All that takes divisions is known for
-/// each output beforehand.
+/// Where a matrix has the weight of an output and an input, as elements of type T. All that takes divisions is known
+/// for each output beforehand.
 template <class T>
 class Places {
  public:
-  Places(const PackedMatrix::Impl& matrix, int64_t n) : panels_(matrix.panels), data_(reinterpret_cast<T*>(matrix.data)) {
+  Places(const PackedMatrix::Impl& matrix, int64_t n)
+      : panels_(matrix.panels), data_(reinterpret_cast<T*>(matrix.data)) {
     const bool gate_up = matrix.order == RowOrder::gate_up;
     const int64_t half = gate_up ? n / 2 : n, of_half = gate_up ? kPanelColumns / 2 : kPanelColumns;
     for (int64_t output = 0; output < n; ++output) {
@@ -157,7 +158,8 @@ void PackedMatrix::visit_places(const Visit& visit) {
     std::vector<float> values(static_cast<size_t>(n() * k()));
     const View all{values.data(), {n(), k()}, DType::f32, Device::cpu};
     read_rows(0, all);
-    visit([&](int64_t output, int64_t input, float value) { values[static_cast<size_t>(output * k() + input)] = value; });
+    visit(
+        [&](int64_t output, int64_t input, float value) { values[static_cast<size_t>(output * k() + input)] = value; });
     return rewrite(nullptr, all);
   }
   const auto visit_with = [&](const auto& places) {

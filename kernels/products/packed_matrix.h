@@ -53,8 +53,9 @@ class PackedMatrix {
   /// The same of the source's transpose, of which no copy is made. source: [k, n] f32
   void rewrite_transposed(const Stream* stream, ConstView source);
 
-  /// Some elements of rows [first_row, first_row + rows) anew, of one that lies on the CPU; by the caller alone. bits: of
-  /// the rows' elements [rows, k], row by row, from the first one's on (not all); values: theirs, one after the other, f32
+  /// Some elements of rows [first_row, first_row + rows) anew, of one that lies on the CPU; by the caller alone. bits:
+  /// of the rows' elements [rows, k], row by row, from the first one's on (not all); values: theirs, one after the
+  /// other, f32
   void write_members(int64_t first_row, int64_t rows, const ElementBits& bits, const float* values);
   /// The same of inputs [first_row, first_row + rows): rows of its transpose, bits and values as these have them,
   /// [rows, n].

@@ -286,8 +286,16 @@ void weight_gradient(const Stream& stream, ListedRows dy, ListedRows x, const Sl
   const Blocks blocks(n, k, num_with_rows, stream.pool->num_threads());
   const WeightGradientScratch scratch(rows.num_rows(), n, k, rows.slices);
   const Packing packing(dy.of.dtype, rows);
-  const Gradient gradient{dy,     x,      rows, packing,   {rows.slices, packing.offsets},
-                          blocks, wanted, out,  num_nodes, scratch,
+  const Gradient gradient{dy,
+                          x,
+                          rows,
+                          packing,
+                          {rows.slices, packing.offsets},
+                          blocks,
+                          wanted,
+                          out,
+                          num_nodes,
+                          scratch,
                           bytes > kCachedBytes};
   const auto sum_blocks = [&](auto packed) {
     stream.parallel_for(num_groups * blocks.count(),

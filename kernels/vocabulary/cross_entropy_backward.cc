@@ -20,8 +20,8 @@ void differentiate(const float* logits, int64_t columns, int64_t target, float l
 
 }  // namespace
 
-size_t cross_entropy_backward_bytes(ConstView, const PackedMatrix& head, ConstView, ConstView, ConstView, float, int64_t,
-                                    View) {
+size_t cross_entropy_backward_bytes(ConstView, const PackedMatrix& head, ConstView, ConstView, ConstView, float,
+                                    int64_t, View) {
   return PanelScratch(head.impl().panels).layout.bytes();
 }
 
@@ -31,8 +31,7 @@ void cross_entropy_backward(const Stream& stream, ConstView x, const PackedMatri
   const int64_t rows = x.rows(), vocab = head.n(), ids = d_logits.row_elements();
   SWITCHYARD_CHECK(x.dtype == head.operand() && x.row_elements() == head.k() && target.elements() == rows &&
                        lse.elements() == rows && (weight.data == nullptr || weight.elements() == rows) &&
-                       d_logits.dtype == x.dtype && d_logits.rows() == rows &&
-                       head.impl().order == RowOrder::plain,
+                       d_logits.dtype == x.dtype && d_logits.rows() == rows && head.impl().order == RowOrder::plain,
                    "cross_entropy_backward: x {} {}, head {} [{}, {}], target {}, lse {}, weight {}, d_logits {} {}",
                    name_of(x.dtype), x.shape.str(), name_of(head.operand()), vocab, head.k(), target.shape.str(),
                    lse.shape.str(), weight.shape.str(), name_of(d_logits.dtype), d_logits.shape.str());

@@ -41,9 +41,8 @@ struct Draw {
 
 /// sums: [tiles] of the row
 Draw choose_tile(int64_t row, const TileSum* sums, int64_t tiles, double uniform) {
-  const float best = std::max_element(sums, sums + tiles, [](const TileSum& a, const TileSum& b) {
-                       return a.max < b.max;
-                     })->max;
+  const float best =
+      std::max_element(sums, sums + tiles, [](const TileSum& a, const TileSum& b) { return a.max < b.max; })->max;
   const auto scale = [&](int64_t t) { return std::exp(static_cast<double>(sums[t].max) - static_cast<double>(best)); };
   double total = 0;
   for (int64_t t = 0; t < tiles; ++t) total += static_cast<double>(sums[t].sum) * scale(t);

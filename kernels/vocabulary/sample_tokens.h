@@ -6,7 +6,8 @@
 namespace switchyard {
 
 /// Draws token[r] from softmax(x[r,:] headᵀ): the first one whose probability, added to those of all lower ids, exceeds
-/// uniform[r]. Of the vocabulary only the tile that has it is multiplied again. A row's token depends on that row alone.
+/// uniform[r]. Of the vocabulary only the tile that has it is multiplied again. A row's token depends on that row
+/// alone.
 ///   x: [rows, d], dtype the operand of head; head: [vocab, d]
 ///   sums: what cross_entropy() of the same x and head has left in its scratch
 ///   uniform: [rows] f64 in [0, 1)

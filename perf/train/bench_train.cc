@@ -4,9 +4,10 @@
 //                    [--freeze share [--granularity element|row|expert]] [--fisher 0|1]
 // One JSON line. --slices 1: the sums of one rank, without a tree; --keep 0: attention is computed again on the way
 // back; --freeze: of all but routers, norms and biases so much does not train, by chance; --fisher 1: not a step, but a
-// pass for Fisher information with labels that are drawn, a record a slice. Under mpirun: ranks that share the experts, the records and the machine, --threads each; its rates are the sum
-// of theirs at the same time, seconds the slowest rank's. peak_bytes: the largest rank's resident set, the program
-// itself, libraries and the buffers of the rates included.
+// pass for Fisher information with labels that are drawn, a record a slice. Under mpirun: ranks that share the experts,
+// the records and the machine, --threads each; its rates are the sum of theirs at the same time, seconds the slowest
+// rank's. peak_bytes: the largest rank's resident set, the program itself, libraries and the buffers of the rates
+// included.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -96,7 +97,9 @@ Measured measured(Communicator& world, const ModelConfig& config, const TrainerO
     auto pass = std::make_unique<FisherPass>(world, config, options.shape);
     FisherPass& fisher = *pass;
     return {std::move(pass), [&fisher](const StepBatch& batch) { fisher.add(batch); },
-            [&fisher] { return TrainSeconds{fisher.pass_seconds(), 0}; }};
+            [&fisher] {
+              return TrainSeconds{fisher.pass_seconds(), 0};
+            }};
   }
   auto trainer = std::make_unique<Trainer>(world, config, options);
   Trainer& t = *trainer;
@@ -144,9 +147,7 @@ Json measure(Communicator& world, const Sizes& s) {
   const Measured of = measured(world, config, options);
   const Stream& stream = of.engine->stream();
   of.engine->initialise({.seed = 1, .range = 0.02});
-  const auto multiplying_rate = [&] {
-    return rate_of_all(world, [&] { return ceiling_gflops(stream, s.dtype); });
-  };
+  const auto multiplying_rate = [&] { return rate_of_all(world, [&] { return ceiling_gflops(stream, s.dtype); }); };
   const auto copying_rate = [&] { return rate_of_all(world, [&] { return ceiling_copy_gbytes(stream); }); };
   double ceiling = multiplying_rate(), copying = copying_rate();
   std::vector<double> seconds;

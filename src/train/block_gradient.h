@@ -20,8 +20,8 @@ class BlockGradient {
   void begin(const SliceRange& slices);
   /// Whether anything of the block trains. Where not, nothing else here is to be called.
   bool is_wanted() const { return !trained().is_empty(); }
-  /// One view for each of tree_nodes(slices), of the tensor's shape, undefined at first; none where nothing of the tensor
-  /// trains. place: in the model's weights().
+  /// One view for each of tree_nodes(slices), of the tensor's shape, undefined at first; none where nothing of the
+  /// tensor trains. place: in the model's weights().
   std::vector<View> of(const void* place) const;
   /// The same of all tensors: [elements of the block].
   std::span<const View> nodes() const { return nodes_; }
@@ -30,8 +30,8 @@ class BlockGradient {
   /// Which of a tensor's elements train.
   ElementBits wanted(const void* place) const;
 
-  /// The shard's gradient, of all slices: of what trains. Collective over the ranks that hold the block. Nobody's slices may be
-  /// missing.
+  /// The shard's gradient, of all slices: of what trains. Collective over the ranks that hold the block. Nobody's
+  /// slices may be missing.
   void finish(Arena& arena, int64_t bytes_at_once);
 
   /// The same of a block that is held alone: takes what trains out of its only node, by the caller's thread alone.

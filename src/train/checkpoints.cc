@@ -25,7 +25,8 @@ int64_t step_of(std::string_view name) {
 
 std::vector<double> numbers_of(const Json& manifest, const char* field) {
   std::vector<double> numbers;
-  for (const Json& value : manifest.value(field, Json::array())) numbers.push_back(value.is_number() ? value.get<double>() : 0);
+  for (const Json& value : manifest.value(field, Json::array()))
+    numbers.push_back(value.is_number() ? value.get<double>() : 0);
   return numbers;
 }
 

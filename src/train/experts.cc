@@ -127,9 +127,9 @@ class HostedExperts {
   }
 
   /// Where this rank hosts experts alone of which some elements train: a few experts' gradients, in memory that they
-  /// share and that the caches hold, until what trains is taken out of it.
+  /// share, until what trains is taken out of it. More of them at once wait less for each other.
   void make_buffers(std::span<const int> experts) {
-    constexpr int64_t kBytes = int64_t{4} << 20;
+    constexpr int64_t kBytes = int64_t{32} << 20;
     const TrainedModel& model = pass_.model;
     const auto is_partial = [&](int expert) {
       const ElementSet& trained = *model.shard(block_of(expert)).trained;
@@ -144,10 +144,11 @@ class HostedExperts {
   /// Of experts [begin, end) of the window.
   void sum_gradients(const Stream& stream, const WeightOperands& o, size_t begin_expert, size_t end_expert) {
     const GradientRows& window = o.window;
-    const auto first = static_cast<size_t>(window.first_expert), slices = static_cast<size_t>(window.rows.slices.count());
-    const SlicedRows rows = pass_.sliced(
-        window.rows.slices,
-        window.rows.offsets.subspan(begin_expert * slices, (end_expert - begin_expert) * slices + 1));
+    const auto first = static_cast<size_t>(window.first_expert),
+               slices = static_cast<size_t>(window.rows.slices.count());
+    const SlicedRows rows =
+        pass_.sliced(window.rows.slices,
+                     window.rows.offsets.subspan(begin_expert * slices, (end_expert - begin_expert) * slices + 1));
     const auto adds = [&](size_t e) {
       const auto of_group = window.rows.of_group(static_cast<int64_t>(e));
       return of_group.front() < of_group.back() && gradients_[first + e].is_wanted();
@@ -171,7 +172,8 @@ class HostedExperts {
     };
     const auto wanted = [&](auto member) {
       std::vector<ElementBits> bits;
-      for (size_t e = begin_expert; e < end_expert; ++e) bits.push_back(gradients_[first + e].wanted(&(o.w[e].*member)));
+      for (size_t e = begin_expert; e < end_expert; ++e)
+        bits.push_back(gradients_[first + e].wanted(&(o.w[e].*member)));
       return bits;
     };
     const auto up_to_end = [&](const View& x) { return x.slice(0, rows.num_rows()); };

@@ -108,7 +108,8 @@ ConstView as_operand(const Stream& stream, Arena& arena, ConstView x, DType oper
 /// The gradient of a product's weights (kernels/products/weight_gradient.h) into `sums`, as far as they train.
 void sum_products(const StepPass& pass, const ListedRows& dy, const ListedRows& x, const SlicedRows& rows,
                   const BlockGradient& sums, const void* place);
-/// out = the sums of x's columns, up the tree of slices.   x: [rows, n] f32; out: views of n elements, or none, likewise
+/// out = the sums of x's columns, up the tree of slices.   x: [rows, n] f32; out: views of n elements, or none,
+/// likewise
 void sum_columns(const StepPass& pass, ConstView x, const SlicedRows& rows, std::vector<View> out);
 
 /// Through y = x Wᵀ: W's gradient into `sums`, and dx = (or +=) dy W.   x: [rows, k] operand; dy: [rows, n] f32

@@ -23,8 +23,8 @@ class PassEngine {
   PassEngine(Communicator& world, const ModelConfig& config, const TrainMemoryRequest& shape, double balance,
              const Select& select = {}, std::function<void()> poll = {}, Pulse* pulse = nullptr);
 
-  /// The weights of a checkpoint with its deltas; where the last one has the f32 values that stored weights were rounded
-  /// from, these. Fails (input); not collective, for what is wrong may be one rank's to find.
+  /// The weights of a checkpoint with its deltas; where the last one has the f32 values that stored weights were
+  /// rounded from, these. Fails (input); not collective, for what is wrong may be one rank's to find.
   void load(const std::filesystem::path& model, std::span<const std::filesystem::path> deltas = {});
   /// New weights. Of no identity but `initial`.
   void initialise(const InitialWeights& initial);

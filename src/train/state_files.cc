@@ -44,7 +44,9 @@ std::vector<StatePiece> StateFiles::pieces_of_model() const {
           std::vector<int64_t> shape{count};
           if (p.shape.rank() > 1) shape.push_back(columns);
           pieces.push_back({at_once < rows ? fmt::format("{}[rows {}:{}]", p.name(), row, row + count) : p.name(),
-                            std::move(shape), b, {first + row * columns, first + (row + count) * columns}});
+                            std::move(shape),
+                            b,
+                            {first + row * columns, first + (row + count) * columns}});
         }
         first += p.shape.elements();
       }
@@ -162,7 +164,8 @@ void for_tensors(Kinds kinds, const StateFile& file, const Body& body) {
 }
 
 /// By bits. stored, now: [kinds][elements]
-std::string first_difference(Kinds kinds, const StateFile& file, const std::vector<float>& stored, const std::vector<float>& now) {
+std::string first_difference(Kinds kinds, const StateFile& file, const std::vector<float>& stored,
+                             const std::vector<float>& now) {
   std::string difference;
   for_tensors(kinds, file, [&](const std::string& name, const std::vector<int64_t>&, int64_t place, int64_t count) {
     for (auto i = static_cast<size_t>(place); difference.empty() && i < static_cast<size_t>(place + count); ++i)
@@ -195,13 +198,14 @@ std::vector<float> read_file(Kinds kinds, const std::filesystem::path& path, con
   const InputFile input(path);
   const std::vector<TensorInfo> infos = read_safetensors_header(input);
   std::vector<float> values(kinds.size() * static_cast<size_t>(file.elements));
-  for_tensors(kinds, file, [&](const std::string& name, const std::vector<int64_t>& shape, int64_t place, int64_t count) {
-    const auto found = std::ranges::find(infos, name, &TensorInfo::name);
-    if (found == infos.end() || found->shape != shape || found->dtype_name != "F32")
-      fail(ExitCode::input, "{}: expected tensor {} [{}] of F32", path.native(), name, fmt::join(shape, ", "));
-    input.read(found->offset, std::as_writable_bytes(
-                                  std::span(values).subspan(static_cast<size_t>(place), static_cast<size_t>(count))));
-  });
+  for_tensors(
+      kinds, file, [&](const std::string& name, const std::vector<int64_t>& shape, int64_t place, int64_t count) {
+        const auto found = std::ranges::find(infos, name, &TensorInfo::name);
+        if (found == infos.end() || found->shape != shape || found->dtype_name != "F32")
+          fail(ExitCode::input, "{}: expected tensor {} [{}] of F32", path.native(), name, fmt::join(shape, ", "));
+        input.read(found->offset, std::as_writable_bytes(std::span(values).subspan(static_cast<size_t>(place),
+                                                                                   static_cast<size_t>(count))));
+      });
   return values;
 }
 

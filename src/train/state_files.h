@@ -83,7 +83,8 @@ class StateFiles {
 
   const TrainedModel& model_;
   std::vector<StateFile> files_;
-  std::map<std::pair<size_t, int64_t>, std::vector<int64_t>> trained_;  ///< [holders] of a piece: by block and first element
+  std::map<std::pair<size_t, int64_t>, std::vector<int64_t>>
+      trained_;  ///< [holders] of a piece: by block and first element
 };
 
 }  // namespace switchyard

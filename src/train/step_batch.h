@@ -17,9 +17,10 @@ struct StepBatch {
   std::vector<int64_t> slice_records, slice_tokens;  ///< [slices + 1] where each begins
   std::vector<int32_t> row, target;                  ///< what is learnt: the token behind row[i] of the batch
   std::vector<int64_t> slice_rows;                   ///< [slices + 1] of `row`
-  std::vector<double> uniform = {};  ///< [row] in [0, 1): targets are drawn by them from the model's softmax. Empty: given
-  bool by_probability = false;       ///< a target's gradient counts times the root of its probability
-  int64_t step_tokens = 0, step_targets = 0;         ///< of all ranks
+  std::vector<double> uniform =
+      {};                       ///< [row] in [0, 1): targets are drawn by them from the model's softmax. Empty: given
+  bool by_probability = false;  ///< a target's gradient counts times the root of its probability
+  int64_t step_tokens = 0, step_targets = 0;  ///< of all ranks
 
   /// Of these slices; a slice's records follow begin_slice(), and end() the last one's.
   explicit StepBatch(const SliceRange& slices_) : slices(slices_) {}

@@ -16,9 +16,9 @@ struct TrainMemoryRequest {
   int64_t num_slices = 1;
   int64_t rank_tokens = 0, slice_tokens = 0, longest = 0;  ///< at most: of a rank in a step, of a slice, of a record
   int64_t batch_tokens = 0, exchange_bytes = 0;
-  DecoderLimits evaluation = {};  ///< max_tokens: 0: there is none
-  double trained = 1;  ///< the share of all parameters that train
-  bool anchored = false;  ///< what trains is held to where it was
+  DecoderLimits evaluation = {};                ///< max_tokens: 0: there is none
+  double trained = 1;                           ///< the share of all parameters that train
+  bool anchored = false;                        ///< what trains is held to where it was
   bool squares = false, keep_products = false;  ///< see TrainPassOptions
 
   TrainPassOptions pass_options(double balance) const;

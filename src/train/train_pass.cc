@@ -68,7 +68,8 @@ StepLosses TrainPass::run(const Stream& stream, Arena& arena, const StepBatch& b
     const auto mine =
         std::span(loss).subspan(static_cast<size_t>(batch.slices.first), static_cast<size_t>(batch.slices.count()));
     backward_head(pass, tape.last, head, dx, mine);
-    losses.cross_entropy = model_.ranks().sum_over_slices(std::move(loss), 1).front() / static_cast<double>(batch.step_targets);
+    losses.cross_entropy =
+        model_.ranks().sum_over_slices(std::move(loss), 1).front() / static_cast<double>(batch.step_targets);
     require_finite(tape, batch, losses.cross_entropy);
   }
   const Stopwatch stopwatch(seconds_.backward);
@@ -110,8 +111,7 @@ double TrainPass::backward_layer(const StepPass& pass, size_t layer, const Layer
   if (options_.balance != 0) balance.d_probability = view_of<float>(d_probability);
   backward_feed_forward(pass, layer, exchange_, tape, balance, dx);
   backward_attention(pass, layer, positions_.of_layer(layer), tape, dx);
-  const std::vector<double> sums =
-      model_.ranks().sum_over_slices(std::move(probability), static_cast<size_t>(experts));
+  const std::vector<double> sums = model_.ranks().sum_over_slices(std::move(probability), static_cast<size_t>(experts));
   return std::inner_product(sums.begin(), sums.end(), cost.begin(), 0.0);
 }
 

@@ -170,7 +170,8 @@ void TrainedModel::set_master(size_t block, int64_t first, std::span<const float
   const Shard& s = shard(block);
   if (s.master.shape.rank() == 0) return;
   const ElementRange all{first, first + std::ssize(values)}, common = overlap(s.owned, all);
-  s.trained->compress(common, values.subspan(static_cast<size_t>(common.first - first), static_cast<size_t>(common.count())),
+  s.trained->compress(common,
+                      values.subspan(static_cast<size_t>(common.first - first), static_cast<size_t>(common.count())),
                       s.part_of(s.master, all).span<float>());
 }
 
@@ -248,7 +249,8 @@ void TrainedModel::spread(const Stream& stream, size_t index, std::vector<float>
         set_members(stream, index, t, row, rows, values);
         continue;
       }
-      const ConstView all{values.data(), shape.rank() > 1 ? Shape{rows, columns} : Shape{rows}, DType::f32, Device::cpu};
+      const ConstView all{values.data(), shape.rank() > 1 ? Shape{rows, columns} : Shape{rows}, DType::f32,
+                          Device::cpu};
       if (is_vocabulary(block))
         set_vocabulary(stream, index, row, all);
       else
@@ -265,8 +267,8 @@ void take_trained(const Stream& stream, const Shard& shard, const ElementRange& 
   stream.parallel_for((range.count() + kElementsPerTask - 1) / kElementsPerTask, [&](int64_t task, int) {
     const int64_t first = range.first + task * kElementsPerTask;
     const ElementRange part{first, std::min(first + kElementsPerTask, range.end)};
-    const auto source = from.span<float>().subspan(static_cast<size_t>(part.first - range.first),
-                                                   static_cast<size_t>(part.count()));
+    const auto source =
+        from.span<float>().subspan(static_cast<size_t>(part.first - range.first), static_cast<size_t>(part.count()));
     const std::span<float> target = to.span<float>().subspan(static_cast<size_t>(trained.before(part.first) - before),
                                                              static_cast<size_t>(trained.count_in(part)));
     if (!add) return trained.compress(part, source, target);

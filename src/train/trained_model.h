@@ -112,8 +112,8 @@ class TrainedModel {
 void take_trained(const Stream& stream, const Shard& shard, const ElementRange& range, ConstView from, View to,
                   bool add = false);
 
-/// Whether a pass has made the shard's gradient: an expert without tokens has none. tokens_per_expert: [layers, E] of the
-/// whole step.
+/// Whether a pass has made the shard's gradient: an expert without tokens has none. tokens_per_expert: [layers, E] of
+/// the whole step.
 bool has_gradient(const TrainedModel& model, const Shard& shard, std::span<const int64_t> tokens_per_expert);
 
 }  // namespace switchyard

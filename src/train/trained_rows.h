@@ -11,11 +11,13 @@
 
 namespace switchyard {
 
-/// A RowSource (export_plan.h) of the world's rank 0; the others call it for the same rows in the same order, with no room
-/// for them. What trains has its masters, sent by their owners; what does not, the values that the model began with.
+/// A RowSource (export_plan.h) of the world's rank 0; the others call it for the same rows in the same order, with no
+/// room for them. What trains has its masters, sent by their owners; what does not, the values that the model began
+/// with.
 class TrainedRows {
  public:
-  /// base, deltas: what the model began with; read by rank 0, where not everything trains. Fails (input); not collective.
+  /// base, deltas: what the model began with; read by rank 0, where not everything trains. Fails (input); not
+  /// collective.
   TrainedRows(const TrainedModel& model, const std::filesystem::path& base,
               std::span<const std::filesystem::path> deltas);
   ~TrainedRows();

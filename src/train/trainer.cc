@@ -13,8 +13,8 @@ Trainer::Trainer(Communicator& world, const ModelConfig& config, const TrainerOp
     : PassEngine(world, config, options.shape, options.balance, options.select, std::move(poll), pulse),
       optimiser_(stream_, model_, options.optimiser) {
   if (shape_.evaluation.max_tokens == 0) return;
-  exchange_ = make_exchange(ranks_.group(),
-                            exchange_shape(config, ranks_.placement(), shape_.operand, shape_.exchange_bytes));
+  exchange_ =
+      make_exchange(ranks_.group(), exchange_shape(config, ranks_.placement(), shape_.operand, shape_.exchange_bytes));
   decoder_ = std::make_unique<Decoder>(stream_, model_.weights(), *exchange_, shape_.evaluation);
 }
 

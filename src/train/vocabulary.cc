@@ -127,8 +127,8 @@ void differentiate_logits(const StepPass& pass, const HeadRows& head, int64_t fi
                          static_cast<float>(scale), first_id, d_logits);
 }
 
-/// Of tied embeddings both gradients as one product's, so that their sum can be squared: a slice's rows are its targets'
-/// states, each times its logits' gradients, then its tokens' dx, each times one at the token's id.
+/// Of tied embeddings both gradients as one product's, so that their sum can be squared: a slice's rows are its
+/// targets' states, each times its logits' gradients, then its tokens' dx, each times one at the token's id.
 void square_tied_gradients(const StepPass& pass, const HeadRows& head, ConstView dx) {
   const ArenaScope scope(pass.arena);
   const Stream& stream = pass.stream;

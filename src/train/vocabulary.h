@@ -17,10 +17,10 @@ struct HeadRows {
   View weight;  ///< [targets] f32: of each target's gradient; no data: all 1
 };
 
-/// Σ −log p over this rank's targets, slice by slice, and the gradient of the mean over all of the step's; where squares
-/// are wanted, of their sum, and with tied embeddings not yet by the head's weights.
-/// last: [tokens, d] f32, the residual stream; head: filled; dx: [tokens, d] f32, the gradient of `last`; loss: [slices]
-/// f64, each the sum of its targets in order
+/// Σ −log p over this rank's targets, slice by slice, and the gradient of the mean over all of the step's; where
+/// squares are wanted, of their sum, and with tied embeddings not yet by the head's weights. last: [tokens, d] f32, the
+/// residual stream; head: filled; dx: [tokens, d] f32, the gradient of `last`; loss: [slices] f64, each the sum of its
+/// targets in order
 void backward_head(const StepPass& pass, ConstView last, const HeadRows& head, View dx, std::span<double> loss);
 
 /// dx: [tokens, d] f32, the gradient of the first layer's input. With tied embeddings it is added to the head's, or,

@@ -31,16 +31,15 @@ class IncrementalCase {
                                           int ranks = 0) const {
     std::vector<std::string> argv = mpirun(ranks);
     argv.insert(argv.end(), {SWITCHYARD_PROGRAM, "fisher"});
-    for (const auto& [option, value] :
-         {std::pair<std::string, std::string>{"--run", path(run)},
-          {"--model", base()},
-          {"--data", path("held-out.txt")},
-          {"--tokenizer", "bytes"},
-          {"--threads", "1"},
-          {"--dtype", "f32"},
-          {"--step-records", "8"},
-          {"--lease-timeout", "2"},
-          {"--term-grace", "4"}})
+    for (const auto& [option, value] : {std::pair<std::string, std::string>{"--run", path(run)},
+                                        {"--model", base()},
+                                        {"--data", path("held-out.txt")},
+                                        {"--tokenizer", "bytes"},
+                                        {"--threads", "1"},
+                                        {"--dtype", "f32"},
+                                        {"--step-records", "8"},
+                                        {"--lease-timeout", "2"},
+                                        {"--term-grace", "4"}})
       if (std::ranges::find(more, option) == more.end()) argv.insert(argv.end(), {option, value});
     argv.insert(argv.end(), more.begin(), more.end());
     return argv;

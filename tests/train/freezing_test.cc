@@ -33,17 +33,17 @@ std::vector<float> all_weights(const TrainedModel& model) {
   const ParameterSpace& space = model.space();
   std::vector<float> all(static_cast<size_t>(space.num_elements()));
   auto& weights = const_cast<ModelWeights&>(model.weights());
-  for_each_tensor(weights.config, ranks.placement().experts_of(ranks.group().rank()), &weights,
-                  [&](const StoredTensor& tensor) {
-                    const ParameterBlock& block = space.blocks()[space.block_of(tensor)];
-                    if (tensor.tied || ranks.world_rank_of_holder(block, 0) != ranks.rank()) return;
-                    const auto [index, offset] = space.place_of(tensor.parameters().front());
-                    const View to{all.data() + block.first + offset, tensor.shape(), DType::f32, Device::cpu};
-                    if (tensor.matrix != nullptr) return tensor.matrix->read_rows(0, to);
-                    const View from = tensor.tensor->view();
-                    for (int64_t i = 0; i < from.elements(); ++i)
-                      to.as<float>()[i] = from.dtype == DType::f32 ? from.as<float>()[i] : to_float(from.as<BFloat16>()[i]);
-                  });
+  for_each_tensor(
+      weights.config, ranks.placement().experts_of(ranks.group().rank()), &weights, [&](const StoredTensor& tensor) {
+        const ParameterBlock& block = space.blocks()[space.block_of(tensor)];
+        if (tensor.tied || ranks.world_rank_of_holder(block, 0) != ranks.rank()) return;
+        const auto [index, offset] = space.place_of(tensor.parameters().front());
+        const View to{all.data() + block.first + offset, tensor.shape(), DType::f32, Device::cpu};
+        if (tensor.matrix != nullptr) return tensor.matrix->read_rows(0, to);
+        const View from = tensor.tensor->view();
+        for (int64_t i = 0; i < from.elements(); ++i)
+          to.as<float>()[i] = from.dtype == DType::f32 ? from.as<float>()[i] : to_float(from.as<BFloat16>()[i]);
+      });
   ranks.world().all_reduce({all.data(), {std::ssize(all)}, DType::i32}, ReduceOp::sum);
   return all;
 }
@@ -191,7 +191,9 @@ TEST(Freezing, TrainingGoesOnFromACheckpointOnOtherRanks) {
         Trainer trainer(world, c.config, options_of(c, layout));
         set_parameters(trainer.model(), made_up_parameters(c.config));
         for (int64_t step = 1; step <= 2; ++step) trainer.step(made_up_step(c, trainer.ranks(), step), c.learning_rate);
-        Checkpoints(to.path(), trainer.model(), "this run").save({.step = 2}, [] {}, [] {});
+        Checkpoints(to.path(), trainer.model(), "this run")
+            .save(
+                {.step = 2}, [] {}, [] {});
       });
       return files_in(to.path() / "checkpoints/step-000002");
     };

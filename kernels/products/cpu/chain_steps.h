@@ -13,15 +13,15 @@ namespace switchyard {
 /// for others lie on a stack of tiles.
 struct ChainStep {
   int64_t rows;
-  int64_t depth;   ///< tiles on the stack beforehand
-  bool resumes;    ///< the chain was left at [depth]
+  int64_t depth;         ///< tiles on the stack beforehand
+  bool resumes;          ///< the chain was left at [depth]
   bool squares = false;  ///< the chain, when it ends: its square is the part
-  int merges = 0;  ///< of these tiles, the top one first, how many are added to the chain afterwards
-  int node = -1;   ///< whose sum it is then; −1: it is put on the stack
+  int merges = 0;        ///< of these tiles, the top one first, how many are added to the chain afterwards
+  int node = -1;         ///< whose sum it is then; −1: it is put on the stack
 };
 
-/// The steps that sum a group's rows into the nodes of its slices. offsets: [slices.count() + 1]; squared: as SlicedRows
-/// have it. Slices without rows take none: a part is never −0, so that nothing is what it adds.
+/// The steps that sum a group's rows into the nodes of its slices. offsets: [slices.count() + 1]; squared: as
+/// SlicedRows have it. Slices without rows take none: a part is never −0, so that nothing is what it adds.
 std::vector<ChainStep> chain_steps(const SliceRange& slices, std::span<const int64_t> offsets, bool squared = false);
 
 /// What falls on the rows [first, end), counted from the first step's. A chain that goes on later is left on the stack.

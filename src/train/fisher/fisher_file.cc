@@ -38,8 +38,8 @@ class Writer {
   }
 
   void begin(const Parameter& p) {
-    stream_.emplace(writer_.create(std::string(kGroup) + p.name(), DType::f32, p.shape[0],
-                                   p.shape.rank() > 1 ? p.shape[1] : 0));
+    stream_.emplace(
+        writer_.create(std::string(kGroup) + p.name(), DType::f32, p.shape[0], p.shape.rank() > 1 ? p.shape[1] : 0));
     hasher_.update(p.name());
   }
   /// sum, rest: of rows of the parameter; overwritten
@@ -107,7 +107,8 @@ void write_fisher_file(const std::filesystem::path& path, const TrainedModel& mo
           if (on_root) steps.run([&] { writer->append(rows, sum, rest); });
         }
       }
-  if (on_root) steps.run([&] { writer->finish(routing, notes.records * notes.draws, model.weights().config.num_layers()); });
+  if (on_root)
+    steps.run([&] { writer->finish(routing, notes.records * notes.draws, model.weights().config.num_layers()); });
   collectively(world, [&] { steps.rethrow(); });
 }
 

@@ -26,10 +26,10 @@ struct FisherNotes {
   int64_t records = 0, targets = 0;  ///< that it is the mean over, each target once
 };
 
-/// Writes one: of each parameter the sums of squares over notes.targets · notes.draws, F32, as /fisher/NAME; where there
-/// is a routing, /expert_gate and /expert_choice [layers, experts], the means over records of its shares. The mean over all
-/// parameters is an attribute, too. Collective over the world: rank 0 writes, atomically; the others send. Fails (output)
-/// on all ranks alike, after all have come to the end.
+/// Writes one: of each parameter the sums of squares over notes.targets · notes.draws, F32, as /fisher/NAME; where
+/// there is a routing, /expert_gate and /expert_choice [layers, experts], the means over records of its shares. The
+/// mean over all parameters is an attribute, too. Collective over the world: rank 0 writes, atomically; the others
+/// send. Fails (output) on all ranks alike, after all have come to the end.
 void write_fisher_file(const std::filesystem::path& path, const TrainedModel& model, const FisherNotes& notes,
                        const RoutingShares& routing, const std::function<void()>& poll);
 

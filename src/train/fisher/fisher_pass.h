@@ -2,8 +2,8 @@
 // probability, each parameter's by itself (never the square of a sum over records).
 //
 // With labels drawn from the model's own softmax its mean is the true Fisher information's diagonal (Kunstner et al.
-// 2019), cross terms between a record's positions being zero on average; with the data's labels it is the empirical one.
-// A batch's slice is a record, so that the squares are taken where a slice's part of a gradient is summed.
+// 2019), cross terms between a record's positions being zero on average; with the data's labels it is the empirical
+// one. A batch's slice is a record, so that the squares are taken where a slice's part of a gradient is summed.
 #pragma once
 
 #include "train/pass_engine.h"

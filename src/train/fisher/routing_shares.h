@@ -10,8 +10,8 @@ struct StepPass;
 struct LayerTape;
 
 /// Of each expert in each layer, [layers, E]: Σ over records of the mean over a record's tokens of the weight by which
-/// its result was multiplied, and of its share among the token's choices. In f64, in the order of slices; zeros of dense
-/// layers.
+/// its result was multiplied, and of its share among the token's choices. In f64, in the order of slices; zeros of
+/// dense layers.
 struct RoutingShares {
   std::vector<double> gates, choices;
 

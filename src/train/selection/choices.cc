@@ -35,7 +35,8 @@ std::vector<PlaceRun> runs_of(std::span<const Place> eligible, const ParameterSp
   std::vector<PlaceRun> runs;
   for (const auto& [name, place] : by_name) {
     const ParameterBlock& block = space.blocks()[place->block];
-    const int64_t rows = place->parameter.shape[0], each = granularity == Granularity::row ? place->parameter.row_elements() : 1;
+    const int64_t rows = place->parameter.shape[0],
+                  each = granularity == Granularity::row ? place->parameter.row_elements() : 1;
     const int64_t holders = block.expert < 0 ? ranks.world().size() : ranks.world().size() / ranks.ep();
     for (int64_t h = 0; h < holders; ++h) {
       const int64_t first = rows * h / holders, end = rows * (h + 1) / holders;

@@ -27,8 +27,8 @@ class ChosenBits {
   std::vector<std::vector<uint64_t>> words_;  ///< [blocks]; none: nothing was inserted
 };
 
-// All of these insert what is chosen of `eligible` (in canonical order), each rank its part, and return how many elements
-// that is, on all ranks together. Collective over the world; what a source of scores throws, all ranks throw.
+// All of these insert what is chosen of `eligible` (in canonical order), each rank its part, and return how many
+// elements that is, on all ranks together. Collective over the world; what a source of scores throws, all ranks throw.
 
 /// Elements or rows: the largest scores, or mean scores, that are together at most `most` elements.
 int64_t choose_units(std::span<const Place> eligible, const ParameterSpace& space, const TrainRanks& ranks,
@@ -36,8 +36,8 @@ int64_t choose_units(std::span<const Place> eligible, const ParameterSpace& spac
 /// Experts, likewise.
 int64_t choose_experts(std::span<const Place> eligible, const ParameterSpace& space, const TrainRanks& ranks,
                        int64_t most, ElementScores& scores, ChosenBits& bits);
-/// In each layer the experts with the largest parts of the routing, until these reach top_p of their sum over the layer's
-/// experts; ties to the lowest number.   parts: [layers, E]
+/// In each layer the experts with the largest parts of the routing, until these reach top_p of their sum over the
+/// layer's experts; ties to the lowest number.   parts: [layers, E]
 int64_t choose_by_routing(std::span<const Place> eligible, const ParameterSpace& space, const TrainRanks& ranks,
                           double top_p, std::span<const double> parts, ChosenBits& bits);
 

@@ -26,8 +26,8 @@ struct ExactChoice {
 using VisitKeys = std::function<void(const std::function<void(int64_t run, int64_t unit, uint32_t key)>& visit)>;
 
 /// Of all ranks' units, the largest key first, ties in the order of runs and units: the longest row of them that weighs
-/// at most `most`. runs: of all ranks, the same on all. Three histograms of 11, 11 and 10 bits, each one sum over ranks.
-/// Collective; what visit_keys throws on some ranks, all throw.
+/// at most `most`. runs: of all ranks, the same on all. Three histograms of 11, 11 and 10 bits, each one sum over
+/// ranks. Collective; what visit_keys throws on some ranks, all throw.
 ExactChoice choose_largest(Communicator& world, std::span<const UnitRun> runs, int64_t most,
                            const VisitKeys& visit_keys);
 

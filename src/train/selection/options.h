@@ -33,12 +33,12 @@ struct Decimal {
 struct SelectionOptions {
   SelectionRule rule = SelectionRule::fisher_new;
   Granularity granularity = Granularity::element;
-  Decimal frozen = {};                      ///< the share that does not train; not of esft rules
-  double top_p = 0;                      ///< esft: a layer's experts whose parts reach this sum, the largest ones first
-  uint64_t seed = 0;                     ///< random
-  std::set<SpecialKind> also = {};       ///< train whole, beside what is chosen
-  std::set<int64_t> layers = {};         ///< only of these there is a choice; empty: of all, and of what is in none
-  bool choose = true;                    ///< false: all that is in `layers` trains, of every kind
+  Decimal frozen = {};              ///< the share that does not train; not of esft rules
+  double top_p = 0;                 ///< esft: a layer's experts whose parts reach this sum, the largest ones first
+  uint64_t seed = 0;                ///< random
+  std::set<SpecialKind> also = {};  ///< train whole, beside what is chosen
+  std::set<int64_t> layers = {};    ///< only of these there is a choice; empty: of all, and of what is in none
+  bool choose = true;               ///< false: all that is in `layers` trains, of every kind
 };
 
 }  // namespace switchyard

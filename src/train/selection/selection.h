@@ -18,8 +18,8 @@ class Selection {
   static Selection of_shape(const ParameterSpace& space, double share);
   /// By the options. Of N elements that there is a choice of, the largest scores are chosen, ties by canonical name and
   /// offset: of elements exactly ⌊N · (1 − frozen)⌋, of rows and experts the longest row of them, by mean score, that
-  /// does not go above. The same on any ranks. Collective over the world; fails (input, usage) on all ranks alike where a
-  /// score is no number, or nothing would train.
+  /// does not go above. The same on any ranks. Collective over the world; fails (input, usage) on all ranks alike where
+  /// a score is no number, or nothing would train.
   Selection(const ParameterSpace& space, const TrainRanks& ranks, const SelectionOptions& options,
             const SelectionScores& scores);
 

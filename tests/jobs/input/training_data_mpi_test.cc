@@ -55,7 +55,8 @@ TEST(DataFilesOfRanks, AreMadeByTheFirstAndReadByAll) {
   options.data = {shared / "a.txt"};
   options.max_tokens = 4;
   const ModelConfig config = reference_config("qwen3-30b-a3b");
-  EXPECT_TRUE(test::fails(ExitCode::usage, {"a.txt", "tokenizer"}, [&] { DataFiles(*world, options.sources(), config); }));
+  EXPECT_TRUE(
+      test::fails(ExitCode::usage, {"a.txt", "tokenizer"}, [&] { DataFiles(*world, options.sources(), config); }));
 
   options.tokenizer = "bytes";
   DataFiles files(*world, options.sources(), config);

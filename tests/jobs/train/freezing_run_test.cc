@@ -96,8 +96,9 @@ TEST_F(FreezingRunTest, NothingButWhatIsChosenMoves) {
 }
 
 TEST_F(FreezingRunTest, BitsAreTheSameOnAnyRanks) {
-  for (const auto& more : {std::initializer_list<std::string>{"--granularity", "row", "--train-also", "norms,router"},
-                           {"--select", "ratio", "--fisher-old", case_->fisher_file("old"), "--granularity", "element"}}) {
+  for (const auto& more :
+       {std::initializer_list<std::string>{"--granularity", "row", "--train-also", "norms,router"},
+        {"--select", "ratio", "--fisher-old", case_->fisher_file("old"), "--granularity", "element"}}) {
     const std::string name = *more.begin() == "--select" ? "ratio" : "row";
     std::vector<std::string> words = freezing(more);
     words.insert(words.end(), {"--max-steps", "4", "--save-steps", "2"});
@@ -184,8 +185,7 @@ TEST_F(FreezingRunTest, WhatDoesNotGoTogetherIsRefusedByName) {
   refused(64, {"--ewc", "--fisher-old FILE"}, {"--ewc", "1"});
   refused(66, {"--fisher-new", "sampled labels", "empirical ones"},
           freezing({"--select", "ratio", "--fisher-old", case_->fisher_file("empirical")}));
-  refused(66, {"learn.txt", "HDF5"},
-          {"--freeze", "0.9", "--fisher-new", case_->path("learn.txt")});
+  refused(66, {"learn.txt", "HDF5"}, {"--freeze", "0.9", "--fisher-new", case_->path("learn.txt")});
   refused(66, {"--fisher-new", "a file of Fisher information"},
           {"--freeze", "0.9", "--fisher-new", case_->path("new/data-0.h5")});
   std::filesystem::copy_file(of_new, case_->path("spoilt.h5"));
@@ -199,8 +199,9 @@ TEST_F(FreezingRunTest, AnotherModelsInformationIsRefused) {
   std::vector<std::string> words = freezing({"--max-steps", "1", "--save-steps", "0"});
   words.insert(words.end(), {"--export", "base"});
   case_->train("moved", 0, {}, words);
-  const std::vector<std::string> of_moved{"--model", case_->path("moved/model"), "--max-steps", "1", "--eval-steps", "0",
-                                          "--freeze", "0.9", "--fisher-new", case_->fisher_file("new")};
+  const std::vector<std::string> of_moved{
+      "--model",      case_->path("moved/model"), "--max-steps", "1", "--eval-steps", "0", "--freeze", "0.9",
+      "--fisher-new", case_->fisher_file("new")};
   case_->runs().expect("next", 66, {"--fisher-new", "another model", "--allow-other-fisher"}, of_moved);
   std::vector<std::string> allowed = of_moved;
   allowed.emplace_back("--allow-other-fisher");

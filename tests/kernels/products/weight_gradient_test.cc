@@ -163,7 +163,8 @@ TEST_P(WeightGradientTest, WantedElementsAreThoseOfAll) {
   const Tensor some = p.gradient();
   int64_t missing = 0;
   for (int64_t i = 0; i < all.size(); ++i) {
-    const bool is_there = std::bit_cast<uint32_t>(some.data<float>()[i]) == std::bit_cast<uint32_t>(all.data<float>()[i]);
+    const bool is_there =
+        std::bit_cast<uint32_t>(some.data<float>()[i]) == std::bit_cast<uint32_t>(all.data<float>()[i]);
     if (has(i % elements)) {
       ASSERT_TRUE(is_there) << i;
     }

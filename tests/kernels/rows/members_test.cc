@@ -16,7 +16,8 @@ TEST(Members, AreGatheredAndScatteredBack) {
     std::vector<uint64_t> words((kBits + 63) / 64);
     const auto has = [&](int64_t i) { return (words[static_cast<size_t>(i / 64)] >> (i % 64) & 1) != 0; };
     for (int64_t i = 0; i < kBits; ++i)
-      if (random_uniform(1, static_cast<uint64_t>(i)) < density) words[static_cast<size_t>(i / 64)] |= uint64_t{1} << (i % 64);
+      if (random_uniform(1, static_cast<uint64_t>(i)) < density)
+        words[static_cast<size_t>(i / 64)] |= uint64_t{1} << (i % 64);
     for (int64_t first = 0; first < kBits; first += 7)
       for (const int64_t count : {int64_t{0}, int64_t{1}, int64_t{15}, int64_t{16}, int64_t{17}, int64_t{64}, kBits}) {
         if (first + count > kBits) continue;
@@ -33,7 +34,8 @@ TEST(Members, AreGatheredAndScatteredBack) {
         std::vector<float> back(from.size(), -2);
         ASSERT_EQ(cpu::scatter_members(words.data(), first, listed.data(), count, back.data()), std::ssize(want));
         for (int64_t i = 0; i < count; ++i)
-          ASSERT_EQ(back[static_cast<size_t>(i)], has(first + i) ? from[static_cast<size_t>(i)] : -2) << first << ", " << i;
+          ASSERT_EQ(back[static_cast<size_t>(i)], has(first + i) ? from[static_cast<size_t>(i)] : -2)
+              << first << ", " << i;
       }
   }
 }

@@ -35,8 +35,8 @@ Result differentiate(const Stream& stream, const RmsNormBackwardCase& c, ConstVi
   std::vector<View> views;
   for (size_t i = 0; i < tree_nodes(c.slices).size(); ++i) result.dweight.push_back(poisoned({c.dim}, DType::f32));
   for (const Tensor& t : result.dweight) views.push_back(t);
-  rms_norm_backward(stream, x, weight, static_cast<float>(kEps), dy, {c.slices, c.offsets, squared},
-                    GemmOutput::store, poisoned({c.rows()}, DType::f32), result.dx, views);
+  rms_norm_backward(stream, x, weight, static_cast<float>(kEps), dy, {c.slices, c.offsets, squared}, GemmOutput::store,
+                    poisoned({c.rows()}, DType::f32), result.dx, views);
   return result;
 }
 
@@ -168,14 +168,12 @@ TEST(RmsNormBackward, SquaresAreThoseOfTheSlices) {
     for (int64_t s = 0; s < 4; ++s) {
       const int64_t first = offsets[static_cast<size_t>(s)], count = offsets[static_cast<size_t>(s) + 1] - first;
       const RmsNormBackwardCase one{41, {s, s + 1}, {0, count}};
-      slices.push_back(std::move(
-          differentiate(CpuStream(), one, x.view().slice(first, count), weight, dy.view().slice(first, count))
-              .dweight[0]));
+      slices.push_back(
+          std::move(differentiate(CpuStream(), one, x.view().slice(first, count), weight, dy.view().slice(first, count))
+                        .dweight[0]));
     }
     const Tensor want({41}, DType::f32);
-    const auto square = [&](size_t s, int64_t i) {
-      return slices[s].data<float>()[i] * slices[s].data<float>()[i];
-    };
+    const auto square = [&](size_t s, int64_t i) { return slices[s].data<float>()[i] * slices[s].data<float>()[i]; };
     for (int64_t i = 0; i < 41; ++i)
       want.data<float>()[i] = (square(0, i) + square(1, i)) + (square(2, i) + square(3, i));
     for (const int threads : {1, 2})  // in one pass, and in three

@@ -59,7 +59,6 @@ class SampleTokensTest : public testing::TestWithParam<SampleTokensCase> {
  protected:
   const SampleTokensCase c_ = GetParam();
   const SampleTokensBatch batch_{c_};
-
 };
 
 // Up to roundings of probabilities on either side of the number drawn.

@@ -188,8 +188,8 @@ std::vector<std::vector<float>> final_states(const TrainingCase& c, const std::v
     FisherPass pass(world, c.config, fisher_shape(c, {}, {{records}}));
     set_parameters(pass.model(), made_up_parameters(c.config));
     const DecoderLimits limits{.max_tokens = 256, .max_record = 64};
-    const auto exchange = make_exchange(pass.ranks().group(), exchange_shape(c.config, pass.ranks().placement(),
-                                                                             c.operand, int64_t{1} << 20));
+    const auto exchange = make_exchange(
+        pass.ranks().group(), exchange_shape(c.config, pass.ranks().placement(), c.operand, int64_t{1} << 20));
     const Decoder decoder(pass.stream(), pass.model().weights(), *exchange, limits);
     Arena arena(size_t{64} << 20);
     for (const Record& record : records) {

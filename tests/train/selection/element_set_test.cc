@@ -26,7 +26,8 @@ ElementSet set_of(const std::vector<bool>& members) {
   return {std::ssize(members), std::move(words)};
 }
 
-const SetCase kSets[] = {{1, 1}, {1, 0}, {63, 0.5}, {64, 1}, {64, 0.5}, {65, 0.1}, {700, 0.1}, {5000, 0.02}, {5000, 0.9}, {3000, 0}};
+const SetCase kSets[] = {{1, 1},    {1, 0},     {63, 0.5},    {64, 1},     {64, 0.5},
+                         {65, 0.1}, {700, 0.1}, {5000, 0.02}, {5000, 0.9}, {3000, 0}};
 
 // Every question, against a list of bools.
 TEST(ElementSet, AnswersAsAListOfMembersDoes) {

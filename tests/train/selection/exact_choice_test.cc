@@ -99,9 +99,11 @@ TEST(ExactChoice, IsThatOfAFullSort) {
   for (const bool weighted : {false, true})
     for (const auto key : {spread, positive_float, few_values, one_value, low_bits}) {
       const ChoiceCase c(23, weighted, key);
-      for (const int64_t most : {int64_t{0}, int64_t{1}, c.total / 10, c.total / 2, c.total - 1, c.total, 2 * c.total}) {
+      for (const int64_t most :
+           {int64_t{0}, int64_t{1}, c.total / 10, c.total / 2, c.total - 1, c.total, 2 * c.total}) {
         const auto want = c.sorted(most);
-        for (const int ranks : {1, 2, 3, 4}) ASSERT_EQ(c.chosen(ranks, most), want) << most << ", " << ranks << " ranks";
+        for (const int ranks : {1, 2, 3, 4})
+          ASSERT_EQ(c.chosen(ranks, most), want) << most << ", " << ranks << " ranks";
       }
     }
 }

@@ -76,8 +76,8 @@ Chosen choose(const ModelConfig& config, const SelectionOptions& o, const Select
 }
 
 /// Eligible elements by (score, name, offset), sorted as a whole.
-std::vector<bool> sorted_elements(const ModelConfig& config, const std::vector<float>& scores, const SelectionOptions& o,
-                                  int64_t most, bool smallest) {
+std::vector<bool> sorted_elements(const ModelConfig& config, const std::vector<float>& scores,
+                                  const SelectionOptions& o, int64_t most, bool smallest) {
   const ParameterSpace space(config);
   struct Element {
     float score;
@@ -132,7 +132,8 @@ TEST(Selection, OfElementsIsThatOfAFullSort) {
 
 TEST(Selection, RatioIsNewOverOldWithALittleOfItsMean) {
   const ModelConfig config = trainable_config("mixtral");
-  const MadeUpScores of_new(config, smooth), of_old(config, [](int64_t i) { return i % 5 == 0 ? 0.0f : smooth(i + 7); });
+  const MadeUpScores of_new(config, smooth),
+      of_old(config, [](int64_t i) { return i % 5 == 0 ? 0.0f : smooth(i + 7); });
   constexpr double kMean = 0.64;
   MadeUpScores ratio(config, [&](int64_t i) {
     const double old = i % 5 == 0 ? 0.0 : static_cast<double>(smooth(i + 7));
@@ -221,7 +222,7 @@ TEST(Selection, ExpertsTrainAsAWholeOrNotAtAll) {
   const SelectionOptions o = freezing("0.7", SelectionRule::fisher_new, Granularity::expert);
   const SelectionScores s{.of_new = scores.source()};
   const Chosen got = choose(config, o, s);  // two of seven
-  for (const auto& [unit, counts] : by_unit(config, got, [](const Place& place, int64_t) {
+  for (const auto& [unit, counts] : by_unit(config, got, [](const Place&place, int64_t) {
          return place.special ? "special" : std::to_string(place.parameter.expert);
        })) {
     const auto& [trained, all] = counts;
@@ -247,7 +248,7 @@ TEST(Selection, EsftTakesExpertsUntilTheirPartsReachTheShare) {
     o.rule = rule;
     std::vector<std::string> trained;
     const Chosen chosen = choose(config, o, s, 2, 2);
-    for (const auto& [unit, counts] : by_unit(config, chosen, [](const Place& place, int64_t) {
+    for (const auto& [unit, counts] : by_unit(config, chosen, [](const Place&place, int64_t) {
            return fmt::format("{}.{}", place.parameter.layer, place.parameter.expert);
          }))
       if (counts[0] > 0) {
