@@ -34,6 +34,7 @@ struct WeightGradientScratch {
   ScratchLayout layout;
   size_t a, b;   ///< [tiles down, kRows, kOuterRows], [tiles across, kRows, kOuterColumns] f32
   size_t stack;  ///< that of one tile, or of each where a group may have more than kRows
+  size_t strip;  ///< [kOuterRows, tiles across · kOuterColumns] f32 of the result
   WeightGradientScratch(int64_t rows, int64_t n, int64_t k, const SliceRange& slices);
 };
 

@@ -28,6 +28,7 @@ WeightGradientScratch::WeightGradientScratch(int64_t rows, int64_t n, int64_t k,
   a = floats(down * std::min(rows, kRows) * kOuterRows);
   b = floats(across * std::min(rows, kRows) * kOuterColumns);
   stack = floats((rows > kRows ? down * across : 1) * stack_depth(slices) * kOuterTile);
+  strip = floats(across * kOuterTile);
 }
 
 namespace {
@@ -112,6 +113,14 @@ struct Packing {
   int64_t together() const { return element == OuterElement::bf16_pair ? 2 : 1; }
 };
 
+bool is_list(const View& out) {
+  return out.shape.rank() == 1;
+}
+/// Whether it has room for just what is wanted of so many elements.
+bool is_list_of(const ElementBits& wanted, int64_t elements, const View& out) {
+  return wanted.counts != nullptr && out.elements() == wanted.before(elements) - wanted.before(0);
+}
+
 struct Gradient {
   const ListedRows &dy, &x;
   const SlicedRows& rows;
@@ -134,11 +143,12 @@ struct Gradient {
     const auto views = out.subspan(static_cast<size_t>(group) * num_nodes, num_nodes);
     if (offsets.front() == offsets.back() || views.front().data == nullptr) return;
     const std::vector<ChainStep> steps = chain_steps(rows.slices, offsets, rows.squared);
-    std::vector<float*> nodes;
-    for (const View& view : views) nodes.push_back(view.as<float>());
     std::byte* memory = thread_scratch(scratch.layout.bytes());
     const auto floats_at = [&](size_t offset) { return reinterpret_cast<float*>(memory + offset); };
-    const PackedTiles tiles{floats_at(scratch.a), floats_at(scratch.b), nodes, floats_at(scratch.stack)};
+    std::vector<float*> nodes;
+    for (const View& view : views) nodes.push_back(is_list(view) ? floats_at(scratch.strip) : view.as<float>());
+    const PackedTiles tiles{floats_at(scratch.a), floats_at(scratch.b), nodes, floats_at(scratch.stack),
+                            is_list(views.front()) ? views.front().as<float>() : nullptr};
 
     std::array<PieceSources<Packed>, 2> sources;  // of the piece that is summed, and of the next one
     size_t now = 0;
@@ -166,6 +176,7 @@ struct Gradient {
     float *a, *b;
     std::span<float* const> nodes;
     float* stack;  ///< of the first tile, and of each behind it if each has its own
+    float* list;   ///< of what is wanted, or null; the only node is a strip then, as wide as the block
   };
 
   /// A task's rows from `first` on, as many as are packed at once; none where none are left.
@@ -219,9 +230,11 @@ struct Gradient {
                  const Piece& next, const PieceSources<Packed>& next_sources) const {
     const Block& block = piece.block;
     const int64_t num_tiles = divide_up(block.rows, kOuterRows) * divide_up(block.columns, kOuterColumns);
-    const int64_t next_stack = is_all ? 0 : stack_depth(rows.slices) * kOuterTile, stride = k();
+    const int64_t next_stack = is_all ? 0 : stack_depth(rows.slices) * kOuterTile;
+    const int64_t stride = tiles.list == nullptr ? k() : divide_up(block.columns, kOuterColumns) * kOuterColumns;
+    const bool ends = piece.first + piece.count == packed.of_group(piece.group).back();
     int64_t tile = 0;
-    for (int64_t i = 0; i < block.rows; i += kOuterRows)
+    for (int64_t i = 0; i < block.rows; i += kOuterRows) {
       for (int64_t j = 0; j < block.columns; j += kOuterColumns, ++tile) {
         for (int64_t r = tile * next.count / num_tiles; r < (tile + 1) * next.count / num_tiles; ++r) {
           prefetch<Wanted::later>(next_sources.dy[static_cast<size_t>(r)], next.block.rows);
@@ -233,13 +246,26 @@ struct Gradient {
                             .steps = steps,
                             .stack = tiles.stack + tile * next_stack,
                             .nodes = tiles.nodes.data(),
-                            .offset = (block.first_row + i) * stride + block.first_column + j,
+                            .offset = tiles.list == nullptr ? (block.first_row + i) * stride + block.first_column + j : j,
                             .stride = stride,
                             .rows = std::min(kOuterRows, block.rows - i),
                             .columns = std::min(kOuterColumns, block.columns - j),
-                            .past_caches = past_caches},
+                            .past_caches = past_caches && tiles.list == nullptr},
                            packing.element);
       }
+      if (ends && tiles.list != nullptr) take_wanted(piece, i, tiles.nodes.front(), stride, tiles.list);
+    }
+  }
+
+  /// What is wanted of a strip: the block's rows from `first` on, as many as a tile has.
+  void take_wanted(const Piece& piece, int64_t first, const float* strip, int64_t stride, float* list) const {
+    const Block& block = piece.block;
+    const ElementBits& bits = wanted[static_cast<size_t>(piece.group)];
+    for (int64_t i = first; i < std::min(first + kOuterRows, block.rows); ++i, strip += stride) {
+      const int64_t element = (block.first_row + i) * k() + block.first_column;
+      cpu::gather_members(bits.words, bits.first + element, strip, block.columns,
+                          list + (bits.before(element) - bits.before(0)));
+    }
   }
 };
 
@@ -277,8 +303,10 @@ void weight_gradient(const Stream& stream, ListedRows dy, ListedRows x, const Sl
     if (nodes.front().data == nullptr) continue;
     ++num_with_rows;
     for (const View& view : nodes) {
-      SWITCHYARD_CHECK(view.rows() == n && view.row_elements() == k, "weight_gradient: a result {} of [{}, {}]",
-                       view.shape.str(), n, k);
+      SWITCHYARD_CHECK(is_list(view) ? num_nodes == 1 && !wanted.empty() &&
+                                           is_list_of(wanted[static_cast<size_t>(group)], n * k, view)
+                                     : view.rows() == n && view.row_elements() == k,
+                       "weight_gradient: a result {} of [{}, {}], {} nodes", view.shape.str(), n, k, num_nodes);
       bytes += view.bytes();
     }
   }

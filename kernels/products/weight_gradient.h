@@ -17,7 +17,8 @@ namespace switchyard {
 /// numbers of bf16 operands and of their sums are zeros. dy: rows of [., n], x: as many of [., k], both f32 or both
 /// bf16 (products of these are exact); out: [groups · nodes], f32, each written whole: 0 where a node has no rows. A
 /// group whose views are without data is not wanted. wanted: [groups] elements of each group's results, or none: all;
-/// what is only among others may stay undefined.
+/// what is only among others may stay undefined. Where a group has one node it may be a list of what is wanted alone,
+/// in order: [members].
 using WeightGradientFn = void(const Stream&, ListedRows dy, ListedRows x, const SlicedRows& rows,
                               std::span<const ElementBits> wanted, std::span<const View> out);
 namespace cpu {

@@ -8,8 +8,18 @@ namespace switchyard {
 
 /// A vector's elements, by bits: element i's is bit first + i of `words`, the lowest first.
 struct ElementBits {
-  const uint64_t* words = nullptr;  ///< null: all of them
+  static constexpr int64_t kCounted = 512;  ///< bits that are counted together
+  const uint64_t* words = nullptr;          ///< null: all of them
   int64_t first = 0;
+  const int64_t* counts = nullptr;  ///< bits set before every kCounted of them; null: nobody asks for before()
+
+  /// Bits set before element i's, the vector's first one's too.
+  int64_t before(int64_t i) const {
+    const int64_t bit = first + i;
+    int64_t count = counts[bit / kCounted];
+    for (int64_t word = bit / kCounted * (kCounted / 64); word < bit / 64; ++word) count += std::popcount(words[word]);
+    return bit % 64 == 0 ? count : count + std::popcount(words[bit / 64] << (64 - bit % 64));
+  }
 
   /// Whether any of elements [begin, begin + count) is among them; count ≤ 64.
   bool has_any(int64_t begin, int64_t count) const {

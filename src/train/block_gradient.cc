@@ -5,20 +5,22 @@
 namespace switchyard {
 namespace {
 
-/// Where a rank that holds a block alone wants its gradient, if all of it trains.
-View whole_gradient(const TrainedModel& model, size_t block) {
-  const bool alone = model.ranks().holders_of(model.space().blocks()[block]).size() == 1;
-  return alone && model.shard(block).trained->is_all() ? model.shard(block).gradient : View{};
+/// All slices of a block that this rank holds alone.
+std::optional<SliceRange> slices_if_alone(const TrainRanks& ranks, const ParameterBlock& block) {
+  if (ranks.holders_of(block).size() > 1) return {};
+  return ranks.slices_of_holders(block).front();
 }
 
 }  // namespace
 
-BlockGradient::BlockGradient(const Stream& stream, const TrainedModel& model, size_t block, View buffer)
+BlockGradient::BlockGradient(const Stream& stream, const TrainedModel& model, size_t block)
     : stream_(stream),
       model_(model),
       block_(block),
-      sums_(model.space().blocks()[block].elements,
-            buffer.shape.rank() > 0 && !trained().is_all() ? buffer : whole_gradient(model, block)) {}
+      alone_(slices_if_alone(model.ranks(), model.space().blocks()[block])) {
+  sums_.emplace(model.space().blocks()[block].elements,
+                alone_ && trained().is_all() ? model.shard(block).gradient : View{});
+}
 
 size_t BlockGradient::bytes(const ParameterBlock& block, const SliceRange& slices, bool in_place, bool at_once) {
   if (!at_once) return NodeSums::bytes(block.elements, slices, in_place);
@@ -27,37 +29,46 @@ size_t BlockGradient::bytes(const ParameterBlock& block, const SliceRange& slice
 }
 
 void BlockGradient::begin(const SliceRange& slices) {
+  slices_ = slices;
+  is_list_ = alone_ == slices && !trained().is_all();
+  if (is_list_) {
+    nodes_ = {model_.shard(block_).gradient};
+    return;
+  }
   if (stream_.measured != nullptr) {
     nodes_.assign(tree_nodes(slices).size(), View{nullptr, {model_.space().blocks()[block_].elements}, DType::f32});
     return;
   }
-  const std::span<const View> buffers = sums_.begin(slices);
+  const std::span<const View> buffers = sums_->begin(slices);
   nodes_.assign(buffers.begin(), buffers.end());
 }
 
 std::vector<View> BlockGradient::of(const void* place) const {
   const BlockTensor& tensor = model_.tensor_at(block_, place);
+  const int64_t count = trained().count_in(tensor.elements_of_block());
   std::vector<View> views;
-  if (trained().count_in(tensor.elements_of_block()) == 0) return views;
+  if (count == 0) return views;
+  if (is_list_) {
+    const View list = nodes_.front().slice(trained().before(tensor.offset), count);
+    return {count == tensor.elements() ? list.reshaped(tensor.tensor.shape()) : list};
+  }
   for (const View& node : nodes_)
     views.push_back(node.slice(tensor.offset, tensor.elements()).reshaped(tensor.tensor.shape()));
   return views;
 }
 
 ElementBits BlockGradient::wanted(const void* place) const {
-  const std::span<const uint64_t> words = trained().words();
-  return {words.empty() ? nullptr : words.data(), model_.tensor_at(block_, place).offset};
+  return trained().bits(model_.tensor_at(block_, place).offset);
 }
 
 void BlockGradient::commit() {
-  if (stream_.measured == nullptr) sums_.commit(stream_);
   nodes_.clear();
-}
-
-void BlockGradient::take() const {
+  if (is_list_ || stream_.measured != nullptr) return;
+  sums_->commit(stream_);
+  if (!alone_ || trained().is_all() || slices_.end != alone_->end) return;
   const Shard& shard = model_.shard(block_);
-  if (stream_.measured != nullptr || trained().is_all()) return;
-  trained().compress(shard.owned, sums_.sums().front().span<float>(), shard.gradient.span<float>());
+  take_trained(stream_, shard, shard.owned, sums_->sums().front(), shard.gradient);
+  sums_.reset();
 }
 
 void BlockGradient::finish(Arena& arena, int64_t bytes_at_once) {
@@ -66,10 +77,7 @@ void BlockGradient::finish(Arena& arena, int64_t bytes_at_once) {
   const Shard& shard = model_.shard(block_);
   Communicator& holders = ranks.holders_of(block);
   const ArenaScope scope(arena);
-  if (holders.size() == 1) {
-    if (trained().is_all() || stream_.measured != nullptr) return;  // the only node is where it is wanted
-    return take_trained(stream_, shard, shard.owned, sums_.sums().front(), shard.gradient);
-  }
+  if (alone_) return;  // it is there since the last commit()
   const std::vector<ElementRange> owned = ranks.owned(model_.space(), block_);
   View owned_gradient = shard.gradient;
   if (!trained().is_all()) {
@@ -83,7 +91,7 @@ void BlockGradient::finish(Arena& arena, int64_t bytes_at_once) {
         DType::u8);
     return;
   }
-  ordered_reduce_scatter(stream_, arena, holders, ranks.slices_of_holders(block), sums_.sums(), owned, bytes_at_once,
+  ordered_reduce_scatter(stream_, arena, holders, ranks.slices_of_holders(block), sums_->sums(), owned, bytes_at_once,
                          owned_gradient);
   if (!trained().is_all()) take_trained(stream_, shard, shard.owned, owned_gradient, shard.gradient);
 }

@@ -67,10 +67,7 @@ class HostedExperts {
         transposes_(pass.model.transposes().layers[static_cast<size_t>(layer)].experts) {
     const TrainRanks& ranks = pass.model.ranks();
     const std::span<const int> experts = ranks.placement().experts_of(ranks.group().rank());
-    make_buffers(experts);
-    for (size_t e = 0; e < experts.size(); ++e)
-      gradients_.emplace_back(pass.stream, pass.model, block_of(experts[e]),
-                              buffers_.empty() ? View{} : buffers_[e % buffers_.size()]);
+    for (const int expert : experts) gradients_.emplace_back(pass.stream, pass.model, block_of(expert));
     has_any_.resize(gradients_.size());
   }
 
@@ -100,9 +97,7 @@ class HostedExperts {
       ones = pass_.arena.alloc({entries}, DType::f32);
       fill(stream, 1, ones);
     }
-    const size_t at_once = buffers_.empty() ? count : buffers_.size();
-    for (size_t begin = 0; begin < count; begin += at_once)
-      sum_gradients(stream, {window, w, d_gate_up, scaled_h, ones}, begin, std::min(begin + at_once, count));
+    sum_gradients(stream, {window, w, d_gate_up, scaled_h, ones});
   }
 
   /// tokens: [E] of the whole step. Those that no token went to have no gradient.
@@ -110,7 +105,7 @@ class HostedExperts {
     const TrainRanks& ranks = pass_.model.ranks();
     const std::span<const int> experts = ranks.placement().experts_of(ranks.group().rank());
     for (size_t e = 0; e < gradients_.size(); ++e) {
-      if (tokens[static_cast<size_t>(experts[e])] == 0 || !gradients_[e].is_wanted() || !buffers_.empty()) continue;
+      if (tokens[static_cast<size_t>(experts[e])] == 0 || !gradients_[e].is_wanted()) continue;
       if (!has_any_[e] && all_slices().count() > 0) add_nothing(e, all_slices());
       gradients_[e].finish(pass_.arena, pass_.bytes_at_once);
     }
@@ -126,35 +121,16 @@ class HostedExperts {
     has_any_[expert] = true;
   }
 
-  /// Where this rank hosts experts alone of which some elements train: a few experts' gradients, in memory that they
-  /// share, until what trains is taken out of it. More of them at once wait less for each other.
-  void make_buffers(std::span<const int> experts) {
-    constexpr int64_t kBytes = int64_t{32} << 20;
-    const TrainedModel& model = pass_.model;
-    const auto is_partial = [&](int expert) {
-      const ElementSet& trained = *model.shard(block_of(expert)).trained;
-      return !trained.is_all() && !trained.is_empty();
-    };
-    if (model.ranks().replicas().size() > 1 || !std::ranges::any_of(experts, is_partial)) return;
-    const int64_t elements = model.space().blocks()[block_of(experts.front())].elements;
-    const int64_t count = std::clamp<int64_t>(kBytes / (elements * 4), 1, std::ssize(experts));
-    for (int64_t i = 0; i < count; ++i) buffers_.push_back(pass_.arena.alloc({elements}, DType::f32));
-  }
-
-  /// Of experts [begin, end) of the window.
-  void sum_gradients(const Stream& stream, const WeightOperands& o, size_t begin_expert, size_t end_expert) {
+  void sum_gradients(const Stream& stream, const WeightOperands& o) {
     const GradientRows& window = o.window;
-    const auto first = static_cast<size_t>(window.first_expert),
-               slices = static_cast<size_t>(window.rows.slices.count());
-    const SlicedRows rows =
-        pass_.sliced(window.rows.slices,
-                     window.rows.offsets.subspan(begin_expert * slices, (end_expert - begin_expert) * slices + 1));
+    const SlicedRows rows = pass_.sliced(window.rows.slices, window.rows.offsets);
+    const auto first = static_cast<size_t>(window.first_expert), count = static_cast<size_t>(rows.num_groups());
     const auto adds = [&](size_t e) {
-      const auto of_group = window.rows.of_group(static_cast<int64_t>(e));
+      const auto of_group = rows.of_group(static_cast<int64_t>(e));
       return of_group.front() < of_group.back() && gradients_[first + e].is_wanted();
     };
     bool any = false;
-    for (size_t e = begin_expert; e < end_expert; ++e) {
+    for (size_t e = 0; e < count; ++e) {
       if (!adds(e)) continue;
       begin(first + e, rows.slices);
       any = true;
@@ -163,35 +139,27 @@ class HostedExperts {
     // Of one tensor of all of them; of those without rows, and those that do not train, nothing.
     const auto nodes_of = [&](auto member) {
       const size_t num_nodes = tree_nodes(rows.slices).size();
-      std::vector<View> nodes((end_expert - begin_expert) * num_nodes);
-      for (size_t e = begin_expert; e < end_expert; ++e)
+      std::vector<View> nodes(count * num_nodes);
+      for (size_t e = 0; e < count; ++e)
         if (adds(e))
           std::ranges::copy(gradients_[first + e].of(&(o.w[e].*member)),
-                            nodes.begin() + static_cast<int64_t>((e - begin_expert) * num_nodes));
+                            nodes.begin() + static_cast<int64_t>(e * num_nodes));
       return nodes;
     };
     const auto wanted = [&](auto member) {
       std::vector<ElementBits> bits;
-      for (size_t e = begin_expert; e < end_expert; ++e)
-        bits.push_back(gradients_[first + e].wanted(&(o.w[e].*member)));
+      for (size_t e = 0; e < count; ++e) bits.push_back(gradients_[first + e].wanted(&(o.w[e].*member)));
       return bits;
     };
-    const auto up_to_end = [&](const View& x) { return x.slice(0, rows.num_rows()); };
-    const ListedRows u(window.u, window.input_row.first(static_cast<size_t>(rows.num_rows()))),
-        dy(window.dy, window.input_row.first(static_cast<size_t>(rows.num_rows())));
-    weight_gradient(stream, up_to_end(o.d_gate_up), u, rows, wanted(&FfnWeights::gate_up),
-                    nodes_of(&FfnWeights::gate_up));
-    weight_gradient(stream, dy, up_to_end(o.scaled_h), rows, wanted(&FfnWeights::down), nodes_of(&FfnWeights::down));
+    const ListedRows u(window.u, window.input_row), dy(window.dy, window.input_row);
+    weight_gradient(stream, o.d_gate_up, u, rows, wanted(&FfnWeights::gate_up), nodes_of(&FfnWeights::gate_up));
+    weight_gradient(stream, dy, o.scaled_h, rows, wanted(&FfnWeights::down), nodes_of(&FfnWeights::down));
     if (o.ones.shape.rank() > 0) {
-      sum_weighted(stream, up_to_end(o.d_gate_up), o.ones, rows, nodes_of(&FfnWeights::gate_up_bias));
+      sum_weighted(stream, o.d_gate_up, o.ones, rows, nodes_of(&FfnWeights::gate_up_bias));
       sum_weighted(stream, dy, window.weight, rows, nodes_of(&FfnWeights::down_bias));
     }
-    for (size_t e = begin_expert; e < end_expert; ++e)
+    for (size_t e = 0; e < count; ++e)
       if (adds(e)) gradients_[first + e].commit();
-    if (buffers_.empty() || rows.slices.end != all_slices().end || stream.measured != nullptr) return;
-    stream.parallel_for(static_cast<int64_t>(end_expert - begin_expert), [&](int64_t i, int) {
-      if (const size_t e = begin_expert + static_cast<size_t>(i); adds(e)) gradients_[first + e].take();
-    });
   }
 
   /// Sums of rows, each times its weight, rounded to the operand.   x: operand; weight: [rows …] f32
@@ -209,13 +177,11 @@ class HostedExperts {
     begin(expert, slices);
     for (const View& node : gradients_[expert].nodes()) fill(pass_.stream, 0, node);
     gradients_[expert].commit();
-    if (!buffers_.empty() && slices.end == all_slices().end) gradients_[expert].take();
   }
 
   const StepPass& pass_;
   const int64_t layer_;
   const std::vector<FfnWeights>&w_, &transposes_;
-  std::vector<View> buffers_;  // none: gradients have memory of their own
   std::deque<BlockGradient> gradients_;
   std::vector<bool> has_any_;  // part of its gradient
 };

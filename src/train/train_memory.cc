@@ -35,15 +35,16 @@ size_t bytes_of_sums(const TrainedModel& model, const TrainMemoryRequest& r, con
     if (!ranks.holds(block) || block.kind == ParameterBlock::Kind::embeddings ||
         block.kind == ParameterBlock::Kind::head)
       continue;
-    const bool in_place = ranks.holders_of(block).size() == 1 && (block.expert >= 0 || r.trained == 1);
-    if (block.expert < 0) {
-      const bool at_once = attention_at_once || block.kind != ParameterBlock::Kind::self_attention;
-      most = std::max(most, BlockGradient::bytes(block, ranks.slices(), in_place, at_once));
-      continue;
-    }
+    const bool alone = ranks.holders_of(block).size() == 1;
+    const bool at_once =
+        block.expert >= 0 ? experts_at_once : attention_at_once || block.kind != ParameterBlock::Kind::self_attention;
+    const size_t bytes = BlockGradient::bytes(block, block.expert >= 0 ? ranks.slices_of_group() : ranks.slices(),
+                                              alone && (r.trained == 1 || at_once), at_once);
+    most = std::max(most, bytes);
+    if (block.expert < 0 || (alone && r.trained < 1)) continue;  // one after the other
     if (block.layer != layer) experts = 0;
     layer = block.layer;
-    experts += BlockGradient::bytes(block, ranks.slices_of_group(), in_place, experts_at_once);
+    experts += bytes;
     most = std::max(most, experts);
   }
   return most;

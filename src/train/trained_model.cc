@@ -218,7 +218,7 @@ void TrainedModel::set_members(const Stream& stream, size_t index, size_t tensor
   constexpr int64_t kRowsPerTask = PackedMatrix::kRowsTogether;
   stream.parallel_for((rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task, int) {
     const int64_t row = task * kRowsPerTask, count = std::min(kRowsPerTask, rows - row);
-    const ElementBits bits{trained.words().data(), first + row * columns};
+    const ElementBits bits = trained.bits(first + row * columns);
     const float* members = values.data() + (trained.before(bits.first) - before);
     for (const Place& place : places) {
       if (place.tensor != nullptr) {

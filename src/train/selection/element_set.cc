@@ -4,13 +4,18 @@
 #include <utility>
 
 #include "base/error.h"
-#include "kernels/rows/members.h"
 
 namespace switchyard {
 namespace {
 
 int64_t num_words(int64_t elements) {
   return (elements + 63) / 64;
+}
+
+constexpr size_t kWordsCounted = ElementBits::kCounted / 64;
+
+size_t num_counts(int64_t elements) {
+  return static_cast<size_t>(num_words(elements)) / kWordsCounted + 1;
 }
 
 }  // namespace
@@ -36,24 +41,20 @@ ElementSet ElementSet::of_shape(int64_t size, int64_t count) {
 
 ElementSet::ElementSet(int64_t size, std::vector<uint64_t> bits) : size_(size), bits_(std::move(bits)) {
   SWITCHYARD_CHECK(std::ssize(bits_) == num_words(size), "{} words of bits for {} elements", bits_.size(), size);
+  counts_.reserve(num_counts(size));
   for (size_t i = 0; i < bits_.size(); ++i) {
-    if (i % kWordsTogether == 0) before_.push_back(count_);
-    in_before_.push_back(static_cast<uint32_t>(count_ - before_.back()));
+    if (i % kWordsCounted == 0) counts_.push_back(count_);
     count_ += std::popcount(bits_[i]);
   }
+  if (bits_.size() % kWordsCounted == 0) counts_.push_back(count_);  // before the end
   if (count_ != 0 && count_ != size_) return;
   bits_ = {};  // memory for nothing
-  in_before_ = {};
-  before_ = {};
+  counts_ = {};
 }
 
 int64_t ElementSet::before(int64_t element) const {
   if (bits_.empty()) return size_ == 0 ? 0 : element * count_ / size_;
-  if (element == size_) return count_;
-  const int64_t word = element / 64;
-  const uint64_t below = (uint64_t{1} << (element % 64)) - 1;
-  return before_[static_cast<size_t>(word / kWordsTogether)] + in_before_[static_cast<size_t>(word)] +
-         std::popcount(bits_[static_cast<size_t>(word)] & below);
+  return bits(element).before(0);
 }
 
 int64_t ElementSet::at(int64_t index) const {
@@ -81,9 +82,7 @@ void ElementSet::expand(const ElementRange& range, std::span<const float> from, 
 }
 
 size_t ElementSet::bytes_of(int64_t size) {
-  const int64_t words = num_words(size);
-  return static_cast<size_t>(words) * (sizeof(uint64_t) + sizeof(uint32_t)) +
-         static_cast<size_t>((words + kWordsTogether - 1) / kWordsTogether) * sizeof(int64_t);
+  return static_cast<size_t>(num_words(size)) * sizeof(uint64_t) + num_counts(size) * sizeof(int64_t);
 }
 
 }  // namespace switchyard

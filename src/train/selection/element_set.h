@@ -7,11 +7,12 @@
 #include <vector>
 
 #include "comm/ordered_sum.h"
+#include "kernels/rows/members.h"
 
 namespace switchyard {
 
-/// A set of elements 0 … size − 1: all, none, or some as bits, with counts of those before every word of them. What is
-/// kept of its members alone lies in their order: that of element i at before(i).
+/// A set of elements 0 … size − 1: all, none, or some as bits, with counts of them. What is kept of its members alone
+/// lies in their order: that of element i at before(i).
 class ElementSet {
  public:
   ElementSet() = default;
@@ -43,19 +44,19 @@ class ElementSet {
   /// And back: to[members] = from; others stay.
   void expand(const ElementRange& range, std::span<const float> from, std::span<float> to) const;
 
-  std::span<const uint64_t> words() const { return bits_; }  ///< none of all and of none
-  size_t bytes() const {
-    return bits_.size() * (sizeof(uint64_t) + sizeof(uint32_t)) + before_.size() * sizeof(int64_t);
+  /// From an element on; of all and of none there are no words.
+  ElementBits bits(int64_t first) const {
+    return bits_.empty() ? ElementBits{} : ElementBits{bits_.data(), first, counts_.data()};
   }
+  std::span<const uint64_t> words() const { return bits_; }
+  size_t bytes() const { return bits_.size() * sizeof(uint64_t) + counts_.size() * sizeof(int64_t); }
   /// Of a set of so many elements that is neither all nor none.
   static size_t bytes_of(int64_t size);
 
  private:
-  static constexpr int64_t kWordsTogether = int64_t{1} << 16;
   int64_t size_ = 0, count_ = 0;
   std::vector<uint64_t> bits_;
-  std::vector<uint32_t> in_before_;  ///< [words] members before each, of those that are counted together
-  std::vector<int64_t> before_;      ///< [⌈words / kWordsTogether⌉] members before these
+  std::vector<int64_t> counts_;  ///< as ElementBits has them
 };
 
 template <class Body>

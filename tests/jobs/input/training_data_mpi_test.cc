@@ -50,16 +50,15 @@ TEST(DataFilesOfRanks, AreMadeByTheFirstAndReadByAll) {
   const std::filesystem::path shared = world->broadcast_string(own.path(), 0);  // the first rank's
   if (world->rank() == 0) own.write("a.txt", "a text of thirty-one characters");
   world->barrier();
-  TrainOptions options;
-  options.model = shared;  // which has no tokenizer
-  options.data = {shared / "a.txt"};
+  InputOptions options;
   options.max_tokens = 4;
+  DataSources sources{.options = options, .data = {shared / "a.txt"}, .held_out = {}, .model = shared};
   const ModelConfig config = reference_config("qwen3-30b-a3b");
   EXPECT_TRUE(
-      test::fails(ExitCode::usage, {"a.txt", "tokenizer"}, [&] { DataFiles(*world, options.sources(), config); }));
+      test::fails(ExitCode::usage, {"a.txt", "tokenizer"}, [&] { DataFiles(*world, sources, config); }));
 
   options.tokenizer = "bytes";
-  DataFiles files(*world, options.sources(), config);
+  DataFiles files(*world, sources, config);
   const std::vector<InputSize> sizes = files.measure(files.train());
   EXPECT_EQ(sizes.front().records, 8);
   EXPECT_EQ(sizes.front().tokens, 31);
@@ -69,8 +68,8 @@ TEST(DataFilesOfRanks, AreMadeByTheFirstAndReadByAll) {
   files.provide(run, {});
   const TrainingData data(*world, files.open(files.train(), run), {.max_positions = 20, .vocab_size = 257});
   EXPECT_EQ(data.sizes(), (std::vector<int64_t>{8}));
-  options.eval_data = {shared / "none.h5"};
-  const DataFiles others(*world, options.sources(), config);
+  sources.held_out = {shared / "none.h5"};
+  const DataFiles others(*world, sources, config);
   EXPECT_TRUE(test::fails_input({"none.h5"}, [&] { others.open(others.eval(), run); }));
   world->barrier();  // before the first rank removes it
 }

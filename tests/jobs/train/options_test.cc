@@ -137,12 +137,12 @@ TEST(TrainOptionsTest, MakeAnOrderAndASchedule) {
 TEST(TrainOptionsTest, TheTokenizerIsBesideTheConfiguration) {
   const test::TemporaryDirectory directory;
   const auto beside = [&](const std::string& init) {
-    return Parsed({"--init", init, "--data", "a", "--run", "r", "--max-steps", "1"}).tokenizer_directory();
+    return Parsed({"--init", init, "--data", "a", "--run", "r", "--max-steps", "1"}).sources().model;
   };
   const std::string file = directory.write("config.json", "{}");
   EXPECT_EQ(beside(file), directory.path());
   EXPECT_EQ(beside(directory.path()), directory.path());
-  EXPECT_EQ(Parsed(kModel).tokenizer_directory(), "m");
+  EXPECT_EQ(Parsed(kModel).sources().model, "m");
 }
 
 }  // namespace

@@ -175,6 +175,39 @@ TEST_P(WeightGradientTest, WantedElementsAreThoseOfAll) {
   }
 }
 
+// And in a list, of each group others.
+TEST_P(WeightGradientTest, AListHasWhatIsWantedInOrder) {
+  Problem p = problem();
+  if (p.num_nodes() != 1) GTEST_SKIP() << "lists are of one node";
+  const Tensor all = p.gradient();
+  const int64_t elements = p.n * p.k, bits = p.num_groups() * elements + 5;
+  std::vector<uint64_t> words(static_cast<size_t>((bits + 63) / 64));
+  std::vector<int64_t> counts;
+  int64_t count = 0;
+  for (int64_t bit = 0; bit <= bits; ++bit) {
+    if (bit % ElementBits::kCounted == 0) counts.push_back(count);
+    if (bit == bits || random_bits(9, static_cast<uint64_t>(bit)) % 7 != 0) continue;
+    words[static_cast<size_t>(bit / 64)] |= uint64_t{1} << (bit % 64);
+    ++count;
+  }
+  for (int64_t group = 0; group < p.num_groups(); ++group)
+    p.wanted.push_back({words.data(), 5 + group * elements, counts.data()});
+  for (const int num_threads : {1, 3}) {
+    const Tensor lists = poisoned({count}, DType::f32);
+    std::vector<View> out;
+    for (const ElementBits& of_group : p.wanted)
+      out.push_back(lists.view().slice(of_group.before(0), of_group.before(elements) - of_group.before(0)));
+    weight_gradient(CpuStream(num_threads), p.dy, p.x, p.rows(), p.wanted, out);
+    for (int64_t group = 0; group < p.num_groups(); ++group) {
+      const float* next = out[static_cast<size_t>(group)].as<float>();
+      p.wanted[static_cast<size_t>(group)].for_each(0, elements, [&](int64_t i) {
+        const float expected = p.has_rows(group) ? all.data<float>()[group * elements + i] : 0;
+        ASSERT_EQ(std::bit_cast<uint32_t>(*next++), std::bit_cast<uint32_t>(expected)) << group << ", " << i;
+      });
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, WeightGradientTest,
                          testing::Combine(testing::Values(DType::f32, DType::bf16), testing::ValuesIn(kCases)),
                          [](const auto& param) {
