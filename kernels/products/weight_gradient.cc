@@ -241,17 +241,18 @@ struct Gradient {
           prefetch<Wanted::later>(next_sources.x[static_cast<size_t>(r)], next.block.columns);
         }
         if (!is_wanted(piece.group, block.first_row + i, block.first_column + j)) continue;
-        sum_outer_products({.a = tiles.a + i * piece.count,
-                            .b = tiles.b + j * piece.count,
-                            .steps = steps,
-                            .stack = tiles.stack + tile * next_stack,
-                            .nodes = tiles.nodes.data(),
-                            .offset = tiles.list == nullptr ? (block.first_row + i) * stride + block.first_column + j : j,
-                            .stride = stride,
-                            .rows = std::min(kOuterRows, block.rows - i),
-                            .columns = std::min(kOuterColumns, block.columns - j),
-                            .past_caches = past_caches && tiles.list == nullptr},
-                           packing.element);
+        sum_outer_products(
+            {.a = tiles.a + i * piece.count,
+             .b = tiles.b + j * piece.count,
+             .steps = steps,
+             .stack = tiles.stack + tile * next_stack,
+             .nodes = tiles.nodes.data(),
+             .offset = tiles.list == nullptr ? (block.first_row + i) * stride + block.first_column + j : j,
+             .stride = stride,
+             .rows = std::min(kOuterRows, block.rows - i),
+             .columns = std::min(kOuterColumns, block.columns - j),
+             .past_caches = past_caches && tiles.list == nullptr},
+            packing.element);
       }
       if (ends && tiles.list != nullptr) take_wanted(piece, i, tiles.nodes.front(), stride, tiles.list);
     }

@@ -54,8 +54,7 @@ TEST(DataFilesOfRanks, AreMadeByTheFirstAndReadByAll) {
   options.max_tokens = 4;
   DataSources sources{.options = options, .data = {shared / "a.txt"}, .held_out = {}, .model = shared};
   const ModelConfig config = reference_config("qwen3-30b-a3b");
-  EXPECT_TRUE(
-      test::fails(ExitCode::usage, {"a.txt", "tokenizer"}, [&] { DataFiles(*world, sources, config); }));
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"a.txt", "tokenizer"}, [&] { DataFiles(*world, sources, config); }));
 
   options.tokenizer = "bytes";
   DataFiles files(*world, sources, config);
