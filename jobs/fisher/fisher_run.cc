@@ -82,6 +82,10 @@ void FisherRun::dry_run() {
     std::cout << fmt::format("data: {}: {} records, {} tokens\n", size.path, size.records, size.tokens);
   int64_t records = 0, tokens = 0;
   for (const InputSize& size : sizes) records += size.records, tokens += size.tokens;
+  if (options_.max_records > 0 && options_.max_records < records) {  // of mean length
+    tokens = tokens * options_.max_records / records;
+    records = options_.max_records;
+  }
   const int64_t classes = options_.is_exact() ? config_.vocab_size : options_.draws;
   std::cout << fmt::format("labels: {}; {} passes of {} records{}\n", options_.labels,
                            count_text((options_.is_exact() ? tokens : records) * classes), records,

@@ -1,6 +1,7 @@
 #include "jobs/fisher/options.h"
 
 #include "jobs/limits.h"
+#include "train/step_slices.h"
 
 namespace switchyard {
 
@@ -27,7 +28,7 @@ void FisherOptions::describe(OptionSet& o) {
   InputOptions::describe(o, "take");
 
   o.group("Steps");
-  o.add("step-records", within(&step_records, 1, kMaxStepRecords), "N", "records that go through the model at once");
+  o.add("step-records", within(&step_records, 1, kMaxSlices), "N", "records that go through the model at once");
   o.add("save-steps", within(&save_steps, 0, kMaxSteps), "N",
         "steps between two checkpoints (0: at the end, or when it is told to stop)");
 

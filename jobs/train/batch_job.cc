@@ -28,6 +28,8 @@ TrainOptions options_of(const JobArguments& arguments) {
   };
   settle(options.model);
   settle(options.init);
+  settle(options.trains.fisher_new);
+  settle(options.trains.fisher_old);
   std::ranges::for_each(options.delta, settle);
   std::ranges::for_each(options.data, settle);
   std::ranges::for_each(options.eval_data, settle);
@@ -43,6 +45,8 @@ std::vector<std::filesystem::path> files(const JobArguments& arguments) {
   std::vector<std::filesystem::path> files = {config};
   for (const auto& paths : {options.delta, options.data, options.eval_data})
     files.insert(files.end(), paths.begin(), paths.end());
+  for (const std::string& path : {options.trains.fisher_new, options.trains.fisher_old})
+    if (!path.empty()) files.emplace_back(path);
   return files;
 }
 

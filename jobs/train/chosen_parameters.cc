@@ -1,5 +1,7 @@
 #include "jobs/train/chosen_parameters.h"
 
+#include <utility>
+
 #include "base/log.h"
 #include "base/text.h"
 #include "comm/collectively.h"
@@ -38,7 +40,7 @@ ChosenParameters::ChosenParameters(const TrainOptions& options, const ModelConfi
          new_->notes().labels, old_->subject(), old_->notes().labels);
   scores_ = scores();
   if (options.trains.train_layers.empty()) return;
-  for (const int64_t layer : o.selection(0).layers)
+  for (const int64_t layer : options.selection().layers)
     if (layer >= config.num_layers())
       fail(ExitCode::usage, "--train-layers {}: the model has layers 0 to {}", o.train_layers, config.num_layers() - 1);
 }
@@ -52,17 +54,18 @@ void ChosenParameters::require_tokenizer(const std::optional<TokenizerIdentity>&
 
 double ChosenParameters::trained_share() const {
   if (!options_.trains.freezes()) return 1;
-  const SelectionOptions o = options_.trains.selection(options_.seed);
+  const SelectionOptions o = options_.selection();
   const ParameterSpace space(config_);
-  double trained = 0, eligible = 0;
+  int64_t trained = 0, eligible = 0;
   for (const Place& place : places_in(space)) {
-    if (trains_whole(o, place)) trained += static_cast<double>(place.elements());
-    if (is_eligible(o, place)) eligible += static_cast<double>(place.elements());
+    if (trains_whole(o, place)) trained += place.elements();
+    if (is_eligible(o, place)) eligible += place.elements();
   }
   const bool by_routing = o.choose && options_.trains.freeze.empty();
   // Of experts with large shares there are fewer than these, if they are more than a few.
-  const double share = by_routing ? o.top_p : static_cast<double>(o.frozen.rest_of(1'000'000)) / 1e6;
-  return std::min(1.0, (trained + share * eligible) / static_cast<double>(space.num_elements()));
+  const double chosen =
+      by_routing ? o.top_p * static_cast<double>(eligible) : static_cast<double>(o.frozen.rest_of(eligible));
+  return std::min(1.0, (static_cast<double>(trained) + chosen) / static_cast<double>(space.num_elements()));
 }
 
 SelectionScores ChosenParameters::scores() const {
@@ -70,9 +73,12 @@ SelectionScores ChosenParameters::scores() const {
   if (new_) scores.of_new = new_->source();
   if (old_) scores.of_old = old_->source();
   if (old_) scores.mean_old = old_->mean();
-  const SelectionRule rule = options_.trains.selection(0).rule;
-  if (options_.trains.chooses() && (rule == SelectionRule::esft_gate || rule == SelectionRule::esft_token))
-    scores.routing = new_->routing(config_.num_layers(), config_.num_experts());
+  const SelectionRule rule = options_.selection().rule;
+  if (options_.trains.chooses() && is_by_routing(rule)) {
+    RoutingShares routing = new_->routing(config_.num_layers(), config_.num_experts());
+    scores.gates = std::move(routing.gates);
+    scores.choices = std::move(routing.choices);
+  }
   if (options_.trains.chooses() && rule == SelectionRule::ratio && scores.mean_old == 0)
     fail(ExitCode::input, "{}: is 0 everywhere: there is no ratio to it", old_->subject());
   return scores;
@@ -81,7 +87,7 @@ SelectionScores ChosenParameters::scores() const {
 PassEngine::Select ChosenParameters::select(const PassLayout& layout) const {
   if (!options_.trains.freezes()) return {};
   return [this, layout](const ParameterSpace& space, const TrainRanks& ranks) {
-    Selection selection(space, ranks, options_.trains.selection(options_.seed), scores_);
+    Selection selection(space, ranks, options_.selection(), scores_);
     const size_t values = 4 + (layout.shape.anchored ? 2 : 0);
     size_t bytes = 0;
     for (size_t b = 0; b < space.blocks().size(); ++b) {

@@ -9,8 +9,9 @@
 namespace switchyard {
 
 struct FirstWeights {
-  std::string model;   ///< hash, or what new weights were made of
-  std::string master;  ///< hash of f32 values that a delta has beside the stored ones; empty: none
+  std::string model;            ///< hash, or what new weights were made of
+  std::string master;           ///< hash of f32 values that a delta has beside the stored ones; empty: none
+  std::string importance = {};  ///< hash of what they are held by; empty: they are not
 };
 
 /// Those of a model with its deltas. Collective; fails (input) on all ranks alike.

@@ -12,10 +12,6 @@ namespace {
 
 constexpr std::string_view kRules[] = {"new", "old", "ratio", "random", "esft-gate", "esft-token"};
 
-bool is_of_routing(SelectionRule rule) {
-  return rule == SelectionRule::esft_gate || rule == SelectionRule::esft_token;
-}
-
 /// "0,4-7": 0, 4, 5, 6, 7.
 std::set<int64_t> layers_of(std::string_view text) {
   std::set<int64_t> layers;
@@ -90,7 +86,7 @@ void FreezeOptions::resolve() {
   };
   kinds_of(train_also);
   if (!train_layers.empty()) layers_of(train_layers);
-  const bool by_routing = chooses() && is_of_routing(rule());
+  const bool by_routing = chooses() && is_by_routing(rule());
   if (chooses() && granularity.empty()) granularity = by_routing ? "expert" : "element";
   if (by_routing) {
     require(freeze.empty(), "--select esft-… chooses by --top-p: there is nothing for --freeze to say");
@@ -113,12 +109,16 @@ void FreezeOptions::resolve() {
   require(wants_old || fisher_old.empty(), "--fisher-old: nothing is chosen by it, and nothing held to it by --ewc");
 }
 
-SelectionOptions FreezeOptions::selection(int64_t seed) const {
+SelectionOptions FreezeOptions::selection(int64_t seed, bool train_router) const {
   SelectionOptions o;
   o.choose = chooses();
   o.also = kinds_of(train_also);
   if (!train_layers.empty()) o.layers = layers_of(train_layers);
-  if (!o.choose) return o;
+  if (!o.choose) {
+    o.also = {SpecialKind::norms, SpecialKind::biases};
+    if (train_router) o.also.insert(SpecialKind::router);
+    return o;
+  }
   o.rule = rule();
   o.granularity = granularity == "row"      ? Granularity::row
                   : granularity == "expert" ? Granularity::expert

@@ -25,8 +25,8 @@ struct FreezeOptions {
   bool chooses() const { return !select.empty(); }
   /// Whether something may stay as it is.
   bool freezes() const { return chooses() || !train_layers.empty(); }
-  /// Of what freezes(). seed: of a random choice.
-  SelectionOptions selection(int64_t seed) const;
+  /// Of what freezes(). seed: of a random choice. train_router: whether routers train where nothing is chosen.
+  SelectionOptions selection(int64_t seed, bool train_router) const;
   /// Only of what is not as it would be without these options.
   Fingerprint fingerprint() const;
 

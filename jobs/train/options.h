@@ -40,6 +40,7 @@ struct TrainOptions : ModelOptions, InputOptions, MachineOptions, BatchOptions, 
   /// Where the model's configuration, and its tokenizer, is: --model or --init.
   const std::string& config_path() const { return init.empty() ? model : init; }
   DataSources sources() const;
+  SelectionOptions selection() const { return trains.selection(seed, train_router); }  ///< of what trains.freezes()
 
   /// Of the files, as numbers; empty: they have none.
   std::vector<double> file_weights() const;

@@ -57,6 +57,7 @@ FirstWeights load_first_weights(Trainer& trainer, const TrainOptions& options, c
     chosen.require_model(first.model);
     if (chosen.held_to() != nullptr) trainer.hold(chosen.held_to()->source());
   });
+  if (chosen.held_to() != nullptr) first.importance = trainer.importance_hash().hex();
   return first;
 }
 

@@ -293,7 +293,10 @@ void TrainRun::export_model() {
     if (!on_root()) return export_.for_each_request([&](const ParameterRows& rows) { gather(rows, {}); });
     ExportLog changes(options_, config_, trainer_->model().selection());
     write_model(attempt_->directory().root() / "model", options_.config_path(), export_, gather,
-                [&](const auto&... seen) { changes.see(seen...); });
+                [&](const auto&... seen) {
+                  rows_of->rethrow();
+                  changes.see(seen...);
+                });
     changes.finish(attempt_->directory());
   });
 }

@@ -17,6 +17,7 @@ Fingerprint TrainRun::fingerprint() const {
   if (eval_) f["eval_data"] = eval_->hash().hex();
   if (!first_weights_.model.empty()) f["model"] = first_weights_.model;
   if (!first_weights_.master.empty()) f["master"] = first_weights_.master;
+  if (!first_weights_.importance.empty()) f["importance"] = first_weights_.importance;
   chosen_->add_to(f);
   if (options_.trains.freezes() && trainer_) f["selection"] = trainer_->model().selection().hash().hex();
   f["numerics"] = plan_.numerics;
@@ -38,6 +39,11 @@ Json TrainRun::manifest_info() const {
   Json data = Json::array();
   for (const DataFile& file : files_->train()) data.push_back(path_to_json(absolute_path(file.path, ExitCode::input)));
   info["data"] = std::move(data);
+  const auto note_file = [&](const char* name, const std::string& path) {
+    if (!path.empty()) info[name] = path_to_json(absolute_path(path, ExitCode::input));
+  };
+  note_file("fisher_new", options_.trains.fisher_new);
+  note_file("fisher_old", options_.trains.fisher_old);
   info["allow_config_field"] = options_.allow_config_field;
   info["num_records"] = plan_.units.items_total;
   info["trained_parameters"] = trainer_->model().selection().num_trained();

@@ -57,6 +57,11 @@ RecordedTraining read_training(const VerifyOptions& verify) {
   const std::string model = verify.model.empty() ? require_path(info, "model", subject) : verify.model;
   (options.init.empty() ? options.model : options.init) = model;
   options.delta = verify.delta.empty() ? recorded_deltas(info, subject) : verify.delta;
+  const auto settle = [&](const char* name, std::string& path) {
+    if (!path.empty()) path = require_path(info, name, subject);
+  };
+  settle("fisher_new", options.trains.fisher_new);
+  settle("fisher_old", options.trains.fisher_old);
   for (const auto& [name, value] : options.fingerprint()) run.require(name, value);
 
   const Json* data = find_field(info, "data");
@@ -100,6 +105,9 @@ class Replay {
       TrainOptions options = run.options;
       options.slices = std::stoll(run.field("slices"));
       chosen_.emplace(run_.options, config_);
+      Fingerprint files;
+      chosen_->add_to(files);
+      for (const auto& [name, value] : files) run.require(name, value);
       plan_ = plan_training(options, config_, summarise(options, *data_, nullptr, *order_), machine, run.directory,
                             chosen_->trained_share());
       run.require("numerics", plan_.numerics);
@@ -108,6 +116,9 @@ class Replay {
     collectively(world_, [&] {
       trainer_.emplace(
           world_, config_, trainer_options(run.options, plan_, *chosen_), [&] { pulse_.beat(); }, &pulse_);
+    });
+    collectively(world_, [&] {
+      if (run.options.trains.freezes()) run.require("selection", trainer_->model().selection().hash().hex());
     });
     checkpoints_.emplace(run.directory.root(), trainer_->model(), fingerprint_hash(run.fingerprint));
   }
@@ -144,6 +155,7 @@ class Replay {
     const FirstWeights first = load_first_weights(*trainer_, run_.options, *chosen_);
     run_.require("model", first.model);
     if (!first.master.empty() || run_.fingerprint.contains("master")) run_.require("master", first.master);
+    if (!first.importance.empty()) run_.require("importance", first.importance);
   }
 
   /// The step to go on from.

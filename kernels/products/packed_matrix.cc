@@ -149,12 +149,16 @@ class Places {
 
 }  // namespace
 
+bool PackedMatrix::takes_members_side_by_side() const {
+  const MatrixPanels& panels = impl_->panels;
+  return panels.product(0).has_known_layout() && panels.product(panels.count() - 1).has_known_layout();
+}
+
 /// visit(write): write(output, input, value) puts a weight where the matrix has it.
 template <class Visit>
 void PackedMatrix::visit_places(const Visit& visit) {
   SWITCHYARD_CHECK(impl_ && impl_->data != nullptr, "a packed matrix that is not on the CPU, or a shape, written to");
-  const MatrixPanels& panels = impl_->panels;
-  if (!panels.product(0).has_known_layout() || !panels.product(panels.count() - 1).has_known_layout()) {
+  if (!takes_members_side_by_side()) {
     std::vector<float> values(static_cast<size_t>(n() * k()));
     const View all{values.data(), {n(), k()}, DType::f32, Device::cpu};
     read_rows(0, all);

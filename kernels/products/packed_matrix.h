@@ -60,6 +60,8 @@ class PackedMatrix {
   /// The same of inputs [first_row, first_row + rows): rows of its transpose, bits and values as these have them,
   /// [rows, n].
   void write_members_transposed(int64_t first_row, int64_t rows, const ElementBits& bits, const float* values);
+  /// Whether several threads may do so at once, each of other elements.
+  bool takes_members_side_by_side() const;
 
   /// The matrix itself again, as far as the operand holds it, of one that lies on the CPU; by the caller alone.
   /// values: [rows, k] f32; first_row, rows: as for rewrite_rows(), or all of them in any order of rows.

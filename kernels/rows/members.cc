@@ -19,7 +19,7 @@ uint64_t bits_from(const uint64_t* words, int64_t first, int64_t count) {
   return bits & (~uint64_t{0} >> (64 - count));
 }
 
-/// move(i, bits): of elements from i on; returns how many members there were.
+/// move(i, bits, member): of elements from i on, of which the first is the member-th; returns how many there were.
 template <class Move>
 int64_t for_members(const uint64_t* words, int64_t first_bit, int64_t count, const Move& move) {
   int64_t members = 0;

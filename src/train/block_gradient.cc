@@ -65,9 +65,9 @@ void BlockGradient::commit() {
   nodes_.clear();
   if (is_list_ || stream_.measured != nullptr) return;
   sums_->commit(stream_);
-  if (!alone_ || trained().is_all() || slices_.end != alone_->end) return;
+  if (!alone_ || slices_.end != alone_->end) return;
   const Shard& shard = model_.shard(block_);
-  take_trained(stream_, shard, shard.owned, sums_->sums().front(), shard.gradient);
+  if (!trained().is_all()) take_trained(stream_, shard, shard.owned, sums_->sums().front(), shard.gradient);
   sums_.reset();
 }
 

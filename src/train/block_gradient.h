@@ -18,7 +18,7 @@ class BlockGradient {
   /// all the group, whose rows come to its host. All of them at once, of a block that this rank holds alone, go to the
   /// shard's gradient.
   void begin(const SliceRange& slices);
-  /// Whether anything of the block trains. Where not, nothing else here is to be called.
+  /// Whether anything of the block trains. Where not, there are no slices to begin, and nothing is of() or wanted().
   bool is_wanted() const { return !trained().is_empty(); }
   /// One view for each of tree_nodes(slices), of the tensor's shape, undefined at first; none where nothing of the
   /// tensor trains. Only one node may be a list of those of a matrix's elements that train, in order. place: in the

@@ -9,7 +9,7 @@
 #include <span>
 
 #include "io/json.h"
-#include "train/fisher/routing_shares.h"
+#include "train/routing_shares.h"
 #include "train/state_files.h"
 
 namespace switchyard {

@@ -38,7 +38,6 @@ std::vector<Work> cut(std::span<const Shard> shards) {
 Optimiser::Optimiser(const Stream& stream, TrainedModel& model, const OptimiserOptions& options)
     : model_(model), options_(options) {
   for (int i = 0; i < stream.pool->num_threads(); ++i) alone_.push_back(std::make_unique<ThreadPool>(1));
-  buffers_.resize(alone_.size());
 }
 
 /// For ops inside a worker's task.
@@ -174,7 +173,8 @@ double Optimiser::step(const Stream& stream, int64_t number, double learning_rat
     const Shard& shard = *own[static_cast<size_t>(task)];
     const Stream serial = serial_of(stream, worker);
     broken += update(serial, shard, shard.owned, step, tokens_per_expert);
-    model_.spread(serial, shard.block, buffers_[static_cast<size_t>(worker)]);
+    std::vector<float> unused;  // they are all here
+    model_.spread(serial, shard.block, unused);
   });
   std::vector<Work> work;
   for (const Shard* shard : shared) std::ranges::copy(cut({shard, 1}), std::back_inserter(work));
@@ -184,7 +184,8 @@ double Optimiser::step(const Stream& stream, int64_t number, double learning_rat
   });
   if (model_.ranks().world().all_reduce_one(broken.load(), ReduceOp::sum) > 0)
     fail_at_first_broken(number, "weight", &Shard::master, {});
-  for (const Shard* shard : shared) model_.spread(stream, shard->block, buffers_.front());
+  std::vector<float> buffer;
+  for (const Shard* shard : shared) model_.spread(stream, shard->block, buffer);
   return norm;
 }
 

@@ -52,7 +52,6 @@ class Optimiser {
   const OptimiserOptions options_;
   std::vector<std::unique_ptr<ThreadPool>> alone_;  ///< [workers] of one thread each
   double penalty_ = 0;
-  std::vector<std::vector<float>> buffers_;  ///< [workers] for weights on their way
 };
 
 }  // namespace switchyard

@@ -14,6 +14,7 @@ namespace switchyard {
 namespace {
 
 constexpr int64_t kFileElements = int64_t{1} << 22;
+constexpr int kFilesAtOnce = 4;  // that are on their way
 
 }  // namespace
 
@@ -88,8 +89,9 @@ size_t StateFiles::buffer_bytes(const ParameterSpace& space, size_t kinds) {
   for (const ParameterBlock& block : space.blocks())
     for (const BlockTensor& tensor : block.tensors)
       longest_row = std::max(longest_row, tensor.tensor.parameters().front().row_elements());
-  // A file's values as they are written and as they came, and what this rank sends of others' files.
-  return 3 * static_cast<size_t>(std::min(space.num_elements(), std::max(kFileElements, longest_row))) * kinds *
+  // A file's values as they are written and as they came, and what this rank sends of others' files: maybe all.
+  return (2 + kFilesAtOnce) *
+         static_cast<size_t>(std::min(space.num_elements(), std::max(kFileElements, longest_row))) * kinds *
          sizeof(float);
 }
 
@@ -124,16 +126,27 @@ std::vector<StateFiles::Segment> StateFiles::segments(const StateFile& file, int
   return all;
 }
 
-StateFiles::Places StateFiles::places(int64_t wave, std::vector<float>& values) const {
+void StateFiles::exchange(int64_t wave, Way way, std::vector<float>& values) const {
   Communicator& world = model_.ranks().world();
   const StateFile* mine = file_of(wave, world.rank());
+  values.resize(mine == nullptr ? 0 : model_.state().size() * static_cast<size_t>(mine->elements));
+  for (int first = 0; first < world.size(); first += kFilesAtOnce) {
+    const Places p = places(wave, first, std::min(first + kFilesAtOnce, world.size()), values);
+    way == Way::to_files ? exchange_parts(world, p.in_shards, p.in_file)
+                         : exchange_parts(world, p.in_file, p.in_shards);
+  }
+}
+
+StateFiles::Places StateFiles::places(int64_t wave, int first_rank, int end_rank, std::span<float> values) const {
+  Communicator& world = model_.ranks().world();
+  const bool has_own = first_rank <= world.rank() && world.rank() < end_rank;
+  const StateFile* mine = has_own ? file_of(wave, world.rank()) : nullptr;
   const auto num_kinds = std::ssize(model_.state());
-  values.resize(static_cast<size_t>(mine == nullptr ? 0 : num_kinds * mine->elements));
   const auto ranks = static_cast<size_t>(world.size());
   Places places{PartsOfRanks(ranks), PartsOfRanks(ranks)};
   for (int r = 0; r < world.size(); ++r) {
     const auto rank = static_cast<size_t>(r);
-    if (const StateFile* file = file_of(wave, r))
+    if (const StateFile* file = first_rank <= r && r < end_rank ? file_of(wave, r) : nullptr)
       for (const Segment& s : segments(*file, world.rank()))
         for (const StateValues& kind : model_.state()) {
           const Shard& shard = model_.shard(s.block);
@@ -142,8 +155,8 @@ StateFiles::Places StateFiles::places(int64_t wave, std::vector<float>& values) 
     if (mine == nullptr) continue;
     for (const Segment& s : segments(*mine, r))
       for (int64_t kind = 0; kind < num_kinds; ++kind)
-        places.in_file[rank].push_back(std::span(values).subspan(static_cast<size_t>(kind * mine->elements + s.place),
-                                                                 static_cast<size_t>(s.trained)));
+        places.in_file[rank].push_back(
+            values.subspan(static_cast<size_t>(kind * mine->elements + s.place), static_cast<size_t>(s.trained)));
   }
   return places;
 }
@@ -218,8 +231,7 @@ std::vector<std::string> StateFiles::write(const std::filesystem::path& director
   for (int64_t wave = 0; wave < num_waves(); ++wave) {
     poll();
     std::vector<float> values;
-    const Places places = this->places(wave, values);
-    exchange_parts(world, places.in_shards, places.in_file);
+    exchange(wave, Way::to_files, values);
     std::string hash;
     collectively(world, [&] {
       const StateFile* mine = file_of(wave, world.rank());
@@ -259,8 +271,7 @@ std::string StateFiles::read(const std::filesystem::path& directory, const std::
     poll();
     std::vector<float> values;
     if (std::string fault = read_wave(wave, directory, hashes, values); !fault.empty()) return fault;
-    const Places places = this->places(wave, values);
-    exchange_parts(model_.ranks().world(), places.in_file, places.in_shards);
+    exchange(wave, Way::to_shards, values);
   }
   return {};
 }
@@ -272,8 +283,7 @@ std::string StateFiles::compare(const std::filesystem::path& directory, const st
     poll();
     std::vector<float> stored, values;
     if (std::string fault = read_wave(wave, directory, hashes, stored); !fault.empty()) return fault;
-    const Places places = this->places(wave, values);
-    exchange_parts(world, places.in_shards, places.in_file);
+    exchange(wave, Way::to_files, values);
     const StateFile* mine = file_of(wave, world.rank());
     const std::string difference = mine == nullptr ? "" : first_difference(model_.state(), *mine, stored, values);
     if (std::string first = first_of(world, difference); !first.empty()) return first;

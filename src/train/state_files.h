@@ -74,12 +74,15 @@ class StateFiles {
   /// Of a wave each rank has one file. Null: there are no more.
   const StateFile* file_of(int64_t wave, int rank) const;
   int64_t num_waves() const;
-  /// Of a wave's files what this rank owns, for each rank that has the file; and of its own file, by owner.
+  enum class Way : uint8_t { to_files, to_shards };
+  /// Between owners' shards and a wave's files, some of them at a time. values: of this rank's file, [kinds of
+  /// state][elements]; made so long.
+  void exchange(int64_t wave, Way way, std::vector<float>& values) const;
+  /// Of the files of some ranks what this one owns, by rank; and of its own file, if it is among these, by owner.
   struct Places {
     PartsOfRanks in_shards, in_file;
   };
-  /// values: of this rank's file, [kinds of state][elements]; made so long.
-  Places places(int64_t wave, std::vector<float>& values) const;
+  Places places(int64_t wave, int first_rank, int end_rank, std::span<float> values) const;
 
   const TrainedModel& model_;
   std::vector<StateFile> files_;

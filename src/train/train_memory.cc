@@ -41,7 +41,7 @@ size_t bytes_of_sums(const TrainedModel& model, const TrainMemoryRequest& r, con
     const size_t bytes = BlockGradient::bytes(block, block.expert >= 0 ? ranks.slices_of_group() : ranks.slices(),
                                               alone && (r.trained == 1 || at_once), at_once);
     most = std::max(most, bytes);
-    if (block.expert < 0 || (alone && r.trained < 1)) continue;  // one after the other
+    if (block.expert < 0 || alone) continue;  // one after the other
     if (block.layer != layer) experts = 0;
     layer = block.layer;
     experts += bytes;
@@ -92,10 +92,8 @@ TrainMemory plan_train_memory(const ModelConfig& config, const TrainMemoryReques
     batch.by_probability = true;
   }
   pass.run(stream, arena, batch);
-  // Another rank may host an expert more.
   const GradientExchange& exchange = pass.exchange();
-  const size_t lists = gradient_scratch(exchange.shape(), ranks.placement().max_count()).arena_bytes;
-  memory.activations = arena.high_water() + (lists - exchange.scratch().arena_bytes);
+  memory.activations = arena.high_water();
   memory.scratch = measured.held + static_cast<size_t>(r.threads) * measured.working;
   memory.scratch += exchange.scratch().host_bytes;
   if (r.evaluation.max_tokens > 0) {

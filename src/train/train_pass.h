@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "train/fisher/routing_shares.h"
 #include "train/layer_pass.h"
+#include "train/routing_shares.h"
 
 namespace switchyard {
 

@@ -13,7 +13,7 @@ TrainRanks::TrainRanks(Communicator& world, int ep, const ModelConfig& config, i
                  world.split(world.rank() % ep, world.rank()), num_slices) {}
 
 TrainRanks TrainRanks::measuring(Communicator& world, int ep, const ModelConfig& config, int64_t num_slices) {
-  return {world, ExpertPlacement::blocks(config.num_experts(), ep), make_measuring_communicator(world.rank() % ep, ep),
+  return {world, ExpertPlacement::blocks(config.num_experts(), ep), make_measuring_communicator(0, ep),
           make_measuring_communicator(world.rank() / ep, world.size() / ep), num_slices};
 }
 

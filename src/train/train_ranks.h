@@ -18,7 +18,7 @@ class TrainRanks {
   /// Collective over the world, which outlives this. ep: ranks of a group, which divides the world's; slices: a power
   /// of two, dealt to the world's ranks in contiguous runs.
   TrainRanks(Communicator& world, int ep, const ModelConfig& config, int64_t num_slices);
-  /// For streams that only measure: of a rank of a world that there may never be.
+  /// For streams that only measure: of a rank of a world that there may never be, with as many experts as any has.
   static TrainRanks measuring(Communicator& world, int ep, const ModelConfig& config, int64_t num_slices);
 
   Communicator& world() const { return world_; }

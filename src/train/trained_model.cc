@@ -215,9 +215,14 @@ void TrainedModel::set_members(const Stream& stream, size_t index, size_t tensor
   // A tied head is the embedding once more.
   const std::span<const Place> places =
       vocabulary ? std::span<const Place>(places_[index]) : std::span(&places_[index][tensor], 1);
-  constexpr int64_t kRowsPerTask = PackedMatrix::kRowsTogether;
-  stream.parallel_for((rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task, int) {
-    const int64_t row = task * kRowsPerTask, count = std::min(kRowsPerTask, rows - row);
+  PackedMatrix* transpose =
+      vocabulary ? &head_transposes_[static_cast<size_t>(first_row / kVocabularyTile)] : places.front().transpose;
+  bool side_by_side = transpose == nullptr || transpose->takes_members_side_by_side();
+  for (const Place& place : places)
+    if (place.matrix != nullptr) side_by_side = side_by_side && place.matrix->takes_members_side_by_side();
+  const int64_t rows_per_task = side_by_side ? PackedMatrix::kRowsTogether : rows;
+  stream.parallel_for((rows + rows_per_task - 1) / rows_per_task, [&](int64_t task, int) {
+    const int64_t row = task * rows_per_task, count = std::min(rows_per_task, rows - row);
     const ElementBits bits = trained.bits(first + row * columns);
     const float* members = values.data() + (trained.before(bits.first) - before);
     for (const Place& place : places) {
@@ -226,9 +231,7 @@ void TrainedModel::set_members(const Stream& stream, size_t index, size_t tensor
         continue;
       }
       place.matrix->write_members(first_row + row, count, bits, members);
-      PackedMatrix& transpose =
-          vocabulary ? head_transposes_[static_cast<size_t>(first_row / kVocabularyTile)] : *place.transpose;
-      transpose.write_members_transposed(row, count, bits, members);
+      transpose->write_members_transposed(row, count, bits, members);
     }
   });
 }

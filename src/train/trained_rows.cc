@@ -28,7 +28,7 @@ void TrainedRows::operator()(const ParameterRows& rows, std::span<float> out) {
   gather_rows_of(model_, &Shard::master, rows, out);
   if (base_ == nullptr) return;
   frozen_.resize(out.size());
-  base_->rows(rows, frozen_);
+  reading_.run([&] { base_->rows(rows, frozen_); });
   for (size_t i = 0; i < out.size(); ++i)
     if (std::isnan(out[i])) out[i] = frozen_[i];
 }

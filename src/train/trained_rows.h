@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/steps.h"
 #include "model/checkpoint/checkpoint_rows.h"
 #include "train/trained_model.h"
 
@@ -22,8 +23,10 @@ class TrainedRows {
               std::span<const std::filesystem::path> deltas);
   ~TrainedRows();
 
-  /// Collective.
+  /// Collective. What cannot be read is undefined.
   void operator()(const ParameterRows& rows, std::span<float> out);
+  /// Fails (input) where something could not be read: the others wait for rank 0 until all rows are gathered.
+  void rethrow() const { reading_.rethrow(); }
 
  private:
   struct Base;
@@ -31,6 +34,7 @@ class TrainedRows {
   const TrainedModel& model_;
   std::unique_ptr<Base> base_;  ///< rank 0's; null: everything trains
   std::vector<float> frozen_;
+  Steps reading_;
 };
 
 }  // namespace switchyard

@@ -32,7 +32,7 @@ void Trainer::hold(const FisherSource& importance) {
           const ElementRange part = overlap({begin, begin + rows * columns}, shard.owned);
           if (shard.trained->count_in(part) == 0) continue;
           values.resize(static_cast<size_t>(rows * columns));
-          importance.values(p, row * columns, values);
+          importance.read(p, row * columns, values);
           const auto of_part = std::span<const float>(values).subspan(static_cast<size_t>(part.first - begin),
                                                                       static_cast<size_t>(part.count()));
           shard.trained->compress(part, of_part, shard.part_of(shard.importance, part).span<float>());
@@ -41,6 +41,26 @@ void Trainer::hold(const FisherSource& importance) {
       }
     }
   }
+}
+
+Hash128 Trainer::importance_hash() const {
+  constexpr int64_t kChunk = ParameterSpace::kChunkElements;
+  std::vector<int64_t> hashes(2 * static_cast<size_t>(space_.num_chunks()));  // of what others own 0
+  for (const Shard& shard : model_.shards()) {
+    size_t chunk = static_cast<size_t>(space_.first_chunk(shard.block) + shard.owned.first / kChunk);
+    for (int64_t first = shard.owned.first; first < shard.owned.end; first += kChunk, ++chunk) {
+      Hasher hasher;
+      const ElementRange range{first, std::min(first + kChunk, shard.owned.end)};
+      hasher.update(std::span<const float>(shard.part_of(shard.importance, range).span<float>()));
+      const Hash128 hash = hasher.digest();
+      hashes[2 * chunk] = static_cast<int64_t>(hash.high);
+      hashes[2 * chunk + 1] = static_cast<int64_t>(hash.low);
+    }
+  }
+  ranks_.world().all_reduce({hashes.data(), {std::ssize(hashes)}, DType::i64}, ReduceOp::sum);
+  Hasher all;
+  all.update(std::span<const int64_t>(hashes));
+  return all.digest();
 }
 
 StepResult Trainer::step(const StepBatch& batch, double learning_rate) {

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "base/hash.h"
 #include "model/decoder.h"
 #include "train/checkpoints.h"
 #include "train/evaluation.h"
@@ -43,6 +44,8 @@ class Trainer : public PassEngine {
   /// Holds what trains to where it is now, as much as this Fisher information says of each parameter
   /// (OptimiserOptions::ewc; shape.anchored). Fails (input); not collective.
   void hold(const FisherSource& importance);
+  /// Of what hold() was told of all that trains, the same on any ranks. Collective.
+  Hash128 importance_hash() const;
 
   StepResult step(const StepBatch& batch, double learning_rate);
   HeldOutLoss evaluate(const HeldOutRecords& records);

@@ -50,7 +50,8 @@ class TileGradient {
     const TrainRanks& ranks = pass_.model.ranks();
     const int64_t d = pass_.config().hidden_size, first = first_id * d, count = ids * d;
     const Shard& shard = pass_.model.shard(block_);
-    if (shard.trained->count_in({first, first + count}) == 0) return;
+    const bool measured = pass_.stream.measured != nullptr;  // nobody knows where what trains is
+    if (measured ? shard.trained->is_empty() : shard.trained->count_in({first, first + count}) == 0) return;
     std::vector<View> nodes;
     for (size_t i = 0; i < tree_nodes(ranks.slices()).size(); ++i)
       nodes.push_back(pass_.arena.alloc({ids, d}, DType::f32));
@@ -67,7 +68,7 @@ class TileGradient {
     const int64_t most = std::ranges::max(wanted, {}, &ElementRange::count).count();
     const View sum = in_place ? shard.part_of(shard.gradient, {first, first + count})
                               : pass_.arena.alloc({most}, DType::f32).slice(0, mine.count());
-    if (pass_.stream.measured != nullptr) {
+    if (measured) {
       const size_t bytes = ordered_reduce_scatter_bytes(ranks.slices_of_rank(), wanted, pass_.bytes_at_once);
       pass_.arena.alloc({static_cast<int64_t>(bytes)}, DType::u8);
       return;

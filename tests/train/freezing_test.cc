@@ -23,6 +23,7 @@ PassEngine::Select by_chance(std::string_view share, Granularity granularity, st
 PassEngine::Select layers_alone(std::set<int64_t> layers) {
   SelectionOptions o;
   o.choose = false;
+  o.also = {SpecialKind::router, SpecialKind::norms, SpecialKind::biases};
   o.layers = std::move(layers);
   return [o](const ParameterSpace& space, const TrainRanks& ranks) { return Selection(space, ranks, o, {}); };
 }

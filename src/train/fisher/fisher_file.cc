@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -173,6 +174,10 @@ RoutingShares FisherFile::routing(int64_t layers, int64_t experts) const {
            fmt::join(dataset.shape(), ", "));
     std::vector<double> values(static_cast<size_t>(layers * experts));
     dataset.read(0, std::span(values));
+    const auto wrong = std::ranges::find_if(values, [](double x) { return !(x >= 0 && std::isfinite(x)); });
+    if (wrong != values.end())
+      fail(ExitCode::input, "{}: {}: expert {} of layer {}: expected a number of at least 0, found {}", subject(), name,
+           (wrong - values.begin()) % experts, (wrong - values.begin()) / experts, *wrong);
     return values;
   };
   return {read(kGates), read(kChoices)};

@@ -7,7 +7,8 @@
 #include <string>
 
 #include "io/hdf5.h"
-#include "train/fisher/routing_shares.h"
+#include "train/routing_shares.h"
+#include "train/selection/fisher_source.h"
 #include "train/selection/scores.h"
 #include "train/trained_model.h"
 

@@ -48,28 +48,26 @@ std::vector<PlaceRun> runs_of(std::span<const Place> eligible, const ParameterSp
 }
 
 /// The mean of each unit's scores.
-void append_means(std::span<const float> scores, int64_t unit_elements, std::vector<float>& means) {
-  const auto each = static_cast<size_t>(unit_elements);
-  for (size_t i = 0; i < scores.size(); i += each) {
-    const auto unit = scores.subspan(i, each);
-    means.push_back(static_cast<float>(std::accumulate(unit.begin(), unit.end(), 0.0) / static_cast<double>(each)));
-  }
+float mean_of(std::span<const float> unit) {
+  return static_cast<float>(std::accumulate(unit.begin(), unit.end(), 0.0) / static_cast<double>(unit.size()));
 }
 
-/// visit(run, unit of the run, key) for this rank's runs.
+/// visit(run, keys) for this rank's runs, each run's units in order.
 template <class Visit>
 void visit_units(std::span<const PlaceRun> runs, ElementScores& scores, const Visit& visit) {
-  std::vector<float> means;
+  std::vector<uint32_t> keys;
   for (size_t i = 0; i < runs.size(); ++i) {
     const PlaceRun& run = runs[i];
     if (!run.mine) continue;
     const int64_t at_once = rows_at_once(run.place->parameter);
-    int64_t unit = 0;
+    const auto each = static_cast<size_t>(run.unit_elements);
     for (int64_t row = 0; row < run.rows; row += at_once) {
-      means.clear();
-      append_means(scores.of(*run.place, run.first_row + row, std::min(at_once, run.rows - row)), run.unit_elements,
-                   means);
-      for (const float mean : means) visit(static_cast<int64_t>(i), unit++, scores.key(mean));
+      const std::span<const float> values =
+          scores.of(*run.place, run.first_row + row, std::min(at_once, run.rows - row));
+      keys.resize(values.size() / each);
+      for (size_t k = 0; k < keys.size(); ++k)
+        keys[k] = scores.key(each == 1 ? values[k] : mean_of(values.subspan(k * each, each)));
+      visit(static_cast<int64_t>(i), std::span<const uint32_t>(keys));
     }
   }
 }
@@ -114,12 +112,15 @@ int64_t choose_units(std::span<const Place> eligible, const ParameterSpace& spac
   for (const PlaceRun& run : runs) units.push_back({run.units(), run.unit_elements});
   const ExactChoice choice =
       choose_largest(ranks.world(), units, most, [&](const auto& visit) { visit_units(runs, scores, visit); });
-  std::vector<int64_t> ties(runs.size());
+  std::vector<int64_t> units_before(runs.size()), ties(runs.size());
   collectively(ranks.world(), [&] {
-    visit_units(runs, scores, [&](int64_t index, int64_t unit, uint32_t key) {
+    visit_units(runs, scores, [&](int64_t index, std::span<const uint32_t> keys) {
       const auto i = static_cast<size_t>(index);
-      if (key > choice.threshold || (key == choice.threshold && ties[i]++ < choice.ties[i]))
-        bits.insert(runs[i].place->block, runs[i].elements(unit));
+      for (const uint32_t key : keys) {
+        const int64_t unit = units_before[i]++;
+        if (key > choice.threshold || (key == choice.threshold && ties[i]++ < choice.ties[i]))
+          bits.insert(runs[i].place->block, runs[i].elements(unit));
+      }
     });
   });
   return choice.weight;
@@ -141,7 +142,7 @@ int64_t choose_experts(std::span<const Place> eligible, const ParameterSpace& sp
   });
   const ExactChoice choice = choose_largest(ranks.world(), units, most, [&](const auto& visit) {
     for (size_t i = 0; i < experts.size(); ++i)
-      if (experts[i].is_mine(ranks)) visit(static_cast<int64_t>(i), 0, keys[i]);
+      if (experts[i].is_mine(ranks)) visit(static_cast<int64_t>(i), std::span(&keys[i], 1));
   });
   for (size_t i = 0; i < experts.size(); ++i)
     if (experts[i].is_mine(ranks) &&

@@ -53,7 +53,11 @@ ElementSet::ElementSet(int64_t size, std::vector<uint64_t> bits) : size_(size), 
 }
 
 int64_t ElementSet::before(int64_t element) const {
-  if (bits_.empty()) return size_ == 0 ? 0 : element * count_ / size_;
+  if (is_all()) return element;
+  if (bits_.empty()) {  // nobody knows which
+    const double share = static_cast<double>(count_) / static_cast<double>(size_);
+    return element == size_ ? count_ : static_cast<int64_t>(static_cast<double>(element) * share);
+  }
   return bits(element).before(0);
 }
 

@@ -1,7 +1,6 @@
 // Which of a block's elements train.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -35,10 +34,6 @@ class ElementSet {
   int64_t count_in(const ElementRange& range) const { return before(range.end) - before(range.first); }
   int64_t at(int64_t index) const;  ///< the member with so many before it
 
-  /// body(first, count, members before first) for the runs of members in a range, in order.
-  template <class Body>
-  void for_each_run(const ElementRange& range, const Body& body) const;
-
   /// to[i] = the members' values of a range.   from: [range.count()]; to: [count_in(range)]
   void compress(const ElementRange& range, std::span<const float> from, std::span<float> to) const;
   /// And back: to[members] = from; others stay.
@@ -58,28 +53,5 @@ class ElementSet {
   std::vector<uint64_t> bits_;
   std::vector<int64_t> counts_;  ///< as ElementBits has them
 };
-
-template <class Body>
-void ElementSet::for_each_run(const ElementRange& range, const Body& body) const {
-  if (range.count() <= 0 || is_empty()) return;
-  int64_t index = before(range.first);
-  if (is_all()) return body(range.first, range.count(), index);
-  int64_t element = range.first;
-  while (element < range.end) {
-    const uint64_t word = bits_[static_cast<size_t>(element / 64)] >> (element % 64);
-    if (word == 0) {
-      element = (element / 64 + 1) * 64;
-      continue;
-    }
-    element += std::countr_zero(word);
-    if (element >= range.end) return;
-    // Ones from here on, as far as this word goes.
-    const int64_t in_word = std::countr_one(bits_[static_cast<size_t>(element / 64)] >> (element % 64));
-    const int64_t count = in_word < range.end - element ? in_word : range.end - element;
-    body(element, count, index);
-    element += count;
-    index += count;
-  }
-}
 
 }  // namespace switchyard

@@ -26,10 +26,12 @@ ExactChoice choose_largest(Communicator& world, std::span<const UnitRun> runs, i
     std::vector<int64_t> weights(size_t{1} << kMostBits);
     const uint64_t before = uint64_t{choice.threshold} >> digit.shift >> digit.bits;
     collectively(world, [&] {
-      visit_keys([&](int64_t run, int64_t, uint32_t key) {
-        const uint64_t rest = uint64_t{key} >> digit.shift;
-        if (rest >> digit.bits == before)
-          weights[rest & ((size_t{1} << digit.bits) - 1)] += runs[static_cast<size_t>(run)].weight;
+      visit_keys([&](int64_t run, std::span<const uint32_t> keys) {
+        const int64_t weight = runs[static_cast<size_t>(run)].weight;
+        for (const uint32_t key : keys) {
+          const uint64_t rest = uint64_t{key} >> digit.shift;
+          if (rest >> digit.bits == before) weights[rest & ((size_t{1} << digit.bits) - 1)] += weight;
+        }
       });
     });
     world.all_reduce({weights.data(), {std::ssize(weights)}, DType::i64}, ReduceOp::sum);
@@ -41,8 +43,8 @@ ExactChoice choose_largest(Communicator& world, std::span<const UnitRun> runs, i
 
   std::vector<int64_t> ties(runs.size());
   collectively(world, [&] {
-    visit_keys([&](int64_t run, int64_t, uint32_t key) {
-      if (key == choice.threshold) ++ties[static_cast<size_t>(run)];
+    visit_keys([&](int64_t run, std::span<const uint32_t> keys) {
+      ties[static_cast<size_t>(run)] += std::ranges::count(keys, choice.threshold);
     });
   });
   world.all_reduce({ties.data(), {std::ssize(ties)}, DType::i64}, ReduceOp::sum);

@@ -22,8 +22,8 @@ struct ExactChoice {
   int64_t weight = 0;              ///< of all that are chosen
 };
 
-/// visit(run, unit, key) for every unit of this rank's runs, each run's in order; the same ones each time.
-using VisitKeys = std::function<void(const std::function<void(int64_t run, int64_t unit, uint32_t key)>& visit)>;
+/// visit(run, keys) for this rank's runs, each run's units in order, in pieces; the same ones each time.
+using VisitKeys = std::function<void(const std::function<void(int64_t run, std::span<const uint32_t> keys)>& visit)>;
 
 /// Of all ranks' units, the largest key first, ties in the order of runs and units: the longest row of them that weighs
 /// at most `most`. runs: of all ranks, the same on all. Three histograms of 11, 11 and 10 bits, each one sum over

@@ -13,6 +13,10 @@ namespace switchyard {
 /// over old; esft_gate, esft_token: experts by their part in the routing of new data (Wang et al. 2024).
 enum class SelectionRule : uint8_t { fisher_new, fisher_old, ratio, random, esft_gate, esft_token };
 
+inline bool is_by_routing(SelectionRule rule) {
+  return rule == SelectionRule::esft_gate || rule == SelectionRule::esft_token;
+}
+
 /// What is chosen or not as a whole: an element, a row of a parameter (the inputs of one output), an expert.
 enum class Granularity : uint8_t { element, row, expert };
 
@@ -38,7 +42,7 @@ struct SelectionOptions {
   uint64_t seed = 0;                ///< random
   std::set<SpecialKind> also = {};  ///< train whole, beside what is chosen
   std::set<int64_t> layers = {};    ///< only of these there is a choice; empty: of all, and of what is in none
-  bool choose = true;               ///< false: all that is in `layers` trains, of every kind
+  bool choose = true;               ///< false: all that is in `layers` trains, and of special kinds those in `also`
 };
 
 }  // namespace switchyard

@@ -35,7 +35,7 @@ bool is_eligible(const SelectionOptions& o, const Place& place) {
 }
 
 bool trains_whole(const SelectionOptions& o, const Place& place) {
-  return is_of_layers(o, place.parameter) && (!o.choose || (place.special && o.also.contains(*place.special)));
+  return is_of_layers(o, place.parameter) && (place.special ? o.also.contains(*place.special) : !o.choose);
 }
 
 }  // namespace switchyard

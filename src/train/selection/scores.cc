@@ -1,25 +1,10 @@
 #include "train/selection/scores.h"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 
 #include "base/rng.h"
 
 namespace switchyard {
-namespace {
-
-void fetch(const FisherSource& source, const Place& place, int64_t first, std::span<float> out) {
-  source.values(place.parameter, first, out);
-  const auto wrong = std::ranges::find_if(out, [](float x) { return !(x >= 0 && std::isfinite(x)); });
-  if (wrong == out.end()) return;
-  const int64_t element = first + (wrong - out.begin()), columns = place.parameter.row_elements();
-  fail(ExitCode::input, "{}: {}, row {}, column {}: expected a number of at least 0, found {}", source.subject,
-       place.parameter.name(), element / columns, element % columns, *wrong);
-}
-
-}  // namespace
-
 ElementScores::ElementScores(const ParameterSpace& space, const SelectionOptions& o, const SelectionScores& scores)
     : space_(space), rule_(o.rule), seed_(o.seed), scores_(scores), epsilon_(1e-8 * scores.mean_old) {}
 
@@ -31,10 +16,10 @@ std::span<const float> ElementScores::of(const Place& place, int64_t row, int64_
     for (size_t i = 0; i < values_.size(); ++i) values_[i] = random_uniform(seed_, index + i);
     return values_;
   }
-  fetch(rule_ == SelectionRule::fisher_old ? scores_.of_old : scores_.of_new, place, first, values_);
+  (rule_ == SelectionRule::fisher_old ? scores_.of_old : scores_.of_new).read(place.parameter, first, values_);
   if (rule_ != SelectionRule::ratio) return values_;
   old_.resize(values_.size());
-  fetch(scores_.of_old, place, first, old_);
+  scores_.of_old.read(place.parameter, first, old_);
   for (size_t i = 0; i < values_.size(); ++i)
     values_[i] = static_cast<float>(static_cast<double>(values_[i]) / (static_cast<double>(old_[i]) + epsilon_));
   return values_;
@@ -46,12 +31,6 @@ double ElementScores::sum(const Place& place) {
   for (int64_t row = 0; row < rows; row += at_once)
     for (const float value : of(place, row, std::min(at_once, rows - row))) sum += static_cast<double>(value);
   return sum;
-}
-
-// The bits of numbers that are not negative are in their order.
-uint32_t ElementScores::key(float score) const {
-  const auto bits = std::bit_cast<uint32_t>(score + 0.0f);
-  return rule_ == SelectionRule::fisher_old ? ~bits : bits;
 }
 
 }  // namespace switchyard

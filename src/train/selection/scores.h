@@ -1,28 +1,20 @@
 // How much each element of a model is wanted among those that train.
 #pragma once
 
-#include <functional>
+#include <bit>
 #include <span>
-#include <string>
 #include <vector>
 
-#include "train/fisher/routing_shares.h"
+#include "train/selection/fisher_source.h"
 #include "train/selection/places.h"
 
 namespace switchyard {
 
-/// Where Fisher information comes from.
-struct FisherSource {
-  std::string subject = {};  ///< for errors: "--fisher-new FILE"
-  /// Fills out with that of elements [first, first + out.size()) of a parameter, whole rows of it.
-  std::function<void(const Parameter& parameter, int64_t first, std::span<float> out)> values = {};
-};
-
 /// What a choice is made by. What its rule does not need may be missing.
 struct SelectionScores {
   FisherSource of_new = {}, of_old = {};
-  double mean_old = 0;  ///< of all elements
-  RoutingShares routing = {};
+  double mean_old = 0;                           ///< of all elements
+  std::vector<double> gates = {}, choices = {};  ///< [layers, E] each expert's part of the routing
 };
 
 /// Scores by a rule, and their order.
@@ -36,7 +28,10 @@ class ElementScores {
   /// Σ of all of a parameter's, in f64 and in order.
   double sum(const Place& place);
   /// Of a score, or a mean of some: what is wanted most has the largest key.
-  uint32_t key(float score) const;
+  uint32_t key(float score) const {  // the bits of numbers that are not negative are in their order
+    const auto bits = std::bit_cast<uint32_t>(score + 0.0f);
+    return rule_ == SelectionRule::fisher_old ? ~bits : bits;
+  }
 
   static constexpr int64_t kElementsAtOnce = int64_t{1} << 16;
 

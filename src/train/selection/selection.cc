@@ -14,10 +14,9 @@ namespace {
 /// Inserts what is chosen of `eligible`; how much that is.
 int64_t choose(const std::vector<Place>& eligible, int64_t num_eligible, const ParameterSpace& space,
                const TrainRanks& ranks, const SelectionOptions& o, const SelectionScores& scores, ChosenBits& bits) {
-  if (o.rule == SelectionRule::esft_gate)
-    return choose_by_routing(eligible, space, ranks, o.top_p, scores.routing.gates, bits);
+  if (o.rule == SelectionRule::esft_gate) return choose_by_routing(eligible, space, ranks, o.top_p, scores.gates, bits);
   if (o.rule == SelectionRule::esft_token)
-    return choose_by_routing(eligible, space, ranks, o.top_p, scores.routing.choices, bits);
+    return choose_by_routing(eligible, space, ranks, o.top_p, scores.choices, bits);
   const int64_t most = o.frozen.rest_of(num_eligible);
   ElementScores of_elements(space, o, scores);
   if (o.granularity == Granularity::expert) return choose_experts(eligible, space, ranks, most, of_elements, bits);
@@ -77,8 +76,10 @@ Selection::Selection(const ParameterSpace& space, const TrainRanks& ranks, const
   ChosenBits bits(space);
   if (!eligible.empty()) num_chosen_ = choose(eligible, num_eligible_, space, ranks, o, scores, bits);
   if (o.choose && num_chosen_ == 0)
-    fail_together(ExitCode::usage, "nothing would train: of {} parameters that there is a choice of at most {} may",
-                  num_eligible_, o.frozen.rest_of(num_eligible_));
+    fail_together(ExitCode::usage, "nothing would train: of {} parameters that there is a choice of {} may",
+                  num_eligible_,
+                  is_by_routing(o.rule) ? fmt::format("experts with {:g} of the routing", o.top_p)
+                                        : fmt::format("at most {}", o.frozen.rest_of(num_eligible_)));
   num_trained_ += num_chosen_;
   bits.share(ranks);
   for (const Place& place : places)

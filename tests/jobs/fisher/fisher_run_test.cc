@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <cmath>
+#include <numeric>
 #include <thread>
 
 #include "io/hdf5.h"
@@ -59,8 +60,14 @@ TEST_F(FisherRunTest, AFileSaysWhatItIsOf) {
   EXPECT_GT(sum / static_cast<double>(count), 0);
   EXPECT_GT(std::stod(attribute("one", "mean")), 0);
   // Shares of a record's routing: of weights and of choices, over 128 experts.
-  const h5::Dataset choices = h5::Reader(case_->fisher_file("one")).open("expert_choice");
-  EXPECT_EQ(choices.shape(), (std::vector<int64_t>{2, 128}));
+  for (const char* name : {"expert_choice", "expert_gate"}) {
+    const h5::Dataset shares = h5::Reader(case_->fisher_file("one")).open(name);
+    EXPECT_EQ(shares.shape(), (std::vector<int64_t>{2, 128}));
+    std::vector<double> of_layers(2 * 128);
+    shares.read(0, std::span(of_layers));
+    for (size_t layer = 0; layer < 2; ++layer)  // the model's weights add up to one
+      EXPECT_NEAR(std::accumulate(&of_layers[layer * 128], &of_layers[layer * 128] + 128, 0.0), 1, 1e-6) << name;
+  }
   // Again: there is nothing left to do.
   const std::string before = bytes("one");
   case_->fisher("one", 0);
@@ -109,6 +116,22 @@ TEST_F(FisherRunTest, LabelsAreDrawnBySeed) {
   EXPECT_EQ(attribute("draws", "targets"), attribute("seed-0", "targets"));
   case_->fisher("drawn-data", 64, {"--draws 2", "empirical labels are not drawn"},
                 {"--labels", "empirical", "--draws", "2"});
+}
+
+// Of one record by its own labels: with T targets T times the square of the mean loss's gradient, whose length training
+// says.
+TEST_F(FisherRunTest, IsTheMeanOverTargets) {
+  case_->runs().directory().write("one-record.txt", "In the beginning was the word, and then another one.");
+  const std::string record = case_->path("one-record.txt");
+  case_->fisher("one-record", 0, {}, {"--data", record, "--labels", "empirical"});
+  case_->train("one-step", 0, {},
+               {"--data", record, "--step-records", "1", "--max-steps", "1", "--save-steps", "0", "--train-router",
+                "--balance", "0", "--dtype", "f32"});
+  const Json step = parse_json(bytes_of_file(case_->path("one-step/metrics.jsonl")), "metrics");
+  const double targets = std::stod(attribute("one-record", "targets")), norm = step["grad_norm"].get<double>();
+  EXPECT_EQ(step["targets"].get<double>(), targets);
+  const double sum = std::stod(attribute("one-record", "mean")) * std::stod(attribute("one-record", "parameters"));
+  EXPECT_NEAR(sum, targets * norm * norm, 1e-4 * sum);
 }
 
 // In the mean of many draws that of every class.

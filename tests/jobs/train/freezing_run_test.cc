@@ -192,6 +192,8 @@ TEST_F(FreezingRunTest, WhatDoesNotGoTogetherIsRefusedByName) {
   spoil(case_->path("spoilt.h5"), "fisher/model.layers.1.mlp.experts.3.up_proj.weight");
   refused(66, {"spoilt.h5", "experts.3.up_proj.weight, row 0, column 5", "found nan"},
           {"--freeze", "0.9", "--fisher-new", case_->path("spoilt.h5")});
+  refused(66, {"spoilt.h5", "experts.3.up_proj.weight, row 0, column 5", "found nan"},
+          {"--ewc", "1", "--fisher-old", case_->path("spoilt.h5")});
 }
 
 // Another model, or what another tokenizer made; with --allow-other-fisher a line says so.

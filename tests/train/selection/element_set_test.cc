@@ -44,28 +44,11 @@ TEST(ElementSet, AnswersAsAListOfMembersDoes) {
       ++before;
     }
     EXPECT_EQ(set.before(c.size), before);
+    EXPECT_EQ(set.count_in({c.size / 3, c.size}), before - set.before(c.size / 3));
     EXPECT_EQ(set.count(), before);
     EXPECT_EQ(set.is_all(), before == c.size);
     EXPECT_EQ(set.is_empty(), before == 0);
     EXPECT_EQ(set.bytes(), set.is_all() || set.is_empty() ? 0 : ElementSet::bytes_of(c.size));
-  }
-}
-
-TEST(ElementSet, RunsAreTheMembersOfARange) {
-  for (const SetCase& c : kSets) {
-    const std::vector<bool> members = members_of(c);
-    const ElementSet set = set_of(members);
-    for (const ElementRange range : {ElementRange{0, c.size}, {c.size / 3, c.size / 2}, {c.size / 2, c.size}, {1, 1}}) {
-      std::vector<int64_t> got, want;
-      set.for_each_run(range, [&](int64_t first, int64_t count, int64_t index) {
-        EXPECT_EQ(index, set.before(first));
-        for (int64_t i = first; i < first + count; ++i) got.push_back(i);
-      });
-      for (int64_t i = range.first; i < range.end; ++i)
-        if (members[static_cast<size_t>(i)]) want.push_back(i);
-      ASSERT_EQ(got, want) << c.size << " elements, " << range.first << " to " << range.end;
-      EXPECT_EQ(set.count_in(range), std::ssize(want));
-    }
   }
 }
 

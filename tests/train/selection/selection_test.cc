@@ -59,15 +59,18 @@ Chosen choose(const ModelConfig& config, const SelectionOptions& o, const Select
     const ParameterSpace space(config);
     const TrainRanks of(world, ep, config, 8);
     const Selection selection(space, of, o, scores);
-    std::vector<int32_t> trains(static_cast<size_t>(space.num_elements()));
+    std::vector<int32_t> trains(static_cast<size_t>(space.num_elements())), least(trains.size(), 1);
     for (size_t b = 0; b < space.blocks().size(); ++b) {
       if (!of.holds(space.blocks()[b])) continue;
       for (int64_t i = 0; i < space.blocks()[b].elements; ++i)
         trains[static_cast<size_t>(space.blocks()[b].first + i)] = selection.of_block(b).has(i) ? 1 : 0;
+      const auto first = static_cast<size_t>(space.blocks()[b].first);
+      std::copy_n(&trains[first], space.blocks()[b].elements, &least[first]);
     }
     // Those who hold a block say the same.
-    std::vector<int32_t> least = trains;
     world.all_reduce({trains.data(), {std::ssize(trains)}, DType::i32}, ReduceOp::max);
+    world.all_reduce({least.data(), {std::ssize(least)}, DType::i32}, ReduceOp::min);
+    EXPECT_EQ(trains, least);
     if (world.rank() != 0) return;
     result = {{}, selection.num_eligible(), selection.num_chosen(), selection.num_trained(), selection.hash()};
     for (const int32_t t : trains) result.trains.push_back(t != 0);
@@ -242,8 +245,8 @@ TEST(Selection, EsftTakesExpertsUntilTheirPartsReachTheShare) {
   o.granularity = Granularity::expert;
   o.top_p = 0.5;
   SelectionScores s;
-  s.routing.gates = {0.1, 0.3, 0.1, 0.3, 0.1, 0.05, 0.05, 4, 1, 1, 1, 1, 1, 1};
-  s.routing.choices = {0, 0, 0, 0, 0, 0, 10, 1, 1, 1, 1, 1, 1, 1};
+  s.gates = {0.1, 0.3, 0.1, 0.3, 0.1, 0.05, 0.05, 4, 1, 1, 1, 1, 1, 1};
+  s.choices = {0, 0, 0, 0, 0, 0, 10, 1, 1, 1, 1, 1, 1, 1};
   const auto experts_of = [&](SelectionRule rule) {
     o.rule = rule;
     std::vector<std::string> trained;
@@ -291,7 +294,8 @@ TEST(Selection, LayersAreAllThatThereIsAChoiceOf) {
   o.layers = {1, 2};
   for (const auto& [layer, counts] : by_unit(config, choose(config, o, {}), layer_of))
     EXPECT_EQ(counts[0] > 0, layer == "1" || layer == "2") << layer;
-  o.choose = false;  // all of it, norms and biases too
+  o.choose = false;  // all of it, and of norms, biases and routers those that are asked for
+  o.also = {SpecialKind::router, SpecialKind::norms, SpecialKind::biases};
   for (const auto& [layer, counts] : by_unit(config, choose(config, o, {}, 2, 2), layer_of))
     EXPECT_EQ(counts[0], layer == "1" || layer == "2" ? counts[1] : 0) << layer;
 }

@@ -1,4 +1,4 @@
-#include "train/fisher/routing_shares.h"
+#include "train/routing_shares.h"
 
 #include <algorithm>
 #include <utility>
