@@ -15,21 +15,21 @@ namespace switchyard::bench {
 namespace {
 
 constexpr double kIntervalSeconds = 2e-3;  // between two events: long beside a launch
-constexpr double kSeconds = 1.0;           // of a measurement, about
-constexpr int kMinRepeats = 5, kMaxRepeats = 50;
+constexpr int kMinRepeats = 5, kMaxRepeats = 1000;
 
 Timing summary_of(std::vector<double> seconds) {
   std::ranges::sort(seconds);
   return {seconds[seconds.size() / 2], seconds.front(), static_cast<int>(seconds.size())};
 }
 
-int repeats_for(double seconds) {
-  return static_cast<int>(std::clamp(kSeconds / seconds, double{kMinRepeats}, double{kMaxRepeats}));
+/// Of what takes `once`, in about `all` seconds.
+int repeats_for(double once, double all) {
+  return static_cast<int>(std::clamp(all / once, double{kMinRepeats}, double{kMaxRepeats}));
 }
 
 }  // namespace
 
-Timing time_on_device(const Stream& stream, const std::function<void()>& work) {
+Timing time_on_device(const Stream& stream, const std::function<void()>& work, double seconds_of_all) {
   const CudaEvent start = make_cuda_event(cudaEventDefault), end = make_cuda_event(cudaEventDefault);
   const auto run = [&](int calls) {
     SWITCHYARD_CUDA_CALL(cudaEventRecord(start.get(), stream.cuda));
@@ -43,7 +43,7 @@ Timing time_on_device(const Stream& stream, const std::function<void()>& work) {
   run(1);  // kernels are loaded, libraries choose
   const double once = run(3);
   const int calls = static_cast<int>(std::clamp(std::ceil(kIntervalSeconds / once), 1.0, 500.0));
-  std::vector<double> seconds(static_cast<size_t>(repeats_for(once * calls)));
+  std::vector<double> seconds(static_cast<size_t>(repeats_for(once * calls, seconds_of_all)));
   for (double& s : seconds) s = run(calls);
   return summary_of(std::move(seconds));
 }
@@ -57,7 +57,7 @@ Timing time_until_done(const Stream& stream, const std::function<void()>& work) 
   };
   synchronize(stream);
   run();
-  std::vector<double> seconds(static_cast<size_t>(repeats_for(run())));
+  std::vector<double> seconds(static_cast<size_t>(std::min(50, repeats_for(run(), 1))));
   for (double& s : seconds) s = run();
   return summary_of(std::move(seconds));
 }

@@ -17,8 +17,8 @@ struct Timing {
 };
 
 /// Seconds of device time of one call of `work`, which gives its work to the stream and does not wait: events around
-/// as many calls as take about 2 ms, several times after a warm-up.
-Timing time_on_device(const Stream& stream, const std::function<void()>& work);
+/// as many calls as take about 2 ms, several times after a warm-up, for about `seconds`.
+Timing time_on_device(const Stream& stream, const std::function<void()>& work, double seconds = 0.1);
 /// Seconds until `work` is done on the device, by the host's clock; the stream is idle before.
 Timing time_until_done(const Stream& stream, const std::function<void()>& work);
 
@@ -26,6 +26,7 @@ Timing time_until_done(const Stream& stream, const std::function<void()>& work);
 struct Ceilings {
   double bytes_per_second = 0;  ///< of a large copy on the device, bytes read plus bytes written
   double flops_per_second = 0;  ///< of a bf16 product of 8192³ by cuBLASLt, random operands, the best of its algorithms
+  double loaded_bytes_per_second = 0, loaded_flops_per_second = 0;  ///< the same after a second of load
 };
 
 /// A device with a stream of its own, its ceilings, and the benchmark's output.

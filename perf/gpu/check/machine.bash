@@ -25,8 +25,9 @@ PYTHON
 
 # The first folder that has a library; nothing if the system finds it by itself.
 folder_of() {
-  local folder
-  ldconfig -p 2>/dev/null | grep -q "^\s*$1 " && return 0
+  local folder known
+  known=$(ldconfig -p 2>/dev/null || true)  # whole: a pipe to a grep that has seen enough would break
+  [[ $known =~ [[:space:]]$1[[:space:]] ]] && return 0
   while IFS= read -r folder; do
     [[ -e $folder/$1 ]] && echo "$folder" && return 0
   done < <(library_folders)

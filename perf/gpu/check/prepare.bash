@@ -26,7 +26,7 @@ copy_programs() {
 
 copy_data() {
   mkdir -p "$1/tests/data" "$1/demo/texts"
-  cp -r "$root/tests/data/models" "$root/tests/data/references" "$root/tests/data/safetensors" "$1/tests/data/"
+  cp -r "$root"/tests/data/{configs,models,references,safetensors} "$1/tests/data/"
   cp -r "$root/demo/tiny-bytes" "$1/demo/"
   cp "$root/demo/texts/kjv.txt" "$1/demo/texts/"
 }
