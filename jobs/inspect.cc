@@ -14,7 +14,7 @@
 #include "jobs/train/train_plan.h"
 #include "kernels/cpu_isa.h"
 #include "model/layout.h"
-#include "train/step_slices.h"
+#include "train/parameters/step_slices.h"
 #include "train/train_memory.h"
 
 namespace switchyard {

@@ -23,8 +23,7 @@ void describe_allow_config_field(OptionSet& o, std::vector<std::string>* names) 
 void MachineOptions::describe(OptionSet& o) {
   o.group("Numerics");
   o.add("dtype", &dtype, "auto|f32|bf16", "arithmetic of products (auto: by checkpoint, CPU and memory)");
-  o.add("cpu-isa", &cpu_isa, "auto|avx2|avx512|avx512_vnni|avx512_bf16|amx",
-        "pin one instruction set for a mixed cluster");
+  o.add("cpu-isa", &cpu_isa, "auto|avx2|avx512|avx512_vnni|avx512_bf16", "pin one instruction set for a mixed cluster");
 
   o.group("Parallel layout and memory");
   o.add("device", &device, "auto|cpu|cuda", "what computes (auto: GPUs if every rank has one of its own)");

@@ -7,7 +7,7 @@
 
 namespace switchyard {
 
-/// Names accepted by --cpu-isa, weakest first: avx2, avx512 (AVX-512 core), avx512_vnni, avx512_bf16, amx.
+/// Names accepted by --cpu-isa, weakest first: avx2, avx512 (AVX-512 core), avx512_vnni, avx512_bf16.
 std::span<const std::string_view> cpu_isa_names();
 
 /// The strongest of these that this CPU has; fails (environment) without AVX2 and FMA.

@@ -10,7 +10,7 @@
 #include "jobs/job.h"
 #include "jobs/train/first_weights.h"
 #include "run/attempt.h"
-#include "train/checkpoints.h"
+#include "train/checkpoints/checkpoints.h"
 #include "train/fisher/fisher_file.h"
 #include "train/fisher/fisher_pass.h"
 

@@ -1,7 +1,7 @@
 #include "jobs/fisher/options.h"
 
 #include "jobs/limits.h"
-#include "train/step_slices.h"
+#include "train/parameters/step_slices.h"
 
 namespace switchyard {
 

@@ -6,7 +6,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "comm/collectively.h"
-#include "train/step_slices.h"
+#include "train/parameters/step_slices.h"
 
 namespace switchyard {
 

@@ -7,8 +7,8 @@
 
 #include "jobs/fisher/options.h"
 #include "jobs/input/training_data.h"
-#include "train/step_batch.h"
-#include "train/train_ranks.h"
+#include "train/parameters/train_ranks.h"
+#include "train/pass/step_batch.h"
 
 namespace switchyard {
 

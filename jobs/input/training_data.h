@@ -11,7 +11,7 @@
 #include "comm/communicator.h"
 #include "io/input.h"
 #include "jobs/input/kept_records.h"
-#include "train/data_order.h"
+#include "train/data/data_order.h"
 
 namespace switchyard {
 

@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 #include "io/file.h"
-#include "train/parameter_space.h"
+#include "train/parameters/parameter_space.h"
 
 namespace switchyard {
 namespace {

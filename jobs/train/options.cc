@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "jobs/limits.h"
-#include "train/step_slices.h"
+#include "train/parameters/step_slices.h"
 
 namespace switchyard {
 namespace {

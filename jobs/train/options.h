@@ -8,7 +8,7 @@
 #include "jobs/option_groups.h"
 #include "jobs/train/freeze_options.h"
 #include "run/run_directory.h"
-#include "train/data_order.h"
+#include "train/data/data_order.h"
 #include "train/schedule.h"
 
 namespace switchyard {

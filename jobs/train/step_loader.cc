@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "comm/collectively.h"
-#include "train/step_slices.h"
+#include "train/parameters/step_slices.h"
 
 namespace switchyard {
 namespace {

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "jobs/input/training_data.h"
-#include "train/step_batch.h"
-#include "train/train_ranks.h"
+#include "train/parameters/train_ranks.h"
+#include "train/pass/step_batch.h"
 
 namespace switchyard {
 

@@ -9,8 +9,8 @@
 #include "base/text.h"
 #include "comm/collectively.h"
 #include "jobs/numerics.h"
-#include "train/checkpoints.h"
-#include "train/step_slices.h"
+#include "train/checkpoints/checkpoints.h"
+#include "train/parameters/step_slices.h"
 
 namespace switchyard {
 namespace {

@@ -29,7 +29,7 @@
 #include "kernels/cpu_isa.h"
 #include "operations.h"
 #include "train/fisher/fisher_pass.h"
-#include "train/step_slices.h"
+#include "train/parameters/step_slices.h"
 #include "train/trainer.h"
 
 namespace switchyard::bench {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "model/decoder.h"
-#include "train/train_ranks.h"
+#include "train/parameters/train_ranks.h"
 
 namespace switchyard {
 

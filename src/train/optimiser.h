@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/optimizer/adamw.h"
-#include "train/trained_model.h"
+#include "train/model/trained_model.h"
 
 namespace switchyard {
 

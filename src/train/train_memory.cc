@@ -5,8 +5,8 @@
 #include "comm/measuring_communicator.h"
 #include "model/checkpoint/loader.h"
 #include "model/memory_plan.h"
-#include "train/state_files.h"
-#include "train/step_slices.h"
+#include "train/checkpoints/state_files.h"
+#include "train/parameters/step_slices.h"
 
 namespace switchyard {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "model/config/model_config.h"
 #include "model/decoder.h"
-#include "train/train_pass.h"
+#include "train/pass/train_pass.h"
 
 namespace switchyard {
 

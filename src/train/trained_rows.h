@@ -8,7 +8,7 @@
 
 #include "base/steps.h"
 #include "model/checkpoint/checkpoint_rows.h"
-#include "train/trained_model.h"
+#include "train/model/trained_model.h"
 
 namespace switchyard {
 

@@ -8,7 +8,7 @@
 
 #include "base/hash.h"
 #include "model/decoder.h"
-#include "train/checkpoints.h"
+#include "train/checkpoints/checkpoints.h"
 #include "train/evaluation.h"
 #include "train/optimiser.h"
 #include "train/pass_engine.h"

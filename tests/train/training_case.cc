@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "base/rng.h"
-#include "train/step_slices.h"
+#include "train/parameters/step_slices.h"
 
 namespace switchyard::test {
 namespace {

@@ -7,10 +7,10 @@
 #include <string>
 
 #include "io/hdf5.h"
-#include "train/routing_shares.h"
+#include "train/model/trained_model.h"
+#include "train/pass/routing_shares.h"
 #include "train/selection/fisher_source.h"
 #include "train/selection/scores.h"
-#include "train/trained_model.h"
 
 namespace switchyard {
 

@@ -4,9 +4,9 @@
 #include <span>
 #include <vector>
 
+#include "train/parameters/train_ranks.h"
 #include "train/selection/element_set.h"
 #include "train/selection/scores.h"
-#include "train/train_ranks.h"
 
 namespace switchyard {
 

@@ -4,7 +4,7 @@
 #include <optional>
 #include <vector>
 
-#include "train/parameter_space.h"
+#include "train/parameters/parameter_space.h"
 #include "train/selection/options.h"
 
 namespace switchyard {

@@ -11,7 +11,7 @@
 #include "model/decoder.h"
 #include "model/moe_layer.h"
 #include "tests/train/training_case.h"
-#include "train/step_slices.h"
+#include "train/parameters/step_slices.h"
 
 namespace switchyard::test {
 namespace {
