@@ -85,6 +85,61 @@ std::string parse_value(std::string_view text, std::string_view place) {
   return value;
 }
 
+/// A list, from behind its opening bracket.
+class ListValue {
+ public:
+  ListValue(std::string_view rest, std::string_view place) : rest_(rest), place_(place) {}
+
+  std::vector<std::vector<std::string>> read() {
+    std::vector<std::vector<std::string>> items;
+    each_item([&] {
+      if (!take('[')) return items.push_back({word()});
+      std::vector<std::string> words;
+      each_item([&] { words.push_back(word()); });
+      items.push_back(std::move(words));
+    });
+    if (const char next = peek(); next != '\0' && next != '#')
+      fail(ExitCode::usage, "{}: \"{}\" stands behind the list", place_, rest_);
+    return items;
+  }
+
+ private:
+  /// The next character that is no blank; NUL at the end.
+  char peek() {
+    rest_ = trimmed(rest_);
+    return rest_.empty() ? '\0' : rest_.front();
+  }
+  bool take(char c) {
+    if (peek() != c) return false;
+    rest_.remove_prefix(1);
+    return true;
+  }
+
+  template <class ReadItem>
+  void each_item(const ReadItem& read_item) {
+    if (take(']')) return;
+    do read_item();
+    while (take(','));
+    if (!take(']')) fail(ExitCode::usage, "{}: the list does not end with ]", place_);
+  }
+
+  std::string word() {
+    if (take('"')) {
+      QuotedValue quoted(rest_, place_);
+      std::string value = quoted.read();
+      rest_ = quoted.rest();
+      return value;
+    }
+    peek();
+    const std::string_view word = trimmed(rest_.substr(0, rest_.find_first_of(",]#")));
+    if (word.empty()) fail(ExitCode::usage, "{}: an item of the list is missing", place_);
+    rest_.remove_prefix(std::min(rest_.size(), rest_.find_first_of(",]#")));
+    return std::string(word);
+  }
+
+  std::string_view rest_, place_;
+};
+
 bool needs_quotes(std::string_view value) {
   const auto special = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '#' || c == '"'; };
   for (const char c : value)
@@ -108,10 +163,17 @@ std::vector<ConfigLine> parse_config(std::string_view text, std::string_view sub
     const size_t equals = line.find('=');
     if (equals == line.npos || line.find('#') < equals)
       fail(ExitCode::usage, "{}: expected name = value, found \"{}\"", place, line);
+    const std::string_view written = trimmed(line.substr(equals + 1));
+    // A list's quotes are its own.
     lines.push_back(
-        {std::string(trimmed(line.substr(0, equals))), parse_value(trimmed(line.substr(equals + 1)), place), number});
+        {std::string(trimmed(line.substr(0, equals))), parse_value(written, place), std::string(written), number});
   }
   return lines;
+}
+
+std::optional<std::vector<std::vector<std::string>>> parse_list(std::string_view written, std::string_view place) {
+  if (!written.starts_with('[')) return std::nullopt;
+  return ListValue(written.substr(1), place).read();
 }
 
 std::string read_config(const std::string& path, std::string_view subject) {

@@ -98,11 +98,11 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return d[a.size()][b.size()];
 }
 
-/// Whether `variable` is likely meant to be `known`: a letter off, in longer names two.
-bool is_misspelt(std::string_view variable, std::string_view known) {
+/// Whether `name` is likely meant to be `known`: a letter off, in longer names two. prefix: letters that all have.
+bool is_misspelt(std::string_view name, std::string_view known, size_t prefix) {
   constexpr size_t kShort = 4;
-  const size_t letters = known.size() - kEnvironmentPrefix.size();
-  return edit_distance(variable, known) <= (letters <= 2 ? 0 : letters <= kShort ? 1 : 2);
+  const size_t letters = known.size() - prefix;
+  return edit_distance(name, known) <= (letters <= 2 ? 0 : letters <= kShort ? 1 : 2);
 }
 
 std::string_view without_blanks(std::string_view text) {
@@ -204,7 +204,7 @@ class OptionParser {
       if (const auto found = known.find(variable); found == known.end()) {
         const auto nearest = std::ranges::min_element(
             known, {}, [&](const auto& named) { return edit_distance(variable, named.first); });
-        if (is_misspelt(variable, nearest->first))
+        if (is_misspelt(variable, nearest->first, kEnvironmentPrefix.size()))
           fail(ExitCode::usage, "environment: {} is no option of any job; is {} meant?", variable, nearest->first);
         foreign.push_back(variable);
       } else if (!found->second.empty()) {
@@ -227,6 +227,18 @@ class OptionParser {
     };
     const auto found = std::ranges::find_if(set_.defaults_files_, exists);
     if (found != set_.defaults_files_.end()) read_file("--" + set_.defaults_option_, *found);
+  }
+
+  void give_lines(std::span<const ConfigLine> lines, std::string_view subject, bool for_all_jobs = false) {
+    for (const ConfigLine& line : lines) {
+      const std::string place = fmt::format("{}, line {}", subject, line.number);
+      if (std::ranges::find(set_.options(), line.name, &OptionSet::Option::name) == set_.options().end()) {
+        if (for_all_jobs && known_elsewhere_.contains(line.name)) continue;
+        fail(ExitCode::usage, "{}: {} is no option of {}{} (see switchyard {} --help)", place, line.name, job_,
+             suggestion_for(set_, line.name), job_);
+      }
+      give(line.name, {line.value}, fmt::format("{}: {}", place, line.name));
+    }
   }
 
   void check_required() const {
@@ -287,14 +299,7 @@ class OptionParser {
   void read_file(const std::string& option, const std::string& path, bool for_all_jobs = false) {
     begin_source();
     const std::string subject = fmt::format("{} {}", option, path);
-    for (const ConfigLine& line : parse_config(read_config(path, option), subject)) {
-      const std::string place = fmt::format("{}, line {}", subject, line.number);
-      if (std::ranges::find(set_.options(), line.name, &OptionSet::Option::name) == set_.options().end()) {
-        if (for_all_jobs && known_elsewhere_.contains(line.name)) continue;
-        fail(ExitCode::usage, "{}: {} is no option (see switchyard {} --help)", place, line.name, job_);
-      }
-      give(line.name, {line.value}, fmt::format("{}: {}", place, line.name));
-    }
+    give_lines(parse_config(read_config(path, option), subject), subject, for_all_jobs);
   }
 
   /// One occurrence of an option. place: where it stands, for errors.
@@ -350,6 +355,19 @@ bool parse_options(OptionSet& set, std::string_view job, std::span<const std::st
   parser.read_files();
   parser.check_required();
   return true;
+}
+
+void parse_option_lines(OptionSet& set, std::string_view job, std::span<const ConfigLine> lines,
+                        std::string_view subject) {
+  const std::set<std::string> none;
+  OptionParser(set, job, none).give_lines(lines, subject);
+}
+
+std::string suggestion_for(const OptionSet& set, std::string_view name) {
+  const auto nearest = std::ranges::min_element(
+      set.options(), {}, [&](const OptionSet::Option& option) { return edit_distance(name, option.name); });
+  const bool is_near = nearest != set.options().end() && is_misspelt(name, nearest->name, 0);
+  return is_near ? fmt::format("; is {} meant?", nearest->name) : "";
 }
 
 std::string option_text(const OptionSet::Option& option) {

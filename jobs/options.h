@@ -14,6 +14,8 @@
 #include <variant>
 #include <vector>
 
+#include "jobs/config_file.h"
+
 namespace switchyard {
 
 /// A number that may be given within [min, max] only.
@@ -85,6 +87,14 @@ class OptionSet {
 /// line in the log.
 bool parse_options(OptionSet& set, std::string_view job, std::span<const std::string> args,
                    const std::set<std::string>& known_elsewhere);
+
+/// Fills the targets from such lines alone, as those of a --config file; nothing is required. Fails (usage) naming
+/// `subject` and the line.
+void parse_option_lines(OptionSet& set, std::string_view job, std::span<const ConfigLine> lines,
+                        std::string_view subject);
+
+/// "; is NAME meant?" where an option of the set is a letter or two from `name`.
+std::string suggestion_for(const OptionSet& set, std::string_view name);
 
 /// The value of an option that is no list, as text.
 std::string option_text(const OptionSet::Option& option);

@@ -12,6 +12,7 @@
 #include "jobs/slurm/settle.h"
 #include "jobs/slurm/status.h"
 #include "jobs/slurm/submit.h"
+#include "jobs/sweep/sweep.h"
 #include "jobs/tokenize.h"
 #include "jobs/train/batch_job.h"
 #include "jobs/train/options.h"
@@ -35,6 +36,10 @@ constexpr JobEntry kJobs[] = {
      describe_options<FisherOptions>, &kFisherBatchJob},
     {"delta", "what a training run has changed as a file: cut, info, apply, revert, diff", Ranks::one, run_delta,
      describe_options<DeltaOptions>},
+    {"sweep", "many training runs over lists of options, as one: here, or as a job array", Ranks::one, run_sweep,
+     describe_options<SweepOptions>},
+    {"collect", "what the points of a sweep have come to: a table, and a page for people", Ranks::one, run_collect,
+     describe_options<CollectOptions>},
     {"verify", "prove a finished run: every record once, the same bits again", Ranks::any, run_verify,
      describe_options<VerifyOptions>},
     {"submit", "hand a job to Slurm, with a batch script that resumes it", Ranks::one, run_submit,

@@ -23,7 +23,7 @@ std::string indexed_word(const BatchScript& script, const std::string& text) {
   size_t begin = 0;
   for (size_t at = text.find(kArrayIndex); at != std::string::npos; at = text.find(kArrayIndex, begin)) {
     if (at > begin) word += shell_word(text.substr(begin, at - begin));
-    word += "\"$SLURM_ARRAY_TASK_ID\"";
+    word += "\"$index\"";
     begin = at + kArrayIndex.size();
   }
   if (begin < text.size() || word.empty()) word += shell_word(text.substr(begin));
@@ -42,15 +42,27 @@ std::string directives(const BatchScript& s) {
   return text;
 }
 
-std::string command(const BatchScript& s) {
-  std::string text = fmt::format("command=(\"$switchyard\" {}", s.job);
-  for (const std::string& argument : s.arguments)
+/// The words behind the program's name.
+std::string words_of(const BatchScript& s, const std::string& job, const std::vector<std::string>& arguments) {
+  std::string text = job;
+  for (const std::string& argument : arguments)
     text += (argument.starts_with("--") ? " \\\n  " : " ") + indexed_word(s, argument);
-  return text + ")\n";
+  return text;
+}
+
+std::string command(const BatchScript& s) {
+  return fmt::format("command=(\"$switchyard\" {})\n", words_of(s, s.job, s.arguments));
+}
+
+/// Large arrays are submitted in parts, each from 0.
+std::string index(const BatchScript& s) {
+  if (s.array.empty()) return {};
+  if (s.first_index == 0) return "index=$SLURM_ARRAY_TASK_ID\n";
+  return fmt::format("index=$((SLURM_ARRAY_TASK_ID + {}))\n", s.first_index);
 }
 
 std::string variables(const BatchScript& s) {
-  return fmt::format("switchyard={}\nrun={}\n", shell_word(s.program), indexed_word(s, s.run)) +
+  return fmt::format("switchyard={}\n{}run={}\n", shell_word(s.program), index(s), indexed_word(s, s.run)) +
          R"sh(attempt=$run/attempts/$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}
 # A number alone would mean all tasks of an array.
 id=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
@@ -198,7 +210,23 @@ srun{} --kill-on-bad-exit=1 --output="${{attempt//%/%%}}/stdout.log" --error="${
                      s.srun_flags.empty() ? "" : " " + s.srun_flags);
 }
 
-std::string end(const BatchScript& s) {
+/// Runs one after the other: each that is complete, with too many rejects or without, is followed by the next.
+std::string following_runs(const BatchScript& s) {
+  std::string text;
+  for (const BatchRun& next : s.then)
+    text += fmt::format(R"sh(if [ "$rc" -eq 0 ] || [ "$rc" -eq 65 ]; then
+  run={}
+  attempt=$run/attempts/$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}
+  mkdir -p "$attempt" || exit 73
+  command=("$switchyard" {})
+  work
+fi
+)sh",
+                        indexed_word(s, next.run), words_of(s, next.job, next.arguments));
+  return text;
+}
+
+std::string settle(const BatchScript& s) {
   std::string text = R"sh(
 # The run directory knows how it ended, whatever srun returns; settle mends its state and decides.
 decision=$("$switchyard" settle "$run" --rc "$rc")
@@ -212,7 +240,14 @@ decision=$("$switchyard" settle "$run" --rc "$rc")
 fi
 )sh";
   }
-  return text + "exit \"$rc\"\n";
+  return text;
+}
+
+/// The run, or several.
+std::string work(const BatchScript& s) {
+  if (s.then.empty()) return command(s) + start_ranks(s) + settle(s);
+  return "# Runs `command` in `run`.\nwork() {" + start_ranks(s) + settle(s) + "}\n\n" + command(s) + "work\n" +
+         following_runs(s);
 }
 
 }  // namespace
@@ -255,9 +290,8 @@ std::string render(const BatchScript& s) {
   if (s.chained) text += kSuccessor;
   text += check_nodes(s);
   text += kSlurmsWords;
-  text += command(s);
-  text += start_ranks(s);
-  return text + end(s);
+  text += work(s);
+  return text + "exit \"$rc\"\n";
 }
 
 }  // namespace switchyard

@@ -10,11 +10,20 @@ namespace switchyard {
 
 inline constexpr std::string_view kArrayIndex = "%a";  ///< in a run's path or an argument: the array task's index
 
+/// A job in its run directory.
+struct BatchRun {
+  std::string job;                     ///< "score"
+  std::vector<std::string> arguments;  ///< with kArrayIndex
+  std::string run;                     ///< the run directory, likewise
+};
+
 struct BatchScript {
   std::string program;                 ///< this program's absolute path
   std::string job;                     ///< "score"
   std::vector<std::string> arguments;  ///< of the job; with kArrayIndex
   std::string run;                     ///< the run directory, likewise
+  std::vector<BatchRun> then;          ///< runs that follow it, each once the one before is complete
+  int64_t first_index = 0;             ///< what is added to the array task's index
   std::string mark;                    ///< a file that submit made in the run's attempts/, which every node must see
   std::string log;                     ///< of the script itself, in Slurm's patterns
   bool is_local = false;  ///< the run may be on another host's disk: Slurm could not open the log, nor start the script

@@ -53,6 +53,7 @@ Environment client_environment() {
     return variable.first.starts_with("SLURM_") && !says_where_slurm_is(variable.first);
   });
   environment["SLURM_TIME_FORMAT"] = "standard";
+  environment["SLURM_BITSTR_LEN"] = "0";  // all indices of an array, however many
   environment["LC_ALL"] = "C";
   return environment;
 }

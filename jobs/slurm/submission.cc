@@ -54,6 +54,7 @@ std::vector<size_t> Submission::runs_to_check() const {
 }
 
 JobArguments Submission::arguments_of(size_t i) const {
+  if (!own_values.empty()) return {own_values[i], start_directory()};
   JobArguments of_run{values, start_directory()};
   for (auto& [option, words] : of_run.values)
     for (std::string& value : words) value = path_of(value, i);
@@ -63,6 +64,16 @@ JobArguments Submission::arguments_of(size_t i) const {
 std::filesystem::path Submission::start_directory() const {
   return std::filesystem::path(absolute_path(".", ExitCode::environment)) /
          sbatch_options.value_of(kChdir).value_or("");
+}
+
+std::set<std::string> Submission::chosen_options() const {
+  std::set<std::string> chosen;
+  for (const SbatchOption& option : {kAccount, kClusters, kConstraint, kPartition, kQos, kReservation})
+    if (sbatch_options.has(option)) chosen.emplace(option.name);
+  if (!options.account.empty()) chosen.emplace(kAccount.name);
+  if (!options.partition.empty()) chosen.emplace(kPartition.name);
+  if (!options.qos.empty()) chosen.emplace(kQos.name);
+  return chosen;
 }
 
 bool Submission::goes_elsewhere() const {

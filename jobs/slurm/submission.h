@@ -4,10 +4,12 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "jobs/job.h"
+#include "jobs/slurm/batch_script.h"
 #include "jobs/slurm/sbatch_options.h"
 #include "jobs/slurm/submit.h"
 #include "run/run_directory.h"
@@ -18,10 +20,15 @@ struct Submission {
   SubmitOptions options;
   const JobEntry* entry = nullptr;
   std::string run;
-  std::vector<std::string> arguments;                      ///< of the job, all values resolved
-  std::map<std::string, std::vector<std::string>> values;  ///< the same by option
-  SbatchOptions sbatch_options;                            ///< after "--"
-  std::vector<int64_t> indices;                            ///< of an array; there may be millions
+  std::vector<std::string> arguments;                                       ///< of the job, all values resolved
+  std::map<std::string, std::vector<std::string>> values;                   ///< the same by option
+  std::vector<std::map<std::string, std::vector<std::string>>> own_values;  ///< of each run, where they are not alike
+  std::vector<BatchRun> then;                                               ///< what follows each run
+  std::map<std::filesystem::path, std::string> files;                       ///< to be written before
+  std::filesystem::path script;                                             ///< empty: in the first run directory
+  SbatchOptions sbatch_options;                                             ///< after "--"
+  std::vector<int64_t> indices;  ///< of an array, as they stand in paths; there may be millions
+  int64_t first_index = 0;       ///< that is 0 to Slurm
 
   bool is_array() const { return !options.array.empty(); }
   size_t num_runs() const { return is_array() ? indices.size() : 1; }
@@ -38,6 +45,8 @@ struct Submission {
   std::filesystem::path start_directory() const;
   /// Another job may yet make what this one reads.
   bool waits_for_others() const { return sbatch_options.has(kDependency); }
+  /// What the command line, the site file or the words after "--" say of where the job runs.
+  std::set<std::string> chosen_options() const;
   /// Slurm's answers here are not about the cluster that the job goes to.
   bool goes_elsewhere() const;
 };

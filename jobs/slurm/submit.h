@@ -16,6 +16,8 @@ struct SubmitOptions {
   bool no_dependency = false, wait = false, dry_run = false;
 
   void describe(OptionSet& o);
+  /// Of those what a job is to Slurm, and the site's.
+  void describe_job(OptionSet& o);
 };
 
 }  // namespace switchyard

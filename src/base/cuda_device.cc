@@ -53,6 +53,9 @@ std::string why_no_devices() {
   const cudaError_t code = cudaGetDeviceCount(&count);
   cudaGetLastError();
   if (code == cudaSuccess && count > 0) return "";
+  int driver = 0;  // 0: there is none
+  if (code == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0)
+    return "CUDA finds no device: no NVIDIA driver (libcuda.so.1) is installed";
   return fmt::format("CUDA finds no device: {}", cudaGetErrorString(code == cudaSuccess ? cudaErrorNoDevice : code));
 }
 
@@ -93,9 +96,11 @@ std::byte* allocate_device_memory(size_t bytes) {
   return as_bytes(memory);
 }
 
-// Nothing may use it any more, and a pool does not wait for that by itself; what it need not keep it gives back when it
-// is next waited for.
-void free_device_memory(std::byte* data, size_t) noexcept {
+// Nothing may use it any more, and a pool does not wait for that by itself. What a pool need not keep it gives back
+// when the device is next waited for, which takes time: not after each of a model's thousands of matrices.
+void free_device_memory(std::byte* data, size_t bytes) noexcept {
+  constexpr size_t kGivenBackTogether = size_t{64} << 20;
+  static std::atomic<size_t> kept = 0;
   int current = 0;
   cudaPointerAttributes memory{};
   cudaGetDevice(&current);
@@ -103,7 +108,10 @@ void free_device_memory(std::byte* data, size_t) noexcept {
   cudaSetDevice(memory.device);
   cudaDeviceSynchronize();
   cudaFree(data);
-  cudaDeviceSynchronize();
+  if ((kept += bytes) >= kGivenBackTogether) {
+    kept = 0;
+    cudaDeviceSynchronize();
+  }
   cudaSetDevice(current);
   cudaGetLastError();  // an error of the work before was the business of who waited for it
 }

@@ -9,9 +9,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <sstream>
 #include <string_view>
+#include <thread>
 
 #include "base/thread.h"
 #include "io/file.h"
@@ -59,6 +61,53 @@ std::vector<char*> pointers_to(std::vector<std::string>& words) {
   return pointers;
 }
 
+/// A program that is about to start: nothing to read, and signals that this process ignores are not ignored there.
+class Spawn {
+ public:
+  explicit Spawn(int16_t flags = 0) : actions_owner_(&actions_), attributes_owner_(&attributes_) {
+    ::posix_spawn_file_actions_init(&actions_);
+    ::posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    ::posix_spawnattr_init(&attributes_);
+    sigset_t ignored_here;
+    ::sigemptyset(&ignored_here);
+    for (const int signal : {SIGPIPE, SIGXFSZ}) ::sigaddset(&ignored_here, signal);
+    ::posix_spawnattr_setsigdefault(&attributes_, &ignored_here);
+    ::posix_spawnattr_setflags(&attributes_, static_cast<int16_t>(POSIX_SPAWN_SETSIGDEF | flags));
+  }
+
+  void dup(int from, int to) { ::posix_spawn_file_actions_adddup2(&actions_, from, to); }
+
+  /// 0: there is no such program.
+  pid_t start(std::vector<std::string> words, const std::map<std::string, std::string>& environment) const {
+    std::vector<std::string> variables;
+    for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
+    pid_t pid = 0;
+    const int error = ::posix_spawnp(&pid, words.front().c_str(), &actions_, &attributes_, pointers_to(words).data(),
+                                     pointers_to(variables).data());
+    if (error == ENOENT) return 0;
+    if (error == 0) return pid;
+    errno = error;
+    fail_errno(ExitCode::environment, "cannot run", words.front());
+  }
+
+ private:
+  posix_spawn_file_actions_t actions_{};
+  posix_spawnattr_t attributes_{};
+  Handle<SpawnActionsTraits> actions_owner_;
+  Handle<SpawnAttributesTraits> attributes_owner_;
+};
+
+int wait_for(pid_t pid, const std::string& program) {
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0)
+    if (errno != EINTR) fail_errno(ExitCode::environment, "cannot wait for", program);
+  return status;
+}
+
+int code_of(int status) {
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 }  // namespace
 
 std::map<std::string, std::string> environment_without(const std::vector<std::string>& prefixes) {
@@ -73,6 +122,13 @@ std::map<std::string, std::string> environment_without(const std::vector<std::st
   return kept;
 }
 
+std::string own_program() {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) fail(ExitCode::environment, "cannot read /proc/self/exe: {}", error.message());
+  return path.native();
+}
+
 std::string folder_of_program(const std::string& name) {
   const char* path = std::getenv("PATH");
   std::istringstream folders(path == nullptr ? "" : path);
@@ -84,45 +140,37 @@ std::string folder_of_program(const std::string& name) {
 std::optional<CommandResult> run_command(const std::vector<std::string>& argv,
                                          const std::optional<std::map<std::string, std::string>>& environment,
                                          Hears hears) {
-  std::vector<std::string> words = argv, variables;
-  for (const auto& [name, value] : environment.value_or(environment_without({})))
-    variables.push_back(name + "=" + value);
-
   const Captured out, err;
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  const Handle<SpawnActionsTraits> owner(&actions);
-  ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_adddup2(&actions, out.fd(), STDOUT_FILENO);
-  ::posix_spawn_file_actions_adddup2(&actions, err.fd(), STDERR_FILENO);
-
-  // Signals that this process ignores would be ignored there too.
-  posix_spawnattr_t attributes;
-  ::posix_spawnattr_init(&attributes);
-  const Handle<SpawnAttributesTraits> attributes_owner(&attributes);
-  sigset_t ignored_here;
-  ::sigemptyset(&ignored_here);
-  for (const int signal : {SIGPIPE, SIGXFSZ}) ::sigaddset(&ignored_here, signal);
-  ::posix_spawnattr_setsigdefault(&attributes, &ignored_here);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
-
-  pid_t pid = 0;
-  const int error = [&] {
+  Spawn spawn;
+  spawn.dup(out.fd(), STDOUT_FILENO);
+  spawn.dup(err.fd(), STDERR_FILENO);
+  const pid_t pid = [&] {
     std::optional<BlockedSignals> inherited;
     if (hears == Hears::nothing) inherited.emplace();
-    return ::posix_spawnp(&pid, words.front().c_str(), &actions, &attributes, pointers_to(words).data(),
-                          pointers_to(variables).data());
+    return spawn.start(argv, environment.value_or(environment_without({})));
   }();
-  if (error == ENOENT) return std::nullopt;
-  if (error != 0) {
-    errno = error;
-    fail_errno(ExitCode::environment, "cannot run", argv.front());
-  }
+  if (pid == 0) return std::nullopt;
+  return CommandResult{code_of(wait_for(pid, argv.front())), out.text(), err.text()};
+}
+
+int run_to_log(const std::vector<std::string>& argv, const std::map<std::string, std::string>& environment,
+               const std::filesystem::path& log, const std::function<bool()>& stop) {
+  const FileDescriptor file(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  if (!file) fail_errno(ExitCode::output, "cannot write", log.native());
+  Spawn spawn(POSIX_SPAWN_SETPGROUP);
+  spawn.dup(file.get(), STDOUT_FILENO);
+  spawn.dup(file.get(), STDERR_FILENO);
+  const pid_t pid = spawn.start(argv, environment);
+  if (pid == 0) fail(ExitCode::environment, "cannot run {}: there is no such program", argv.front());
+  constexpr auto kPoll = std::chrono::milliseconds(5);
   int status = 0;
-  while (::waitpid(pid, &status, 0) < 0)
-    if (errno != EINTR) fail_errno(ExitCode::environment, "cannot wait for", argv.front());
-  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return CommandResult{code, out.text(), err.text()};
+  while (true) {
+    const pid_t ended = ::waitpid(pid, &status, WNOHANG);
+    if (ended == pid) return code_of(status);
+    if (ended < 0 && errno != EINTR) fail_errno(ExitCode::environment, "cannot wait for", argv.front());
+    if (stop()) ::kill(pid, SIGTERM);
+    std::this_thread::sleep_for(kPoll);
+  }
 }
 
 }  // namespace switchyard

@@ -12,8 +12,10 @@
 
 #include "report/bar_list.h"
 #include "report/curves.h"
+#include "report/groups.h"
 #include "report/heat_map.h"
 #include "report/histogram.h"
+#include "report/scatter.h"
 #include "report/stacked_bars.h"
 #include "report/table.h"
 #include "report/time_series.h"

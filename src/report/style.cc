@@ -63,7 +63,8 @@ text{font-size:11px;fill:var(--soft);font-variant-numeric:tabular-nums}
 .bar{fill:var(--accent)}
 .axes .bar{stroke:var(--card);stroke-width:.75}
 .line{fill:none;stroke:var(--accent);stroke-width:1.6;stroke-linejoin:round;vector-effect:non-scaling-stroke}
-.l0{stroke:var(--c0)}.l1{stroke:var(--c1)}.l2{stroke:var(--c2)}.l3{stroke:var(--c3)}
+.l0{stroke:var(--c0)}.l1{stroke:var(--c1)}.l2{stroke:var(--c2)}.l3{stroke:var(--c3)}.l5{stroke:var(--c5)}
+.range{stroke:var(--text);stroke-width:1.4}
 .spot{fill:var(--accent)}
 .band{fill:var(--soft);fill-opacity:.08}
 .target{fill:transparent}

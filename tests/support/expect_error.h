@@ -3,9 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -13,7 +13,7 @@ namespace switchyard::test {
 
 /// Runs `action`; a failure unless it throws Error(code) whose message holds every one of `parts`.
 template <class Action>
-::testing::AssertionResult fails(ExitCode code, std::initializer_list<std::string_view> parts, const Action& action) {
+::testing::AssertionResult fails(ExitCode code, const std::vector<std::string_view>& parts, const Action& action) {
   try {
     action();
   } catch (const Error& error) {
@@ -29,7 +29,7 @@ template <class Action>
 }
 
 template <class Action>
-::testing::AssertionResult fails_input(std::initializer_list<std::string_view> parts, const Action& action) {
+::testing::AssertionResult fails_input(const std::vector<std::string_view>& parts, const Action& action) {
   return fails(ExitCode::input, parts, action);
 }
 

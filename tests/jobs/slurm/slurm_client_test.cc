@@ -44,7 +44,7 @@ TEST_F(SlurmClientTest, NoVariableChangesWhatIsRead) {
   scontrol("env | grep -E '^(SLURM|SQUEUE|SCONTROL)_|^LC_ALL' | sort > " + seen);
   slurm_answers();
   EXPECT_EQ(test::bytes_of_file(seen),
-            "LC_ALL=C\nSLURM_CONF=/etc/slurm.conf\nSLURM_JWT=x\nSLURM_TIME_FORMAT=standard\n");
+            "LC_ALL=C\nSLURM_BITSTR_LEN=0\nSLURM_CONF=/etc/slurm.conf\nSLURM_JWT=x\nSLURM_TIME_FORMAT=standard\n");
   find_jobs("17");
   EXPECT_NE(test::bytes_of_file(seen).find("SLURM_TIME_FORMAT=standard\n"), std::string::npos);
 }

@@ -1,0 +1,131 @@
+// A sweep on this machine.
+#include <utility>
+
+#include "base/log.h"
+#include "base/stopwatch.h"
+#include "base/text.h"
+#include "io/command.h"
+#include "io/file.h"
+#include "jobs/sweep/collector.h"
+#include "jobs/sweep/point_metrics.h"
+
+namespace switchyard {
+namespace {
+
+class LocalSweep {
+ public:
+  LocalSweep(Runtime& runtime, const Sweep& sweep, std::string resolved_config)
+      : runtime_(runtime),
+        sweep_(sweep),
+        attempt_(runtime.world, runtime.pulse, sweep.options().attempt(), std::move(resolved_config)) {}
+
+  int run() {
+    return static_cast<int>(attempt_.run([&] {
+      attempt_.take(sweep_.units(), sweep_.fingerprint());
+      attempt_.begin(0);
+      attempt_.identify(sweep_.fingerprint(), sweep_.manifest_info());
+      sweep_.keep_file();
+      attempt_.resume(sweep_.units().present(attempt_.directory().root()));
+      for (const int64_t point : attempt_.pending(0, 1)) {
+        if (told_to_stop()) break;
+        run_point(point);
+        attempt_.tell(0, [&] { return details(); });
+      }
+      collect(sweep_);
+      if (!failures_.empty() && !told_to_stop()) report_failures();
+      const ExitCode code = attempt_.finish(Stream{}, done_, [&] {
+        attempt_.write_state(RunStatus::complete, ExitCode::complete, "");
+        return ExitCode::complete;
+      });
+      attempt_.leave();
+      return code;
+    }));
+  }
+
+ private:
+  struct Failure {
+    int64_t point;
+    int exit_code;
+    std::string why;
+  };
+
+  bool told_to_stop() { return attempt_.signals().request() != SignalWatch::none; }
+
+  void run_point(int64_t point) {
+    const Stopwatch stopwatch(seconds_);
+    const std::vector<Stage> stages = sweep_.stages(point);
+    make_directories(sweep_.folder(point));
+    for (const Stage& stage : stages) {
+      if (is_complete(stage)) continue;
+      const int code = run_stage(sweep_.folder(point), stage);
+      if (is_complete(stage)) continue;  // with rejects, say
+      if (told_to_stop()) return;
+      failures_.push_back({point, code, why_failed(stage)});
+      log::error("point {} ({}): {} ended with {}: {}", point, sweep_.name_of(point), stage.name, code,
+                 failures_.back().why);
+      return;
+    }
+    attempt_.publish(point, [&](const std::filesystem::path& path) {
+      write_file_atomically(path, to_text(sweep_.collected(point), 2) + "\n");
+    });
+    ++done_;
+  }
+
+  int run_stage(const std::filesystem::path& folder, const Stage& stage) {
+    const std::filesystem::path config = folder / (stage.name + ".cfg");
+    write_file_atomically(config, stage.config());
+    runtime_.pulse.phase("running a point");
+    // What this process's environment says of options is no part of the sweep.
+    static const auto environment = environment_without({"SWITCHYARD_"});
+    return run_to_log({own_program(), stage.job, "--config", config.native()}, environment,
+                      folder / (stage.name + ".log"), [&] { return pass_on_request(); });
+  }
+
+  /// True when a request has come that the running stage has not heard of.
+  bool pass_on_request() {
+    runtime_.pulse.beat();
+    const auto request = attempt_.signals().request();
+    return std::exchange(passed_on_, request) != request;
+  }
+
+  /// The run's own word, or the last of its log.
+  std::string why_failed(const Stage& stage) const {
+    if (const auto state = RunDirectory(stage.run).find_state(); state && !state->message.empty())
+      return state->message;
+    const std::filesystem::path log = stage.run.parent_path() / (stage.name + ".log");
+    std::string last;
+    for (auto [lines, line] = std::pair(open_lines(log), std::string()); std::getline(lines, line);)
+      if (!trimmed(line).empty()) last = line;
+    return last.empty() ? "nothing is known" : last;
+  }
+
+  [[noreturn]] void report_failures() const {
+    const Failure& first = failures_.front();
+    throw Error(static_cast<ExitCode>(first.exit_code),
+                fmt::format("{} of {} points failed; the first, point {} ({}): {}", failures_.size(),
+                            sweep_.points().count(), first.point, sweep_.name_of(first.point), first.why));
+  }
+
+  std::string details() const {
+    std::string text = done_ > 0 ? fmt::format("{:.1f} s a point", seconds_ / static_cast<double>(done_)) : "";
+    if (!failures_.empty()) text += fmt::format("{}{} failed", text.empty() ? "" : " | ", failures_.size());
+    return text;
+  }
+
+  Runtime& runtime_;
+  const Sweep& sweep_;
+  Attempt attempt_;
+  std::vector<Failure> failures_;
+  SignalWatch::Request passed_on_ = SignalWatch::none;
+  int64_t done_ = 0;
+  double seconds_ = 0;
+};
+
+}  // namespace
+
+int run_locally(Runtime& runtime, const Sweep& sweep, std::string resolved_config) {
+  log::set_quiet(sweep.options().quiet);
+  return LocalSweep(runtime, sweep, std::move(resolved_config)).run();
+}
+
+}  // namespace switchyard

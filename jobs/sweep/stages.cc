@@ -1,0 +1,27 @@
+#include "jobs/sweep/stages.h"
+
+#include "base/text.h"
+#include "jobs/config_file.h"
+
+namespace switchyard {
+
+std::string Stage::config() const {
+  std::string text = config_line("run", run.native());
+  for (const auto& [option, values] : options)
+    for (const std::string& value : values) text += config_line(option, value);
+  return text;
+}
+
+std::vector<Stage> stages_of(const SweepFile& file, const SweepPoints& points, int64_t point,
+                             const std::filesystem::path& folder) {
+  std::vector<Stage> stages = {{"train", "train", folder / "train", points.options(point)}};
+  for (const FollowUp& run : file.then) {
+    Stage& stage = stages.emplace_back(run.job, run.name, folder / run.name, run.options);
+    stage.options.try_emplace("model", OptionValues{(stages.front().run / "model").native()});
+    for (auto& [option, values] : stage.options)
+      for (std::string& value : values) value = replaced(value, "{point}", folder.native());
+  }
+  return stages;
+}
+
+}  // namespace switchyard

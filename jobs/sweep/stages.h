@@ -1,0 +1,27 @@
+// What a point is: its training, and the runs that follow, each in a folder of its own.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "jobs/sweep/points.h"
+
+namespace switchyard {
+
+struct Stage {
+  std::string job, name;      ///< "score", "old"
+  std::filesystem::path run;  ///< the run directory
+  std::map<std::string, OptionValues> options;
+
+  /// Lines of a --config file, the run directory among them.
+  std::string config() const;
+};
+
+/// In the order in which they run; the training is the first. folder: the point's. A run that follows works on the
+/// model that the training made, unless it names one. {point} in its values is the point's folder.
+std::vector<Stage> stages_of(const SweepFile& file, const SweepPoints& points, int64_t point,
+                             const std::filesystem::path& folder);
+
+}  // namespace switchyard

@@ -1,0 +1,113 @@
+#include "jobs/sweep/sweep.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/version.h"
+#include "io/file.h"
+#include "jobs/config_file.h"
+#include "jobs/sweep/point_metrics.h"
+
+namespace switchyard {
+namespace {
+
+std::string value_text(const OptionValues& values) {
+  return fmt::format("{}", fmt::join(values, "+"));
+}
+
+}  // namespace
+
+void SweepOptions::describe(OptionSet& o) {
+  o.group("What");
+  o.add("sweep", &file, "FILE", "lines of name = value, of options of train; [a, b] has values to try");
+  o.positional("sweep");
+  o.require("sweep");
+  RunOptions::describe_directory(o);
+  o.add("local", &local, "", "here, one point after the other, instead of through Slurm");
+  submit.describe_job(o);
+  RunOptions::describe(o);
+}
+
+Sweep::Sweep(SweepOptions options, std::span<const JobEntry> jobs) : options_(std::move(options)), jobs_(jobs) {
+  options_.run = absolute_path(options_.run, ExitCode::output);
+  if (options_.file.empty()) options_.file = kept_file().native();
+  text_ = read_config(options_.file, "sweep");
+  file_ = parse_sweep(text_, options_.file, jobs);
+  points_.emplace(file_, options_.file);
+}
+
+std::filesystem::path Sweep::folder(int64_t point) const {
+  return std::filesystem::path(options_.run) / "points" / std::to_string(point);
+}
+
+std::vector<std::string> Sweep::values_of(int64_t point) const {
+  const std::vector<size_t> choices = points_->choices(point);
+  std::vector<std::string> values;
+  for (size_t i = 0; i < choices.size(); ++i) values.push_back(value_text(file_.swept[i].values[choices[i]]));
+  return values;
+}
+
+std::string Sweep::name_of(int64_t point) const {
+  std::vector<std::string> words = values_of(point);
+  for (size_t i = 0; i < words.size(); ++i) words[i] = fmt::format("{} {}", file_.swept[i].name, words[i]);
+  return words.empty() ? "the only one" : fmt::format("{}", fmt::join(words, ", "));
+}
+
+WorkUnits Sweep::units() const {
+  WorkUnits units = WorkUnits::of_items(points_->count(), 1);
+  units.name = units.items = "points";
+  units.files = "collected/point-*.json";
+  return units;
+}
+
+const JobEntry& Sweep::entry(const std::string& job) const {
+  return *std::ranges::find(jobs_, job, &JobEntry::name);
+}
+
+/// What the point makes itself is not there yet.
+void Sweep::check(const Stage& stage, const std::filesystem::path& folder, const std::filesystem::path& here,
+                  std::set<std::filesystem::path>& seen) const {
+  std::map<std::string, OptionValues> options = stage.options;
+  options["run"] = {stage.run.native()};
+  for (const auto& file : entry(stage.job).batch->files({options, here}))
+    if (!file.native().starts_with(folder.native() + "/") && seen.insert(file).second) InputFile{file};
+}
+
+void Sweep::check() const {
+  const std::filesystem::path here = absolute_path(".", ExitCode::environment);
+  std::set<std::filesystem::path> seen;  // many points share their files
+  for (int64_t point = 0; point < points_->count(); ++point) {
+    try {
+      for (const Stage& stage : stages(point)) check(stage, folder(point), here, seen);
+    } catch (const Error& error) {
+      throw Error(error.code(),
+                  fmt::format("{}: point {} ({}): {}", options_.file, point, name_of(point), error.what()));
+    }
+  }
+}
+
+Json Sweep::manifest_info() const {
+  return {{"job", "sweep"},
+          {"switchyard", SWITCHYARD_VERSION},
+          {"git_revision", SWITCHYARD_GIT_REVISION},
+          {"file", path_to_json(options_.file)}};
+}
+
+std::filesystem::path Sweep::kept_file() const {
+  return std::filesystem::path(options_.run) / "sweep.cfg";
+}
+
+void Sweep::keep_file() const {
+  write_file_atomically(kept_file(), text_);
+}
+
+Json Sweep::collected(int64_t point) const {
+  const std::vector<Stage> of_point = stages(point);
+  Json options = Json::object(), metrics = Json::object();
+  const std::vector<std::string> values = values_of(point);
+  for (size_t i = 0; i < values.size(); ++i) options[file_.swept[i].name] = values[i];
+  for (const auto& [name, value] : metrics_of(of_point)) metrics[name] = value;
+  return {{"point", point}, {"options", options}, {"metrics", metrics}};
+}
+
+}  // namespace switchyard

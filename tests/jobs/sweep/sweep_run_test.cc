@@ -1,0 +1,97 @@
+// Whole sweeps on this machine.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <thread>
+
+#include "io/hdf5.h"
+#include "tests/support/sweep_case.h"
+
+namespace switchyard::test {
+namespace {
+
+class SweepRunTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { case_ = new SweepCase; }
+  static void TearDownTestSuite() {
+    delete case_;
+    case_ = nullptr;
+  }
+  static ProcessResult sweep(const std::filesystem::path& file, const std::string& run,
+                             const std::vector<std::string>& more = {"--local"}) {
+    return test::run(case_->command(file, run, more));
+  }
+  static void expect(const ProcessResult& result, int code, std::initializer_list<std::string> named = {}) {
+    EXPECT_EQ(result.exit_code, code) << result.err;
+    for (const std::string& part : named)
+      EXPECT_NE(result.err.find(part), std::string::npos) << part << ": " << result.err;
+  }
+  static std::string text(const std::string& name) { return bytes_of_file(case_->path(name)); }
+
+  inline static const SweepCase* case_ = nullptr;
+};
+
+TEST_F(SweepRunTest, StoppedKilledAndResumedItLeavesWhatOneInPeaceDoes) {
+  const std::filesystem::path file = case_->file("sweep.cfg");
+  expect(sweep(file, "quiet"), 0, {"6 of 6 points are complete"});
+  const auto points_done = [&] {
+    const std::filesystem::path folder = case_->path("disturbed/collected");
+    return std::filesystem::exists(folder) ? std::distance(std::filesystem::directory_iterator(folder), {}) : 0;
+  };
+  for (const auto& [signal, code] : {std::pair(SIGTERM, 75), {SIGKILL, 137}}) {
+    Process process(case_->command(file, "disturbed"));
+    const auto before = points_done();
+    while (points_done() == before && process.running()) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    ::kill(process.pid(), signal);
+    EXPECT_EQ(process.wait().exit_code, code);
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  }
+  ASSERT_LT(points_done(), 6) << "too short to be disturbed";
+  expect(sweep(file, "disturbed"), 0, {"6 of 6 points are complete"});
+  expect_same_files(case_->models("disturbed"), case_->models("quiet"));
+  expect(sweep(file, "disturbed"), 0, {"6 of 6 points are complete"});  // nothing is left to do
+
+  const h5::Reader table(case_->path("disturbed/sweep.h5")), other(case_->path("quiet/sweep.h5"));
+  std::vector<double> losses(6), of_other(6);
+  table.open("metric/held.loss").read(0, std::span(losses));
+  other.open("metric/held.loss").read(0, std::span(of_other));
+  EXPECT_EQ(losses, of_other);
+  EXPECT_NE(losses[0], losses[3]);
+  EXPECT_EQ(table.open("option/freeze").read_strings(0, 6),
+            (std::vector<std::string>{"0", "0.5", "0.9", "0", "0.5", "0.9"}));
+  const std::string page = text("disturbed/report.html");
+  for (const char* part :
+       {"Ranked by held.loss", "held.loss by freeze", "What is kept of old data", "switchyard train --run"})
+    EXPECT_NE(page.find(part), std::string::npos) << part;
+}
+
+TEST_F(SweepRunTest, WhatDoesNotFitIsRefusedByName) {
+  const std::filesystem::path file = case_->file("one.cfg", "seed = [5]\n");
+  expect(sweep(file, "fit", {"--local", "--dry-run"}), 0);
+  expect(sweep(file, "fit"), 0);
+  expect(sweep(case_->file("other.cfg", "seed = [5]\n", "1e-3, 2e-2"), "fit"), 78,
+         {"fit/manifest.json", "learning-rate", "[1e-3, 1e-2]", "[1e-3, 2e-2]"});
+  expect(sweep(case_->file("metric.cfg", "seed = [5]\nbetter = lower\n"), "fit"), 0);
+  std::filesystem::remove_all(case_->path("gone"));
+  expect(sweep(case_->file("gone.cfg", "fisher-old = gone/fisher.h5\newc = 1\n"), "gone"), 66,
+         {"gone.cfg", "point 0", "gone/fisher.h5"});
+  EXPECT_FALSE(std::filesystem::exists(case_->path("gone")));
+}
+
+TEST_F(SweepRunTest, APointThatFailsIsShownAndTheOthersGoOn) {
+  std::ofstream(case_->path("broken.h5")) << "no HDF5";
+  const std::filesystem::path file = case_->path("failing.cfg");
+  std::ofstream(file) << "model = " << case_->path("base/model").native() << "\ndata = ["
+                      << case_->path("learn.txt").native() << ", " << case_->path("broken.h5").native()
+                      << "]\ntokenizer = bytes\nmax-tokens = 32\nstep-records = 4\nmax-steps = 1\nthreads = 1\n";
+  expect(sweep(file, "failing"), 66, {"1 of 2 points failed", "point 1", "broken.h5"});
+  const std::string csv = text("failing/sweep.csv");
+  EXPECT_NE(csv.find("complete"), std::string::npos);
+  EXPECT_NE(text("failing/report.html").find("broken.h5"), std::string::npos);
+  EXPECT_NE(text("failing/state.json").find("1 of 2 points failed"), std::string::npos);
+  const ProcessResult collected = test::run({SWITCHYARD_PROGRAM, "collect", case_->path("failing")});
+  expect(collected, 0, {"1 of 2 points are complete"});
+}
+
+}  // namespace
+}  // namespace switchyard::test
