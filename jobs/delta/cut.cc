@@ -70,7 +70,7 @@ CutModels models_of(const DeltaOptions& options, std::span<const std::string> op
           .name = fs::path(absolute_path(options.trained, ExitCode::input)).filename()};
 }
 
-/// A name, or a file that is replaced, and none that is read.
+/// A name that nothing has yet: f32 values that an earlier delta keeps may be nowhere else.
 void check_output(const DeltaOptions& options, const CutModels& models) {
   if (options.output.empty()) fail(ExitCode::usage, "delta cut: --output FILE is missing");
   if (directory_exists(options.output, ExitCode::output))
@@ -80,6 +80,8 @@ void check_output(const DeltaOptions& options, const CutModels& models) {
     if (fs::equivalent(delta, options.output, ignored))
       fail(ExitCode::usage, "--output {}: is a delta of the base, which would be overwritten", options.output);
   }
+  if (file_exists(options.output, ExitCode::output) && !options.dry_run)
+    fail(ExitCode::output, "--output {}: is there already, expected a new file's name", options.output);
 }
 
 void require_bases(const DeltaCut& cut, const CutModels& models, const Checkpoint& base) {
@@ -149,6 +151,7 @@ void cut_delta(const DeltaOptions& options, std::span<const std::string> operand
     if (models.counts) more[delta_field::kTrained] = std::to_string(models.counts->trained);
     if (vanished) more[delta_field::kVanished] = std::to_string(*vanished);
     write_cut(options.output, cut, base_table, trained_table, std::move(more), poll);
+    log::info("{}: {} with its header", options.output, bytes_text(fs::file_size(options.output)));
   }
   std::cout << to_text(summary_of(cut, models, vanished)) << '\n';
 }

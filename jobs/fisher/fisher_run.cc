@@ -168,10 +168,22 @@ void FisherRun::save() {
   pulse_.phase("adding up squares");
 }
 
+/// A result of an earlier attempt that is as it was written.
+bool FisherRun::is_whole(const std::filesystem::path& path) const {
+  if (!file_exists(path)) return false;
+  try {
+    FisherFile("the result", path).check(pass_->model().space(), [&] { pulse_.beat(); });
+    return true;
+  } catch (const Error& error) {
+    log::warning("{}; it is written again", error.what());
+    return false;
+  }
+}
+
 void FisherRun::write_result() {
   const std::filesystem::path path = attempt_->directory().root() / plan_.units.results;
   bool is_there = false;
-  collectively(world_, [&] { is_there = on_root() && file_exists(path); });
+  collectively(world_, [&] { is_there = on_root() && is_whole(path); });
   if (world_.all_reduce_one(int64_t{is_there}, ReduceOp::max) != 0) return;
   pulse_.phase("writing the result");
   collectively(world_, [&] {

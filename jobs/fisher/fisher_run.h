@@ -31,6 +31,7 @@ class FisherRun {
   void step(int64_t step);
   bool may_go_on();
   void save();
+  bool is_whole(const std::filesystem::path& path) const;
   void write_result();
   ExitCode complete();
 

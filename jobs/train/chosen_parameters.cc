@@ -79,8 +79,13 @@ SelectionScores ChosenParameters::scores() const {
     scores.gates = std::move(routing.gates);
     scores.choices = std::move(routing.choices);
   }
-  if (options_.trains.chooses() && rule == SelectionRule::ratio && scores.mean_old == 0)
-    fail(ExitCode::input, "{}: is 0 everywhere: there is no ratio to it", old_->subject());
+  const auto require_information = [](const FisherFile& file) {
+    if (file.mean() == 0) fail(ExitCode::input, "{}: is 0 everywhere: nothing can be chosen by it", file.subject());
+  };
+  if (options_.trains.chooses() && (rule == SelectionRule::fisher_old || rule == SelectionRule::ratio))
+    require_information(*old_);
+  if (options_.trains.chooses() && (rule == SelectionRule::fisher_new || rule == SelectionRule::ratio))
+    require_information(*new_);
   return scores;
 }
 
@@ -113,6 +118,12 @@ PassEngine::Select ChosenParameters::select(const PassLayout& layout) const {
 void ChosenParameters::require_model(const std::string& model) const {
   for (const std::optional<FisherFile>* file : {&new_, &old_})
     if (*file) require_same(**file, "model", (*file)->notes().model, model, options_.trains.allow_other_fisher);
+}
+
+void ChosenParameters::check_files(const std::function<void()>& poll) const {
+  const ParameterSpace space(config_);
+  for (const std::optional<FisherFile>* file : {&new_, &old_})
+    if (*file) (*file)->check(space, poll);
 }
 
 void ChosenParameters::add_to(Fingerprint& fingerprint) const {

@@ -1,6 +1,7 @@
 // What a training run trains, and what it is held to: from its options and the files that they name.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -30,6 +31,8 @@ class ChosenParameters {
   const FisherFile* held_to() const { return options_.trains.ewc > 0 ? &*old_ : nullptr; }
   /// Fails (input) where a file is of other weights than these, unless --allow-other-fisher. model: their hash.
   void require_model(const std::string& model) const;
+  /// Reads the files, and fails (input) where one is not what was written. poll: called now and then.
+  void check_files(const std::function<void()>& poll) const;
   /// With the options' own: which files.
   void add_to(Fingerprint& fingerprint) const;
 

@@ -48,6 +48,14 @@ std::set<SpecialKind> kinds_of(const std::vector<std::string>& names) {
   return kinds;
 }
 
+/// "0.950" is 0.95.
+std::string without_trailing_zeros(std::string share) {
+  if (share.find('.') == share.npos) return share;
+  share.erase(share.find_last_not_of('0') + 1);
+  if (share.back() == '.') share.pop_back();
+  return share;
+}
+
 }  // namespace
 
 void FreezeOptions::describe(OptionSet& o) {
@@ -79,7 +87,13 @@ SelectionRule FreezeOptions::rule() const {
   return static_cast<SelectionRule>(std::ranges::find(kRules, select) - std::begin(kRules));
 }
 
-void FreezeOptions::resolve() {
+void FreezeOptions::resolve(const OptionSet& set) {
+  for (const auto& [option, value] : {std::pair("freeze", &freeze),
+                                      {"granularity", &granularity},
+                                      {"train-layers", &train_layers},
+                                      {"fisher-new", &fisher_new},
+                                      {"fisher-old", &fisher_old}})
+    if (set.is_given(option) && value->empty()) fail(ExitCode::usage, "train: --{} is empty", option);
   if (!freeze.empty() && select.empty()) select = "new";
   const auto require = [](bool holds, std::string_view what) {
     if (!holds) fail(ExitCode::usage, "train: {}", what);
@@ -106,7 +120,8 @@ void FreezeOptions::resolve() {
   require(!wants_old || !fisher_old.empty(),
           fmt::format("{}: expected --fisher-old FILE", ewc > 0 ? "--ewc" : "--select " + select));
   require(wants_new || fisher_new.empty(), "--fisher-new: nothing is chosen by it");
-  require(wants_old || fisher_old.empty(), "--fisher-old: nothing is chosen by it, and nothing held to it by --ewc");
+  require(wants_old || fisher_old.empty() || set.is_given("ewc"),
+          "--fisher-old: nothing is chosen by it, and nothing held to it by --ewc");
 }
 
 SelectionOptions FreezeOptions::selection(int64_t seed, bool train_router) const {
@@ -134,9 +149,8 @@ Fingerprint FreezeOptions::fingerprint() const {
   if (chooses()) {
     f["select"] = select;
     f["granularity"] = granularity;
-    f[freeze.empty() ? "top_p" : "freeze"] = freeze.empty() ? fmt::format("{}", top_p) : freeze;
-    std::vector<std::string> also = train_also;
-    std::ranges::sort(also);
+    f[freeze.empty() ? "top_p" : "freeze"] = freeze.empty() ? fmt::format("{}", top_p) : without_trailing_zeros(freeze);
+    std::set<std::string> also(train_also.begin(), train_also.end());
     if (!also.empty()) f["train_also"] = fmt::format("{}", fmt::join(also, ","));
   }
   if (!train_layers.empty()) f["train_layers"] = fmt::format("{}", fmt::join(layers_of(train_layers), ","));

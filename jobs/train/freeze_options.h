@@ -19,7 +19,7 @@ struct FreezeOptions {
 
   void describe(OptionSet& o);
   /// Decides what was left open. Fails (usage) on combinations without a meaning.
-  void resolve();
+  void resolve(const OptionSet& set);
 
   /// Whether a choice is made of what trains.
   bool chooses() const { return !select.empty(); }

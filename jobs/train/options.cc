@@ -126,14 +126,15 @@ void TrainOptions::resolve(const OptionSet& set) {
   if (max_steps > 0) schedule(max_steps);
   given_for_text = TextOptions::given(set);
   std::erase(given_for_text, "--max-tokens");  // longer records are rejects, of whatever file
-  trains.resolve();
+  trains.resolve(set);
   if (!set.is_given("train-router")) train_router = !init.empty();
   if (!init.empty() && (trains.freezes() || trains.ewc > 0))
     fail(ExitCode::usage, "train: --init makes a new model, all of which is to be learnt: expected --model");
   if (!trains.chooses()) return;
   const bool also_router = std::ranges::find(trains.train_also, "router") != trains.train_also.end();
-  if (set.is_given("train-router") && train_router && !also_router)
-    fail(ExitCode::usage, "--train-router: where some of a model is chosen, routers train with --train-also router");
+  if (set.is_given("train-router") && train_router != also_router)
+    fail(ExitCode::usage, "--train-router{}: where some of a model is chosen, --train-also says whether routers train",
+         train_router ? "" : "=false");
   train_router = also_router;
 }
 

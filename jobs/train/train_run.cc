@@ -122,6 +122,9 @@ void TrainRun::plan() {
 }
 
 void TrainRun::load() {
+  collectively(world_, [&] {
+    if (on_root()) chosen_->check_files([&] { pulse_.beat(); });
+  });
   pulse_.phase("loading the model");
   const Stopwatch stopwatch(spent_.load);
   const double start = seconds_now();

@@ -1,6 +1,7 @@
 #include "train/train_memory.h"
 
 #include <algorithm>
+#include <set>
 
 #include "comm/measuring_communicator.h"
 #include "model/checkpoint/loader.h"
@@ -11,16 +12,17 @@
 namespace switchyard {
 namespace {
 
-/// The rank whose slices make the most partial sums, of those that have most of them.
-int fullest_rank(const TrainMemoryRequest& r) {
-  int fullest = 0;
-  const auto load = [&](int rank) {
-    const SliceRange slices = slices_of_rank(r.num_slices, rank, r.world_size);
-    return std::pair(tree_nodes(slices).size(), slices.count());
-  };
-  for (int rank = 1; rank < r.world_size; ++rank)
-    if (load(rank) > load(fullest)) fullest = rank;
-  return fullest;
+/// A rank whose slices make the most partial sums, and one that has the most slices: no other takes more than one of
+/// these.
+std::set<int> fullest_ranks(const TrainMemoryRequest& r) {
+  const auto slices_of = [&](int rank) { return slices_of_rank(r.num_slices, rank, r.world_size); };
+  const auto sums_of = [&](int rank) { return tree_nodes(slices_of(rank)).size(); };
+  int most_sums = 0, most_slices = 0;
+  for (int rank = 1; rank < r.world_size; ++rank) {
+    if (sums_of(rank) > sums_of(most_sums)) most_sums = rank;
+    if (slices_of(rank).count() > slices_of(most_slices).count()) most_slices = rank;
+  }
+  return {most_sums, most_slices};
 }
 
 /// Of gradients that are on their way at one time: a block of the layer, and all of its experts.
@@ -50,25 +52,8 @@ size_t bytes_of_sums(const TrainedModel& model, const TrainMemoryRequest& r, con
   return most;
 }
 
-}  // namespace
-
-TrainPassOptions TrainMemoryRequest::pass_options(double balance) const {
-  return {.balance = balance,
-          .batch_tokens = batch_tokens,
-          .exchange_bytes = exchange_bytes,
-          .max_tokens = rank_tokens,
-          .max_slice_tokens = slice_tokens,
-          .max_record = longest,
-          .squares = squares,
-          .keep_products = keep_products};
-}
-
-size_t TrainMemory::peak() const {
-  return weights + state + activations + scratch + std::max(sums, files);  // the arena stays
-}
-
-TrainMemory plan_train_memory(const ModelConfig& config, const TrainMemoryRequest& r) {
-  const std::unique_ptr<Communicator> world = make_measuring_communicator(fullest_rank(r), r.world_size);
+TrainMemory plan_of_rank(const ModelConfig& config, const TrainMemoryRequest& r, int rank) {
+  const std::unique_ptr<Communicator> world = make_measuring_communicator(rank, r.world_size);
   const TrainRanks ranks = TrainRanks::measuring(*world, r.ep, config, r.num_slices);
   const ParameterSpace space(config);
   const Selection selection = Selection::of_shape(space, r.trained);
@@ -108,6 +93,34 @@ TrainMemory plan_train_memory(const ModelConfig& config, const TrainMemoryReques
   const WeightBytes loading = predict_weight_bytes(config, r.operand, ranks.placement().max_count(), r.threads);
   memory.files = std::max(loading.scratch, StateFiles::buffer_bytes(space, model.state().size()));
   return memory;
+}
+
+}  // namespace
+
+TrainPassOptions TrainMemoryRequest::pass_options(double balance) const {
+  return {.balance = balance,
+          .batch_tokens = batch_tokens,
+          .exchange_bytes = exchange_bytes,
+          .max_tokens = rank_tokens,
+          .max_slice_tokens = slice_tokens,
+          .max_record = longest,
+          .squares = squares,
+          .keep_products = keep_products};
+}
+
+size_t TrainMemory::peak() const {
+  return weights + state + activations + scratch + std::max(sums, files);  // the arena stays
+}
+
+TrainMemory plan_train_memory(const ModelConfig& config, const TrainMemoryRequest& r) {
+  TrainMemory most;
+  for (const int rank : fullest_ranks(r)) {
+    const TrainMemory of_rank = plan_of_rank(config, r, rank);
+    for (const auto part : {&TrainMemory::weights, &TrainMemory::state, &TrainMemory::activations,
+                            &TrainMemory::scratch, &TrainMemory::sums, &TrainMemory::files})
+      most.*part = std::max(most.*part, of_rank.*part);
+  }
+  return most;
 }
 
 }  // namespace switchyard

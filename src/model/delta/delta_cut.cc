@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstring>
 
+#include "io/delta_file.h"
 #include "io/temporary_file.h"
 #include "model/checkpoint/stored_hash.h"
 #include "model/delta/comparison.h"
@@ -33,6 +34,21 @@ template <class Keep>
 void for_each_remainder(const ComparedPiece& piece, const Keep& keep) {
   for (size_t i = 0; i < piece.values.size(); ++i)
     if (std::bit_cast<uint32_t>(piece.values[i]) != std::bit_cast<uint32_t>(piece.rounded[i])) keep(i);
+}
+
+/// Elements whose trained value is the f32 one that the base's deltas keep: nothing has moved them since.
+std::vector<bool> unmoved_elements(const Checkpoint& base, const ComparedPiece& piece) {
+  std::vector<bool> unmoved(piece.values.size());
+  const SparseValues* kept = base.masters() == nullptr ? nullptr : base.masters()->masters_of(piece.tensor);
+  if (kept == nullptr) return unmoved;
+  kept->visit(piece.first, piece.first + piece.values.size(),
+              [&](std::span<const uint64_t> elements, std::span<const std::byte> values) {
+                for (size_t i = 0; i < elements.size(); ++i) {
+                  const size_t at = elements[i] - piece.first;
+                  unmoved[at] = std::memcmp(&piece.values[at], &values[i * sizeof(float)], sizeof(float)) == 0;
+                }
+              });
+  return unmoved;
 }
 
 bool is_same(const ComparedPiece& piece, size_t i) {
@@ -74,8 +90,9 @@ DeltaCut plan_cut(const TensorTable& base, const TensorTable& trained, bool keep
     of_base.update(piece.tensor, piece.first * size, piece.base);
     of_result.update(piece.tensor, piece.first * size, piece.result);
     for_each_change(piece, [&](size_t, auto) { ++part.changed; });
+    const std::vector<bool> unmoved = unmoved_elements(base.checkpoint(), piece);
     for_each_remainder(piece, [&](size_t i) {
-      if (is_same(piece, i)) ++cut.vanished;
+      if (is_same(piece, i) && !unmoved[i]) ++cut.vanished;
       if (!keep_master) return;
       ++part.masters;
       of_masters.add(piece.tensor, (piece.first + i) * size, piece.first + i, piece.values[i]);

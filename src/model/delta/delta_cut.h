@@ -19,7 +19,8 @@ struct DeltaCut {
   std::optional<std::string> master;
   uint64_t tensors = 0, elements = 0, base_bytes = 0;  ///< of the base, all that is stored
   uint64_t changed = 0;
-  uint64_t vanished = 0;  ///< elements whose trained value is not the base's, but is stored as the base's
+  uint64_t vanished = 0;  ///< elements whose trained value is not the base's, f32 ones that its deltas keep among them,
+                          ///< but is stored as the base's
   uint64_t masters = 0;
 
   uint64_t bytes() const;  ///< of the delta, its header apart

@@ -9,7 +9,7 @@ namespace switchyard {
 
 ExportChanges::ExportChanges(const std::filesystem::path& base, std::span<const std::filesystem::path> deltas,
                              const ModelConfig& config)
-    : checkpoint_(base, deltas), table_(checkpoint_, config, base.native()), rows_(table_) {}
+    : checkpoint_(base, deltas), table_(checkpoint_, config, base.native()), rows_(table_, ReadValues::masters) {}
 
 void ExportChanges::see(const ExportTensor& tensor, std::span<const ParameterRows> piece,
                         std::span<const float> values) {

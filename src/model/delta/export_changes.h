@@ -12,7 +12,7 @@ namespace switchyard {
 
 class ExportChanges {
  public:
-  /// Against a base with its deltas. Fails (input).
+  /// Against a base with its deltas: f32 values that they keep are what training began with. Fails (input).
   ExportChanges(const std::filesystem::path& base, std::span<const std::filesystem::path> deltas,
                 const ModelConfig& config);
 

@@ -18,7 +18,6 @@ namespace {
 
 constexpr std::string_view kKind = "fisher information", kGroup = "fisher/", kGates = "expert_gate",
                            kChoices = "expert_choice";
-constexpr int64_t kElementsAtOnce = int64_t{1} << 20;
 
 /// Rank 0's half: rows come in canonical order.
 class Writer {
@@ -97,7 +96,7 @@ void write_fisher_file(const std::filesystem::path& path, const TrainedModel& mo
     for (const BlockTensor& tensor : block.tensors)
       for (const Parameter& p : tensor.tensor.parameters()) {
         if (on_root) steps.run([&] { writer->begin(p); });
-        const int64_t at_once = std::max<int64_t>(kElementsAtOnce / p.row_elements(), 1);
+        const int64_t at_once = rows_at_once(p);
         for (int64_t row = 0; row < p.shape[0]; row += at_once) {
           const ParameterRows rows{p, row, std::min(at_once, p.shape[0] - row)};
           sum.resize(on_root ? rows.elements() : 0);
@@ -159,6 +158,35 @@ void FisherFile::read(const Parameter& p, int64_t first, std::span<float> out) c
   dataset.read(first / p.row_elements(), out);
 }
 
+void FisherFile::check(const ParameterSpace& space, const std::function<void()>& poll) const {
+  const FisherSource checked = source();
+  Hasher hasher;
+  std::vector<float> values;
+  for (const ParameterBlock& block : space.blocks())
+    for (const BlockTensor& tensor : block.tensors)
+      for (const Parameter& p : tensor.tensor.parameters()) {
+        hasher.update(p.name());
+        const int64_t at_once = rows_at_once(p);
+        for (int64_t row = 0; row < p.shape[0]; row += at_once) {
+          values.resize(static_cast<size_t>(std::min(at_once, p.shape[0] - row) * p.row_elements()));
+          checked.read(p, row * p.row_elements(), values);  // what is no number is named with its place
+          hasher.update(std::span<const float>(values));
+          poll();
+        }
+      }
+  for (const std::string_view name : {kGates, kChoices}) {
+    if (!reader_.has(name)) continue;
+    const h5::Dataset dataset = reader_.open(name);
+    std::vector<double> shares(
+        static_cast<size_t>(dataset.rows() * (dataset.shape().size() > 1 ? dataset.shape()[1] : 1)));
+    dataset.read(0, std::span(shares));
+    hasher.update(std::span<const double>(shares));
+  }
+  if (const std::string found = hasher.digest().hex(); found != hash_)
+    fail(ExitCode::input, "{}: is damaged: its content has the hash {}, it was written with {}", subject(), found,
+         hash_);
+}
+
 FisherSource FisherFile::source() const {
   return {subject(), [this](const Parameter& p, int64_t first, std::span<float> out) { read(p, first, out); }};
 }
@@ -166,8 +194,8 @@ FisherSource FisherFile::source() const {
 RoutingShares FisherFile::routing(int64_t layers, int64_t experts) const {
   const auto read = [&](std::string_view name) {
     if (!reader_.has(name))
-      fail(ExitCode::input, "{}: has no {}, as {} labels leave none: experts cannot be chosen by it", subject(), name,
-           notes_.labels);
+      fail(ExitCode::input, "{}: has no {}, by which experts are chosen{}", subject(), name,
+           notes_.labels == "exact" ? ": exact labels leave none" : "");
     const h5::Dataset dataset = reader_.open(name);
     if (dataset.shape() != std::vector<int64_t>{layers, experts})
       fail(ExitCode::input, "{}: {}: expected [{}, {}], found [{}]", subject(), name, layers, experts,

@@ -46,6 +46,8 @@ class FisherFile {
   std::string subject() const { return option_ + " " + reader_.path().native(); }
   /// Its content's identity, as it was written.
   const std::string& hash() const { return hash_; }
+  /// Reads all of it, and fails (input) where that is not what was written, by its hash. poll: called now and then.
+  void check(const ParameterSpace& space, const std::function<void()>& poll) const;
   /// Fails (input) where the file has not what the parameter is. Both outlive what is returned.
   FisherSource source() const;
   /// Fails (input) where there is none, or of another shape.

@@ -95,6 +95,19 @@ TEST_F(DeltaJobTest, BaseAndDeltaAreTheTrainedModelAndBack) {
   EXPECT_EQ(json_of(delta(0, {"info", path("may.delta"), path("june.delta"), "--json"})).size(), 2u);
 }
 
+// June's delta keeps what rounding took of most elements: of those that stand still in July nothing has changed.
+TEST_F(DeltaJobTest, WhatEarlierMonthsKeepIsNotCountedAgain) {
+  train("frozen", 0,
+        {"--model", base(), "--delta", path("may.delta"), path("june.delta"), "--export", "f32", "--select", "random",
+         "--freeze", "0.999"});
+  const Json changes = parse_json(bytes_of_file(path("frozen/changes.json")), "changes.json");
+  EXPECT_GT(changes["changed"], 0);
+  EXPECT_LE(changes["changed"], changes["trained"]);
+  const Json frozen = json_of(delta(0, {"cut", path("frozen"), "--output", path("frozen.delta"), "--keep-master"}));
+  EXPECT_LE(frozen["changed"].get<int64_t>() + frozen["vanished"].get<int64_t>(), changes["trained"].get<int64_t>());
+  EXPECT_GT(frozen["masters"], changes["trained"]);
+}
+
 TEST_F(DeltaJobTest, WhatIsCountedIsTheFiles) {
   const Json cut = json_of(delta(0, {"cut", path("june"), "--output", path("none"), "--dry-run"}, {"vanished"}));
   EXPECT_FALSE(fs::exists(path("none")));
@@ -212,6 +225,7 @@ TEST_F(DeltaJobTest, WhatCannotBeIsRefused) {
   delta(64, {"apply", "--model", base(), "--output", path("x")}, {"--delta is missing"});
   delta(64, {"cut", path("may")}, {"--output"});
   delta(64, {"cut", path("june"), "--output", may}, {"would be overwritten"});
+  delta(73, {"cut", path("may"), "--output", path("june.delta")}, {"june.delta", "already"});
   delta(64, {"mend", may}, {"cut RUN", "mend"});
   delta(64, {"info", may, "--output", path("x")}, {"--output is not for it"});
   delta(64, {"diff", may}, {"diff FILE FILE"});

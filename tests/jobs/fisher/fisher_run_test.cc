@@ -75,6 +75,26 @@ TEST_F(FisherRunTest, AFileSaysWhatItIsOf) {
   case_->fisher("one", 78, {"labels", "empirical"}, {"--labels", "empirical"});
 }
 
+// 16 slices over three ranks: the rank with the most partial sums is not the one with the most slices.
+TEST_F(FisherRunTest, SlicesThatRanksCannotShareEvenlyFit) {
+  const std::vector<std::string> even = {"--step-records", "16", "--max-tokens", "48"};
+  case_->fisher("even", 0, {}, even);
+  case_->fisher("uneven", 0, {}, even, 3);
+  EXPECT_EQ(bytes("uneven"), bytes("even"));
+}
+
+TEST_F(FisherRunTest, ADamagedResultIsWrittenAgain) {
+  case_->fisher("whole", 0);
+  const std::string before = bytes("whole");
+  std::string damaged = before;
+  damaged[damaged.size() / 2] ^= 1;
+  case_->runs().directory().write("whole/fisher.h5", damaged);
+  case_->train("by-damaged", 66, {"--fisher-new", "is damaged", "hash"},
+               {"--freeze", "0.9", "--fisher-new", case_->fisher_file("whole"), "--allow-other-fisher"});
+  case_->fisher("whole", 0, {"is damaged", "written again"});
+  EXPECT_EQ(bytes("whole"), before);
+}
+
 TEST_F(FisherRunTest, BytesAreTheSameOnAnyRanksAndThroughAStop) {
   case_->fisher("alone", 0);
   for (const int ranks : {3, 4}) {
