@@ -41,6 +41,7 @@ StepHistory read_steps(const RunDirectory& run) {
     h.gradient_norm.add(step, number_or_zero(line, "grad_norm"));
     h.balance.add(step, number_or_zero(line, "balance"));
     h.expert_load.add(step, number_or_zero(line, "expert_load"));
+    if (find_field(line, "penalty") != nullptr) h.penalty.add(step, number_or_zero(line, "penalty"));
   });
   return h;
 }

@@ -24,6 +24,7 @@ struct StepHistory {
   std::optional<Loss> first, last, last_held_out, best_held_out;
   report::ThinnedLine loss, held_out, loss_by_tokens, held_out_by_tokens;  ///< the latter over tokens so far
   report::ThinnedLine learning_rate, gradient_norm, balance, expert_load;
+  report::ThinnedLine penalty;  ///< empty: nothing holds the model
 };
 StepHistory read_steps(const RunDirectory& run);
 

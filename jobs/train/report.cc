@@ -34,6 +34,10 @@ report::Tiles key_figures(const TrainSummary& s) {
   if (s.steps.best_held_out)
     tiles.tiles.push_back({"Best held-out loss", s.steps.best_held_out->loss, report::kNumber,
                            fmt::format("after step {}", s.steps.best_held_out->step)});
+  if (s.changes)
+    tiles.tiles.push_back({"Parameters that trained", static_cast<double>(s.changes->trained), report::kCount,
+                           fmt::format("of {}; {} changed, {} vanished in rounding", count_text(s.changes->parameters),
+                                       count_text(s.changes->changed), count_text(s.changes->vanished))});
   tiles.tiles.push_back({"Time", seconds_at_work(s), report::kSeconds,
                          fmt::format("in {} attempt{}", s.attempts.size(), s.attempts.size() == 1 ? "" : "s")});
   return tiles;
@@ -123,9 +127,11 @@ std::string train_report_html(const std::vector<std::string>& plan, const TrainS
   page.section("Loss")
       .add(losses("Loss over steps", "step", s.steps.loss, s.steps.held_out))
       .add(losses("Loss over tokens", "token", s.steps.loss_by_tokens, s.steps.held_out_by_tokens));
-  page.section("Optimiser")
-      .add(curve("Learning rate", "learning rate", s.steps.learning_rate))
+  report::Section& optimiser = page.section("Optimiser");
+  optimiser.add(curve("Learning rate", "learning rate", s.steps.learning_rate))
       .add(curve("Gradient norm, before clipping", "gradient norm", s.steps.gradient_norm));
+  if (!s.steps.penalty.empty())
+    optimiser.add(curve("Penalty of what --ewc holds, beside the loss", "penalty", s.steps.penalty));
   page.section("Experts")
       .add(curve("Balancing loss", "balancing loss", s.steps.balance))
       .add(curve("Busiest expert over the mean, of the layer where that is most", "load", s.steps.expert_load))

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "jobs/phase_table.h"
+#include "jobs/train/export_log.h"
 #include "jobs/train/history.h"
 
 namespace switchyard {
@@ -14,10 +16,11 @@ namespace switchyard {
 struct TrainSummary {
   StepHistory steps = {};
   std::vector<AttemptHistory> attempts = {};
-  std::vector<PhaseRow> phases = {};        ///< of the last attempt, over its ranks
-  int64_t layers = 0, num_experts = 0;      ///< layers with experts
-  std::vector<int64_t> expert_tokens = {};  ///< [layers, experts] of all steps
-  int64_t rejects = 0;                      ///< records that could not be learnt from
+  std::vector<PhaseRow> phases = {};         ///< of the last attempt, over its ranks
+  int64_t layers = 0, num_experts = 0;       ///< layers with experts
+  std::vector<int64_t> expert_tokens = {};   ///< [layers, experts] of all steps
+  int64_t rejects = 0;                       ///< records that could not be learnt from
+  std::optional<ChangeCounts> changes = {};  ///< of the model that the run began with
 };
 
 /// The last losses, and how long it took: for the log.

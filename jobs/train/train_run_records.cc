@@ -73,11 +73,14 @@ void TrainRun::report(std::vector<PhaseRow> phases) const try {
                        .phases = std::move(phases),
                        .num_experts = config_.num_experts(),
                        .expert_tokens = notes_.tokens_per_expert,
-                       .rejects = rejects_};
+                       .rejects = rejects_,
+                       .changes = read_changes(run)};
   summary.layers = std::ssize(summary.expert_tokens) / summary.num_experts;
   for (const std::string& line : summary_lines(summary)) log::info("{}", line);
-  if (saved_step_ == plan_.steps)
-    write_file_atomically(run.report_path(), train_report_html(describe_plan(plan_, config_), summary));
+  if (saved_step_ != plan_.steps) return;
+  std::vector<std::string> plan = describe_plan(plan_, config_);
+  if (options_.trains.freezes()) plan.push_back("what trains: " + describe(trainer_->model().selection()));
+  write_file_atomically(run.report_path(), train_report_html(plan, summary));
 } catch (const std::exception& error) {
   log::warning("what the run has come to cannot be told: {}", error.what());
 }
