@@ -199,12 +199,10 @@ void check(Submission& s) {
   check_setup(s);
   check_mpi(s);
   for (const SbatchOption& option : {kOutput, kError}) check_log_folder(s, option);
-  if (!s.own_values.empty()) {
-    // A sweep has made its own.
-  } else if (s.is_array()) {
+  if (s.is_array() && s.own_values.empty()) {  // a sweep knows its indices
     s.indices = array_indices(s.options.array, s.goes_elsewhere() ? kLargestArraySize : max_array_size());
     check_array(s);
-  } else {
+  } else if (!s.is_array()) {
     check_no_array(s);
   }
   check_files(s);

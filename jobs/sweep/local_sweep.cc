@@ -101,7 +101,8 @@ class LocalSweep {
 
   [[noreturn]] void report_failures() const {
     const Failure& first = failures_.front();
-    throw Error(static_cast<ExitCode>(first.exit_code),
+    const bool was_killed = first.exit_code > 128;  // which is no word of this process
+    throw Error(was_killed ? ExitCode::internal : static_cast<ExitCode>(first.exit_code),
                 fmt::format("{} of {} points failed; the first, point {} ({}): {}", failures_.size(),
                             sweep_.points().count(), first.point, sweep_.name_of(first.point), first.why));
   }
@@ -124,7 +125,6 @@ class LocalSweep {
 }  // namespace
 
 int run_locally(Runtime& runtime, const Sweep& sweep, std::string resolved_config) {
-  log::set_quiet(sweep.options().quiet);
   return LocalSweep(runtime, sweep, std::move(resolved_config)).run();
 }
 

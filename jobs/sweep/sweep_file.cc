@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "io/json.h"
 #include "jobs/config_file.h"
 
 namespace switchyard {
@@ -192,8 +193,12 @@ class Parser {
   std::vector<std::string> repeated_;  ///< what only mode list may have
 };
 
+/// So that other values have another text: as JSON where a value has what lists are written with.
 std::string text_of(const OptionValues& values) {
-  return values.size() == 1 ? values.front() : fmt::format("[{}]", fmt::join(values, ", "));
+  std::vector<std::string> words;
+  for (const std::string& value : values)
+    words.push_back(value.find_first_of(",[]\"") == value.npos ? value : to_text(Json(value)));
+  return words.size() == 1 ? words.front() : fmt::format("[{}]", fmt::join(words, ", "));
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ class SweepCase {
   std::filesystem::path file(const std::string& name, const std::string& more = {},
                              const std::string& learning_rates = "1e-3, 1e-2") const {
     const std::filesystem::path path = runs_ / name;
-    std::ofstream(path) << "model = " << (runs_ / "base/model").native() << "\ndata = " << (runs_ / "learn.txt").native()
+    std::ofstream(path) << "model = " << (runs_ / "base/model").native()
+                        << "\ndata = " << (runs_ / "learn.txt").native()
                         << "\neval-data = " << (runs_ / "held-out.txt").native()
                         << "\ntokenizer = bytes\nmax-tokens = 32\nstep-records = 4\nmax-steps = 3\nsave-steps = 1\n"
                         << "threads = 1\ndtype = f32\nlease-timeout = 2\nterm-grace = 4\nselect = random\n"

@@ -43,6 +43,13 @@ TEST(SweepFile, NamesWhatIsFixedSweptAndDoneThen) {
   EXPECT_EQ(file.random_seed, 17u);
 }
 
+TEST(SweepFile, OtherValuesAreAnotherSweep) {
+  EXPECT_NE(parse("train-also = [\"norms, biases\"]\n").fields(), parse("train-also = [norms, biases]\n").fields());
+  EXPECT_NE(parse("eval-data = [[a, b]]\n").fields(), parse("eval-data = [a, b]\n").fields());
+  EXPECT_NE(parse("freeze = 0.9\n").fields(), parse("freeze = [0.9]\n").fields());
+  EXPECT_EQ(parse("seed = 1\nmetric = loss\n").fields(), parse("seed = 1\n").fields());
+}
+
 TEST(SweepFile, WhatIsWrongIsNamedWithItsLine) {
   const std::vector<std::pair<std::string, std::vector<std::string_view>>> cases = {
       {"model = m\nfreze = [0.9]", {"FILE, line 2", "freze is no option of train", "is freeze meant?"}},
