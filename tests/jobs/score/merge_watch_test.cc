@@ -37,6 +37,9 @@ using std::chrono::seconds;
 /// Rank 0 of three merges while the others wait for it.
 class MergeWatchTest : public ::testing::Test, protected test::WatchedRanks, protected test::SmallRuns {
  protected:
+  /// Of ranks that are to be waited for: longer than the file system of a busy machine keeps a sign of life back.
+  static constexpr milliseconds kLongTimeout{2500};
+
   MergeWatchTest() {
     hold_lease(shards_);
     for (const int64_t chunk : {0, 1, 2}) write(shards_, chunk);
@@ -85,10 +88,10 @@ TEST_F(MergeWatchTest, OneThatHangsBetweenShardsIsFound) {
 }
 
 TEST_F(MergeWatchTest, OneWithSlowShardsIsWaitedFor) {
-  begin(milliseconds(800), 10);
+  begin(kLongTimeout, 10);
   MergeInput merge = watched_merge();
   merge.stop = [&] {  // six times: more than two timeouts
-    std::this_thread::sleep_for(milliseconds(350));
+    std::this_thread::sleep_for(kLongTimeout * 2 / 5);
     return false;
   };
   EXPECT_EQ(merge_results(merge), MergeOutcome::complete);
@@ -96,8 +99,8 @@ TEST_F(MergeWatchTest, OneWithSlowShardsIsWaitedFor) {
 }
 
 TEST_F(MergeWatchTest, OneWhoseSyncLastsSeveralTimeoutsIsWaitedFor) {
-  begin(milliseconds(800), 10);
-  sync_milliseconds = 3000;
+  begin(kLongTimeout, 10);
+  sync_milliseconds = 3 * kLongTimeout.count();
   EXPECT_EQ(merge_results(watched_merge()), MergeOutcome::complete);
   expect_no_verdict();
 }
