@@ -70,6 +70,18 @@ function(switchyard_cuda_sources target)
   target_sources(${target} PRIVATE ${ARGN})
 endfunction()
 
+# switchyard_hopper_sources(TARGET FILE …): those with instructions that only sm_90a has, compiled for it alone; they are started on no other GPU.
+function(switchyard_hopper_sources target)
+  if(NOT SWITCHYARD_HAS_CUDA OR SWITCHYARD_EMULATED_GPU)
+    switchyard_cuda_sources(${target} ${ARGN})
+    return()
+  endif()
+  add_library(${target}_hopper OBJECT ${ARGN})
+  set_target_properties(${target}_hopper PROPERTIES CUDA_ARCHITECTURES 90a-real)
+  target_link_libraries(${target}_hopper PRIVATE switchyard_options)
+  target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_hopper>)
+endfunction()
+
 # What the sources of a target are linked with: the CUDA runtime, or the emulator.
 function(switchyard_link_cuda target)
   if(SWITCHYARD_EMULATED_GPU)

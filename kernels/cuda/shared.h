@@ -11,7 +11,7 @@
 
 namespace switchyard::cuda {
 
-inline constexpr size_t kSharedAlignment = 128;  // of every array: cp.async and ldmatrix need 16
+inline constexpr size_t kSharedAlignment = 128;  // of every array, 1024 of the first: cp.async and ldmatrix need 16
 
 template <class T>
 class SharedArray {
@@ -74,7 +74,7 @@ class SharedMemory {
   SharedMemory() : base_(emulator::shared_memory()) {}
 #else
   __device__ SharedMemory() {
-    extern __shared__ __align__(128) std::byte switchyard_shared_memory[];
+    extern __shared__ __align__(1024) std::byte switchyard_shared_memory[];
     base_ = switchyard_shared_memory;
   }
 #endif

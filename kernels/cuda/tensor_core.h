@@ -65,7 +65,8 @@ __device__ inline void copy_async_16(void* to, const void* from, bool valid) {
   emulator::copy_async(to, from, 16, valid);
 #else
   const int bytes = valid ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from), "r"(bytes)
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from),
+               "r"(bytes)
                : "memory");
 #endif
 }

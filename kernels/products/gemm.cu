@@ -21,6 +21,7 @@ struct DenseShape {
   int device_index;
   int64_t n, k;
   DType operand;
+  Layout layout;
   auto operator<=>(const DenseShape&) const = default;
 };
 
@@ -30,11 +31,11 @@ const CublasProduct* cublas_product(const Stream& stream, const Matrix& w) {
   static std::mutex mutex;
   static std::map<DenseShape, std::unique_ptr<const CublasProduct>> decisions;
   const std::lock_guard lock(mutex);
-  const DenseShape shape{stream.device_index, w.n, w.k, w.operand};
+  const DenseShape shape{stream.device_index, w.n, w.k, w.operand, w.layout};
   if (const auto known = decisions.find(shape); known != decisions.end()) return known->second.get();
   std::unique_ptr<const CublasProduct> found = CublasProduct::find(stream, w);
-  const bool multiple = w.n % 8 == 0 && w.k % 8 == 0;
-  if (found == nullptr && multiple) {
+  const bool expected = w.layout == Layout::rows && w.n % 8 == 0 && w.k % 8 == 0;
+  if (found == nullptr && expected) {
     log::warning("products of {} [{}, {}]: cuBLASLt {} has no algorithm for every number of rows; our own is used",
                  name_of(w.operand), w.n, w.k, cublas_version());
   } else if (found != nullptr && !keeps_row_bits(stream, *found, w)) {
@@ -53,6 +54,7 @@ void own_gemm_in_tiles(const Stream& stream, ConstView x, const PackedMatrix& pa
   check_shapes(x, w, y);
   const void* const weights[] = {w.memory.data()};
   product(stream, {.operand = x.dtype,
+                   .layout = w.layout,
                    .x = x.data,
                    .x_stride = w.k,
                    .k = w.k,
@@ -68,7 +70,7 @@ void own_gemm_in_tiles(const Stream& stream, ConstView x, const PackedMatrix& pa
 }
 
 void own_gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput output, View y) {
-  own_gemm_in_tiles(stream, x, w, output, y, tile_rows_for(x.dtype, w.k(), x.rows(), 1, w.n()));
+  own_gemm_in_tiles(stream, x, w, output, y, tile_rows_for(w.on_cuda(), x.rows(), 1, w.n()));
 }
 
 void gemm(const Stream& stream, ConstView x, const PackedMatrix& packed, GemmOutput output, View y) {

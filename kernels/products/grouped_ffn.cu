@@ -24,9 +24,10 @@ GroupWeights collect(std::span<const FfnWeights> weights, PackedMatrix FfnWeight
     const Matrix& w = packed.on_cuda();
     if (result.shape == nullptr) result.shape = &w;
     const Matrix& first = *result.shape;
-    SWITCHYARD_CHECK(w.n == first.n && w.k == first.k && w.operand == first.operand && w.order == order,
-                     "grouped_ffn: group {}: [{}, {}] {}, others [{}, {}] {}", g, w.n, w.k, name_of(w.operand), first.n,
-                     first.k, name_of(first.operand));
+    SWITCHYARD_CHECK(
+        w.n == first.n && w.k == first.k && w.operand == first.operand && w.layout == first.layout && w.order == order,
+        "grouped_ffn: group {}: [{}, {}] {}, others [{}, {}] {}", g, w.n, w.k, name_of(w.operand), first.n, first.k,
+        name_of(first.operand));
     result.data.back() = w.memory.data();
   }
   return result;
@@ -57,7 +58,7 @@ void grouped_ffn_in_tiles(const Stream& stream, ConstView x, const GroupedRows& 
   if (entries == 0 || gate_up.shape == nullptr || down.shape == nullptr) return;
   const Matrix &up = *gate_up.shape, &last = *down.shape;
   SWITCHYARD_CHECK(up.k == d && last.n == d && up.n == 2 * last.k && y.row_elements() == d && up.operand == x.dtype &&
-                       last.operand == x.dtype,
+                       last.operand == x.dtype && last.layout == up.layout,
                    "grouped_ffn: x {} {}, y {}, gate_up [{}, {}] {}, down [{}, {}] {}", name_of(x.dtype), x.shape.str(),
                    y.shape.str(), up.n, up.k, name_of(up.operand), last.n, last.k, name_of(last.operand));
   SWITCHYARD_CHECK(output == GemmOutput::store || y.dtype == DType::f32, "grouped_ffn adds to {}", name_of(y.dtype));
@@ -70,6 +71,7 @@ void grouped_ffn_in_tiles(const Stream& stream, ConstView x, const GroupedRows& 
 
   make_tile_table(stream, rows.offsets, tile_rows, tiles);
   Product p{.operand = x.dtype,
+            .layout = up.layout,
             .x = x.data,
             .x_stride = d,
             .k = d,
@@ -103,8 +105,9 @@ void grouped_ffn_in_tiles(const Stream& stream, ConstView x, const GroupedRows& 
 
 void grouped_ffn(const Stream& stream, ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights,
                  const GatedActivation& activation, GemmOutput output, View y) {
-  const int64_t d = x.row_elements();
-  const int32_t tile_rows = tile_rows_for(x.dtype, d, num_entries(rows, x), std::ssize(weights), d);
+  const GroupWeights gate_up = collect(weights, &FfnWeights::gate_up, RowOrder::gate_up);
+  if (gate_up.shape == nullptr) return;
+  const int32_t tile_rows = tile_rows_for(*gate_up.shape, num_entries(rows, x), std::ssize(weights), x.row_elements());
   grouped_ffn_in_tiles(stream, x, rows, weights, activation, output, y, tile_rows);
 }
 

@@ -212,7 +212,7 @@ void PackedMatrix::read_rows(int64_t first_row, View values) const {
 PackedMatrix PackedMatrix::pack(const Stream& stream, ConstView source, DType operand, RowOrder order) {
   if (stream.device == Device::cpu) return pack(source, operand, order);
 #if defined(SWITCHYARD_CUDA)
-  return PackedMatrix(cuda::pack_matrix(stream, source, operand, order));
+  return PackedMatrix(cuda::pack_matrix(stream, source, operand, order, cuda::layout_for(stream, operand)));
 #else
   fail(ExitCode::environment, "weights cannot be packed for a GPU: this build has no CUDA");
 #endif
@@ -221,7 +221,7 @@ PackedMatrix PackedMatrix::pack(const Stream& stream, ConstView source, DType op
 PackedMatrix PackedMatrix::of_shape(int64_t n, int64_t k, DType operand, RowOrder order, Device device) {
   if (device == Device::cpu) return PackedMatrix(std::make_unique<Impl>(MatrixPanels(n, k, operand), order));
   auto matrix = std::make_shared<cuda::Matrix>();
-  *matrix = {n, k, operand, order, {}};
+  *matrix = {n, k, operand, order, cuda::Layout::rows, {}};
   return PackedMatrix(std::move(matrix));
 }
 

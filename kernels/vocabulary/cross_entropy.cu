@@ -94,6 +94,7 @@ void multiply(const Stream& stream, ConstView x, const Matrix& w, const Logits& 
   const auto offset = static_cast<size_t>(logits.first * w.padded_k()) * size_of(w.operand);
   const void* const weights[] = {w.memory.data() + offset};
   product(stream, {.operand = w.operand,
+                   .layout = w.layout,
                    .x = x.data,
                    .x_stride = w.k,
                    .k = w.k,
@@ -101,7 +102,7 @@ void multiply(const Stream& stream, ConstView x, const Matrix& w, const Logits& 
                    .n = logits.columns,
                    .padded_k = w.padded_k(),
                    .entries = x.rows(),
-                   .tile_rows = tile_rows_for(w.operand, w.k, x.rows(), 1, logits.columns),
+                   .tile_rows = tile_rows_for(w, x.rows(), 1, logits.columns),
                    .y = to,
                    .y_stride = logits.stride});
 }

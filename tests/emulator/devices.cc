@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "device_limits.h"
+#include "emulator/hopper.h"
 
 namespace switchyard::emulator {
 namespace {
@@ -17,6 +18,11 @@ thread_local int device_of_thread = 0;
 cudaError_t check_device(int device) {
   if (num_devices() == 0) return cudaErrorNoDevice;
   return device >= 0 && device < num_devices() ? cudaSuccess : cudaErrorInvalidDevice;
+}
+
+int read_architecture() {
+  const char* text = std::getenv("SWITCHYARD_EMULATED_ARCHITECTURE");
+  return text == nullptr ? 90 : std::atoi(text);
 }
 
 struct ErrorText {
@@ -99,6 +105,11 @@ cudaError_t cudaGetDevice(int* device) {
   return report(check_device(device_of_thread));
 }
 
+int switchyard::emulator::architecture() {
+  static const int value = read_architecture();
+  return value;
+}
+
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (const cudaError_t code = check_device(device); code != cudaSuccess) return report(code);
   *properties = {.name = "emulated GPU",
@@ -106,8 +117,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
                  .sharedMemPerBlock = kSharedBytesWithoutAsking,
                  .sharedMemPerBlockOptin = kMaxSharedBytes,
                  .sharedMemPerMultiprocessor = kMaxSharedBytes + 1024,
-                 .major = 9,
-                 .minor = 0,
+                 .major = architecture() / 10,
+                 .minor = architecture() % 10,
                  .multiProcessorCount = kMultiprocessors,
                  .warpSize = 32,
                  .maxThreadsPerBlock = kMaxThreads,
@@ -137,10 +148,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       *value = kL2Bytes;
       return cudaSuccess;
     case cudaDevAttrComputeCapabilityMajor:
-      *value = 9;
+      *value = architecture() / 10;
       return cudaSuccess;
     case cudaDevAttrComputeCapabilityMinor:
-      *value = 0;
+      *value = architecture() % 10;
       return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
       *value = kMaxSharedBytes + 1024;

@@ -50,7 +50,7 @@ void Engine::run(dim3 grid, unsigned threads, size_t shared_bytes, const std::fu
   shared_bytes_ = shared_bytes;
   // Exactly as long as asked for, so that AddressSanitizer sees what goes beyond.
   void* memory = nullptr;
-  if (posix_memalign(&memory, 128, std::max<size_t>(shared_bytes, 1)) != 0) throw std::bad_alloc();
+  if (posix_memalign(&memory, 1024, std::max<size_t>(shared_bytes, 1)) != 0) throw std::bad_alloc();
   shared_.reset(static_cast<std::byte*>(memory));
   random_ = seed_ * 0x9e3779b97f4a7c15ULL;  // a launch's order does not depend on the launches before
   gridDim = grid;
@@ -74,7 +74,10 @@ void Engine::run(dim3 grid, unsigned threads, size_t shared_bytes, const std::fu
 void Engine::run_block(const std::function<void()>& kernel) {
   kernel_ = &kernel;
   std::memset(shared_.get(), 0xff, shared_bytes_);
+  races_are_watched_ = race_check_;
   if (race_check_) races_.begin_block(num_threads_, shared_bytes_);
+  phases_.clear();
+  for (Phases& named : named_) named = {};
   ready_warps_ = 0;
   for (unsigned w = 0; w < warps_.size(); ++w) {
     warps_[w].ended = warps_[w].waiting = warps_[w].ready = 0;
@@ -262,7 +265,7 @@ void Engine::complete_barrier(Wait kind, const Place& place) {
   }
   barrier_result_ = std::exchange(true_predicates_, 0);
   arrived_ = 0;
-  if (race_check_) races_.barrier();
+  if (races_are_watched_) races_.barrier();
 }
 
 void Engine::warp_operation(Wait kind, unsigned mask, void* arguments, Complete complete, const Place& place) {
@@ -292,7 +295,7 @@ void Engine::warp_operation(Wait kind, unsigned mask, void* arguments, Complete 
   }
   if (!all) return wait();
   if (complete != nullptr) complete(warp.arguments, mask);
-  if (kind == Wait::sync_warp && race_check_) races_.sync_warp(me / 32, mask, mask == warp.members);
+  if (kind == Wait::sync_warp && races_are_watched_) races_.sync_warp(me / 32, mask, mask == warp.members);
   warp.waiting &= ~mask;
   make_ready(me / 32, mask & ~bit);
 }

@@ -50,6 +50,11 @@ class Engine {
   void begin_copy(const Copies::Copy& copy);
   void commit_copies();
   void wait_for_copies(int groups);
+  void init_phases(const void* barrier, int count);
+  /// arrivals: 0 or 1; bytes: more that are expected, or, below 0, that have come
+  void arrive(const void* barrier, int arrivals, int bytes);
+  void wait_for_phase(const void* barrier, uint32_t parity, const Place& place);
+  void named_barrier(int id, int threads, const Place& place);
   [[noreturn]] void fail(const std::string& what) const;
 
  private:
@@ -67,6 +72,13 @@ class Engine {
     unsigned waiting = 0;  ///< in a warp operation
     void* arguments[32];
   };
+  /// A barrier in shared memory, or a named one.
+  struct Phases {
+    const void* address = nullptr;
+    int count = 0, missing = 0, bytes = 0;
+    uint32_t parity = 0;                 ///< of the phase that has not ended
+    std::vector<unsigned> waiting = {};  ///< threads
+  };
   struct Aborted {};  ///< thrown through the other threads of a block that failed
 
   static Engine& make();
@@ -83,6 +95,9 @@ class Engine {
   void make_current(unsigned thread);
   void wait();
   void complete_barrier(Wait kind, const Place& place);
+  Phases& phases_of(const void* barrier);
+  void end_phase_if_complete(Phases& phases);
+  void wait_in(Phases& phases, Wait kind, const Place& place);
   void end_thread();
   size_t shared_offset(const void* p, size_t bytes, size_t alignment, const char* what) const;
   void require_running(const char* what) const;
@@ -117,7 +132,11 @@ class Engine {
   };
   std::unique_ptr<std::byte[], Free> shared_;
   size_t shared_bytes_ = 0;
-  bool race_check_ = true;
+  std::vector<Phases> phases_;  ///< of the block
+  static constexpr int kNamedBarriers = 16;
+  Phases named_[kNamedBarriers];
+  bool race_check_ = true;         ///< as it was asked for
+  bool races_are_watched_ = true;  ///< of this block
   Races races_;
   uint64_t seed_ = 0, random_ = 0;
   CrashReport crash_report_;

@@ -42,6 +42,12 @@ const char* name_of(Wait wait) {
       return "mma";
     case Wait::load_matrix:
       return "ldmatrix";
+    case Wait::store_matrix:
+      return "stmatrix";
+    case Wait::phase:
+      return "a phase of a barrier in shared memory";
+    case Wait::named_barrier:
+      return "a named barrier";
   }
   return "?";
 }

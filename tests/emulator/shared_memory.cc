@@ -21,7 +21,7 @@ size_t Engine::shared_offset(const void* p, size_t bytes, size_t alignment, cons
 void Engine::shared_access(const void* p, unsigned bytes, unsigned alignment, Access access) {
   require_running("an access to shared memory");
   const size_t offset = shared_offset(p, bytes, alignment, access == Access::read ? "reads" : "writes");
-  if (race_check_ && races_.races(current_, offset, bytes, access))
+  if (races_are_watched_ && races_.races(current_, offset, bytes, access))
     fail(fmt::format("race at byte {} of shared memory: {}", offset, races_.report()));
 }
 
@@ -33,7 +33,7 @@ void Engine::begin_copy(const Copies::Copy& copy) {
     fail(fmt::format("an asynchronous copy from {}, which is not aligned to {}", copy.from, bytes));
   if (copy.valid && !is_device_memory(copy.from, bytes))
     fail(fmt::format("an asynchronous copy from {}, which is not in memory of the device", copy.from));
-  if (race_check_ && races_.begin_copy_races(current_, offset, bytes))
+  if (races_are_watched_ && races_.begin_copy_races(current_, offset, bytes))
     fail(fmt::format("race at byte {} of shared memory: an asynchronous copy {}", offset, races_.report()));
   Copies& copies = threads_[current_].copies;
   copies.under_way.push_back(copy);
@@ -57,7 +57,7 @@ void Engine::wait_for_copies(int groups) {
     } else {
       std::memset(copy.to, 0, bytes);
     }
-    if (race_check_)
+    if (races_are_watched_)
       races_.end_copy(current_, static_cast<size_t>(static_cast<std::byte*>(copy.to) - shared_.get()), bytes);
   }
   copies.under_way.clear();

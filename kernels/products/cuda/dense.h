@@ -11,7 +11,7 @@ namespace switchyard::cuda {
 
 /// y (+)= x Wᵀ with our own fixed tiles.
 GemmFn own_gemm;
-/// The same with tiles of `tile_rows` rows, one of tile_shapes(operand, k). The bits are the same for all.
+/// The same with tiles of `tile_rows` rows, one of tile_shapes(operand, layout, k). The bits are the same for all.
 void own_gemm_in_tiles(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput output, View y,
                        int32_t tile_rows);
 

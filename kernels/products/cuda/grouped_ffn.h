@@ -23,7 +23,7 @@ inline int64_t num_entries(const GroupedRows& rows, ConstView x) {
   return std::ssize(rows.input_row);
 }
 
-/// tile_rows: one of tile_shapes(x.dtype, d). The bits are the same for all.
+/// tile_rows: one of tile_shapes(x.dtype, layout, d). The bits are the same for all.
 void grouped_ffn_in_tiles(const Stream& stream, ConstView x, const GroupedRows& rows,
                           std::span<const FfnWeights> weights, const GatedActivation& activation, GemmOutput output,
                           View y, int32_t tile_rows);

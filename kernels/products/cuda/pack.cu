@@ -16,10 +16,12 @@ __device__ void store(BFloat16* to, float value) {
 
 /// A block a row of the storage.
 template <class T>
-__global__ void fill_matrix_kernel(const float* source, RowOrder order, int64_t n, int64_t k, int64_t padded_k, T* to) {
+__global__ void fill_matrix_kernel(const float* source, RowOrder order, Layout layout, int64_t n, int64_t k,
+                                   int64_t padded_k, T* to) {
   const int64_t from = source_row(order, n, blockIdx.x);
   if (from < 0) return;
-  for (int64_t c = threadIdx.x; c < k; c += kThreads) store(to + blockIdx.x * padded_k + c, source[from * k + c]);
+  for (int64_t c = threadIdx.x; c < k; c += kThreads)
+    store(to + storage_offset(layout, padded_k, blockIdx.x, c), source[from * k + c]);
 }
 
 }  // namespace
@@ -31,11 +33,11 @@ void fill_matrix(const Stream& stream, ConstView source, const Matrix& matrix) {
   const View storage = matrix.storage();
   const auto* values = source.as<float>();
   if (matrix.operand == DType::bf16)
-    launch(stream, shape, fill_matrix_kernel<BFloat16>, values, matrix.order, matrix.n, matrix.k, matrix.padded_k(),
-           storage.as<BFloat16>());
+    launch(stream, shape, fill_matrix_kernel<BFloat16>, values, matrix.order, matrix.layout, matrix.n, matrix.k,
+           matrix.padded_k(), storage.as<BFloat16>());
   else
-    launch(stream, shape, fill_matrix_kernel<float>, values, matrix.order, matrix.n, matrix.k, matrix.padded_k(),
-           storage.as<float>());
+    launch(stream, shape, fill_matrix_kernel<float>, values, matrix.order, matrix.layout, matrix.n, matrix.k,
+           matrix.padded_k(), storage.as<float>());
 }
 
 }  // namespace switchyard::cuda

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "base/stream.h"
+#include "kernels/products/cuda/matrix.h"
 #include "kernels/products/cuda/tile_table.h"
 #include "kernels/products/gated_activation.h"
 
@@ -17,10 +18,11 @@ enum class Epilogue : uint8_t { store, add, swiglu };
 
 /// y[output_row[i], j] = Σ_k x[input_row[i], k] W_g[j, k] + bias_g[j] for each entry i of group g.
 ///
-/// Every sum runs over k in ascending order, in steps of 16 on tensor cores (mma.m16n8k16) and one by one in f32, from
-/// zero: an element's bits depend on neither the tile that computes it nor the other rows.
+/// Every sum runs over k in ascending order, in steps of 16 on tensor cores (mma.m16n8k16, of slabs wgmma.m64nNk16) and
+/// one by one in f32, from zero: an element's bits depend on neither the tile that computes it nor the other rows.
 struct Product {
   DType operand = DType::bf16;
+  Layout layout = Layout::rows;  ///< of the weights
   const void* x = nullptr;
   int64_t x_stride = 0;  ///< elements from row to row
   int64_t k = 0;         ///< columns of x that are there; those up to padded_k count as zero
@@ -30,7 +32,7 @@ struct Product {
   int64_t n = 0, padded_k = 0;
 
   int64_t entries = 0;
-  int32_t tile_rows = 0;             ///< one of tile_shapes(operand, k)
+  int32_t tile_rows = 0;             ///< one of tile_shapes(operand, layout, k)
   std::span<const Tile> tiles = {};  ///< on the device; empty: one group, entries in order
   const int32_t* input_row = nullptr;
   const int32_t* output_row = nullptr;  ///< null: entry i itself
@@ -44,13 +46,15 @@ struct Product {
 
 void product(const Stream& stream, const Product& p);
 
-/// Its halves. aligned: whether rows of x begin at multiples of 16 bytes.
+/// Its parts. aligned: whether rows of x begin at multiples of 16 bytes.
 void product_bf16(const Stream& stream, const Product& p, bool aligned);
+void product_bf16_slabs(const Stream& stream, const Product& p, bool aligned);
 void product_f32(const Stream& stream, const Product& p, bool aligned);
 
 /// The numbers of rows that a tile may have, ascending. k: columns of x, which lie at odd addresses for some.
-std::span<const int32_t> tile_shapes(DType operand, int64_t k);
-/// The one to take where `groups` groups have together `entries` entries, for results of n columns.
-int32_t tile_rows_for(DType operand, int64_t k, int64_t entries, int64_t groups, int64_t n);
+std::span<const int32_t> tile_shapes(DType operand, Layout layout, int64_t k);
+/// The one to take with weights like these, where `groups` groups have together `entries` entries, for results of n
+/// columns.
+int32_t tile_rows_for(const Matrix& w, int64_t entries, int64_t groups, int64_t n);
 
 }  // namespace switchyard::cuda

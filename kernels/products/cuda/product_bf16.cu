@@ -1,5 +1,5 @@
 // Products of bf16 on tensor cores.
-#include "kernels/products/cuda/product_launch.h"
+#include "kernels/products/cuda/product_tile.h"
 
 namespace switchyard::cuda {
 namespace {
@@ -146,11 +146,11 @@ using Rows128 = TileShape<BFloat16, 128, 128, 32, 4, 2, 2>;
 template <class Shape, bool kAligned>
 void launch_shape(const Stream& stream, const Product& p) {
   if (p.epilogue == Epilogue::swiglu)
-    launch_product<Shape, kAligned, Accumulator<Shape>, Epilogue::swiglu, BFloat16>(stream, p);
+    launch_tiles<Shape, kAligned, Accumulator<Shape>, Epilogue::swiglu, BFloat16>(stream, p);
   else if (p.output == DType::f32)
-    launch_product<Shape, kAligned, Accumulator<Shape>, Epilogue::store, float>(stream, p);
+    launch_tiles<Shape, kAligned, Accumulator<Shape>, Epilogue::store, float>(stream, p);
   else
-    launch_product<Shape, kAligned, Accumulator<Shape>, Epilogue::store, BFloat16>(stream, p);
+    launch_tiles<Shape, kAligned, Accumulator<Shape>, Epilogue::store, BFloat16>(stream, p);
 }
 
 }  // namespace

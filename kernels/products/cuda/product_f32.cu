@@ -1,5 +1,5 @@
 // Products of f32, without tensor cores: fused multiply-adds, k ascending.
-#include "kernels/products/cuda/product_launch.h"
+#include "kernels/products/cuda/product_tile.h"
 
 namespace switchyard::cuda {
 namespace {
@@ -95,11 +95,11 @@ using Rows64 = TileShape<float, 64, 64, 32, 3, 3, 1>;
 template <class Shape, bool kAligned>
 void launch_shape(const Stream& stream, const Product& p) {
   if (p.epilogue == Epilogue::swiglu)
-    launch_product<Shape, kAligned, Accumulator<Shape>, Epilogue::swiglu, float>(stream, p);
+    launch_tiles<Shape, kAligned, Accumulator<Shape>, Epilogue::swiglu, float>(stream, p);
   else if (p.output == DType::f32)
-    launch_product<Shape, kAligned, Accumulator<Shape>, Epilogue::store, float>(stream, p);
+    launch_tiles<Shape, kAligned, Accumulator<Shape>, Epilogue::store, float>(stream, p);
   else
-    launch_product<Shape, kAligned, Accumulator<Shape>, Epilogue::store, BFloat16>(stream, p);
+    launch_tiles<Shape, kAligned, Accumulator<Shape>, Epilogue::store, BFloat16>(stream, p);
 }
 
 }  // namespace

@@ -14,13 +14,11 @@
 #include "kernels/cuda/shared.h"
 #include "kernels/cuda/tensor_core.h"
 #include "kernels/cuda/unroll.h"
-#include "kernels/products/cuda/product.h"
+#include "kernels/products/cuda/product_launch.h"
 
 namespace switchyard::cuda {
 
 inline constexpr int kProductThreads = 128;
-inline constexpr int kMaxPointers = 480;
-
 /// kBlocks: of a multiprocessor, which bounds the registers.
 template <class T, int kRows, int kColumns, int kDepth, int kStages, int kBlocks, int kWarpRows>
 struct TileShape {
@@ -31,57 +29,11 @@ struct TileShape {
   static constexpr int chunks = depth / chunk;                    // of a row
   static constexpr int stage_elements = (rows + columns) * depth;
   static_assert((chunks == 4 || chunks == 8) && rows * chunks % kProductThreads == 0);
+  static_assert(sizeof(T) * stages * stage_elements <= 163 << 10, "what a block has on sm_80");
 
   /// Of chunk c of row r, in elements. 8 rows further it is 8 · depth more.
   static __device__ int offset(int r, int c) { return r * depth + (c ^ (chunks == 8 ? r % 8 : r / 2 % 4)) * chunk; }
 };
-
-/// What kernels take by value.
-struct ProductKernel {
-  const void* x;
-  int64_t x_stride;
-  int k, padded_k, n;
-  int num_tiles, num_column_tiles, band;
-  const Tile* tiles;
-  int64_t entries;
-  const int32_t *input_row, *output_row;
-  void* y;
-  int64_t y_stride;
-  bool add, clamped, biased;
-  float alpha, limit;
-  int first_group, num_groups;
-  const void* pointers[kMaxPointers];  // each group's weights, then, if there are any, each group's bias
-
-  __device__ const void* weights(int group) const { return pointers[group - first_group]; }
-  __device__ const float* bias(int group) const {
-    return static_cast<const float*>(pointers[num_groups + group - first_group]);
-  }
-};
-static_assert(sizeof(ProductKernel) <= 4096, "what a kernel takes of parameters before CUDA 12.1");
-
-/// A block's tile of rows and the number of its tile of columns; no rows: nothing to do. `band` tiles of rows stand
-/// side by side before the next column of tiles, so that they take W from the L2 cache.
-struct Place {
-  Tile tile;
-  int column_tile;
-};
-
-__device__ inline Place find_place(const ProductKernel& p, int tile_rows) {
-  const int64_t block = blockIdx.x, per_band = static_cast<int64_t>(p.band) * p.num_column_tiles;
-  const int in_band = static_cast<int>(block % per_band);
-  const int64_t t = block / per_band * p.band + in_band % p.band;
-  Place place{{0, -1, 0}, in_band / p.band};
-  if (t >= p.num_tiles) return place;
-  if (p.tiles != nullptr) {
-    place.tile = p.tiles[t];
-    const int group = place.tile.group - p.first_group;
-    if (group < 0 || group >= p.num_groups) place.tile.rows = 0;
-  } else {
-    const int64_t first = t * tile_rows, rest = p.entries - first;
-    place.tile = {first, 0, rest < tile_rows ? static_cast<int32_t>(rest) : tile_rows};
-  }
-  return place;
-}
 
 /// Brings slabs of x and W to shared memory; each thread has a fixed chunk of some rows. kAligned: rows of x begin at
 /// multiples of 16 bytes.
@@ -172,21 +124,34 @@ __device__ void run_slabs(const ProductKernel& p, const Place& place,
   }
 }
 
-struct Swiglu {
-  __device__ float operator()(float gate, float up) const { return gate / (1 + expf(-gate)) * up; }
-};
+// Choices that are not the main loop's are made behind it, and once for all sums: they cost no kernel more.
+template <class Shape, bool kAligned, class Accumulator, Epilogue kEpilogue, class Out>
+__global__ void __launch_bounds__(kProductThreads, Shape::blocks) product_kernel(ProductKernel p) {
+  SharedMemory shared;
+  const auto stages = shared.take<typename Shape::Element>(Shape::stages * Shape::stage_elements);
+  const Place place = find_place(p, Shape::rows, blockIdx.x);
+  if (place.tile.rows == 0) return;
+  Accumulator accumulator;
+  run_slabs<Shape, kAligned>(p, place, stages, accumulator);
+  constexpr bool kGated = kEpilogue == Epilogue::swiglu;
+  constexpr RowOrder kOrder = kGated ? RowOrder::gate_up : RowOrder::plain;
+  if (p.biased) accumulator.add(place, Bias<kOrder>{p.bias(place.tile.group), p.n});
+  if (kGated && p.clamped)
+    accumulator.template finish<kEpilogue, Out>(p, place, ClampedSwiglu{p.alpha, p.limit});
+  else
+    accumulator.template finish<kEpilogue, Out>(p, place, Swiglu{});
+}
 
-/// NaN is not beyond any limit, and stays.
-struct ClampedSwiglu {
-  float alpha, limit;
-  __device__ float operator()(float gate, float up) const {
-    const float g = gate > limit ? limit : gate, u = up > limit ? limit : up < -limit ? -limit : up;
-    return g / (1 + expf(-alpha * g)) * (u + 1);
-  }
-};
-
-__device__ inline int64_t output_row_of(const ProductKernel& p, int64_t entry) {
-  return p.output_row != nullptr ? p.output_row[entry] : entry;
+/// A block for each tile.
+template <class Shape, bool kAligned, class Accumulator, Epilogue kEpilogue, class Out>
+void launch_tiles(const Stream& stream, const Product& p) {
+  constexpr int64_t kBand = 8;
+  const ProductKernel kernel = product_kernel_of<kEpilogue>(p, Shape::columns, kBand);
+  const int64_t tiles = rounded_up(kernel.num_tiles, kernel.band);
+  launch_product(stream,
+                 {blocks_for(tiles * kernel.num_column_tiles, 1), kProductThreads,
+                  SharedLayout().add<typename Shape::Element>(Shape::stages * Shape::stage_elements).bytes()},
+                 product_kernel<Shape, kAligned, Accumulator, kEpilogue, Out>, p, kernel);
 }
 
 }  // namespace switchyard::cuda

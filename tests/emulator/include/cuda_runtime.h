@@ -12,10 +12,12 @@
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __align__(bytes) __attribute__((aligned(bytes)))
 
 #include "emulator/atomics.h"
 #include "emulator/block.h"
+#include "emulator/hopper.h"
 #include "emulator/intrinsics.h"
 #include "emulator/runtime_api.h"
 #include "emulator/shared.h"

@@ -51,7 +51,10 @@ enum class Wait : uint8_t {
   match,
   reduce,
   mma,
-  load_matrix
+  load_matrix,
+  store_matrix,
+  phase,
+  named_barrier
 };
 
 /// Returns when all threads of the block that have not ended are here; how many of them came with a true predicate.

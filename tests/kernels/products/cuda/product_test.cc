@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "kernels/products/cuda/cublas_library.h"
 #include "kernels/products/cuda/dense.h"
 #include "kernels/products/cuda/grouped_ffn.h"
@@ -13,6 +15,7 @@ namespace switchyard {
 namespace {
 
 using namespace test;
+using cuda::Layout;
 
 // Without a GPU too: every function it is asked for is in the library that it was built for.
 TEST(CublasLibrary, IsLoadedWhenAskedFor) {
@@ -20,14 +23,36 @@ TEST(CublasLibrary, IsLoadedWhenAskedFor) {
   EXPECT_EQ(cuda::cublas_version().find(fmt::format("{}.", CUBLAS_VER_MAJOR)), 0);
 }
 
-class DeviceProduct : public testing::TestWithParam<DType> {
+/// What is multiplied, and how its weights lie.
+struct Kind {
+  DType operand;
+  Layout layout;
+};
+
+std::string name_of(const Kind& kind) {
+  return std::string(switchyard::name_of(kind.operand)) + (kind.layout == Layout::rows ? "" : "_slabs");
+}
+
+class DeviceProduct : public testing::TestWithParam<Kind> {
   void SetUp() override {
     if (const std::string why = why_skipped(Device::cuda); !why.empty()) GTEST_SKIP() << why;
+    if (layout() == Layout::slabs && cuda::layout_for(TestStream(Device::cuda), operand()) != layout())
+      GTEST_SKIP() << "a GPU without warpgroup products";
+  }
+
+ protected:
+  static DType operand() { return GetParam().operand; }
+  static Layout layout() { return GetParam().layout; }
+  static std::span<const int32_t> shapes(int64_t k) { return cuda::tile_shapes(operand(), layout(), k); }
+  static PackedMatrix pack(const Stream& stream, ConstView source, RowOrder order = RowOrder::plain) {
+    return PackedMatrix(cuda::pack_matrix(stream, source, operand(), order, layout()));
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Operands, DeviceProduct, testing::Values(DType::f32, DType::bf16),
-                         [](const auto& parameters) { return std::string(switchyard::name_of(parameters.param)); });
+INSTANTIATE_TEST_SUITE_P(Operands, DeviceProduct,
+                         testing::Values(Kind{DType::f32, Layout::rows}, Kind{DType::bf16, Layout::rows},
+                                         Kind{DType::bf16, Layout::slabs}),
+                         [](const auto& parameters) { return name_of(parameters.param); });
 
 Tensor storage_of(const TestStream& stream, const cuda::Matrix& matrix) {
   Tensor host(matrix.storage().shape, matrix.operand);
@@ -41,15 +66,15 @@ TEST_P(DeviceProduct, WeightsArePaddedWithZeros) {
   for (const RowOrder order : {RowOrder::plain, RowOrder::gate_up}) {
     const int64_t n = 2 * 133, k = 70;
     const Tensor source = random_tensor({n, k}, DType::f32, 1);
-    const Tensor got = storage_of(stream, *cuda::pack_matrix(stream, source, GetParam(), order));
+    const Tensor got = storage_of(stream, *cuda::pack_matrix(stream, source, operand(), order, layout()));
     int64_t rows_seen = 0;
     for (int64_t r = 0; r < got.view().rows(); ++r) {
       const int64_t from = cuda::source_row(order, n, r);
       rows_seen += from >= 0;
       for (int64_t c = 0; c < got.view().row_elements(); ++c) {
         float want = from >= 0 && c < k ? source.data<float>()[from * k + c] : 0;
-        if (GetParam() == DType::bf16) want = to_float(to_bfloat16(want));
-        ASSERT_EQ(got.at(r * got.view().row_elements() + c), want) << r << ", " << c;
+        if (operand() == DType::bf16) want = to_float(to_bfloat16(want));
+        ASSERT_EQ(got.at(cuda::storage_offset(layout(), got.view().row_elements(), r, c)), want) << r << ", " << c;
       }
     }
     EXPECT_EQ(rows_seen, n);
@@ -69,13 +94,13 @@ TEST_P(DeviceProduct, GateAndUpTakeTurns) {
 TEST_P(DeviceProduct, LargeMatricesArriveWhole) {
   const TestStream stream(Device::cuda);
   const Tensor source = random_tensor({2100, 3000}, DType::f32, 1);
-  const auto matrix = cuda::pack_matrix(stream, source, GetParam(), RowOrder::plain);
+  const auto matrix = cuda::pack_matrix(stream, source, operand(), RowOrder::plain, layout());
   const Tensor got = storage_of(stream, *matrix);
   for (int64_t r = 0; r < 2100; ++r)
     for (int64_t c = 0; c < 3000; c += 7) {
       float want = source.data<float>()[r * 3000 + c];
-      if (GetParam() == DType::bf16) want = to_float(to_bfloat16(want));
-      ASSERT_EQ(got.at(r * matrix->padded_k() + c), want) << r << ", " << c;
+      if (operand() == DType::bf16) want = to_float(to_bfloat16(want));
+      ASSERT_EQ(got.at(cuda::storage_offset(layout(), matrix->padded_k(), r, c)), want) << r << ", " << c;
     }
 }
 
@@ -88,10 +113,10 @@ constexpr Op<void(const Stream&, ConstView, const GroupedRows&, std::span<const 
 TEST_P(DeviceProduct, BitsAreTheSameForEveryTile) {
   const TestStream stream(Device::cuda);
   const int64_t rows = 150, n = 150, k = 200;
-  const Tensor x = random_tensor({rows, k}, GetParam(), 1);
-  const PackedMatrix w = PackedMatrix::pack(stream, random_tensor({n, k}, DType::f32, 2), GetParam());
+  const Tensor x = random_tensor({rows, k}, operand(), 1);
+  const PackedMatrix w = pack(stream, random_tensor({n, k}, DType::f32, 2));
   std::vector<Tensor> results;
-  for (const int32_t tile_rows : cuda::tile_shapes(GetParam(), k)) {
+  for (const int32_t tile_rows : shapes(k)) {
     results.emplace_back(Shape{rows, n}, DType::f32);
     stream.run(kOwnGemm, x, w, GemmOutput::store, results.back(), tile_rows);
     EXPECT_TRUE(same_bits(results.back(), results.front())) << tile_rows;
@@ -114,22 +139,21 @@ TEST_P(DeviceProduct, ExpertsBitsAreTheSameForEveryTile) {
   for (int32_t i = 0; i < 222; ++i) input.push_back(i * 7 % 50), output.push_back(221 - i);
   std::vector<FfnWeights> weights(4);
   for (size_t g = 0; g < 4; ++g) {
-    weights[g].gate_up =
-        PackedMatrix::pack(stream, random_tensor({2 * f, d}, DType::f32, 10 + g), GetParam(), RowOrder::gate_up);
-    weights[g].down = PackedMatrix::pack(stream, random_tensor({d, f}, DType::f32, 20 + g), GetParam());
+    weights[g].gate_up = pack(stream, random_tensor({2 * f, d}, DType::f32, 10 + g), RowOrder::gate_up);
+    weights[g].down = pack(stream, random_tensor({d, f}, DType::f32, 20 + g));
     weights[g].gate_up_bias = random_on_device(stream, 2 * f, 30 + g);
     weights[g].down_bias = random_on_device(stream, d, 40 + g);
   }
-  const Tensor x = random_tensor({50, d}, GetParam(), 1), activations({222, padded_f}, GetParam());
+  const Tensor x = random_tensor({50, d}, operand(), 1), activations({222, padded_f}, operand());
   const GatedActivation activation{.clamped = true, .alpha = 1.702, .limit = 1};
   std::vector<Tensor> results;
-  for (const int32_t tile_rows : cuda::tile_shapes(GetParam(), d)) {
+  for (const int32_t tile_rows : shapes(d)) {
     results.emplace_back(Shape{222, d}, DType::f32);
     stream.run(kOwnFfn, x, GroupedRows{offsets, input, output}, weights, activation, GemmOutput::store, results.back(),
                tile_rows);
     EXPECT_TRUE(same_bits(results.back(), results.front())) << tile_rows;
-    const cuda::FfnWorkspace workspace(222, f, GetParam(), 4, tile_rows);
-    copy(stream, {stream.stream().workspace.data() + workspace.activations, {222, padded_f}, GetParam(), Device::cuda},
+    const cuda::FfnWorkspace workspace(222, f, operand(), 4, tile_rows);
+    copy(stream, {stream.stream().workspace.data() + workspace.activations, {222, padded_f}, operand(), Device::cuda},
          activations);
     synchronize(stream);
     for (int64_t r = 0; r < 222; ++r)
@@ -138,14 +162,15 @@ TEST_P(DeviceProduct, ExpertsBitsAreTheSameForEveryTile) {
 }
 
 TEST_P(DeviceProduct, TilesGrowWithTheRowsOfAGroup) {
-  const auto rows = [&](int64_t entries, int64_t groups) {
-    return cuda::tile_rows_for(GetParam(), 2048, entries, groups, 2048);
-  };
-  EXPECT_EQ(rows(64 * 8, 128), 16);
-  EXPECT_EQ(rows(16384 * 8, 128), GetParam() == DType::bf16 ? 128 : 64);
-  EXPECT_EQ(rows(0, 128), 16);
+  cuda::Matrix w;
+  w.n = w.k = 2048, w.operand = operand(), w.layout = layout();
+  const auto rows = [&](int64_t entries, int64_t groups) { return cuda::tile_rows_for(w, entries, groups, w.n); };
+  const std::span<const int32_t> all = shapes(w.k);
+  EXPECT_EQ(rows(64 * 8, 128), all.front());
+  EXPECT_EQ(rows(16384 * 8, 128), all.back());
+  EXPECT_EQ(rows(0, 128), all.front());
   EXPECT_EQ(rows(30 * 128, 128), 64);
-  EXPECT_EQ(rows(64, 1), 16);  // tiles of 64 would occupy 16 multiprocessors
+  EXPECT_EQ(rows(64, 1), all.front());  // tiles of more would occupy 16 multiprocessors
   for (int64_t entries = 1, before = 0; entries < 40000; entries *= 2) {
     EXPECT_GE(rows(entries, 16), before);
     before = rows(entries, 16);
@@ -155,30 +180,60 @@ TEST_P(DeviceProduct, TilesGrowWithTheRowsOfAGroup) {
 #if defined(SWITCHYARD_EMULATED_GPU)
 // A cuBLASLt whose rows depend on their neighbours is not used.
 TEST_P(DeviceProduct, BrokenRowBitsAreNoticed) {
+  if (layout() != Layout::rows) GTEST_SKIP() << "cuBLASLt does not know slabs";
   const TestStream stream(Device::cuda);
   const int64_t rows = 40, n = 56, k = 344;  // a shape of this test alone: decisions are kept
-  const Tensor x = random_tensor({rows, k}, GetParam(), 1);
-  const PackedMatrix w = PackedMatrix::pack(stream, random_tensor({n, k}, DType::f32, 2), GetParam());
+  const Tensor x = random_tensor({rows, k}, operand(), 1);
+  const PackedMatrix w = pack(stream, random_tensor({n, k}, DType::f32, 2));
   Tensor got({rows, n}, DType::f32), want({rows, n}, DType::f32);
   emulator::break_cublas_row_bits(true);
   testing::internal::CaptureStderr();
   stream.run(gemm, x, w, GemmOutput::store, got);
   const std::string log = testing::internal::GetCapturedStderr();
   emulator::break_cublas_row_bits(false);
-  stream.run(kOwnGemm, x, w, GemmOutput::store, want, cuda::tile_shapes(GetParam(), k).front());
+  stream.run(kOwnGemm, x, w, GemmOutput::store, want, shapes(k).front());
   EXPECT_TRUE(same_bits(got, want));
   EXPECT_NE(log.find("a row's bits depend on other rows"), std::string::npos) << log;
 }
 
 TEST_P(DeviceProduct, GoodRowBitsAreTrusted) {
+  if (layout() != Layout::rows) GTEST_SKIP() << "cuBLASLt does not know slabs";
   const TestStream stream(Device::cuda);
-  const PackedMatrix w = PackedMatrix::pack(stream, random_tensor({64, 128}, DType::f32, 2), GetParam());
+  const PackedMatrix w = pack(stream, random_tensor({64, 128}, DType::f32, 2));
   const auto cublas = cuda::CublasProduct::find(stream, w.on_cuda());
   ASSERT_NE(cublas, nullptr);
   EXPECT_TRUE(keeps_row_bits(stream, *cublas, w.on_cuda()));
   emulator::break_cublas_row_bits(true);
   EXPECT_FALSE(keeps_row_bits(stream, *cublas, w.on_cuda()));
   emulator::break_cublas_row_bits(false);
+}
+
+// Bits that depend on an instruction's width are noticed; then one width is used, and says the same for all tiles.
+TEST(SlabLayout, OneWidthWhereWidthsDisagree) {
+  const DeviceStream device(3, size_t{64} << 20);  // what is decided here lasts
+  TestStream host(Device::cpu);
+  const Stream stream = device.over(host);
+  if (emulator::architecture() != 90) GTEST_SKIP() << "a GPU without warpgroup products";
+  EXPECT_EQ(cuda::layout_for(stream, DType::f32), Layout::rows);
+  emulator::break_wgmma_widths(true);
+  testing::internal::CaptureStderr();
+  const Layout found = cuda::layout_for(stream, DType::bf16);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("all take 64"), std::string::npos);
+  EXPECT_EQ(found, Layout::slabs_of_64);
+  EXPECT_EQ(cuda::tile_shapes(DType::bf16, found, 128).size(), 1u);
+  // 5 rows alone and among 80: with an instruction of 8 they would differ.
+  const Tensor x = random_tensor({80, 128}, DType::bf16, 1);
+  const PackedMatrix w = PackedMatrix::pack(stream, random_tensor({64, 128}, DType::f32, 2), DType::bf16);
+  OwnedTensor there({80, 128}, DType::bf16, Device::cuda), y({80, 64}, DType::f32, Device::cuda);
+  copy(stream, x, there.view());
+  Tensor all({80, 64}, DType::f32), few({5, 64}, DType::f32);
+  gemm(stream, there.view(), w, GemmOutput::store, y.view());
+  copy(stream, y.view(), all);
+  gemm(stream, there.view().slice(0, 5), w, GemmOutput::store, y.view().slice(0, 5));
+  copy(stream, y.view().slice(0, 5), few);
+  synchronize(stream);
+  emulator::break_wgmma_widths(false);
+  EXPECT_EQ(std::memcmp(all.data<float>(), few.data<float>(), 5 * 64 * sizeof(float)), 0);
 }
 #endif
 
