@@ -8,11 +8,11 @@
 namespace switchyard {
 
 std::string numerics_id(DType operand, Device device, int device_index) {
-  constexpr int kRevision = 3;
+  constexpr int kCpuRevision = 3, kCudaRevision = 4;
   if (device == Device::cuda)
-    return fmt::format("r{}/{}/{}/cublas-{}", kRevision, name_of(operand), device_info(device_index).architecture,
+    return fmt::format("r{}/{}/{}/cublas-{}", kCudaRevision, name_of(operand), device_info(device_index).architecture,
                        cuda::cublas_version());
-  return fmt::format("r{}/{}/{}/onednn-{}", kRevision, name_of(operand), current_cpu_isa(), onednn_version());
+  return fmt::format("r{}/{}/{}/onednn-{}", kCpuRevision, name_of(operand), current_cpu_isa(), onednn_version());
 }
 
 }  // namespace switchyard

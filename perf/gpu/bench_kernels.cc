@@ -29,7 +29,7 @@ class Ops {
     rows();
     projections();
     attention_and_rope();
-    experts();
+    for (const int64_t tokens : {kTokens, int64_t{64}}) experts(tokens);
     vocabulary();
   }
 
@@ -101,20 +101,20 @@ class Ops {
           [&] { attention(stream(), q.view(), k.view(), v.view(), offsets.view(), {}, {}, scale, {}, out.view()); });
   }
 
-  void experts() {
+  void experts(int64_t tokens) {
     const LayerWeights& w = engine_.weights().layers[0];
-    const int64_t k = c_.experts_per_token(), experts = c_.num_experts(), pairs = kTokens * k;
-    const OwnedTensor u = random({kTokens, d_}), x = random({kTokens, d_}, DType::bf16);
-    OwnedTensor logits = empty({kTokens, experts}, DType::f32), expert = empty({kTokens, k}, DType::i32),
-                weight = empty({kTokens, k}, DType::f32);
-    flops("gemm router f32 [16384, 2048] [128, 2048]^T", 2 * f(kTokens) * f(d_) * f(experts),
+    const int64_t k = c_.experts_per_token(), experts = c_.num_experts(), pairs = tokens * k;
+    const OwnedTensor u = random({tokens, d_}), x = random({tokens, d_}, DType::bf16);
+    OwnedTensor logits = empty({tokens, experts}, DType::f32), expert = empty({tokens, k}, DType::i32),
+                weight = empty({tokens, k}, DType::f32);
+    flops(fmt::format("gemm router f32 [{}, 2048] [128, 2048]^T", tokens), 2 * f(tokens) * f(d_) * f(experts),
           [&] { gemm(stream(), u.view(), w.router.weight, GemmOutput::store, logits.view()); });
-    bytes("router_top_k [16384, 128], 8", f(kTokens) * f(experts * 4 + k * 8), [&] {
+    bytes(fmt::format("router_top_k [{}, 128], 8", tokens), f(tokens) * f(experts * 4 + k * 8), [&] {
       router_top_k(stream(), logits.view(), RouterRule{.renormalise = true}, {}, expert.view(), weight.view());
     });
     OwnedTensor offsets = empty({experts + 1}, DType::i64), input = empty({pairs}, DType::i32),
                 output = empty({pairs}, DType::i32), total = empty({experts}, DType::i64);
-    bench().report_time("kernels", "group_by_expert [16384, 8]", time_on_device(stream(), [&] {
+    bench().report_time("kernels", fmt::format("group_by_expert [{}, 8]", tokens), time_on_device(stream(), [&] {
                           group_by_expert(stream(), expert.view(), offsets.view(), input.view(), output.view(),
                                           total.view());
                         }));
@@ -124,11 +124,16 @@ class Ops {
     const GroupedRows rows{{static_cast<const int64_t*>(offsets.view().data), static_cast<size_t>(experts + 1)},
                            list(input),
                            list(output)};
-    OwnedTensor y = empty({pairs, d_}, DType::bf16), sum = random({kTokens, d_});
-    flops("grouped_ffn, 131072 rows over 128 experts, f 768", f(pairs) * 6 * f(d_ * c_.moe().expert_size),
-          [&] { grouped_ffn(stream(), x.view(), rows, w.experts, {}, GemmOutput::store, y.view()); });
-    bytes("combine [16384, 8, 2048] bf16", f(kTokens) * (f(k * d_) * 2 + f(d_) * 8 + f(k) * 4), [&] {
-      combine(stream(), y.view().reshaped({kTokens, k, d_}), weight.view(), sum.view(), sum.view());
+    OwnedTensor y = empty({pairs, d_}, DType::bf16), sum = random({tokens, d_});
+    const double elements = 3 * f(d_ * c_.moe().expert_size);  // of an expert
+    const std::string ffn = fmt::format("grouped_ffn, {} rows over 128 experts, f 768", pairs);
+    const auto run_ffn = [&] { grouped_ffn(stream(), x.view(), rows, w.experts, {}, GemmOutput::store, y.view()); };
+    if (tokens < kTokens)
+      bytes(ffn, f(experts) * elements * 2, run_ffn);
+    else
+      flops(ffn, f(pairs) * 2 * elements, run_ffn);
+    bytes(fmt::format("combine [{}, 8, 2048] bf16", tokens), f(tokens) * (f(k * d_) * 2 + f(d_) * 8 + f(k) * 4), [&] {
+      combine(stream(), y.view().reshaped({tokens, k, d_}), weight.view(), sum.view(), sum.view());
     });
   }
 

@@ -89,7 +89,7 @@ class Accumulator {
 };
 
 //                                  rows columns depth stages blocks (warps along rows: not used)
-using Rows16 = TileShape<float, 16, 64, 32, 4, 4, 1>;
+using Rows16 = TileShape<float, 16, 32, 32, 8, 3, 1>;
 using Rows64 = TileShape<float, 64, 64, 32, 3, 3, 1>;
 
 template <class Shape, bool kAligned>

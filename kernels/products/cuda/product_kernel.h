@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/products/cuda/matrix.h"
 #include "kernels/products/cuda/product.h"
@@ -71,16 +72,26 @@ struct Bias {
   }
 };
 
+/// x · σ(alpha · x). In f32 to its last bits; where bf16 is written by the hardware's exponential and quotient, whose
+/// errors (2^-21) do not reach it.
+template <class Out>
+__device__ inline float times_sigmoid(float x, float alpha) {
+  if constexpr (std::is_same_v<Out, float>) return x / (1 + expf(-alpha * x));
+  return __fdividef(x, 1 + __expf(-alpha * x));
+}
+
+template <class Out>
 struct Swiglu {
-  __device__ float operator()(float gate, float up) const { return gate / (1 + expf(-gate)) * up; }
+  __device__ float operator()(float gate, float up) const { return times_sigmoid<Out>(gate, 1) * up; }
 };
 
 /// NaN is not beyond any limit, and stays.
+template <class Out>
 struct ClampedSwiglu {
   float alpha, limit;
   __device__ float operator()(float gate, float up) const {
     const float g = gate > limit ? limit : gate, u = up > limit ? limit : up < -limit ? -limit : up;
-    return g / (1 + expf(-alpha * g)) * (u + 1);
+    return times_sigmoid<Out>(g, alpha) * (u + 1);
   }
 };
 

@@ -15,6 +15,9 @@ namespace switchyard::cuda {
 namespace {
 
 constexpr int kConsumers = 2 * kWarpgroup, kThreads = kWarpgroup + kConsumers;
+// Of a thread: 65,536 are a multiprocessor's.
+constexpr int kProducerRegisters = 72, kConsumerRegisters = 216;
+static_assert(kProducerRegisters * kWarpgroup + kConsumerRegisters * kConsumers <= 65536);
 constexpr int kColumns = 128;  // rows of W, columns of the result
 static_assert(kColumns == Matrix::kRowMultiple && kSlabColumns == Matrix::kColumnMultiple);
 
@@ -135,49 +138,78 @@ __device__ Chunk by_elements(const BFloat16* row, int column, int k) {
   return chunk;
 }
 
+/// Copies one chunk of each of some rows of x for every stage: entries first_row, first_row + 16, … of the tile.
 /// kAligned: whether rows of x begin at multiples of 16 bytes.
 template <class Shape, bool kAligned>
-__device__ void produce(const ProductKernel& p, const Ring<Shape>& ring) {
-  const int thread = static_cast<int>(threadIdx.x), chunk = thread % kSlabChunks, first_row = thread / kSlabChunks;
-  const auto* x = static_cast<const BFloat16*>(p.x);
-  const int stride = static_cast<int>(p.x_stride);
-  const int offset = slab_offset(first_row, chunk), num_slabs = p.padded_k / kSlabColumns;
-  Announcer<Shape> announcer(ring);
-  Turn<Shape> turn(1);
-  Place place;
-  for (Walk walk(p, Shape::rows); walk.take(place);) {
-    const Tile& tile = place.tile;
-    if (tile.rows == 0) continue;
-    const auto* w = static_cast<const BFloat16*>(p.weights(tile.group)) +
-                    static_cast<int64_t>(place.column_tile) * num_slabs * Shape::w_elements;
-    // Row first_row + 16 i of the tile is a copy's; copies beyond its rows are not made.
-    const int copies = (tile.rows + 15) / 16;
-    int32_t rows[Shape::copies];
+class RowCopies {
+ public:
+  __device__ RowCopies(const ProductKernel& p, const Tile& tile)
+      : x_(static_cast<const BFloat16*>(p.x)),
+        k_(p.k),
+        stride_(static_cast<int>(p.x_stride)),
+        copies_((tile.rows + 15) / 16) {
+    const int thread = static_cast<int>(threadIdx.x), first_row = thread / kSlabChunks;
+    chunk_ = thread % kSlabChunks;
+    offset_ = slab_offset(first_row, chunk_);
     SWITCHYARD_UNROLL
     for (int i = 0; i < Shape::copies; ++i) {
       const int r = first_row + i * 16;
       const int64_t entry = tile.first + (r < tile.rows ? r : 0);
-      rows[i] = p.input_row != nullptr ? p.input_row[entry] : static_cast<int32_t>(entry);
+      const auto row = static_cast<uint32_t>(p.input_row != nullptr ? p.input_row[entry] : entry);
+      at_[i] = kAligned ? row * static_cast<uint32_t>(stride_ / kSlabChunk) + static_cast<uint32_t>(chunk_) : row;
     }
+  }
+
+  /// To a stage's place for x; those of rows that the tile does not have are left out.
+  __device__ void begin(BFloat16* x, int slab) const {
+    BFloat16* to = x + offset_;
+    if (copies_ == Shape::copies) {  // the way that must be short: no branch between the copies
+      SWITCHYARD_UNROLL
+      for (int i = 0; i < Shape::copies; ++i) copy(to, slab, i);
+    } else {
+      SWITCHYARD_UNROLL
+      for (int i = 0; i < Shape::copies; ++i)
+        if (i < copies_) copy(to, slab, i);
+    }
+  }
+
+ private:
+  __device__ void copy(BFloat16* to, int slab, int i) const {
+    const int column = slab * kSlabColumns + chunk_ * kSlabChunk;
+    BFloat16* const place = to + i * 16 * kSlabColumns;
+    if constexpr (kAligned) {
+      const uint32_t from = at_[i] + static_cast<uint32_t>(slab) * kSlabChunks;
+      copy_async_16(place, reinterpret_cast<const Chunk*>(x_) + from, column < k_);
+    } else {
+      *reinterpret_cast<Chunk*>(place) = by_elements(x_ + static_cast<int64_t>(at_[i]) * stride_, column, k_);
+    }
+  }
+
+  const BFloat16* x_;
+  int k_, stride_, copies_, chunk_, offset_;
+  uint32_t at_[Shape::copies];  ///< the chunk of a row that a copy begins with, counted from x on; unaligned: the row
+};
+
+template <class Shape, bool kAligned>
+__device__ void produce(const ProductKernel& p, const Ring<Shape>& ring) {
+  const int num_slabs = p.padded_k / kSlabColumns;
+  Announcer<Shape> announcer(ring);
+  Turn<Shape> turn(1);
+  Place place;
+  for (Walk walk(p, Shape::rows); walk.take(place);) {
+    if (place.tile.rows == 0) continue;
+    const auto* w = static_cast<const BFloat16*>(p.weights(place.tile.group)) +
+                    static_cast<int64_t>(place.column_tile) * num_slabs * Shape::w_elements;
+    const RowCopies<Shape, kAligned> copies(p, place.tile);
     for (int slab = 0; slab < num_slabs; ++slab, turn.next()) {
       wait_for_phase(ring.empty.address(turn.stage), turn.parity);
-      if (thread == 0) {
+      if (threadIdx.x == 0) {
         constexpr int kBytes = Shape::w_elements * static_cast<int>(sizeof(BFloat16));
         arrive_expecting(ring.full.address(turn.stage), kBytes);
         copy_bulk(ring.w(turn.stage), w + static_cast<int64_t>(slab) * Shape::w_elements, kBytes,
                   ring.full.address(turn.stage));
       }
-      BFloat16* to = ring.x(turn.stage) + offset;
-      const int column = slab * kSlabColumns + chunk * kSlabChunk;
-      SWITCHYARD_UNROLL
-      for (int i = 0; i < Shape::copies; ++i) {
-        if (i >= copies) continue;
-        const BFloat16* row = x + static_cast<int64_t>(rows[i]) * stride;
-        if constexpr (kAligned)
-          copy_async_16(to + i * 16 * kSlabColumns, column < p.k ? row + column : row, column < p.k);
-        else
-          *reinterpret_cast<Chunk*>(to + i * 16 * kSlabColumns) = by_elements(row, column, p.k);
-      }
+      copies.begin(ring.x(turn.stage), slab);
       announcer.began();
     }
   }
@@ -254,10 +286,10 @@ __device__ __forceinline__ void write_staged(const ProductKernel& p, const Place
     const int column = place.column_tile * Staging::columns + c * kSlabChunk;
     if (column >= n) continue;
     BFloat16* to = static_cast<BFloat16*>(p.y) + output_row_of(p, place.tile.first + first + r) * p.y_stride + column;
-    const Chunk chunk = staging.load<Chunk>(Staging::offset(r, c));
     if (whole) {
-      *reinterpret_cast<Chunk*>(to) = chunk;
+      *reinterpret_cast<uint4*>(to) = staging.load<uint4>(Staging::offset(r, c));
     } else {
+      const Chunk chunk = staging.load<Chunk>(Staging::offset(r, c));
       SWITCHYARD_UNROLL
       for (int e = 0; e < kSlabChunk; ++e)
         if (column + e < n) to[e] = chunk.values[e];
@@ -291,37 +323,47 @@ __device__ __forceinline__ void store_bf16(const ProductKernel& p, const Place& 
   }
 }
 
-/// Straight from the registers: 8 lanes write a sector of 32 bytes.
-template <class Shape>
-__device__ __forceinline__ void store_f32(const ProductKernel& p, const Place& place, int width, const Consumer& me,
-                                          const WarpgroupSums& sums) {
-  constexpr int kAtOnce = 4;  // blocks of 8 entries whose old values are read before any is written
+/// Straight from the registers: 8 lanes write a sector of 32 bytes. row_of(entry): its row of y.
+template <class Shape, bool kAdd, class RowOf>
+__device__ __forceinline__ void store_f32_rows(const ProductKernel& p, const Place& place, int width,
+                                               const Consumer& me, const WarpgroupSums& sums, const RowOf& row_of) {
+  constexpr int kAtOnce = kAdd ? 4 : 1;  // blocks of 8 entries whose old values are read before any is written
   const int column = place.column_tile * kColumns + me.w_row(), first_row = me.lane % 4 * 2;
+  const bool low = column < p.n, high = column + 8 < p.n;
+  float* const y = static_cast<float*>(p.y) + column;
   SWITCHYARD_UNROLL
   for (int first = 0; first < Shape::rows / 8; first += kAtOnce) {
     if (first * 8 >= width) continue;
-    float* rows[kAtOnce][2];
-    float old[kAtOnce][4] = {};
+    float* rows[kAtOnce * 2];
+    float old[kAtOnce * 2][2];
     SWITCHYARD_UNROLL
     for (int i = 0; i < kAtOnce * 2; ++i) {
-      const int r = (first + i / 2) * 8 + first_row + i % 2;
-      rows[i / 2][i % 2] = nullptr;
-      if (r >= place.tile.rows) continue;
-      float* y = static_cast<float*>(p.y) + output_row_of(p, place.tile.first + r) * p.y_stride + column;
-      rows[i / 2][i % 2] = y;
-      if (!p.add) continue;
-      if (column < p.n) old[i / 2][i % 2] = y[0];
-      if (column + 8 < p.n) old[i / 2][2 + i % 2] = y[8];
+      const int r = first * 8 + i / 2 * 8 + first_row + i % 2;
+      const bool there = r < place.tile.rows;
+      rows[i] = y + row_of(place.tile.first + (there ? r : 0)) * p.y_stride;
+      if (!kAdd) continue;
+      old[i][0] = there && low ? rows[i][0] : 0;
+      old[i][1] = there && high ? rows[i][8] : 0;
     }
     SWITCHYARD_UNROLL
     for (int i = 0; i < kAtOnce * 2; ++i) {
-      float* y = rows[i / 2][i % 2];
-      if (y == nullptr) continue;
-      const float low = sums[(first + i / 2) * 4 + i % 2], high = sums[(first + i / 2) * 4 + 2 + i % 2];
-      if (column < p.n) y[0] = p.add ? old[i / 2][i % 2] + low : low;
-      if (column + 8 < p.n) y[8] = p.add ? old[i / 2][2 + i % 2] + high : high;
+      const bool there = first * 8 + i / 2 * 8 + first_row + i % 2 < place.tile.rows;
+      const float* d = sums + (first + i / 2) * 4 + i % 2;
+      if (there && low) rows[i][0] = kAdd ? old[i][0] + d[0] : d[0];
+      if (there && high) rows[i][8] = kAdd ? old[i][1] + d[2] : d[2];
     }
   }
+}
+
+template <class Shape>
+__device__ __forceinline__ void store_f32(const ProductKernel& p, const Place& place, int width, const Consumer& me,
+                                          const WarpgroupSums& sums) {
+  const auto itself = [](int64_t entry) { return entry; };
+  const auto listed = [&](int64_t entry) { return output_row_of(p, entry); };
+  if (p.output_row == nullptr && !p.add) return store_f32_rows<Shape, false>(p, place, width, me, sums, itself);
+  if (p.output_row == nullptr) return store_f32_rows<Shape, true>(p, place, width, me, sums, itself);
+  if (!p.add) return store_f32_rows<Shape, false>(p, place, width, me, sums, listed);
+  store_f32_rows<Shape, true>(p, place, width, me, sums, listed);
 }
 
 /// What store_f32() will add to, while the product is computed.
@@ -380,9 +422,9 @@ __device__ void consume(const ProductKernel& p, const Ring<Shape>& ring, const S
         if (j * 8 < width) sums[4 * j] += low, sums[4 * j + 1] += low, sums[4 * j + 2] += high, sums[4 * j + 3] += high;
     }
     if (kGated && p.clamped)
-      finish<Shape, kEpilogue, Out>(p, place, staging, width, me, sums, ClampedSwiglu{p.alpha, p.limit});
+      finish<Shape, kEpilogue, Out>(p, place, staging, width, me, sums, ClampedSwiglu<Out>{p.alpha, p.limit});
     else
-      finish<Shape, kEpilogue, Out>(p, place, staging, width, me, sums, Swiglu{});
+      finish<Shape, kEpilogue, Out>(p, place, staging, width, me, sums, Swiglu<Out>{});
   }
 }
 
@@ -396,12 +438,11 @@ __global__ void __launch_bounds__(kThreads, 1) slab_kernel(const __grid_constant
   SharedMemory shared;
   const Ring<Shape> ring(shared);
   const auto staging = shared.take<BFloat16>(kStagingElements<Shape, kEpilogue, Out>);
-  // 384 threads have 168 registers each to begin with.
   if (threadIdx.x < kWarpgroup) {
-    give_back_registers<72>();
+    give_back_registers<kProducerRegisters>();
     produce<Shape, kAligned>(p, ring);
   } else {
-    take_registers<216>();
+    take_registers<kConsumerRegisters>();
     consume<Shape, kEpilogue, Out>(p, ring, staging);
   }
 }

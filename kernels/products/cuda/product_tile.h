@@ -137,9 +137,9 @@ __global__ void __launch_bounds__(kProductThreads, Shape::blocks) product_kernel
   constexpr RowOrder kOrder = kGated ? RowOrder::gate_up : RowOrder::plain;
   if (p.biased) accumulator.add(place, Bias<kOrder>{p.bias(place.tile.group), p.n});
   if (kGated && p.clamped)
-    accumulator.template finish<kEpilogue, Out>(p, place, ClampedSwiglu{p.alpha, p.limit});
+    accumulator.template finish<kEpilogue, Out>(p, place, ClampedSwiglu<Out>{p.alpha, p.limit});
   else
-    accumulator.template finish<kEpilogue, Out>(p, place, Swiglu{});
+    accumulator.template finish<kEpilogue, Out>(p, place, Swiglu<Out>{});
 }
 
 /// A block for each tile.
