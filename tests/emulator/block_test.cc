@@ -255,7 +255,7 @@ TEST_P(EmulatedBlockTest, LaunchesThatNoDeviceTakes) {
     return fails(ExitCode::environment, {"cudaGetLastError"}, [&] { launch(shape, two_barriers); });
   };
   EXPECT_TRUE(refused({1, 1025}));
-  EXPECT_TRUE(refused({1, 32, 164 << 10}));
+  EXPECT_TRUE(refused({1, 32, 228 << 10}));
   EXPECT_TRUE(refused({dim3(1, 65536), 32}));
   cudaSetDevice(1);  // not the stream's
   EXPECT_TRUE(refused({1, 32}));
