@@ -24,6 +24,11 @@ void ImportCommand::describe(OptionSet& o) {
   o.add("max-rejects", within(&max_rejects, 0, INT64_MAX), "N",
         "more rejected documents than this end with exit code 65");
   TextOptions::describe(o, "", "0: 1024");
+  o.before("max-tokens");
+  o.add("bins", within(&bins, 0, INT32_MAX), "N", "--tokenizer bins:N:LOW:HIGH, with --bin-range LOW:HIGH");
+  o.add("bin-range", &bin_range, "LOW:HIGH",
+        "what the bins divide; what lies outside is in the first or the last one. Of training data alone, and the same "
+        "for all data of a model");
   o.group("Machine");
   o.add("threads", within(&threads, 0, kMaxThreads), "N", "threads (0: all cores)");
   o.add("dry-run", &dry_run, "", "check the options and touch nothing");

@@ -61,11 +61,24 @@ struct Prepared {
   std::vector<SourceFile> sources;
 };
 
+/// What --bins and --bin-range are short for, or --tokenizer.
+std::string tokenizer_choice(const ImportOptions& options) {
+  if (options.bins == 0 && options.bin_range.empty()) return options.tokenizer;
+  if (options.bins == 0 || options.bin_range.empty())
+    fail(ExitCode::usage, "import: --bins and --bin-range go together, found only {}",
+         options.bins == 0 ? "--bin-range" : "--bins");
+  if (options.tokenizer != ImportOptions().tokenizer)
+    fail(ExitCode::usage, "import: --bins is a tokenizer; expected no --tokenizer beside it, found {}",
+         options.tokenizer);
+  return fmt::format("bins:{}:{}", options.bins, options.bin_range);
+}
+
 Prepared prepare(const ImportOptions& options) {
   check_kinds(options);
   if (options.output.empty()) fail(ExitCode::usage, "import: --output is missing");
   if (options.max_rejects < 0) fail(ExitCode::usage, "--max-rejects {}: expected at least 0", options.max_rejects);
-  Prepared prepared{options.resolved(kDefaultMaxTokens), open_tokenizer(options.tokenizer), sources_of(options)};
+  Prepared prepared{options.resolved(kDefaultMaxTokens), open_tokenizer(tokenizer_choice(options)),
+                    sources_of(options)};
   check_replaceable(options.output);
   check_replaceable(import_rejects_path(options.output));
   check_not_overwritten(prepared.tokenizer->name(), options.output);

@@ -17,6 +17,9 @@ struct ImportOptions : TextOptions {
   std::vector<std::string> csv, tsv;  ///< a row is a document
   std::vector<std::string> npy;       ///< two files: token ids, offsets
 
+  int64_t bins = 0;       ///< 0: `tokenizer` says how text becomes tokens
+  std::string bin_range;  ///< LOW:HIGH
+
   std::string output;
   int64_t max_rejects = 0;
   int64_t threads = 0;  ///< 0: all cores

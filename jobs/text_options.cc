@@ -20,7 +20,8 @@ void check_range(std::string_view option, int64_t value, int64_t min, int64_t ma
 void TextOptions::describe(OptionSet& o, std::string_view default_tokenizer, std::string_view default_length) {
   o.group("Text");
   o.add("tokenizer", &tokenizer, "TOKENIZER",
-        fmt::format("bytes (a byte is its own token id), or a tokenizer.json or the directory that has it{}",
+        fmt::format("bytes (a byte is its own token id), bins:COUNT:LOW:HIGH (numbers), or a tokenizer.json or the "
+                    "directory that has it{}",
                     default_tokenizer));
   o.add("bos", &bos, "TOKEN",
         "around every text: auto (what the tokenizer puts there), config (what its tokenizer_config.json says of "
@@ -31,6 +32,9 @@ void TextOptions::describe(OptionSet& o, std::string_view default_tokenizer, std
   o.add("context-field", &fields.context, "NAME", "a record's context, called otherwise");
   o.add("continuation-field", &fields.continuation, "NAME", "a record's continuation, called otherwise");
   o.add("id-field", &fields.id, "NAME", "a record's id, called otherwise");
+  o.add("columns", &columns, "NAME ...",
+        "of csv and tsv: rows are the steps of a series, one document, and these columns' numbers its tokens "
+        "(--tokenizer bins:COUNT:LOW:HIGH)");
   o.add("max-tokens", within(&max_tokens, 0, INT32_MAX), "N",
         fmt::format("longer documents are split ({})", default_length));
   o.add("overlap", within(&overlap, 0, INT32_MAX), "N",

@@ -10,6 +10,7 @@
 #include "jobs/batch_checks.h"
 #include "jobs/score/options.h"
 #include "jobs/score/plan.h"
+#include "jobs/score/quantiles.h"
 #include "jobs/score/recorded_input.h"
 #include "model/config/model_config.h"
 
@@ -60,6 +61,8 @@ class EarlierRun {
     f["with_text"] = arguments_.value_of("with-text").value_or("false");
     f["per_token"] = f["with_text"] == "true" ? "true" : arguments_.value_of("per-token").value_or("false");
     f["embed"] = arguments_.value_of("embed").value_or("none");
+    if (const auto levels = arguments_.value_of("quantiles"); levels && !levels->empty())
+      f["quantiles"] = levels_text(parse_levels(*levels));
     if (const auto chunk_records = arguments_.value_of("chunk-records"); chunk_records && *chunk_records != "0")
       f["chunk_records"] = *chunk_records;
     if (!has_inputs_) return f;

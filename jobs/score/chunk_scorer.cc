@@ -151,10 +151,11 @@ void ChunkScorer::score_batch(std::span<const ScoringInput::Record> records, Sco
   }
   const Stopwatch stopwatch(counters_.head);
   const TokenScores scores = engine_.decoder().score(stream, arena, states, prepared.row, prepared.target);
+  const std::vector<float> quantiles = quantiles_of(prepared, states);
   if (options_.results.embed == "none") {
-    collect(prepared, {}, scores, rows);
+    collect(prepared, {}, scores, quantiles, rows);
   } else {
-    collect(prepared, HostCopy(stream, states).view(), scores, rows);
+    collect(prepared, HostCopy(stream, states).view(), scores, quantiles, rows);
   }
   counters_.tokens += prepared.batch.tokens();
   counters_.scored_tokens += static_cast<int64_t>(prepared.row.size());
@@ -196,8 +197,28 @@ bool ChunkScorer::read_tokens(const ScoringInput::Record& record, std::vector<in
   return true;
 }
 
+/// Of the softmax over the bins, in double: [scored tokens, levels]. NaN where a logit is not finite.
+std::vector<float> ChunkScorer::quantiles_of(const Prepared& prepared, ConstView states) const {
+  const std::vector<double>& levels = options_.results.quantiles;
+  std::vector<float> values;
+  if (levels.empty()) return values;
+  std::vector<double> mass(static_cast<size_t>(options_.bins.count));
+  engine_.decoder().logits(engine_.stream(), engine_.arena(), states, prepared.row,
+                           [&](size_t, std::span<const float> logits) {
+                             const auto of_bins = logits.first(mass.size());
+                             const bool finite = all_finite(of_bins);
+                             const float most = *std::ranges::max_element(of_bins);
+                             for (size_t i = 0; i < mass.size(); ++i)
+                               mass[i] = std::exp(static_cast<double>(of_bins[i]) - static_cast<double>(most));
+                             for (const double level : levels)
+                               values.push_back(finite ? static_cast<float>(options_.bins.quantile(mass, level)) : NAN);
+                           });
+  return values;
+}
+
 void ChunkScorer::collect(const Prepared& prepared, ConstView states, const TokenScores& scores,
-                          ScoredRows& rows) const {
+                          std::span<const float> quantiles, ScoredRows& rows) const {
+  const size_t levels = options_.results.quantiles.size();
   size_t next = 0;
   for (size_t r = 0; r < prepared.records.size(); ++r) {
     const ScoringInput::Record& record = prepared.records[r];
@@ -205,11 +226,14 @@ void ChunkScorer::collect(const Prepared& prepared, ConstView states, const Toke
     std::vector<float> pooled;
     if (options_.results.embed != "none")
       pooled = pool_states(states.slice(prepared.batch.record_offsets[r], record.length), options_.results.embed);
-    const ScoredRecord scored{record.index, std::span(scores.logprob).subspan(next, count),
+    const ScoredRecord scored{record.index,
+                              std::span(scores.logprob).subspan(next, count),
                               std::span(scores.argmax).subspan(next, count),
-                              std::span(prepared.target).subspan(next, count), pooled};
+                              std::span(prepared.target).subspan(next, count),
+                              quantiles.subspan(next * levels, count * levels),
+                              pooled};
     next += count;
-    if (all_finite(scored.logprob) && all_finite(scored.pooled)) {
+    if (all_finite(scored.logprob) && all_finite(scored.quantiles) && all_finite(scored.pooled)) {
       rows.accepted.append(scored);
     } else {
       rows.rejects.push_back({record.index, std::string(kNotFinite)});

@@ -13,6 +13,7 @@
 #include "jobs/score/shard.h"
 #include "model/engine.h"
 #include "run/stop.h"
+#include "tokens/bins.h"
 
 namespace switchyard {
 
@@ -38,6 +39,7 @@ class ChunkScorer {
     ResultOptions results;
     int64_t batch_tokens = 0;
     int64_t vocab_size = 0, max_positions = 0;
+    Bins bins = {};                                          ///< of quantiles: what the first tokens are
     double step_seconds = 5;                                 ///< a step is bounded to this, by what the last ones took
     std::function<void(const ChunkProgress&)> on_step = {};  ///< after each; may fail
   };
@@ -76,7 +78,9 @@ class ChunkScorer {
   Prepared prepare(std::span<const ScoringInput::Record> records, ScoredRows& rows);
   bool read_tokens(const ScoringInput::Record& record, std::vector<int32_t>& ids, ScoredRows& rows);
   /// states: on the host; only looked at for embeddings
-  void collect(const Prepared& prepared, ConstView states, const TokenScores& scores, ScoredRows& rows) const;
+  void collect(const Prepared& prepared, ConstView states, const TokenScores& scores, std::span<const float> quantiles,
+               ScoredRows& rows) const;
+  std::vector<float> quantiles_of(const Prepared& prepared, ConstView states) const;
 
   Engine& engine_;
   const ScoringInput& input_;

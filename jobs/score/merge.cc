@@ -86,8 +86,9 @@ class ResultsWriter {
   void create(const ColumnValues& values, int64_t rows, int64_t token_values) {
     const ResultColumn& column = *values.column;
     Column& out = columns_.emplace_back();
-    out.values = writer_.create(column.values_dataset(), column.dtype, values.ragged() ? token_values : rows,
-                                column.extent == Extent::vector ? values.width : 0);
+    out.values =
+        writer_.create(column.values_dataset(), column.dtype, values.ragged() ? token_values * values.width : rows,
+                       column.extent == Extent::vector ? values.width : 0);
     if (!values.ragged()) return;
     out.offsets = writer_.create(column.offsets_dataset(), DType::i64, rows + 1, 0, true);
     out.offsets.append(view_of(values.offsets));  // of no rows: 0

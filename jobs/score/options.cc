@@ -21,6 +21,9 @@ void ScoreOptions::describe(OptionSet& o) {
   o.add("per-token", &per_token, "", "store every scored token's log-probability");
   o.add("with-text", &with_text, "", "--per-token, and its token and every token's text: results that can be read");
   o.add("embed", &embed, "none|mean|last", "store final-norm states, averaged or of the last token");
+  o.add("quantiles", &quantiles, "LEVEL,...",
+        "of a model of numbers (--tokenizer bins:…): what it predicts at every scored token, as exact quantiles of its "
+        "softmax over the bins, for example 0.05,0.5,0.95");
   o.add("max-rejects", within(&max_rejects, 0, INT64_MAX), "N",
         "more rejected records (documents, of an input made with --join) than this end with exit code 65");
   o.add("drop-shards", &drop_shards, "", "delete the shards once results.h5 is complete");

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "jobs/numerics.h"
+#include "jobs/score/quantiles.h"
 #include "jobs/score/results.h"
 
 namespace switchyard {
@@ -46,7 +47,8 @@ void require_joinable(const ScoreOptions& options, const std::string& input) {
 
 ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, const InputSize& input,
                      const MachineShare& machine, const RunDirectory& run) {
-  const DecoderLimits batch{std::max(std::min(options.batch_tokens, input.tokens), input.longest), input.longest};
+  DecoderLimits batch{std::max(std::min(options.batch_tokens, input.tokens), input.longest), input.longest};
+  batch.logits = !options.quantiles.empty();  // of which results.quantiles are made
   ScorePlan plan;
   plan.config = config;
   plan.num_tokens = input.tokens;
@@ -61,7 +63,8 @@ ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, con
   plan.results = {.per_token = options.per_token || options.with_text,
                   .embed = options.embed,
                   .embedding_dim = options.embed == "none" ? 0 : config.hidden_size,
-                  .with_text = options.with_text};
+                  .with_text = options.with_text,
+                  .quantiles = parse_levels(options.quantiles)};
 
   static_cast<Layout&>(plan) = choose_layout(config, wishes_for(options, run), batch, machine);
   plan.numerics = numerics_id(plan.operand, plan.device.device, plan.device.index);

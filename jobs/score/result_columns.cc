@@ -97,6 +97,10 @@ int64_t with_text(const ResultOptions& options) {
   return options.with_text ? 1 : 0;
 }
 
+int64_t num_quantiles(const ResultOptions& options) {
+  return std::ssize(options.quantiles);
+}
+
 int64_t embedding_dim(const ResultOptions& options) {
   return options.embedding_dim;
 }
@@ -114,6 +118,8 @@ constexpr ResultColumn kColumns[] = {
                   [](const ScoredRecord& r) { return r.logprob; }),
     column<int32_t>(kTokenId, Extent::scored_tokens, with_text, concatenated,
                     [](const ScoredRecord& r) { return r.target; }),
+    column<float>(kQuantiles, Extent::scored_tokens, num_quantiles, concatenated,
+                  [](const ScoredRecord& r) { return r.quantiles; }),
     column<float>("embedding", Extent::vector, embedding_dim, last, [](const ScoredRecord& r) { return r.pooled; }),
 };
 

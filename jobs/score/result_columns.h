@@ -19,6 +19,8 @@ struct ResultOptions {
   std::string embed = "none";  ///< none, mean, last
   int64_t embedding_dim = 0;   ///< 0 unless embed
   bool with_text = false;      ///< and per_token: which tokens they are, and what each is as text
+  /// Levels, ascending: of a model of numbers (tokens/bins.h), what is predicted at each scored token.
+  std::vector<double> quantiles = {};
   bool operator==(const ResultOptions&) const = default;
 };
 
@@ -28,14 +30,15 @@ struct ScoredRecord {
   // One element per scored token.
   std::span<const float> logprob = {};
   std::span<const int32_t> argmax = {}, target = {};
-  std::span<const float> pooled = {};  ///< [embedding_dim]: states over all positions
+  std::span<const float> quantiles = {};  ///< [scored tokens, levels]
+  std::span<const float> pooled = {};     ///< [embedding_dim]: states over all positions
 };
 
 /// How many values a record has.
 enum class Extent : uint8_t {
   scalar,        ///< one
   vector,        ///< as many as any other: the dataset is a matrix
-  scored_tokens  ///< one per scored token: the dataset is a group of `values`, end to end, and `offsets` [records + 1]
+  scored_tokens  ///< some per scored token: the dataset is a group of `values`, end to end, and `offsets` [records + 1]
 };
 
 struct ResultColumn {
@@ -56,6 +59,9 @@ struct ResultColumn {
 
 /// The column whose values are token ids, each below the number of the vocabulary's pieces.
 inline constexpr std::string_view kTokenId = "token_id";
+
+/// The column with as many values for a scored token as there are levels; they are the results' attribute of this name.
+inline constexpr std::string_view kQuantiles = "quantiles";
 
 /// In the order of the datasets. The first is `record`; the input's ids stand before the first that options ask for.
 std::span<const ResultColumn> result_columns();

@@ -28,7 +28,7 @@ ResultRows::ResultRows(const ResultOptions& options) {
 
 void ResultRows::append(const ScoredRecord& record) {
   for (ColumnValues& values : columns) {
-    const int64_t before = values.size(), expected = values.ragged() ? std::ssize(record.logprob) : values.width;
+    const int64_t before = values.size(), expected = values.width * (values.ragged() ? std::ssize(record.logprob) : 1);
     values.column->append(record, values.bytes);
     SWITCHYARD_CHECK(values.size() - before == expected, "{}: {} values for record {}, expected {}",
                      values.column->name, values.size() - before, record.record, expected);
@@ -65,7 +65,7 @@ std::span<const int64_t> ResultRows::records() const {
 
 int64_t ResultRows::token_values() const {
   for (const ColumnValues& values : columns)
-    if (values.ragged()) return values.size();
+    if (values.ragged()) return values.size() / values.width;
   return 0;
 }
 

@@ -30,7 +30,7 @@ struct ResultRows {
   void renumber_last(int64_t record);  ///< the last row
 
   std::span<const int64_t> records() const;  ///< the first column
-  int64_t token_values() const;              ///< of each ragged column; 0 without one
+  int64_t token_values() const;              ///< scored tokens; 0 without a ragged column
   bool operator==(const ResultRows&) const = default;
 
   std::vector<ColumnValues> columns;

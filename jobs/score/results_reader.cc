@@ -16,7 +16,7 @@ void expect_shape(const h5::Dataset& dataset, const std::vector<int64_t>& shape)
 /// Values [first, first + count), or rows of a matrix.
 void read_values(const h5::Dataset& dataset, int64_t first, int64_t count, ColumnValues& out) {
   const DType dtype = out.column->dtype;
-  const int64_t elements = count * out.width;
+  const int64_t elements = count * (out.ragged() ? 1 : out.width);
   out.bytes.resize(static_cast<size_t>(elements) * size_of(dtype));
   dataset.read(first, View{out.bytes.data(), {elements}, dtype});
 }

@@ -9,6 +9,7 @@
 #include "comm/collectively.h"
 #include "io/file.h"
 #include "jobs/input/tokenizer_check.h"
+#include "jobs/score/quantiles.h"
 #include "jobs/score/recorded_input.h"
 #include "kernels/cpu_isa.h"
 #include "model/checkpoint/delta_check.h"
@@ -106,7 +107,9 @@ InputSize ScoreRun::import_text() {
 void ScoreRun::plan(const InputSize& input) {
   collectively(world_, [&] {
     plan_ = plan_score(options_, config_, input, machine_, RunDirectory(options_.run));
-    if (!plan_.results.with_text || !on_root() || !input_) return;  // a dry run on text has no input
+    if (!input_) return;  // a dry run on text has none
+    if (!plan_.results.quantiles.empty()) bins_ = bins_of(*input_, config_.vocab_size);
+    if (!plan_.results.with_text || !on_root()) return;
     pieces_ = find_token_pieces(*input_, options_.model, options_.tokenizer, config_.vocab_size);
     plan_.disk_bytes += static_cast<uint64_t>(pieces_.bytes());
   });
@@ -179,6 +182,7 @@ void ScoreRun::load() {
                                      options_.batch_tokens,
                                      plan_.config.vocab_size,
                                      plan_.config.max_positions,
+                                     bins_,
                                      static_cast<double>(options_.term_grace) / 4,
                                      [this](const ChunkProgress& chunk) { on_step(chunk); }};
   scorer_ = std::make_unique<ChunkScorer>(*engine_, *input_, world_, *group_, scoring);

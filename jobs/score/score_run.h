@@ -74,6 +74,7 @@ class ScoreRun {
   bool made_input_ = false;          ///< rank 0: in this attempt
   ScorePlan plan_;
   TokenPieces pieces_;  ///< rank 0: if the results are to have them
+  Bins bins_;           ///< of a model of numbers, if the results are to have quantiles
   std::optional<ScoringInput> input_;
   std::string input_hash_, model_hash_;
   std::vector<Hash128> chunk_hashes_, id_hashes_;  ///< of the input, by chunk: as shards have it, of the ids

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/version.h"
 #include "io/file.h"
+#include "jobs/score/quantiles.h"
 #include "jobs/score/score_run.h"
 #include "kernels/cpu_isa.h"
 
@@ -20,6 +21,7 @@ Fingerprint ScoreRun::fingerprint() const {
   f["per_token"] = plan_.results.per_token ? "true" : "false";
   f["with_text"] = plan_.results.with_text ? "true" : "false";
   f["embed"] = plan_.results.embed;
+  if (!plan_.results.quantiles.empty()) f["quantiles"] = levels_text(plan_.results.quantiles);
   if (!model_hash_.empty()) f["model"] = model_hash_;
   return f;
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "io/file.h"
+#include "tokens/bins.h"
 #include "tokens/tokenizer.h"
 
 namespace switchyard {
@@ -14,14 +15,15 @@ namespace {
 std::unique_ptr<const Tokenizer> find_tokenizer(const ScoringInput& input, const std::string& model,
                                                 const std::string& choice) {
   constexpr const char* kBytes = "bytes";
+  const auto says_all = [](const std::string& kind) { return kind == kBytes || Bins::parse(kind).has_value(); };
   const std::optional<TokenizerIdentity>& used = input.tokenizer();
   std::string found = choice;
-  if (found.empty() && used && used->kind == kBytes) found = kBytes;
+  if (found.empty() && used && says_all(used->kind)) found = used->kind;
   if (found.empty() && file_exists(std::filesystem::path(model) / "tokenizer.json")) found = model;
   if (found.empty())
     fail(ExitCode::usage,
          "--with-text: there is no tokenizer to take texts from: model {} has no tokenizer.json, and input {} does not "
-         "say that its tokens are bytes (--tokenizer says what they are)",
+         "say that its tokens are bytes or bins (--tokenizer says what they are)",
          model, input.path().native());
   auto tokenizer = open_tokenizer(found);
   if (used && used->hash != tokenizer->hash())

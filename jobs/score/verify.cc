@@ -17,6 +17,7 @@
 #include "jobs/option_groups.h"
 #include "jobs/score/chunk_scorer.h"
 #include "jobs/score/document_joiner.h"
+#include "jobs/score/quantiles.h"
 #include "jobs/score/recorded_input.h"
 #include "jobs/score/results.h"
 #include "jobs/score/results_reader.h"
@@ -54,6 +55,7 @@ RecordedRun read_run(const VerifyOptions& options) {
   run.results.per_token = require_string(fields, "per_token", subject) == "true";
   run.results.with_text = fields.value("with_text", "false") == "true";
   run.results.embed = require_string(fields, "embed", subject);
+  run.results.quantiles = parse_levels(fields.value("quantiles", ""));
   run.results.embedding_dim = require_int(info, "embedding_dim", subject, 0, 1 << 20);
   if (const Json* joined = find_field(info, "joined")) run.joined = *joined == true;
   run.experts_per_token = require_int(info, "experts_per_token", subject, 1, 1 << 16);
@@ -104,14 +106,16 @@ class Rescoring {
     for (const int64_t row : rows)
       for (const auto& record : document_of(row).records) longest = std::max(longest, record.length);
     const ModelConfig config = read_model_config(run_.model, run_.allowed_fields);
-    const DecoderLimits limits{kMaxBatch * longest, longest};
+    const bool predicts = !run_.results.quantiles.empty();
+    const Bins bins = predicts ? bins_of(input_, config.vocab_size) : Bins{};
+    const DecoderLimits limits{.max_tokens = kMaxBatch * longest, .max_record = longest, .logits = predicts};
     const int threads = options_.threads > 0 ? static_cast<int>(options_.threads) : available_cores();
     Engine engine(config, checkpoint_weights(run_.model, run_.deltas),
                   {operand, threads, limits, 1 << 20, device.device, device.index}, self_);
     if (engine.model_hash().hex() != run_.model_hash)
       fail(ExitCode::mismatch, "{} is not the run's model: its tensors differ", run_.model);
     ChunkScorer scorer(engine, input_, self_, self_,
-                       {run_.results, limits.max_tokens, config.vocab_size, config.max_positions, 1e9});
+                       {run_.results, limits.max_tokens, config.vocab_size, config.max_positions, bins, 1e9});
     for (size_t first = 0; first < rows.size(); first += kTogether)
       rescore(scorer, std::span(rows).subspan(first, std::min(kTogether, rows.size() - first)));
     return findings_;

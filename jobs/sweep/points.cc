@@ -43,8 +43,19 @@ std::vector<size_t> SweepPoints::choices(int64_t point) const {
 std::map<std::string, OptionValues> SweepPoints::options(int64_t point) const {
   std::map<std::string, OptionValues> options = file_.fixed;
   const std::vector<size_t> chosen = choices(point);
-  for (size_t i = 0; i < chosen.size(); ++i) options[file_.swept[i].name] = file_.swept[i].values[chosen[i]];
+  for (size_t i = 0; i < chosen.size(); ++i)
+    if (!file_.swept[i].is_variable) options[file_.swept[i].name] = file_.swept[i].values[chosen[i]];
   return options;
+}
+
+std::map<std::string, std::string> SweepPoints::names(int64_t point) const {
+  std::map<std::string, std::string> names = file_.variables;
+  const std::vector<size_t> chosen = choices(point);
+  for (size_t i = 0; i < chosen.size(); ++i)
+    if (file_.swept[i].is_variable) names[file_.swept[i].name] = file_.swept[i].values[chosen[i]].front();
+  for (const auto& [name, values] : options(point))
+    if (values.size() == 1) names.emplace(name, values.front());
+  return names;
 }
 
 }  // namespace switchyard

@@ -17,8 +17,10 @@ class SweepPoints {
   int64_t count() const { return count_; }
   /// Of each swept option the index of its value.
   std::vector<size_t> choices(int64_t point) const;
-  /// All options of a point's training: the fixed ones and its choices.
+  /// All options of a point's training, the fixed ones and its choices, as the file has them.
   std::map<std::string, OptionValues> options(int64_t point) const;
+  /// What {NAME} stands for there: variables, and options of one value.
+  std::map<std::string, std::string> names(int64_t point) const;
 
  private:
   const SweepFile& file_;

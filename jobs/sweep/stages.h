@@ -20,7 +20,8 @@ struct Stage {
 };
 
 /// In the order in which they run; the training is the first. folder: the point's. A run that follows works on the
-/// model that the training made, unless it names one. {point} in its values is the point's folder.
+/// model that the training made, unless it names one. {NAME} in values is what
+/// SweepPoints::names() has, {point} the point's folder.
 std::vector<Stage> stages_of(const SweepFile& file, const SweepPoints& points, int64_t point,
                              const std::filesystem::path& folder);
 

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "io/json.h"
 #include "jobs/config_file.h"
 
@@ -13,6 +14,8 @@ namespace switchyard {
 namespace {
 
 constexpr std::string_view kJob = "train";
+constexpr std::string_view kLet = "let ";
+constexpr std::string_view kPoint = "point";
 constexpr std::string_view kOwn[] = {"mode", "then", "metric", "better", "retention", "adaptation"};
 
 const JobEntry& find_job(std::span<const JobEntry> jobs, std::string_view name, std::string_view place) {
@@ -48,10 +51,15 @@ class Parser {
       place_ = fmt::format("{}, line {}", subject_, line.number);
       if (std::ranges::find(kOwn, line.name) != std::end(kOwn))
         read_own(line);
+      else if (line.name.starts_with(kLet))
+        read_variable(line);
       else
         read_option(line);
+      for (std::string& name : placeholders_of(line.written)) placeholders_.emplace_back(place_, std::move(name));
     }
     check_lengths();
+    check_placeholders();
+    check_values();
     return std::move(file_);
   }
 
@@ -99,39 +107,96 @@ class Parser {
       check_value(line.name, file_.fixed[line.name], line.number);
       return;
     }
-    if (list->empty()) fail(ExitCode::usage, "{}: {}: expected at least one value between [ and ]", place_, line.name);
-    if (file_.fixed.contains(line.name) || !swept_lines_.emplace(line.name, line.number).second) fail_again(line.name);
-    for (size_t i = 0; i < list->size(); ++i) {
-      check_value(line.name, (*list)[i], line.number);
-      if (std::find(list->begin(), list->begin() + static_cast<ptrdiff_t>(i), (*list)[i]) !=
-              list->begin() + static_cast<ptrdiff_t>(i) &&
-          file_.mode != SweepMode::list)
-        repeated_.push_back(
-            fmt::format("{}: {}: the value {} comes twice", place_, line.name, fmt::join((*list)[i], ", ")));
+    if (file_.fixed.contains(line.name)) fail_again(line.name);
+    for (const OptionValues& values : *list) check_value(line.name, values, line.number);
+    sweep(line.name, line.number, *list, false);
+  }
+
+  /// "let origin = …"
+  void read_variable(const ConfigLine& line) {
+    const size_t begin = line.name.find_first_not_of(' ', kLet.size());
+    const std::string name = begin == line.name.npos ? "" : line.name.substr(begin);
+    const bool is_option =
+        std::ranges::find(options_.options(), name, &OptionSet::Option::name) != options_.options().end();
+    if (!is_name(name) || is_option || name == kPoint)
+      fail(ExitCode::usage, "{}: let {}: expected a name of letters, digits, - and _ that is no option of {}{}", place_,
+           name, kJob, name == kPoint ? ", nor the point's folder" : "");
+    const auto list = parse_list(line.written, place_);
+    if (file_.variables.contains(name) || (!list && swept_lines_.contains(name))) fail_again(line.name);
+    if (!list) {
+      file_.variables[name] = line.value;
+      return;
     }
-    file_.swept.push_back({line.name, *list});
+    for (const OptionValues& values : *list)
+      if (values.size() != 1)
+        fail(ExitCode::usage, "{}: {}: expected single values, found the list [{}]", place_, line.name,
+             fmt::join(values, ", "));
+    sweep(name, line.number, *list, true);
+  }
+
+  void sweep(const std::string& name, int number, const std::vector<OptionValues>& values, bool is_variable) {
+    if (values.empty()) fail(ExitCode::usage, "{}: {}: expected at least one value between [ and ]", place_, name);
+    if (!swept_lines_.emplace(name, number).second) fail_again(name);
+    for (auto value = values.begin(); value != values.end(); ++value)
+      if (std::find(values.begin(), value, *value) != value && file_.mode != SweepMode::list)
+        repeated_.push_back(fmt::format("{}: {}: the value {} comes twice", place_, name, fmt::join(*value, ", ")));
+    file_.swept.push_back({name, is_variable, values});
+  }
+
+  /// The names in braces.
+  static std::vector<std::string> placeholders_of(std::string_view text) {
+    std::vector<std::string> names;
+    for (size_t at = text.find('{'); at != text.npos; at = text.find('{', at + 1)) {
+      const size_t end = text.find('}', at);
+      if (end == text.npos) break;
+      if (const std::string name(text.substr(at + 1, end - at - 1)); is_name(name)) names.push_back(name);
+    }
+    return names;
+  }
+
+  static bool is_name(std::string_view name) {
+    return !name.empty() &&
+           name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == name.npos;
+  }
+
+  void check_placeholders() const {
+    for (const auto& [place, name] : placeholders_)
+      if (name != kPoint && !file_.variables.contains(name) && !file_.fixed.contains(name) &&
+          std::ranges::find(file_.swept, name, &SweptOption::name) == file_.swept.end())
+        fail(ExitCode::usage,
+             "{}: {{{}}} stands for nothing: expected the name of a let or of an option in this file, or {{point}}",
+             place, name);
   }
 
   [[noreturn]] void fail_again(const std::string& name) const {
     fail(ExitCode::usage, "{}: {} is given more than once", place_, name);
   }
 
-  /// As the job will read it.
+  /// To be checked as the job will read it, once it is known what names stand for.
   void check_value(const std::string& name, const OptionValues& values, int number) {
-    std::vector<ConfigLine> lines;
-    for (const std::string& value : values) lines.push_back({name, value, value, number});
-    OptionSet set;
-    find_job(jobs_, kJob, subject_).describe(set);
-    parse_option_lines(set, kJob, lines, subject_);
+    Check& check = checks_.emplace_back(Check{std::string(kJob), std::string(subject_), {}});
+    for (const std::string& value : values) check.lines.push_back({name, value, value, number});
+  }
+
+  /// With the first of each name's values.
+  void check_values() {
+    std::map<std::string, std::string> names = file_.variables;
+    for (const SweptOption& option : file_.swept) names[option.name] = option.values.front().front();
+    for (const auto& [name, values] : file_.fixed) names[name] = values.front();
+    for (Check& check : checks_) {
+      for (ConfigLine& line : check.lines)
+        for (const auto& [name, value] : names) line.value = replaced(line.value, "{" + name + "}", value);
+      OptionSet set;
+      find_job(jobs_, check.job, subject_).describe(set);
+      parse_option_lines(set, check.job, check.lines, check.place);
+    }
   }
 
   /// "score --input old.h5 --run old": options as on a command line.
   FollowUp follow_up(const std::string& text) {
     const std::vector<std::string> words = words_of(text);
     if (words.empty()) fail(ExitCode::usage, "{}: then: expected a job and its options", place_);
-    const JobEntry& job = find_job(jobs_, words.front(), place_ + ": then");
-    OptionSet set;
-    job.describe(set);
+    find_job(jobs_, words.front(), place_ + ": then");
     FollowUp result{.job = words.front(), .name = words.front(), .options = {}};
     std::vector<ConfigLine> lines;
     const auto number = static_cast<int>(std::ssize(file_.then) + 1);
@@ -147,7 +212,7 @@ class Parser {
         lines.push_back({name, words[i], {}, number});
       if (equals == word.npos && lines.size() == before) lines.push_back({name, "true", {}, number});
     }
-    parse_option_lines(set, result.job, lines, place_ + ": then");
+    checks_.push_back({result.job, place_ + ": then", lines});
     for (const ConfigLine& line : lines) {
       if (line.name == "run")
         result.name = line.value;
@@ -160,10 +225,7 @@ class Parser {
 
   /// A folder beside the training's.
   void check_name(const std::string& name) {
-    const bool is_plain =
-        !name.empty() &&
-        name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == name.npos;
-    if (!is_plain)
+    if (!is_name(name))
       fail(ExitCode::usage, "{}: then: --run {}: expected a folder's name of letters, digits, - and _", place_, name);
     if (name == kJob || std::ranges::find(file_.then, name, &FollowUp::name) != file_.then.end())
       fail(ExitCode::usage, "{}: then: the name {} is taken: expected another one with --run NAME", place_, name);
@@ -183,6 +245,12 @@ class Parser {
     }
   }
 
+  /// Lines of options of a job.
+  struct Check {
+    std::string job, place;
+    std::vector<ConfigLine> lines;
+  };
+
   std::string_view subject_;
   std::span<const JobEntry> jobs_;
   OptionSet options_;  ///< of the job; for their names
@@ -191,6 +259,8 @@ class Parser {
   std::set<std::string> seen_;
   std::map<std::string, int> swept_lines_;
   std::vector<std::string> repeated_;  ///< what only mode list may have
+  std::vector<Check> checks_;
+  std::vector<std::pair<std::string, std::string>> placeholders_;  ///< and in which line
 };
 
 /// So that other values have another text: as JSON where a value has what lists are written with.
@@ -206,10 +276,11 @@ std::string text_of(const OptionValues& values) {
 std::map<std::string, std::string> SweepFile::fields() const {
   std::map<std::string, std::string> fields;
   for (const auto& [name, values] : fixed) fields[name] = text_of(values);
+  for (const auto& [name, value] : variables) fields[std::string(kLet) + name] = text_of({value});
   for (const SweptOption& option : swept) {
     std::vector<std::string> values;
     for (const OptionValues& value : option.values) values.push_back(text_of(value));
-    fields[option.name] = fmt::format("[{}]", fmt::join(values, ", "));
+    fields[std::string(option.is_variable ? kLet : "") + option.name] = fmt::format("[{}]", fmt::join(values, ", "));
   }
   fields["mode"] = mode == SweepMode::grid   ? "grid"
                    : mode == SweepMode::list ? "list"

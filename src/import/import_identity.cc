@@ -74,6 +74,7 @@ ImportIdentity identify_import(const ImportRules& rules, const Tokenizer& tokeni
       {"context-field", rules.fields.context},
       {"continuation-field", rules.fields.continuation},
       {"id-field", rules.fields.id},
+      {"columns", fmt::format("{}", fmt::join(rules.columns, ","))},
       {"bos", fmt::format("{} a text, {} ids, [{}] as an empty context", ids(framing.of_text), ids(framing.of_ids),
                           framing.empty_context ? std::to_string(*framing.empty_context) : "")},
       {"special-tokens-in-text", rules.special_in_text ? "true" : "false"},

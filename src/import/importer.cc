@@ -8,6 +8,7 @@
 #include "base/ordered_work.h"
 #include "import/jsonl_source.h"
 #include "import/npy_source.h"
+#include "import/series_source.h"
 #include "import/table_source.h"
 #include "import/text_source.h"
 #include "io/json.h"
@@ -70,6 +71,10 @@ Importer::Importer(std::vector<SourceFile> sources, ImportRules rules, const Tok
       }) {
   const TokenFrame& frame = encode_rules_.framing.of_text;
   const int64_t num_around = std::ssize(frame.before) + std::ssize(frame.behind);
+  for (const SourceFile& source : sources_)
+    if (!rules_.columns.empty() && source.format != Format::csv && source.format != Format::tsv)
+      fail(ExitCode::usage, "--columns: {} is {}, which has no columns (expected csv or tsv)", source.path,
+           name_of(source.format));
   if (rules_.overlap + num_around >= rules_.max_tokens)
     fail(ExitCode::usage, "--max-tokens {}: expected more than --overlap {} and the {} tokens around a text",
          rules_.max_tokens, rules_.overlap, num_around);
@@ -101,9 +106,13 @@ std::unique_ptr<DocumentSource> Importer::open(size_t i) const {
       return std::make_unique<TextSource>(source.path, names_[i], encode_rules_,
                                           static_cast<uint64_t>(rules_.max_document_bytes), poll_);
     case Format::csv:
-    case Format::tsv:
-      return std::make_unique<TableSource>(source.path, names_[i], source.format == Format::csv ? ',' : '\t',
-                                           encode_rules_, line_bytes, poll_);
+    case Format::tsv: {
+      const char separator = source.format == Format::csv ? ',' : '\t';
+      if (!rules_.columns.empty())
+        return std::make_unique<SeriesSource>(source.path, names_[i], separator, encode_rules_, rules_.columns,
+                                              line_bytes, poll_);
+      return std::make_unique<TableSource>(source.path, names_[i], separator, encode_rules_, line_bytes, poll_);
+    }
     case Format::npy:
       return std::make_unique<NpySource>(source.path, source.offsets);
   }

@@ -30,7 +30,8 @@ struct SourceFile {
 /// What decides, beside the sources' bytes and the tokenizer, which records they become.
 struct ImportRules {
   FieldNames fields;
-  std::string bos = "auto";  ///< see choose_framing
+  std::vector<std::string> columns = {};  ///< of tables whose rows are a series of numbers; none: a row is a document
+  std::string bos = "auto";               ///< see choose_framing
   bool special_in_text = false;
   int64_t max_tokens = 1024;  ///< of a record, what is put around it included; longer documents are split
   int64_t overlap = 0;        ///< tokens of a piece that the next one repeats as context

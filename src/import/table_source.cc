@@ -1,9 +1,6 @@
 #include "import/table_source.h"
 
-#include <csv.h>
-
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -13,136 +10,27 @@
 namespace switchyard {
 namespace {
 
-/// Of UTF-8, which some programs put at the beginning of a file.
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 constexpr size_t kMaxNamedColumns = 32;
 
 }  // namespace
 
-/// libcsv, fed with a line at a time.
-class TableSource::Parser {
- public:
-  explicit Parser(char separator) : separator_(separator) { begin(); }
-  ~Parser() { ::csv_free(&parser_); }
-  Parser(const Parser&) = delete;
-  Parser& operator=(const Parser&) = delete;
-
-  /// A line with its end. True: the row ends with it, or is bad, and the next line begins another.
-  bool add(std::string_view line, RawDocument& row) {
-    num_rows_ = 0;
-    const bool good = ::csv_parse(&parser_, line.data(), line.size(), on_cell, on_row, this) == line.size();
-    if (!good)
-      row.reject = "a quote in the middle of a cell, or something behind a quoted one";
-    else if (num_rows_ > 1)
-      row.reject = "a carriage return in the middle of a row";
-    else if (num_rows_ == 0)
-      return false;
-    take(row);
-    return true;
-  }
-  /// The file has ended within a row. False: within a quoted cell.
-  bool end(RawDocument& row) {
-    const bool good = ::csv_fini(&parser_, on_cell, on_row, this) == 0;
-    take(row);
-    return good;
-  }
-  /// As add(), of a row whose cells are not wanted, within a quoted one.
-  bool skip(std::string_view line) {
-    begin_again();
-    ::csv_parse(&parser_, "\"", 1, on_cell, on_row, this);
-    RawDocument unwanted;
-    return add(line, unwanted);
-  }
-
- private:
-  void take(RawDocument& row) {
-    row.cells.swap(cells_);
-    begin_again();
-  }
-  void begin_again() {
-    ::csv_free(&parser_);
-    begin();
-  }
-  void begin() {
-    cells_.clear();
-    if (::csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI) != 0)
-      fail(ExitCode::environment, "libcsv cannot be started");
-    ::csv_set_delim(&parser_, static_cast<unsigned char>(separator_));
-    ::csv_set_space_func(&parser_, [](unsigned char) { return 0; });  // blanks around a cell are its own
-  }
-  static void on_cell(void* cell, size_t bytes, void* self) {
-    static_cast<Parser*>(self)->cells_.emplace_back(static_cast<const char*>(cell), bytes);
-  }
-  static void on_row(int /*end*/, void* self) { ++static_cast<Parser*>(self)->num_rows_; }
-
-  const char separator_;
-  csv_parser parser_{};
-  std::vector<std::string> cells_;
-  int num_rows_ = 0;  ///< that the line has ended
-};
-
 TableSource::TableSource(const std::string& path, std::string name, char separator, const EncodeRules& rules,
                          uint64_t max_row_bytes, std::function<void()> poll)
-    : path_(path),
-      name_(std::move(name)),
-      reader_(rules),
-      max_row_bytes_(max_row_bytes),
-      lines_(path, max_row_bytes, std::move(poll), LineReader::Ends::keep),
-      parser_(std::make_unique<Parser>(separator)) {
-  read_header();
-}
-
-TableSource::~TableSource() = default;
-
-void TableSource::read_header() {
-  RawDocument header;
-  if (!next_row(header)) fail(ExitCode::input, "{}: expected a first row with the columns' names, found none", path_);
-  if (!header.reject.empty())
-    fail(ExitCode::input, "{}:{}: the columns' names: {}", path_, header.number, header.reject);
-  columns_ = std::move(header.cells);
-  std::set<std::string> seen;
+    : name_(std::move(name)), reader_(rules), rows_(path, separator, max_row_bytes, std::move(poll)) {
   std::vector<std::string> others;
-  for (const std::string& column : columns_) {
-    if (!is_utf8(column)) fail(ExitCode::input, "{}:{}: a column's name is not UTF-8", path_, header.number);
-    if (!seen.insert(column).second)
-      fail(ExitCode::input, "{}:{}: expected the columns' names, each once, found {} twice", path_, header.number,
-           brief(column));
+  for (const std::string& column : rows_.columns()) {
     is_known_.push_back(reader_.knows(column));
     if (!is_known_.back() && others.size() < kMaxNamedColumns) others.push_back(brief(column));
   }
   if (!others.empty())
-    log::info("{}: columns of no meaning here are ignored: {}{}", path_, fmt::join(others, ", "),
+    log::info("{}: columns of no meaning here are ignored: {}{}", path, fmt::join(others, ", "),
               others.size() == kMaxNamedColumns ? ", …" : "");
-}
-
-/// The next row, which may be a reject; false: there is none.
-bool TableSource::next_row(RawDocument& row) {
-  row = {};
-  for (uint64_t bytes = 0; lines_.next();) {
-    std::string_view line = lines_.line();
-    if (lines_.number() == 1 && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
-    const bool begins = bytes == 0;
-    if (begins && !lines_.too_long() && line.find_first_not_of("\r\n") == line.npos) continue;
-    if (begins) row.number = lines_.number();
-    bytes += lines_.line_bytes();
-    if (bytes > max_row_bytes_) row.reject = fmt::format("row of more than {} bytes", max_row_bytes_);
-    // Of a line that is too long nothing is known but where it ends.
-    if (lines_.too_long() || (row.reject.empty() ? parser_->add(line, row) : parser_->skip(line))) return true;
-  }
-  if (row.number == 0) return false;
-  const bool complete = parser_->end(row);
-  if (complete && row.reject.empty()) return true;
-  if (lines_.number() > row.number)
-    fail(ExitCode::input, "{}:{}: a quoted cell of this row does not end: {} lines after it would be lost", path_,
-         row.number, lines_.number() - row.number);
-  row.reject = "a quoted cell that does not end";
-  return true;
 }
 
 bool TableSource::next(std::vector<RawDocument>& documents) {
   for (size_t bytes = 0; bytes < kBatchBytes && documents.size() < kBatchDocuments;) {
     RawDocument row;
-    if (!next_row(row)) return !documents.empty();
+    if (!rows_.next(row)) return !documents.empty();
     for (const std::string& cell : row.cells) bytes += cell.size();
     documents.push_back(std::move(row));
   }
@@ -150,15 +38,16 @@ bool TableSource::next(std::vector<RawDocument>& documents) {
 }
 
 Document TableSource::encode(RawDocument raw) const {
-  Document document = document_of_line(path_, name_, raw);
+  Document document = document_of_line(rows_.path(), name_, raw);
   if (!document.reject.empty()) return document;
   or_reject(document, [&] {
-    if (raw.cells.size() != columns_.size())
-      fail(ExitCode::input, "row of {} cells: expected {}, as many as columns", raw.cells.size(), columns_.size());
+    const std::vector<std::string>& columns = rows_.columns();
+    if (raw.cells.size() != columns.size())
+      fail(ExitCode::input, "row of {} cells: expected {}, as many as columns", raw.cells.size(), columns.size());
     Json record = Json::object();
     const FieldNames& fields = reader_.fields();
-    for (size_t i = 0; i < columns_.size(); ++i) {
-      const std::string& name = columns_[i];
+    for (size_t i = 0; i < columns.size(); ++i) {
+      const std::string& name = columns[i];
       if (!is_utf8(raw.cells[i])) fail(ExitCode::input, "column {}: the cell is not UTF-8", brief(name));
       const bool may_be_empty = name == fields.text || name == fields.context || name == fields.continuation;
       if (is_known_[i] && (may_be_empty || !raw.cells[i].empty())) record[name] = std::move(raw.cells[i]);
@@ -169,7 +58,7 @@ Document TableSource::encode(RawDocument raw) const {
 }
 
 std::optional<SourceIdentity> TableSource::identity() const {
-  return identity_of(path_, lines_.bytes());
+  return identity_of(rows_.path(), rows_.bytes());
 }
 
 }  // namespace switchyard

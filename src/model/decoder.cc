@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/device.h"
+#include "kernels/products/gemm.h"
 #include "kernels/routing/permute.h"
 #include "kernels/rows/cast.h"
 #include "kernels/rows/rms_norm.h"
@@ -90,18 +91,41 @@ void Decoder::through_layers(const Stream& stream, std::deque<MicroBatch>& parts
   }
 }
 
+/// Those rows of the states, as products take them.
+View Decoder::inputs_of_head(const Stream& stream, Arena& arena, ConstView states, std::span<const int32_t> row) const {
+  const View x = arena.alloc({std::ssize(row), weights_.config.hidden_size}, DType::f32);
+  gather_rows(stream, states, on_device(stream, arena, view_of(row)), x);
+  if (weights_.operand == DType::f32) return x;
+  const View rounded = arena.alloc(x.shape, weights_.operand);
+  cast(stream, x, rounded);
+  return rounded;
+}
+
+void Decoder::logits(const Stream& stream, Arena& arena, ConstView states, std::span<const int32_t> row,
+                     const std::function<void(size_t, std::span<const float>)>& visit) const {
+  constexpr int64_t kAtOnceBytes = int64_t{16} << 20;
+  const ArenaScope scope(arena);
+  const View x = inputs_of_head(stream, arena, states, row);
+  const int64_t vocab = weights_.config.vocab_size, rows = std::ssize(row);
+  const int64_t fit = kAtOnceBytes / (vocab * static_cast<int64_t>(sizeof(float)));
+  const int64_t at_once = std::max<int64_t>(1, fit / kRowBucket) * kRowBucket;
+  const View some = arena.alloc({std::min(rows, at_once), vocab}, DType::f32);
+  for (int64_t first = 0; first < rows; first += at_once) {
+    const int64_t count = std::min(at_once, rows - first);
+    const View part = some.slice(0, count);
+    gemm(stream, x.slice(first, count), weights_.head, GemmOutput::store, part);
+    if (stream.measured != nullptr) continue;
+    const HostCopy there(stream, part);
+    for (int64_t r = 0; r < count; ++r) visit(static_cast<size_t>(first + r), there.view().slice(r, 1).span<float>());
+  }
+}
+
 TokenScores Decoder::score(const Stream& stream, Arena& arena, ConstView states, std::span<const int32_t> row,
                            std::span<const int32_t> target) const {
   const ArenaScope scope(arena);
   const ModelConfig& c = weights_.config;
   const auto rows = static_cast<int64_t>(row.size());
-  View x = arena.alloc({rows, c.hidden_size}, DType::f32);
-  gather_rows(stream, states, on_device(stream, arena, view_of(row)), x);
-  if (weights_.operand != DType::f32) {
-    View rounded = arena.alloc(x.shape, weights_.operand);
-    cast(stream, x, rounded);
-    x = rounded;
-  }
+  const View x = inputs_of_head(stream, arena, states, row);
   View scratch = arena.alloc({cross_entropy_scratch(rows, c.vocab_size)}, DType::f32);
   View logprob = arena.alloc({rows}, DType::f32), argmax = arena.alloc({rows}, DType::i32);
   cross_entropy(stream, x, weights_.head, on_device(stream, arena, view_of(target)), scratch, {}, logprob, argmax);

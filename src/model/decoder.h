@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct DecoderLimits {
   int64_t max_tokens = 0;  ///< of a batch
   int64_t max_record = 0;  ///< tokens of the longest record
   int micro_batches = 1;   ///< 1, or 2: the exchange of one half travels while the other half computes
+  bool logits = false;     ///< whether logits() is
 
   /// Tokens of a micro-batch, at most: records are not cut.
   int64_t part_tokens() const { return std::min(max_tokens, max_tokens / micro_batches + max_record); }
@@ -46,7 +48,13 @@ class Decoder {
   TokenScores score(const Stream& stream, Arena& arena, ConstView states, std::span<const int32_t> row,
                     std::span<const int32_t> target) const;
 
+  /// The logits that score() takes the log-probabilities of: visit(i, logits [vocabulary]) on the host, for each row[i]
+  /// of `states` in order.
+  void logits(const Stream& stream, Arena& arena, ConstView states, std::span<const int32_t> row,
+              const std::function<void(size_t, std::span<const float>)>& visit) const;
+
  private:
+  View inputs_of_head(const Stream& stream, Arena& arena, ConstView states, std::span<const int32_t> row) const;
   std::vector<int64_t> cut_records(const Batch& batch) const;
   void through_layers(const Stream& stream, std::deque<MicroBatch>& parts) const;
   size_t measure_part(const Stream& stream) const;

@@ -41,6 +41,7 @@ DecoderMemory measure_decoder(const ModelConfig& config, DType operand, const De
   const Batch batch = Batch::of_single_tokens(limits.max_tokens);
   const View states = decoder.forward(stream, arena, batch);
   decoder.score(stream, arena, states, batch.positions, batch.ids);
+  if (limits.logits) decoder.logits(stream, arena, states, batch.positions, {});
   return {arena.high_water(), measured.held, measured.working};
 }
 

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "io/file.h"
 #include "io/foreign_file.h"
+#include "tokens/bins.h"
 #include "tokens/hf_tokenizer.h"
 #include "tokens/unicode.h"
 
@@ -52,9 +53,11 @@ std::string tokenizer_file_in(const std::string& directory) {
 
 std::unique_ptr<const Tokenizer> open_tokenizer(const std::string& choice) {
   if (choice == kBytes) return std::make_unique<Bytes>();
+  if (const std::optional<Bins> bins = Bins::parse(choice)) return std::make_unique<BinsTokenizer>(*bins);
   if (!file_exists(choice))
     fail(ExitCode::usage,
-         "tokenizer {}: expected \"bytes\", a tokenizer.json or a directory that has one; there is no such file",
+         "tokenizer {}: expected bytes, bins:COUNT:LOW:HIGH, a tokenizer.json or a directory that has one; there is "
+         "no such file",
          choice);
   const bool is_directory = directory_exists(choice);
   const std::string file = is_directory ? tokenizer_file_in(choice) : choice;

@@ -46,8 +46,8 @@ class Tokenizer {
   virtual int64_t vocabulary_size() const = 0;                             ///< ids are below it
 };
 
-/// "bytes" (a byte is its own id), a tokenizer.json of Hugging Face, or a directory that has one. Fails: usage where
-/// there is no such thing, input where it is not supported, naming what.
+/// "bytes" (a byte is its own id), "bins:256:-7:-2" (numbers: bins.h), a tokenizer.json of Hugging Face, or a directory
+/// that has one. Fails: usage where there is no such thing, input where it is not supported, naming what.
 std::unique_ptr<const Tokenizer> open_tokenizer(const std::string& choice);
 
 /// Where a directory's tokenizer is: the first of the files that loaders take; empty: it has none.

@@ -47,7 +47,8 @@ std::map<std::string, std::string> datasets(const std::filesystem::path& results
   std::map<std::string, std::string> found;
   for (const std::string name :
        {"record", "logprob", "tokens", "greedy", "token_logprob/values", "token_logprob/offsets", "token_id/values",
-        "token_id/offsets", "embedding", "id", "expert_tokens", "piece/values", "piece/offsets"}) {
+        "token_id/offsets", "quantiles/values", "quantiles/offsets", "embedding", "id", "expert_tokens", "piece/values",
+        "piece/offsets"}) {
     if (!reader.has(name)) continue;
     const h5::Dataset dataset = reader.open(name);
     std::string& bytes = found[name];

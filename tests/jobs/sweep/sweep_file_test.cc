@@ -43,6 +43,24 @@ TEST(SweepFile, NamesWhatIsFixedSweptAndDoneThen) {
   EXPECT_EQ(file.random_seed, 17u);
 }
 
+TEST(SweepFile, NamesStandForValues) {
+  const SweepFile file = parse(
+      "let origin = [2007, 2008]\nlet  base=/data\nseed = [1, 2]\n"
+      "data = {base}/{origin}.h5\n"
+      "then = fisher --run f --data {base}/{origin}-{seed}.h5 --seed {seed}\n"
+      "then = train --run next --model {point}/f --max-steps 3\n");
+  EXPECT_EQ(file.variables, (std::map<std::string, std::string>{{"base", "/data"}}));
+  const SweepPoints points(file, "FILE");
+  ASSERT_EQ(points.count(), 4);
+  const std::vector<Stage> stages = stages_of(file, points, 3, "/run/points/3");
+  ASSERT_EQ(stages.size(), 3u);
+  EXPECT_EQ(stages[0].options, (std::map<std::string, OptionValues>{{"data", {"/data/2008.h5"}}, {"seed", {"2"}}}));
+  EXPECT_EQ(stages[1].options.at("data"), OptionValues{"/data/2008-2.h5"});
+  EXPECT_EQ(stages[1].options.at("seed"), OptionValues{"2"});
+  EXPECT_EQ(stages[2].options.at("model"), OptionValues{"/run/points/3/f"});
+  EXPECT_NE(parse("let a = 1\n").fields(), parse("let a = 2\n").fields());
+}
+
 TEST(SweepFile, OtherValuesAreAnotherSweep) {
   EXPECT_NE(parse("train-also = [\"norms, biases\"]\n").fields(), parse("train-also = [norms, biases]\n").fields());
   EXPECT_NE(parse("eval-data = [[a, b]]\n").fields(), parse("eval-data = [a, b]\n").fields());
@@ -54,6 +72,14 @@ TEST(SweepFile, WhatIsWrongIsNamedWithItsLine) {
   const std::vector<std::pair<std::string, std::vector<std::string_view>>> cases = {
       {"model = m\nfreze = [0.9]", {"FILE, line 2", "freze is no option of train", "is freeze meant?"}},
       {"wholly-unknown = 3", {"line 1", "wholly-unknown is no option of train"}},
+      {"data = {orign}.h5\nlet origin = 1", {"line 1", "{orign} stands for nothing"}},
+      {"let seed = 1", {"line 1", "let seed", "no option of train"}},
+      {"let point = 1", {"line 1", "let point"}},
+      {"let a b = 1", {"line 1", "let a b", "a name of letters"}},
+      {"let a = [[1, 2], 3]", {"line 1", "single values", "[1, 2]"}},
+      {"let a = []", {"line 1", "at least one value"}},
+      {"let a = 1\nlet a = [2]", {"line 2", "more than once"}},
+      {"then = fisher --data {dta}", {"line 1", "{dta} stands for nothing"}},
       {"freeze = []", {"line 1", "freeze", "at least one value"}},
       {"freeze = [0.9, ]", {"line 1", "an item of the list is missing"}},
       {"freeze = [0.9, 0.95", {"line 1", "does not end"}},
