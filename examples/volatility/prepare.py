@@ -150,7 +150,7 @@ def sweep(folder, s):
     ]
     runs = before + [line for name, method in s["methods"].items() for line in stages(name, method, s)]
     lines += [then(line) for line in runs]
-    lines.append("metric = none-next.loss\nretention = full-hold-out.loss\n")
+    lines.append("metric = none-next.loss\nretention = none-hold-out.loss\n")
     return "".join(lines)
 
 
