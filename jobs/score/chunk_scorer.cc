@@ -230,8 +230,8 @@ void ChunkScorer::collect(const Prepared& prepared, ConstView states, const Toke
                               std::span(scores.logprob).subspan(next, count),
                               std::span(scores.argmax).subspan(next, count),
                               std::span(prepared.target).subspan(next, count),
-                              quantiles.subspan(next * levels, count * levels),
-                              pooled};
+                              pooled,
+                              quantiles.subspan(next * levels, count * levels)};
     next += count;
     if (all_finite(scored.logprob) && all_finite(scored.quantiles) && all_finite(scored.pooled)) {
       rows.accepted.append(scored);

@@ -30,8 +30,8 @@ struct ScoredRecord {
   // One element per scored token.
   std::span<const float> logprob = {};
   std::span<const int32_t> argmax = {}, target = {};
-  std::span<const float> quantiles = {};  ///< [scored tokens, levels]
   std::span<const float> pooled = {};     ///< [embedding_dim]: states over all positions
+  std::span<const float> quantiles = {};  ///< [scored tokens, levels]
 };
 
 /// How many values a record has.
