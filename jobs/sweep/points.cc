@@ -1,6 +1,7 @@
 #include "jobs/sweep/points.h"
 
 #include "base/error.h"
+#include "base/text.h"
 #include "train/data/permutation.h"
 
 namespace switchyard {
@@ -53,8 +54,13 @@ std::map<std::string, std::string> SweepPoints::names(int64_t point) const {
   const std::vector<size_t> chosen = choices(point);
   for (size_t i = 0; i < chosen.size(); ++i)
     if (file_.swept[i].is_variable) names[file_.swept[i].name] = file_.swept[i].values[chosen[i]].front();
-  for (const auto& [name, values] : options(point))
-    if (values.size() == 1) names.emplace(name, values.front());
+  const std::map<std::string, std::string> variables = names;
+  for (const auto& [name, values] : options(point)) {
+    if (values.size() != 1) continue;
+    std::string value = values.front();
+    for (const auto& [variable, stands_for] : variables) value = replaced(value, "{" + variable + "}", stands_for);
+    names.emplace(name, value);
+  }
   return names;
 }
 

@@ -19,7 +19,7 @@ class SweepPoints {
   std::vector<size_t> choices(int64_t point) const;
   /// All options of a point's training, the fixed ones and its choices, as the file has them.
   std::map<std::string, OptionValues> options(int64_t point) const;
-  /// What {NAME} stands for there: variables, and options of one value.
+  /// What {NAME} stands for there: variables, and options of one value, in which variables' names are replaced.
   std::map<std::string, std::string> names(int64_t point) const;
 
  private:

@@ -121,6 +121,9 @@ class Parser {
     if (!is_name(name) || is_option || name == kPoint)
       fail(ExitCode::usage, "{}: let {}: expected a name of letters, digits, - and _ that is no option of {}{}", place_,
            name, kJob, name == kPoint ? ", nor the point's folder" : "");
+    if (!placeholders_of(line.written).empty())
+      fail(ExitCode::usage, "{}: {}: expected values without names in braces: a variable stands for itself", place_,
+           line.name);
     const auto list = parse_list(line.written, place_);
     if (file_.variables.contains(name) || (!list && swept_lines_.contains(name))) fail_again(line.name);
     if (!list) {

@@ -171,7 +171,7 @@ std::string cublas_version() {
 }
 
 std::unique_ptr<const CublasProduct> CublasProduct::find(const Stream& stream, const Matrix& w) {
-  if (w.layout != Layout::rows || w.n % 8 != 0 || w.k % 8 != 0) return nullptr;
+  if (w.n % 8 != 0 || w.k % 8 != 0) return nullptr;
   use_device(stream.device_index);
   const cublasLtHandle_t handle = handle_of(stream.device_index);
   for (cublasLtMatmulAlgo_t algorithm : proposals(handle, Matrices(w, kTypicalRows))) {

@@ -47,7 +47,7 @@ TEST(SweepFile, NamesStandForValues) {
   const SweepFile file = parse(
       "let origin = [2007, 2008]\nlet  base=/data\nseed = [1, 2]\n"
       "data = {base}/{origin}.h5\n"
-      "then = fisher --run f --data {base}/{origin}-{seed}.h5 --seed {seed}\n"
+      "then = fisher --run f --data {base}/{origin}-{seed}.h5 {data} --seed {seed}\n"
       "then = train --run next --model {point}/f --max-steps 3\n");
   EXPECT_EQ(file.variables, (std::map<std::string, std::string>{{"base", "/data"}}));
   const SweepPoints points(file, "FILE");
@@ -55,7 +55,7 @@ TEST(SweepFile, NamesStandForValues) {
   const std::vector<Stage> stages = stages_of(file, points, 3, "/run/points/3");
   ASSERT_EQ(stages.size(), 3u);
   EXPECT_EQ(stages[0].options, (std::map<std::string, OptionValues>{{"data", {"/data/2008.h5"}}, {"seed", {"2"}}}));
-  EXPECT_EQ(stages[1].options.at("data"), OptionValues{"/data/2008-2.h5"});
+  EXPECT_EQ(stages[1].options.at("data"), (OptionValues{"/data/2008-2.h5", "/data/2008.h5"}));
   EXPECT_EQ(stages[1].options.at("seed"), OptionValues{"2"});
   EXPECT_EQ(stages[2].options.at("model"), OptionValues{"/run/points/3/f"});
   EXPECT_NE(parse("let a = 1\n").fields(), parse("let a = 2\n").fields());
@@ -77,6 +77,7 @@ TEST(SweepFile, WhatIsWrongIsNamedWithItsLine) {
       {"let point = 1", {"line 1", "let point"}},
       {"let a b = 1", {"line 1", "let a b", "a name of letters"}},
       {"let a = [[1, 2], 3]", {"line 1", "single values", "[1, 2]"}},
+      {"let a = 1\nlet b = {a}", {"line 2", "let b", "without names in braces"}},
       {"let a = []", {"line 1", "at least one value"}},
       {"let a = 1\nlet a = [2]", {"line 2", "more than once"}},
       {"then = fisher --data {dta}", {"line 1", "{dta} stands for nothing"}},
