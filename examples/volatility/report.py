@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """What the study has come to: report.py DIR prints DIR/report.md.
 
-Errors are a day's, averaged over seeds: days are the sample, seeds are not. Intervals: 95 %, of a paired bootstrap over
-blocks of 22 consecutive days within an origin, whose last day is followed by its first (Politis and Romano 1992),
-2,000 times.
+Errors are a day's, averaged over seeds: days are the sample, seeds are not. Intervals are of a paired bootstrap over
+blocks of 22 consecutive days within an origin.
 """
 
 import argparse
@@ -14,8 +13,9 @@ import h5py
 import numpy as np
 
 import series
+from intervals import interval, resamples
 
-BLOCK, RESAMPLES = 22, 2000
+BLOCK = 22
 CLAIM = 'The claim: the error on old data rises by "+0.03 with 90/10 freezing against +0.17 without".'
 
 
@@ -33,7 +33,7 @@ class Study:
     def points(self, origin):
         """The origin's runs, one a seed: seeds change first in the sweep."""
         seeds = len(self.plan["seeds"])
-        first = self.plan["origins"].index(origin) * seeds
+        first = list(self.plan["origins"]).index(origin) * seeds
         return [self.folder / "runs/points" / str(first + i) for i in range(seeds)]
 
     def error(self, days, forecasts):
@@ -42,32 +42,30 @@ class Study:
 
     def next_days(self, origin):
         """The days that updated models are asked for: the months behind each update's."""
-        months = self.plan["days"][origin]
-        return [np.array(months[f"forecast-{month + 1}"]) for month in range(1, self.plan["updates"] + 1)]
+        return [np.array(month) for month in self.plan["origins"][origin]["months"][1:]]
 
     def errors_of(self, method):
         """By origin: errors on the next months, and on the hold-out after the last update."""
         after, held = [], []
-        for origin in self.plan["origins"]:
-            days, hold_out = self.next_days(origin), np.array(self.plan["days"][origin]["hold_out"])
+        for origin, plan in self.plan["origins"].items():
+            days, hold_out = self.next_days(origin), np.array(plan["hold-out"])
             runs = self.points(origin)
             if method == "none":
-                skip = len(self.plan["days"][origin]["forecast-1"])
+                skip, last = len(plan["months"][0]), "none"
                 forecasts = [medians(run / "none-next")[skip:] for run in runs]
             else:
-                numbers = range(1, self.plan["updates"] + 1)
+                numbers, last = range(1, self.plan["rounds"] + 1), f"{method}-{self.plan['rounds']}"
                 forecasts = [np.concatenate([medians(run / f"{method}-{i}-next") for i in numbers]) for run in runs]
             after.append(self.error(np.concatenate(days), forecasts))
-            held.append(self.error(hold_out, [medians(run / f"{method}-hold-out") for run in runs]))
+            held.append(self.error(hold_out, [medians(run / f"{last}-hold-out") for run in runs]))
         return after, held
 
     def baseline(self, forecast):
         """forecast(known, days): of days, from what is known before the first of them."""
         after, held = [], []
-        for origin in self.plan["origins"]:
-            plan = self.plan["days"][origin]
-            hold_out, first = np.array(plan["hold_out"]), plan["first"]
-            learnt = [day for day in range(series.MONTH, first) if day not in set(plan["hold_out"])]
+        for origin, plan in self.plan["origins"].items():
+            hold_out, first = np.array(plan["hold-out"]), plan["first"]
+            learnt = [day for day in range(series.MONTH, first) if day not in set(plan["hold-out"])]
             months = self.next_days(origin)
             parts = [forecast(learnt, list(range(first, month[0])), month) for month in months]
             after.append(self.error(np.concatenate(months), [np.concatenate(parts)]))
@@ -77,15 +75,9 @@ class Study:
 
 def bootstrap(differences, rng):
     """[unit] means and their intervals; differences: by origin, [unit, day]."""
-    blocks = []
-    for days in differences:
-        count = days.shape[1]
-        starts = rng.integers(0, count, size=(RESAMPLES, -(-count // BLOCK)))
-        places = (starts[:, :, None] + np.arange(BLOCK)).reshape(RESAMPLES, -1)[:, :count] % count
-        blocks.append(days[:, places].mean(axis=2) * count)
-    total = sum(days.shape[1] for days in differences)
-    means = sum(blocks) / total
-    return np.concatenate(differences, axis=1).mean(axis=1), np.percentile(means, [2.5, 97.5], axis=1)
+    sums = [days[:, resamples(days.shape[1], BLOCK, rng)].sum(axis=2) for days in differences]
+    together = np.concatenate(differences, axis=1)
+    return together.mean(axis=1), interval(sum(sums).T / together.shape[1])
 
 
 def row(name, errors, base, rng):
@@ -116,7 +108,7 @@ def main():
     refit = lambda known, since, days: series.har_forecast(y, days, series.har_fit(y, known + since))
     walk = lambda _, __, days: y[days - 1]
     lines = [
-        f"{len(plan['origins'])} origins × {plan['updates']} monthly updates × {len(plan['seeds'])} seeds. "
+        f"{len(plan['origins'])} origins × {plan['rounds']} monthly updates × {len(plan['seeds'])} seeds. "
         "Mean absolute errors in log σ / volatility points; behind each its change against the model that is not updated.\n\n",
         "| method | next month | change | old hold-out, after the last update | change |\n|---|---|---|---|---|\n",
         row("none", none, none, rng),

@@ -61,7 +61,7 @@ class WatchedRanks {
   std::filesystem::path hang_directory() const { return hang_ / "hang"; }
 
  private:
-  TemporaryDirectory hang_;
+  TemporaryDirectory hang_{memory_directory()};
 };
 
 }  // namespace switchyard::test

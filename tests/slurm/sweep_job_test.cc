@@ -27,6 +27,16 @@ class SweepJob : public SlurmTest {
     for (size_t at = text.find(word); at != text.npos; at = text.find(word, at + 1)) ++times;
     return times;
   }
+  /// What all attempts said: why a point is not complete.
+  std::string complaints(const std::string& run) const {
+    std::string text;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(case_->path(run + "/points"))) {
+      const std::filesystem::path path = entry.path();
+      if (path.filename() == "stderr.log" || path.filename() == "state.json" || path.filename() == "end.json")
+        text += path.native() + ":\n" + bytes_of_file(path) + "\n";
+    }
+    return text;
+  }
   bool waits() const { return !cluster_->output_of({"squeue", "--noheader"}).empty(); }
 
   std::optional<SweepCase> case_;
@@ -51,7 +61,7 @@ TEST_F(SweepJob, CutCancelledAndSubmittedAgainHasTheBitsOfALocalOne) {
   const ProcessResult third = submit(file, "array");
   EXPECT_EQ(third.exit_code, 0) << third.err;
   ASSERT_TRUE(within(150s, [&] { return !waits(); }));
-  EXPECT_EQ(count(table("array"), ",complete,"), 6) << table("array");
+  EXPECT_EQ(count(table("array"), ",complete,"), 6) << table("array") << third.err << complaints("array");
   expect_same_files(case_->models("array"), case_->models("local"));
   if (is_cut) cluster_->control({"heal", node});
 }

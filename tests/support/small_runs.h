@@ -75,7 +75,7 @@ class SmallRuns {
 
   inline static const TokenPieces kVocabulary{2, [](int32_t id) { return std::string(id == 0 ? "" : "one"); }};
 
-  TemporaryDirectory directory_;
+  TemporaryDirectory directory_{memory_directory()};
   std::optional<ScoringInput> input_;
   std::unique_ptr<Lease> lease_;
   std::string lease_nonce_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -11,6 +12,11 @@
 #include <string_view>
 
 namespace switchyard::test {
+
+/// For tests that measure time: files that never wait for a disk, where there are such.
+inline std::filesystem::path memory_directory() {
+  return ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : std::filesystem::temp_directory_path();
+}
 
 class TemporaryDirectory {
  public:

@@ -94,7 +94,7 @@ TEST_F(FramingTest, TokenizersAreOpenedByWhatTheyAre) {
   EXPECT_EQ(open_tokenizer("bytes")->kind(), "bytes");
   EXPECT_EQ(open("qwen3.json").kind(), "tokenizer.json");
   EXPECT_EQ(open_tokenizer((directory_ / "tokenizer.json").string())->hash(), tokenizer_->hash());
-  EXPECT_TRUE(fails(ExitCode::usage, {"gpt2", "\"bytes\""}, [] { open_tokenizer("gpt2"); }));
+  EXPECT_TRUE(fails(ExitCode::usage, {"gpt2", "expected bytes, bins:COUNT:LOW:HIGH"}, [] { open_tokenizer("gpt2"); }));
   const test::TemporaryDirectory other;
   EXPECT_TRUE(fails(ExitCode::usage, {"has no tokenizer.json"}, [&] { open_tokenizer(other.path().string()); }));
   other.write("tokenizer.model", "x");
