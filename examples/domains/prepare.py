@@ -5,24 +5,12 @@ The program is `switchyard`, or what SWITCHYARD names.
 """
 
 import json
-import lzma
 from pathlib import Path
 
+from texts import TOKENS, Text
 from updates import Settings, arguments, updates, write_input, write_sweep
 
 HERE = Path(__file__).resolve().parent
-TOKENS = ("--tokenizer", "bytes", "--bos", "256")
-
-
-class Text:
-    """Windows of a text, side by side: to learn from, to judge by, and to tune by."""
-
-    def __init__(self, name, windows):
-        text = lzma.decompress((HERE / f"texts/{name}.txt.xz").read_bytes()).decode("ascii")
-        size, of, most = (windows.getint(key) for key in ("bytes", "held-out-of", "judged"))
-        records = [{"text": text[at : at + size]} for at in range(0, len(text) - size + 1, size)]
-        self.judged, self.tuned_by = records[::of][:most], records[of // 2 :: of][:most]
-        self.learnt = [record for i, record in enumerate(records) if i % of not in (0, of // 2)]
 
 
 def runs_of_a_point(settings, texts):
