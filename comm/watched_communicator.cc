@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/stopwatch.h"
+
 namespace switchyard {
 namespace {
 
@@ -18,12 +20,16 @@ class Visit {
     watch_.arrive();
     watch_.wait();
   }
-  ~Visit() { watch_.leave(); }
+  ~Visit() {
+    watch_.leave();
+    watch_.communicated(seconds_now() - start_);
+  }
   Visit(const Visit&) = delete;
   Visit& operator=(const Visit&) = delete;
 
  private:
   const Watch& watch_;
+  const double start_ = seconds_now();
 };
 
 class WatchedTransfer final : public Pending::Impl {
@@ -46,9 +52,11 @@ class WatchedTransfer final : public Pending::Impl {
   }
 
   void wait() override {
+    const double start = seconds_now();
     watch_.wait();
     inner_.wait();
     watch_.leave();
+    watch_.communicated(seconds_now() - start);
     complete_ = true;
   }
 

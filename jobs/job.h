@@ -87,6 +87,7 @@ int run_train(Runtime&, std::span<const std::string> args);
 int run_fisher(Runtime&, std::span<const std::string> args);
 int run_delta(Runtime&, std::span<const std::string> args);
 int run_sweep(Runtime&, std::span<const std::string> args);
+int run_scale(Runtime&, std::span<const std::string> args);
 int run_collect(Runtime&, std::span<const std::string> args);
 int run_verify(Runtime&, std::span<const std::string> args);
 int run_submit(Runtime&, std::span<const std::string> args);

@@ -1,11 +1,13 @@
 #include <set>
 
+#include "jobs/collect.h"
 #include "jobs/delta/options.h"
 #include "jobs/fisher/batch_job.h"
 #include "jobs/fisher/options.h"
 #include "jobs/import_options.h"
 #include "jobs/inspect.h"
 #include "jobs/job.h"
+#include "jobs/scale/scale_job.h"
 #include "jobs/score/batch_job.h"
 #include "jobs/score/options.h"
 #include "jobs/slurm/doctor.h"
@@ -38,8 +40,10 @@ constexpr JobEntry kJobs[] = {
      describe_options<DeltaOptions>},
     {"sweep", "many training runs over lists of options, as one: here, or as a job array", Ranks::one, run_sweep,
      describe_options<SweepOptions>},
-    {"collect", "what the points of a sweep have come to: a table, and a page for people", Ranks::one, run_collect,
-     describe_options<CollectOptions>},
+    {"scale", "a job measured at several sizes: time, efficiency, and what holds it back", Ranks::one, run_scale,
+     describe_options<ScaleOptions>},
+    {"collect", "what the points of a sweep or a scaling study have come to: a table, and a page for people",
+     Ranks::one, run_collect, describe_options<CollectOptions>},
     {"verify", "prove a finished run: every record once, the same bits again", Ranks::any, run_verify,
      describe_options<VerifyOptions>},
     {"submit", "hand a job to Slurm, with a batch script that resumes it", Ranks::one, run_submit,

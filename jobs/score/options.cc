@@ -15,6 +15,10 @@ void ScoreOptions::describe(OptionSet& o) {
   o.require("input");
   RunOptions::describe_directory(o);
   o.group("What");
+  o.add(
+      "sample-tokens", within(&sample_tokens, 0, INT64_MAX), "N",
+      "score records of about so many tokens alone, of every length the same share: a sample, which becomes the run's "
+      "own input (0: all)");
   InputOptions::describe(o, "score");
 
   o.group("Results");

@@ -13,7 +13,7 @@ struct ScoreOptions : ModelOptions, InputOptions, LayoutOptions, BatchOptions, R
   std::vector<std::string> input;
   bool per_token = false, with_text = false, drop_shards = false;
   std::string embed = "none", quantiles;
-  int64_t max_rejects = 0, chunk_records = 0;
+  int64_t max_rejects = 0, chunk_records = 0, sample_tokens = 0;
 
   void describe(OptionSet& o);
   /// What --input names, where it is text; empty: it names a scoring input. Fails (usage).

@@ -8,6 +8,7 @@
 #include "base/stopwatch.h"
 #include "comm/collectively.h"
 #include "io/file.h"
+#include "jobs/input/sample.h"
 #include "jobs/input/tokenizer_check.h"
 #include "jobs/score/quantiles.h"
 #include "jobs/score/recorded_input.h"
@@ -27,7 +28,8 @@ int ScoreRun::run() {
   log::set_quiet(options_.quiet);
   prepare();
   if (!reads_text()) {
-    plan(open_input(options_.input.front()));
+    const InputSize size = open_input(options_.input.front());
+    if (options_.sample_tokens == 0 || options_.dry_run) plan(size);
     if (on_root() && !options_.given_for_text.empty())
       log::warning("{} is a scoring input, whose records are made already: {} have no say in them",
                    options_.input.front(), fmt::join(options_.given_for_text, ", "));
@@ -48,6 +50,7 @@ int ScoreRun::run() {
     const int64_t published = group_->rank() == 0 ? chunks_done_ : 0;
     const ExitCode code = attempt_->finish(engine_->stream(), published, [&] { return merge(); });
     RunSummary summary = summarise();
+    tell_ranks();
     attempt_->leave();
     if (on_root()) report(summary);
     return code;
@@ -64,6 +67,10 @@ void ScoreRun::prepare() {
       const Checkpoint headers(options_.model, options_.deltas());  // a wrong order shows before the input is read
     }
     sources_ = options_.text_sources();
+    if (reads_text() && options_.sample_tokens > 0)
+      fail(ExitCode::usage,
+           "--sample-tokens {}: expected --input to be a scoring input (see `switchyard import`), found {}",
+           options_.sample_tokens, sources_.front().path);
     if (reads_text() && options_.join) require_joinable(options_, sources_.front().path);
     if (reads_text() && on_root())
       text_.emplace(
@@ -104,6 +111,17 @@ InputSize ScoreRun::import_text() {
   return open_input(attempt_->directory().input_path());
 }
 
+InputSize ScoreRun::take_sample() {
+  pulse_.phase("taking a sample");
+  attempt_->enter(chunk_units(0, 1));
+  collectively(world_, [&] {
+    if (on_root())
+      made_input_ = provide_sample(*input_, options_.sample_tokens, attempt_->directory().input_path(),
+                                   [&] { attempt_->get_on_or_give_up(); });
+  });
+  return open_input(attempt_->directory().input_path());
+}
+
 void ScoreRun::plan(const InputSize& input) {
   collectively(world_, [&] {
     plan_ = plan_score(options_, config_, input, machine_, RunDirectory(options_.run));
@@ -119,7 +137,10 @@ void ScoreRun::plan(const InputSize& input) {
 
 /// The run directory, if it is that of this input. Text that was imported for nothing goes again.
 void ScoreRun::take() {
-  if (reads_text()) plan(import_text());
+  if (reads_text())
+    plan(import_text());
+  else if (options_.sample_tokens > 0)
+    plan(take_sample());
   try {
     collectively(world_, [&] {
       if (on_root() && RunDirectory(options_.run).has_manifest()) require_recorded_size();
@@ -233,6 +254,7 @@ std::optional<ResultTotals> ScoreRun::completed_results() const {
 
 void ScoreRun::score_chunks() {
   pulse_.phase("scoring");
+  const double communicated_before = pulse_.seconds_communicating();
   if (group_->rank() == 0) metrics_.emplace(attempt_->directory().metrics_path(), group_index());
   const std::vector<int64_t> chunks = attempt_->pending(group_index(), plan_.num_groups());
   for (size_t i = 0; i < chunks.size(); ++i) {
@@ -243,6 +265,7 @@ void ScoreRun::score_chunks() {
     ++chunks_done_;
     attempt_->tell(0, [&] { return progress_details(); });
   }
+  communicated_ = pulse_.seconds_communicating() - communicated_before;
 }
 
 bool ScoreRun::score_chunk(int64_t chunk) {

@@ -10,6 +10,7 @@
 #include "io/input.h"
 #include "jobs/input/text_input.h"
 #include "jobs/job.h"
+#include "jobs/rank_times.h"
 #include "jobs/score/chunk_scorer.h"
 #include "jobs/score/options.h"
 #include "jobs/score/plan.h"
@@ -31,8 +32,9 @@ class ScoreRun {
   InputSize open_input(const std::filesystem::path& path);
   void plan(const InputSize& input);
   InputSize measure_text();
-  InputSize import_text();  ///< the input is then the run's own
-  void take();              ///< the run directory
+  InputSize import_text();  ///< the input is then the run's own, as it is of a sample
+  InputSize take_sample();
+  void take();  ///< the run directory
   void require_recorded_size() const;
   void read_input();                 ///< all of it: is it the run's?
   void load();                       ///< model, then the manifest
@@ -44,10 +46,12 @@ class ScoreRun {
   void drop_shards() const;
   void report(RunSummary& summary) const;
   RunSummary summarise();
+  void tell_ranks();
   void add_history(RunUsage& usage, std::vector<report::TimeSeries::Attempt>& speed) const;
 
   bool on_root() const { return world_.rank() == 0; }
   bool reads_text() const { return !sources_.empty(); }
+  bool makes_input() const { return reads_text() || options_.sample_tokens > 0; }
   int group_index() const { return world_.rank() / plan_.ep; }
   std::optional<ResultTotals> completed_results() const;
   void on_step(const ChunkProgress& chunk);
@@ -60,6 +64,7 @@ class ScoreRun {
   std::string recorded_input_path() const;
   Json manifest_info() const;
   PhaseSeconds phases() const;
+  RankRecord rank_record();
 
   Communicator& world_;
   Pulse& pulse_;
@@ -89,6 +94,7 @@ class ScoreRun {
   int64_t records_in_flight_ = 0;       ///< of the group's chunk that is being scored
   bool limit_announced_ = false;
   double load_seconds_ = 0, write_seconds_ = 0, merge_seconds_ = 0;
+  double communicated_ = 0;  ///< seconds in operations of several ranks, while scoring
 };
 
 }  // namespace switchyard

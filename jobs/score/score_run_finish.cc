@@ -1,4 +1,5 @@
 // The end of a scoring run: rank 0 merges, and what it came to is told.
+#include <algorithm>
 #include <ctime>
 #include <iostream>
 
@@ -69,6 +70,38 @@ RunSummary ScoreRun::summarise() {
   summary.threads_total = plan_.threads * plan_.ranks_on_host;
   summary.cores = available_cores();
   return summary;
+}
+
+RankRecord ScoreRun::rank_record() {
+  const ScoreCounters& c = scorer_->counters();
+  const ExchangeCounters& exchange = engine_->exchange_counters();
+  const ExchangeTimes times = exchange.total_times();
+  const double since_resume = attempt_->seconds(), worked = attempt_->seconds_worked();
+  RankSeconds seconds{.load = seconds_now() - start_ - since_resume,
+                      .work = worked,
+                      .finish = since_resume - worked,
+                      .useful = c.decode + c.head - times.wait - times.transfer,
+                      .exchange_wait = times.wait,
+                      .exchange_transfer = times.transfer,
+                      .waiting = c.agree + attempt_->seconds_waited(),
+                      .collectives = std::max(0.0, communicated_ - times.wait - times.transfer - c.agree),
+                      .overhead = c.read + write_seconds_};
+  return {seconds, layer_seconds(engine_->layer_seconds(), exchange.times), c.tokens, exchange.tokens_per_expert,
+          exchange.bytes_to};
+}
+
+/// ranks.json, of an attempt that has computed something. Collective.
+void ScoreRun::tell_ranks() {
+  const RankLayout layout{.job = "score",
+                          .ep = plan_.ep,
+                          .threads = plan_.threads,
+                          .num_experts = plan_.config.num_experts(),
+                          .device = plan_.device.device == Device::cuda ? "cuda" : "cpu",
+                          .exchange = std::string(group_->kind()),
+                          .numerics = plan_.numerics};
+  const Json record = gather_rank_records(world_, rank_record(), layout);
+  if (on_root() && attempt_->num_resumed() < plan_.units.total)
+    write_file_atomically(attempt_->directory().ranks_path(), to_text(record) + "\n");
 }
 
 /// What the run directory knows. It is told for a person: that it cannot be read does not undo what is complete.

@@ -28,7 +28,7 @@ Fingerprint ScoreRun::fingerprint() const {
 
 /// The run's own is found wherever the run is.
 std::string ScoreRun::recorded_input_path() const {
-  return reads_text() ? input_->path().filename().native() : absolute_path(input_->path(), ExitCode::input);
+  return makes_input() ? input_->path().filename().native() : absolute_path(input_->path(), ExitCode::input);
 }
 
 Json ScoreRun::manifest_info() const {

@@ -1,6 +1,5 @@
 #include "jobs/slurm/doctor.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,17 +35,6 @@ constexpr double kMaxClockSkew = 2;  // seconds
 
 int64_t variable_as_int(const char* name) {
   return std::strtoll(variable(name).c_str(), nullptr, 10);
-}
-
-/// The cores that this process may run on: "0,1,6".
-std::string affinity() {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  ::sched_getaffinity(0, sizeof mask, &mask);
-  std::vector<int> cores;
-  for (int core = 0; core < CPU_SETSIZE; ++core)
-    if (CPU_ISSET(core, &mask)) cores.push_back(core);
-  return fmt::format("{}", fmt::join(cores, ","));
 }
 
 int64_t count_gpus() {
@@ -306,7 +294,7 @@ Json examine_rank(Communicator& world, const DoctorOptions& options) {
                 {"launcher", launcher.variable},
                 {"launcher_ranks", launcher.num_ranks},
                 {"mpi_type", variable("SLURM_MPI_TYPE")},
-                {"affinity", affinity()},
+                {"affinity", affinity_text()},
                 {"threads", options.threads > 0 ? options.threads : variable_as_int("SLURM_CPUS_PER_TASK")},
                 {"allotted_gpus", variable_as_int("SLURM_GPUS_ON_NODE")},
                 {"job", variable("SLURM_JOB_ID")},

@@ -6,10 +6,6 @@
 
 namespace switchyard {
 
-/// Every point: of those that are complete the metrics, of others how they stand and why. Asks Slurm about runs that it
-/// has in hand.
-StudyTable gather(const Sweep& sweep);
-
 /// sweep.csv, sweep.h5 and report.html of the sweep's folder. Fails (usage) on a metric of the file's that no point
 /// has, naming those that there are, once some point has any.
 void collect(const Sweep& sweep);

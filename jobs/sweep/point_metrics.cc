@@ -82,11 +82,6 @@ void add_scores(const Stage& stage, Metrics& metrics) {
 
 }  // namespace
 
-bool is_complete(const Stage& stage) {
-  const std::optional<RunState> state = RunDirectory(stage.run).find_state();
-  return state && state->status == RunStatus::complete;
-}
-
 Metrics metrics_of(std::span<const Stage> stages) {
   Metrics metrics;
   for (const Stage& stage : stages) {

@@ -17,7 +17,4 @@ using Metrics = std::map<std::string, double>;
 /// NAME.tokens. Fails (input) on files that are not what they should be.
 Metrics metrics_of(std::span<const Stage> stages);
 
-/// Whether the run is complete by its own word.
-bool is_complete(const Stage& stage);
-
 }  // namespace switchyard

@@ -2,16 +2,13 @@
 
 #include <algorithm>
 #include <iostream>
-#include <set>
 
 #include "base/log.h"
 #include "jobs/slurm/array_indices.h"
 #include "jobs/slurm/queue.h"
 #include "jobs/slurm/slurm_client.h"
-#include "jobs/slurm/submissions.h"
 #include "jobs/slurm/submit_checks.h"
 #include "jobs/slurm/submit_report.h"
-#include "jobs/sweep/point_metrics.h"
 
 namespace switchyard {
 namespace {
@@ -22,49 +19,6 @@ constexpr size_t kMostText = 4000;  // of --array in a script
 std::string range_text(int64_t first, int64_t last, int64_t origin) {
   return first == last ? std::to_string(first - origin) : fmt::format("{}-{}", first - origin, last - origin);
 }
-
-/// Tasks of an array that have not ended, as "17_3".
-std::set<std::string> live_tasks(const std::string& array) {
-  std::set<std::string> live;
-  for (const SlurmJob& job : find_jobs(array)) {
-    if (job.has_ended()) continue;
-    const std::string tasks = job.id.substr(job.id.find('_') + 1);  // of those that wait all together: "3-7,9%2"
-    for (const int64_t index : array_indices(tasks, kLargestArraySize)) live.insert(fmt::format("{}_{}", array, index));
-  }
-  return live;
-}
-
-/// Points that are not complete, without those that Slurm has in hand.
-class Missing {
- public:
-  explicit Missing(const Sweep& sweep) {
-    for (int64_t point = 0; point < sweep.points().count(); ++point) {
-      const std::vector<Stage> stages = sweep.stages(point);
-      if (std::ranges::all_of(stages, is_complete))
-        ++complete;
-      else if (is_live(RunDirectory(stages.front().run)))
-        ++in_hand;
-      else
-        points.push_back(point);
-    }
-  }
-
-  std::vector<int64_t> points;
-  int64_t complete = 0, in_hand = 0;
-
- private:
-  bool is_live(const RunDirectory& training) {
-    const std::vector<std::string> ids = last_submission(training);
-    return std::ranges::any_of(ids, [&](const std::string& id) {
-      const std::string array = id.substr(0, id.find('_'));
-      const auto [known, is_new] = live_.try_emplace(array);
-      if (is_new) known->second = live_tasks(array);
-      return known->second.contains(id);
-    });
-  }
-
-  std::map<std::string, std::set<std::string>> live_;  ///< by array
-};
 
 /// One array's jobs, ready to be queued.
 Submission submission_of(const Sweep& sweep, const Submission& request, const ArrayPart& part) {
@@ -91,14 +45,6 @@ Submission submission_of(const Sweep& sweep, const Submission& request, const Ar
     for (const Stage& stage : stages) s.files[sweep.folder(point) / (stage.name + ".cfg")] = stage.config();
   }
   return s;
-}
-
-void begin(const Sweep& sweep) {
-  const RunDirectory run(sweep.options().run);
-  const WorkUnits units = sweep.units();
-  run.create("collected");
-  run.check_or_write_manifest(sweep.fingerprint(), units, sweep.manifest_info());
-  sweep.keep_file();
 }
 
 }  // namespace
@@ -135,9 +81,9 @@ std::vector<ArrayPart> array_parts(const std::vector<int64_t>& points, int64_t m
 int submit_sweep(const Sweep& sweep, const Submission& request) {
   if (RunDirectory(sweep.options().run).has_manifest())
     RunDirectory(sweep.options().run).check_manifest(sweep.fingerprint());
-  const Missing missing(sweep);
-  log::info("{} points: {} complete, {} in hand, {} to submit", sweep.points().count(), missing.complete,
-            missing.in_hand, missing.points.size());
+  const MissingPoints missing(sweep);
+  log::info("{} points: {} complete, {} in hand, {} to submit", sweep.num_points(), missing.complete, missing.in_hand,
+            missing.points.size());
   std::vector<Submission> submissions;
   for (const ArrayPart& part :
        array_parts(missing.points, request.goes_elsewhere() ? kLargestArraySize : max_array_size()))
@@ -148,7 +94,7 @@ int submit_sweep(const Sweep& sweep, const Submission& request) {
   }
   if (submissions.empty()) return 0;
   const Environment environment = sbatch_environment(request.chosen_options());
-  begin(sweep);
+  sweep.begin();
   report_request(submissions.front(), false);
   for (const Submission& s : submissions) {
     const std::vector<std::string> ids = queue_jobs(s, environment, {});

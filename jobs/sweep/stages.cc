@@ -1,16 +1,8 @@
 #include "jobs/sweep/stages.h"
 
 #include "base/text.h"
-#include "jobs/config_file.h"
 
 namespace switchyard {
-
-std::string Stage::config() const {
-  std::string text = config_line("run", run.native());
-  for (const auto& [option, values] : options)
-    for (const std::string& value : values) text += config_line(option, value);
-  return text;
-}
 
 std::vector<Stage> stages_of(const SweepFile& file, const SweepPoints& points, int64_t point,
                              const std::filesystem::path& folder) {

@@ -6,18 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "jobs/study/study.h"
 #include "jobs/sweep/points.h"
 
 namespace switchyard {
-
-struct Stage {
-  std::string job, name;      ///< "score", "old"
-  std::filesystem::path run;  ///< the run directory
-  std::map<std::string, OptionValues> options;
-
-  /// Lines of a --config file, the run directory among them.
-  std::string config() const;
-};
 
 /// In the order in which they run; the training is the first. folder: the point's. A run that follows works on the
 /// model that the training made, unless it names one. {NAME} in values is what

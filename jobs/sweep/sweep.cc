@@ -4,8 +4,10 @@
 #include <set>
 
 #include "base/version.h"
+#include "io/command.h"
 #include "io/file.h"
 #include "jobs/config_file.h"
+#include "jobs/sweep/collector.h"
 #include "jobs/sweep/point_metrics.h"
 
 namespace switchyard {
@@ -36,8 +38,10 @@ Sweep::Sweep(SweepOptions options, std::span<const JobEntry> jobs) : options_(st
   points_.emplace(file_, options_.file);
 }
 
-std::filesystem::path Sweep::folder(int64_t point) const {
-  return std::filesystem::path(options_.run) / "points" / std::to_string(point);
+std::vector<std::string> Sweep::swept() const {
+  std::vector<std::string> names;
+  for (const SweptOption& option : file_.swept) names.push_back(option.name);
+  return names;
 }
 
 std::vector<std::string> Sweep::values_of(int64_t point) const {
@@ -47,17 +51,16 @@ std::vector<std::string> Sweep::values_of(int64_t point) const {
   return values;
 }
 
-std::string Sweep::name_of(int64_t point) const {
-  std::vector<std::string> words = values_of(point);
-  for (size_t i = 0; i < words.size(); ++i) words[i] = fmt::format("{} {}", file_.swept[i].name, words[i]);
-  return words.empty() ? "the only one" : fmt::format("{}", fmt::join(words, ", "));
+std::vector<std::string> Sweep::local_command(int64_t, const Stage& stage, const std::filesystem::path& config) const {
+  return {own_program(), stage.job, "--config", config.native()};
 }
 
-WorkUnits Sweep::units() const {
-  WorkUnits units = WorkUnits::of_items(points_->count(), 1);
-  units.name = units.items = "points";
-  units.files = "collected/point-*.json";
-  return units;
+std::map<std::string, double> Sweep::metrics_of(int64_t point) const {
+  return switchyard::metrics_of(stages(point));
+}
+
+void Sweep::collect() const {
+  switchyard::collect(*this);
 }
 
 const JobEntry& Sweep::entry(const std::string& job) const {
@@ -99,15 +102,6 @@ std::filesystem::path Sweep::kept_file() const {
 
 void Sweep::keep_file() const {
   write_file_atomically(kept_file(), text_);
-}
-
-Json Sweep::collected(int64_t point) const {
-  const std::vector<Stage> of_point = stages(point);
-  Json options = Json::object(), metrics = Json::object();
-  const std::vector<std::string> values = values_of(point);
-  for (size_t i = 0; i < values.size(); ++i) options[file_.swept[i].name] = values[i];
-  for (const auto& [name, value] : metrics_of(of_point)) metrics[name] = value;
-  return {{"point", point}, {"options", options}, {"metrics", metrics}};
 }
 
 }  // namespace switchyard

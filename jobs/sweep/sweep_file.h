@@ -5,10 +5,12 @@
 //   seed = [1, 2, 3]                                 repetitions of one and the same
 //   max-steps = 300                                  of every point
 //   let origin = [2007, 2008]                        no option, but {origin} in values stands for it
-//   eval-data = held-{origin}.h5                     {NAME}: a let or an option of one value; {point}: the point's
-//   folder mode = grid | random N [SEED] | list             all combinations, some of them, or item by item then =
-//   score --input old.h5 --run old            a run after the training, with the model that this made metric = old.loss
-//   what is ranked better = lower | higher retention = old.loss                             what is kept of old data
+//   eval-data = held-{origin}.h5                     {NAME}: a let, an option of one value, or the {point}'s folder
+//   mode = grid | random N [SEED] | list             all combinations, some of them, or item by item
+//   then = score --input old.h5 --run old            a run after the training, with the model that this made
+//   metric = old.loss                                what is ranked
+//   better = lower | higher
+//   retention = old.loss                             what is kept of old data
 //   adaptation = new.loss                            what is learnt of new data
 #pragma once
 
@@ -18,12 +20,9 @@
 #include <string_view>
 #include <vector>
 
-#include "jobs/job.h"
+#include "jobs/study/study.h"
 
 namespace switchyard {
-
-/// What one point gives an option: a value, or of an option that is a list several.
-using OptionValues = std::vector<std::string>;
 
 struct SweptOption {
   std::string name;

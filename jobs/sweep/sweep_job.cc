@@ -1,5 +1,4 @@
 // `switchyard sweep FILE --run DIR [--local] [-- sbatch options]`: the points of a sweep, as many as are missing.
-// `switchyard collect DIR`: what they have come to.
 #include <algorithm>
 #include <iostream>
 
@@ -32,31 +31,13 @@ int run_sweep(Runtime& runtime, std::span<const std::string> args) {
   if (!parse(runtime, args, options, request, config)) return 0;
   const Sweep sweep(std::move(options), runtime.jobs);
   log::set_quiet(sweep.options().quiet);
-  log::info("sweep: {} points of {} swept options, {} run{} each", sweep.points().count(), sweep.file().swept.size(),
+  log::info("sweep: {} points of {} swept options, {} run{} each", sweep.num_points(), sweep.file().swept.size(),
             1 + sweep.file().then.size(), sweep.file().then.empty() ? "" : "s");
   sweep.check();
   if (!sweep.options().local) return submit_sweep(sweep, request);
   if (!sweep.options().dry_run) return run_locally(runtime, sweep, std::move(config));
-  for (int64_t point = 0; point < sweep.points().count(); ++point)
+  for (int64_t point = 0; point < sweep.num_points(); ++point)
     std::cout << fmt::format("point {}: {}\n", point, sweep.name_of(point));
-  return 0;
-}
-
-void CollectOptions::describe(OptionSet& o) {
-  o.group("What");
-  o.add("run", &run, "DIR", "the folder of a sweep");
-  o.positional("run");
-  o.require("run");
-}
-
-int run_collect(Runtime& runtime, std::span<const std::string> args) {
-  CollectOptions options;
-  OptionSet set;
-  options.describe(set);
-  if (!parse_job_options(runtime, set, "collect", args)) return 0;
-  SweepOptions of_sweep;
-  of_sweep.run = options.run;
-  collect(Sweep(std::move(of_sweep), runtime.jobs));
   return 0;
 }
 

@@ -74,6 +74,7 @@ int TrainRun::run() {
     train();
     const ExitCode code = attempt_->finish(trainer_->stream(), on_root() ? steps_done_ : 0, [&] { return complete(); });
     std::vector<PhaseRow> spread = gather_phases(world_, phases());
+    tell_ranks();
     attempt_->leave();
     if (on_root()) report(std::move(spread));
     return code;
@@ -180,6 +181,7 @@ void TrainRun::train() {
 
 /// Whether there is time for another step and its checkpoint. The same on all ranks.
 bool TrainRun::may_go_on() {
+  const Stopwatch stopwatch(agree_seconds_);
   const StopDecision decision = agree_on_stopping(attempt_->signals(), world_, world_);
   if (decision.stop) return false;
   return !decision.seconds_left || *decision.seconds_left > 2 * step_seconds_ + 2 * save_seconds_;
@@ -193,11 +195,18 @@ void TrainRun::train_step(int64_t step) {
   line.step = step;
   line.records = options_.step_records;
   line.learning_rate = plan_.schedule.rate(step);
-  line.result = trainer_->step(loader_->load(step), line.learning_rate);
+  const StepBatch batch = load_batch(step);
+  const double communicated_before = pulse_.seconds_communicating();
+  line.result = trainer_->step(batch, line.learning_rate);
+  communicated_ += pulse_.seconds_communicating() - communicated_before;
   line.load = worst_load(line.result.losses.tokens_per_expert, config_.num_experts());
   notes_.step = step;
   notes_.add_tokens(line.result.losses.tokens_per_expert);
-  step_seconds_ = world_.all_reduce_one(seconds_now() - begin, ReduceOp::max);
+  {
+    const Stopwatch stopwatch(agree_seconds_);
+    step_seconds_ = world_.all_reduce_one(seconds_now() - begin, ReduceOp::max);
+  }
+  tokens_mine_ += batch.batch.tokens();
   Json timing = timing_since(before, line.result.tokens);
   tokens_done_ += line.result.tokens;
   last_loss_ = line.result.losses.cross_entropy;
@@ -208,6 +217,11 @@ void TrainRun::train_step(int64_t step) {
   timing["evaluation"] = spent_.evaluation - before.evaluation;
   timing["checkpoint"] = spent_.checkpoint - before.checkpoint;
   log_->tell_timing(line, timing);
+}
+
+StepBatch TrainRun::load_batch(int64_t step) {
+  const Stopwatch stopwatch(load_batch_seconds_);
+  return loader_->load(step);
 }
 
 Json TrainRun::timing_since(const TrainPhases& before, int64_t tokens) const {
@@ -226,6 +240,7 @@ Json TrainRun::timing_since(const TrainPhases& before, int64_t tokens) const {
 std::vector<double> TrainRun::evaluate(int64_t step) {
   pulse_.phase("evaluating");
   const Stopwatch stopwatch(spent_.evaluation);
+  const double communicated_before = pulse_.seconds_communicating();
   HeldOutLoss all;
   std::vector<double> losses{0};
   for (int64_t i = 0; i < std::ssize(eval_->datasets()); ++i) {
@@ -235,6 +250,7 @@ std::vector<double> TrainRun::evaluate(int64_t step) {
     all.tokens += loss.tokens;
   }
   losses.front() = all.mean();
+  communicated_ += pulse_.seconds_communicating() - communicated_before;
   log::info("step {}: held-out loss {:.6f}", step, losses.front());
   if (is_time_for(step, options_.save_steps) && (notes_.best_step == 0 || losses.front() < notes_.best_loss)) {
     notes_.best_step = step;

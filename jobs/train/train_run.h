@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "jobs/job.h"
+#include "jobs/rank_times.h"
 #include "jobs/train/phases.h"
 #include "jobs/train/step_loader.h"
 #include "jobs/train/step_log.h"
@@ -31,6 +32,7 @@ class TrainRun {
   void restore();  ///< the newest checkpoint, and what it says of the steps before
   void train();
   void train_step(int64_t step);
+  StepBatch load_batch(int64_t step);
   Json timing_since(const TrainPhases& before, int64_t tokens) const;
   bool may_go_on();
   std::vector<double> evaluate(int64_t step);
@@ -40,6 +42,8 @@ class TrainRun {
   void export_model();
   ExitCode complete();
   TrainPhases phases() const;
+  RankRecord rank_record() const;
+  void tell_ranks();
   void report(std::vector<PhaseRow> phases) const;
 
   bool on_root() const { return world_.rank() == 0; }
@@ -74,6 +78,9 @@ class TrainRun {
   double last_loss_ = 0;
   int64_t rejects_ = 0;  ///< records of both data sets, and documents that became none
   TrainPhases spent_;    ///< what the trainer does not count
+  // Of this rank, in this attempt's steps and evaluations:
+  int64_t tokens_mine_ = 0;
+  double load_batch_seconds_ = 0, agree_seconds_ = 0, communicated_ = 0;
   const double start_;
 };
 

@@ -1,4 +1,6 @@
 // What a training run says of itself.
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/stopwatch.h"
 #include "base/version.h"
@@ -53,7 +55,7 @@ Json TrainRun::manifest_info() const {
 /// Of this rank, so far.
 TrainPhases TrainRun::phases() const {
   const TrainSeconds trained = trainer_->seconds();
-  const ExchangeTimes& exchange = trainer_->exchange_counters().times;
+  const ExchangeTimes exchange = trainer_->exchange_counters().total_times();
   TrainPhases phases = spent_;
   phases.forward = trained.pass.forward;
   phases.head = trained.pass.head;
@@ -63,6 +65,39 @@ TrainPhases TrainRun::phases() const {
   phases.wait = attempt_->seconds_waited();
   phases.total = seconds_now() - start_;
   return phases;
+}
+
+RankRecord TrainRun::rank_record() const {
+  const TrainPhases p = phases();
+  const GradientCounters& exchange = trainer_->exchange_counters();
+  const ExchangeTimes times = exchange.total_times();
+  const double since_resume = attempt_->seconds(), worked = attempt_->seconds_worked();
+  RankSeconds seconds{.load = seconds_now() - start_ - since_resume,
+                      .work = worked - p.finish,
+                      .finish = since_resume - worked + p.finish,
+                      .useful = p.forward + p.head + p.backward + p.update + p.evaluation - communicated_,
+                      .exchange_wait = times.wait,
+                      .exchange_transfer = times.transfer,
+                      .waiting = agree_seconds_ + attempt_->seconds_waited(),
+                      .collectives = std::max(0.0, communicated_ - times.wait - times.transfer),
+                      .overhead = load_batch_seconds_ + p.checkpoint};
+  return {seconds, layer_seconds(trainer_->layer_seconds(), exchange.times), tokens_mine_, notes_.tokens_per_expert,
+          exchange.bytes_to};
+}
+
+/// ranks.json, of an attempt that has computed something. Collective.
+void TrainRun::tell_ranks() {
+  RankRecord mine = rank_record();
+  if (!on_root()) std::ranges::fill(mine.tokens_per_expert, 0);  // every rank knows all
+  const RankLayout layout{.job = "train",
+                          .ep = trainer_->ranks().group().size(),
+                          .threads = plan_.shape().threads,
+                          .num_experts = config_.num_experts(),
+                          .device = "cpu",
+                          .exchange = std::string(world_.kind()),
+                          .numerics = plan_.numerics};
+  const Json record = gather_rank_records(world_, mine, layout);
+  if (on_root() && tokens_done_ > 0) write_file_atomically(attempt_->directory().ranks_path(), to_text(record) + "\n");
 }
 
 /// For a person a table and the losses; once complete, report.html. What cannot be told does not undo what is complete.

@@ -43,6 +43,9 @@ class Pulse {
     waiting_.compare_exchange_strong(id, -1);  // else another one is waited in
     beat();
   }
+  /// The main thread has been blocked so long in an operation of a communicator.
+  void communicated(double seconds) { seconds_communicating_ += seconds; }
+  double seconds_communicating() const { return seconds_communicating_; }  ///< of the main thread, so far
 
   /// While one lives, the rank has more patience with itself (see Watchdog): for single steps of the operating system
   /// that may last, such as syncing a large file. A beat begins the next step.
@@ -101,6 +104,7 @@ class Pulse {
   std::atomic<int> layer_{-1}, waiting_{-1};
   mutable std::mutex mutex_;  // for add_communicator() and read() alone: what is there stays in its place
   std::deque<Communicator> communicators_;
+  double seconds_communicating_ = 0;  // main thread only
 };
 
 /// A communicator's place in the pulse of a watched rank; of any other one it does nothing.
@@ -116,6 +120,9 @@ class Watch {
   }
   void leave() const {
     if (pulse_ != nullptr) pulse_->leave(id_);
+  }
+  void communicated(double seconds) const {
+    if (pulse_ != nullptr) pulse_->communicated(seconds);
   }
 
  private:

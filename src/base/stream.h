@@ -5,6 +5,7 @@
 #include <functional>
 #include <span>
 
+#include "base/layer_clock.h"
 #include "base/pulse.h"
 #include "base/tensor.h"
 #include "base/thread_pool.h"
@@ -26,6 +27,7 @@ struct Stream {
   /// Called by the rank's main thread between the tasks of a parallel loop: MPI moves messages only inside its calls.
   std::function<void()> poll = {};
   Pulse* pulse = nullptr;           ///< of a watched rank
+  LayerClock* clock = nullptr;      ///< of a rank whose time is told by layer
   Measurement* measured = nullptr;  ///< where ops only say what they would take
 
   // On a CUDA device (DeviceStream makes such streams):
@@ -41,6 +43,10 @@ struct Stream {
   }
   void at_layer(size_t index) const {
     if (pulse != nullptr) pulse->layer(static_cast<int>(index));
+    if (clock != nullptr) clock->enter(index);
+  }
+  void behind_layers() const {
+    if (clock != nullptr) clock->leave();
   }
 };
 

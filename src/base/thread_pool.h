@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 
 namespace switchyard {
@@ -34,5 +35,7 @@ class ThreadPool {
 
 /// Cores this process may run on (its affinity mask), at least 1.
 int available_cores();
+/// Which those are: "0,1,6".
+std::string affinity_text();
 
 }  // namespace switchyard

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/device.h"
@@ -25,8 +26,10 @@ namespace switchyard {
 struct ExchangeTimes {
   double useful = 0;    ///< experts computed, for this rank's tokens and for others', also while rows travel
   double wait = 0;      ///< until the last rank has arrived, and for rows that others have not sent yet
-  double transfer = 0;  ///< moving rows, as far as it is not hidden behind computing
+  double transfer = 0;  ///< moving counts and rows, as far as it is not hidden behind computing
 };
+
+ExchangeTimes sum_of(std::span<const ExchangeTimes> times);
 
 /// Totals since construction; only what crossed between ranks counts as bytes.
 struct ExchangeCounters {
@@ -38,7 +41,7 @@ struct ExchangeCounters {
 
   // Of all layers.
   std::vector<int64_t> total_per_expert() const;  ///< [experts]
-  ExchangeTimes total_times() const;
+  ExchangeTimes total_times() const { return sum_of(times); }
 };
 
 /// What an exchange's memory depends on; the same on all ranks of the group.

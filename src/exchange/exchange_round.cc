@@ -26,13 +26,21 @@ Routes::Routes(const ExpertPlacement& where, int rank, ConstView chosen)
     : placement(where), expert_of(chosen), plan(plan_routes(chosen, where, rank)) {}
 
 /// The whole matrix, so that all ranks know the number of rounds.
-void Routes::exchange_counts(Communicator& group) {
+std::vector<int32_t> Routes::exchange_counts(Communicator& group, int32_t note) {
   const int num_ranks = group.size();
-  std::vector<int32_t> mine;
-  mine.reserve(static_cast<size_t>(num_ranks));
+  const auto width = static_cast<size_t>(num_ranks) + 1;
+  std::vector<int32_t> mine, all(width * static_cast<size_t>(num_ranks)), notes;
+  mine.reserve(width);
   for (int r = 0; r < num_ranks; ++r) mine.push_back(static_cast<int32_t>(plan.rows_to(r)));
-  row_counts.resize(mine.size() * mine.size());
-  group.all_gather({mine.data(), {1, num_ranks}, DType::i32}, {row_counts.data(), {num_ranks, num_ranks}, DType::i32});
+  mine.push_back(note);
+  group.all_gather({mine.data(), {1, num_ranks + 1}, DType::i32}, {all.data(), {num_ranks, num_ranks + 1}, DType::i32});
+  row_counts.reserve(all.size());
+  notes.reserve(width);
+  for (size_t first = 0; first < all.size(); first += width) {
+    row_counts.insert(row_counts.end(), &all[first], &all[first + width - 1]);
+    notes.push_back(all[first + width - 1]);
+  }
+  return notes;
 }
 
 int64_t Routes::most_rows() const {

@@ -44,8 +44,8 @@ struct Routes {
   std::vector<int32_t> row_counts;  ///< [ranks, ranks]: rows that rank (first) sends to rank (second)
 
   Routes(const ExpertPlacement& placement, int rank, ConstView expert_of);
-  /// Of all ranks; waits for the last one.
-  void exchange_counts(Communicator& group);
+  /// Of all ranks; waits for the last one. note: travels with them. Returns all ranks' notes.
+  std::vector<int32_t> exchange_counts(Communicator& group, int32_t note);
 
   int32_t rows_between(int from, int to) const {
     return row_counts[static_cast<size_t>(from) * static_cast<size_t>(placement.num_ranks()) + static_cast<size_t>(to)];

@@ -59,8 +59,10 @@ class FlatExchange::FlatRouting final : public Routing {
           std::span(exchange_.counters_.tokens_per_expert).subspan(layer_ * routes_->plan.tokens_per_expert.size());
       for (size_t i = 0; i < routes_->plan.tokens_per_expert.size(); ++i)
         counts[i] += routes_->plan.tokens_per_expert[i];
-      const Stopwatch stopwatch(times().wait);  // for the last rank
-      routes_->exchange_counts(exchange_.group_);
+      const double begin = seconds_now();
+      const std::vector<int32_t> of_last =
+          routes_->exchange_counts(exchange_.group_, exchange_.meetings_.microseconds());
+      exchange_.meetings_.met(seconds_now() - begin, of_last, times());
     }
     return *routes_;
   }
@@ -156,7 +158,7 @@ ExchangeScratch FlatExchange::scratch(const ExchangeShape& shape, int num_local,
   const RoundLayout rounds =
       layout_of(shape, std::min(rows_per_round, max_tokens), max_tokens > rows_per_round ? 2 : 1);
   const auto num_ranks = static_cast<size_t>(shape.placement.num_ranks());
-  const size_t counts = (num_ranks + 1) * num_ranks * sizeof(int32_t);
+  const size_t counts = 2 * (num_ranks + 1) * (num_ranks + 1) * sizeof(int32_t);  // those that travel as well
   const size_t plan = route_plan_bytes(max_tokens, shape.top_k, shape.placement, num_local);
   const size_t expert_of =
       shape.device == Device::cpu ? 0 : static_cast<size_t>(max_tokens * shape.top_k) * sizeof(int32_t);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "exchange/exchange.h"
+#include "exchange/travel.h"
 
 namespace switchyard {
 
@@ -25,6 +26,7 @@ class FlatExchange final : public Exchange {
 
   Communicator& group_;
   const int64_t rows_per_round_;          ///< that each pair of ranks may exchange under the budget, at least one
+  Meetings meetings_;                     ///< in which counts are exchanged
   std::vector<HostMirror> idle_mirrors_;  ///< of routings that are no more: pinned memory is kept
 };
 

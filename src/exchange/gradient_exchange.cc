@@ -76,18 +76,22 @@ GradientScratch gradient_scratch(const GradientExchangeShape& shape, int num_loc
   const GradientBuffers buffers(arena, shape, max_rows);
   const GradientLists lists(arena, shape, num_local, shape.max_tokens, buffers);
   const int num_ranks = shape.placement.num_ranks();
-  const size_t counting = 2 * static_cast<size_t>(shape.placement.num_experts()) * sizeof(int64_t);
+  const size_t counting = 2 * static_cast<size_t>(shape.placement.num_experts()) * sizeof(int64_t) +
+                          static_cast<size_t>(num_ranks) * sizeof(int32_t);
   const size_t travelling =
       WindowSchedule::host_bytes(num_ranks) + 3 * static_cast<size_t>(num_ranks) * sizeof(int64_t);
   return {arena.high_water(), sizeof(GradientWindows) + std::max(counting, travelling), max_rows};
 }
 
 GradientWindows::GradientWindows(Communicator& group, const GradientExchangeShape& shape, GradientCounters& counters,
-                                 const Stream& stream, Arena& arena, Way way, ConstView expert_of,
-                                 std::span<const int64_t> slice_offsets, const GradientTensors& tensors)
+                                 int layer, Meetings& meetings, const Stream& stream, Arena& arena, Way way,
+                                 ConstView expert_of, std::span<const int64_t> slice_offsets,
+                                 const GradientTensors& tensors)
     : group_(group),
       shape_(shape),
       counters_(counters),
+      times_(counters.times[static_cast<size_t>(layer)]),
+      meetings_(meetings),
       stream_(stream),
       polling_(stream),
       scope_(arena),
@@ -130,8 +134,18 @@ ExpertRows GradientWindows::count_rows(ConstView expert_of, std::span<const int6
     }
   }
   if (!alone()) {
-    const Stopwatch stopwatch(counters_.times.wait);  // for the last rank
+    // Every row's first number is nought: a rank's note for all travels in that of its own first expert.
+    const auto note_of = [&](int rank) -> int32_t& {
+      return row_of(shape_.placement.experts_of(rank).front()).front();
+    };
+    note_of(group_.rank()) = meetings_.microseconds();
+    const double begin = seconds_now();
     group_.all_reduce(lists_.before, ReduceOp::sum);
+    const double seconds = seconds_now() - begin;
+    std::vector<int32_t> notes;
+    notes.reserve(static_cast<size_t>(group_.size()));
+    for (int rank = 0; rank < group_.size(); ++rank) notes.push_back(std::exchange(note_of(rank), 0));
+    meetings_.met(seconds, notes, times_);
   }
   for (int expert = 0; expert < num_experts; ++expert) {
     const std::span<int32_t> counts = row_of(expert);
@@ -257,7 +271,7 @@ GradientRows GradientWindows::rows() {
                     .result = tensors_.result,
                     .result_row = list(lists_.result_row),
                     .dweight = buffers_.dweight.slice(0, num_rows_)};
-  if (!alone()) wait_for(pending_weight_, pending_rows_, counters_.times);
+  if (!alone()) wait_for(pending_weight_, pending_rows_, times_);
   if (backward()) for_each_number(tensors_.weight, buffers_.weight, [](float there, float& here) { here = there; });
   return rows;
 }
@@ -291,7 +305,7 @@ void GradientWindows::start_returning() {
 
 void GradientWindows::end_returning() {
   if (!std::exchange(returning_, false)) return;
-  wait_for(pending_weight_, {pending_rows_.data(), 1}, counters_.times);
+  wait_for(pending_weight_, {pending_rows_.data(), 1}, times_);
   const int64_t num_sent = total(sent_to_);
   const View assignment = lists_.sent_assignment.slice(0, num_sent);
   scatter_rows(polling_, buffers_.sent_u.slice(0, num_sent), assignment, tensors_.result);
@@ -321,9 +335,10 @@ GradientExchange::GradientExchange(Communicator& group, GradientExchangeShape sh
                        s.max_tokens * s.top_k + room_ <= std::numeric_limits<int32_t>::max(),
                    "{} tokens on each of {} ranks, {} rows of others", s.max_tokens, group.size(), room_);
   counters_.bytes_to.resize(static_cast<size_t>(group.size()));
+  counters_.times.resize(static_cast<size_t>(s.num_layers));
 }
 
-std::unique_ptr<GradientWindows> GradientExchange::plan(const Stream& stream, Arena& arena, Way way,
+std::unique_ptr<GradientWindows> GradientExchange::plan(const Stream& stream, Arena& arena, Way way, int layer,
                                                         ConstView expert_of, std::span<const int64_t> slice_offsets,
                                                         const GradientTensors& tensors) {
   const SliceRange& mine = shape_.slices_of_rank[static_cast<size_t>(group_.rank())];
@@ -346,9 +361,10 @@ std::unique_ptr<GradientWindows> GradientExchange::plan(const Stream& stream, Ar
     SWITCHYARD_CHECK(tokens >= 0 && tokens <= shape_.max_slice_tokens, "{} tokens in a slice of at most {}", tokens,
                      shape_.max_slice_tokens);
   }
+  SWITCHYARD_CHECK(layer >= 0 && layer < shape_.num_layers, "layer {} of {}", layer, shape_.num_layers);
   ++counters_.calls;
-  return std::make_unique<GradientWindows>(group_, shape_, counters_, stream, arena, way, expert_of, slice_offsets,
-                                           tensors);
+  return std::make_unique<GradientWindows>(group_, shape_, counters_, layer, meetings_, stream, arena, way, expert_of,
+                                           slice_offsets, tensors);
 }
 
 }  // namespace switchyard

@@ -21,6 +21,7 @@
 #include "base/stream.h"
 #include "comm/communicator.h"
 #include "exchange/exchange.h"
+#include "exchange/travel.h"
 #include "exchange/window_schedule.h"
 
 namespace switchyard {
@@ -30,7 +31,8 @@ enum class Way : uint8_t { forward, backward };
 /// What it depends on; the same on all ranks of the group.
 struct GradientExchangeShape {
   ExpertPlacement placement;
-  int64_t dim = 0;  ///< elements of a row of u, dy and dx
+  int num_layers = 1;  ///< whose times are counted one by one
+  int64_t dim = 0;     ///< elements of a row of u, dy and dx
   int top_k = 0;
   DType dtype = DType::f32;                     ///< of these rows: f32 or bf16
   int64_t bytes = 0;                            ///< budget of the rows' buffers
@@ -55,9 +57,12 @@ GradientScratch gradient_scratch(const GradientExchangeShape& shape, int num_loc
 /// Totals since construction.
 struct GradientCounters {
   std::vector<int64_t> bytes_to;  ///< [ranks] sent to each other rank, there and back
-  ExchangeTimes times;            ///< but `useful`, which is what the host does between rows() and give_back()
+  std::vector<ExchangeTimes>
+      times;  ///< [layers] but `useful`, which is what the host does between rows() and give_back()
   int64_t windows = 0;
   int64_t calls = 0;  ///< plans
+
+  ExchangeTimes total_times() const { return sum_of(times); }
 };
 
 /// A rank's tokens, and what comes back for them; forward u and result alone. The last room() rows are the windows'.
@@ -110,8 +115,8 @@ struct GradientLists {
 class GradientWindows {
  public:
   /// See GradientExchange::plan().
-  GradientWindows(Communicator& group, const GradientExchangeShape& shape, GradientCounters& counters,
-                  const Stream& stream, Arena& arena, Way way, ConstView expert_of,
+  GradientWindows(Communicator& group, const GradientExchangeShape& shape, GradientCounters& counters, int layer,
+                  Meetings& meetings, const Stream& stream, Arena& arena, Way way, ConstView expert_of,
                   std::span<const int64_t> slice_offsets, const GradientTensors& tensors);
   GradientWindows(const GradientWindows&) = delete;
   GradientWindows& operator=(const GradientWindows&) = delete;
@@ -155,6 +160,8 @@ class GradientWindows {
   Communicator& group_;
   const GradientExchangeShape& shape_;
   GradientCounters& counters_;
+  ExchangeTimes& times_;
+  Meetings& meetings_;
   const Stream stream_;
   Stream polling_;  // whose ops poll
   const ArenaScope scope_;
@@ -180,9 +187,9 @@ class GradientExchange {
   GradientExchange(Communicator& group, GradientExchangeShape shape);
 
   /// Tells all ranks of the group, which make their plans together, how many rows each expert has of each slice.
-  /// expert_of: [tokens, k] i32, a token's experts distinct; slice_offsets: [slices of this rank + 1] where the tokens
-  /// of each begin. The arena is the windows' until they are no more; the stream's poll is called.
-  std::unique_ptr<GradientWindows> plan(const Stream& stream, Arena& arena, Way way, ConstView expert_of,
+  /// layer: whose times; expert_of: [tokens, k] i32, a token's experts distinct; slice_offsets: [slices of this rank +
+  /// 1] where the tokens of each begin. The arena is the windows' until they are no more; the stream's poll is called.
+  std::unique_ptr<GradientWindows> plan(const Stream& stream, Arena& arena, Way way, int layer, ConstView expert_of,
                                         std::span<const int64_t> slice_offsets, const GradientTensors& tensors);
 
   /// Rows behind a rank's own in GradientTensors.
@@ -196,6 +203,7 @@ class GradientExchange {
   const GradientExchangeShape shape_;
   const int64_t room_;
   GradientCounters counters_;
+  Meetings meetings_;  ///< in which rows are counted
 };
 
 }  // namespace switchyard

@@ -1,6 +1,7 @@
 // What the exchanges' journeys have in common: what they wait for, what they count, and what fits into their budget.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <numeric>
 #include <span>
@@ -22,6 +23,31 @@ inline void wait_for(Pending& ahead, std::span<Pending> rows, ExchangeTimes& tim
   const Stopwatch stopwatch(times.transfer);
   for (Pending& pending : rows) pending.wait();
 }
+
+/// Ranks that meet, each waiting for the last one. Whoever comes last waits for nobody: what the meeting takes it is
+/// the journey of what they tell each other. So the least that a rank has spent there is everybody's transfer, and what
+/// is beyond it waiting. How long it was for each rank is told at the next meeting; until then all of it counts as
+/// waiting, as it does in the last one.
+class Meetings {
+ public:
+  /// Of this rank at the last meeting: goes to all ranks with the next one.
+  int32_t microseconds() const { return microseconds_; }
+  /// The next one has taken this rank `seconds`; of_last: [ranks] microseconds() of all. times: of what they met for.
+  void met(double seconds, std::span<const int32_t> of_last, ExchangeTimes& times) {
+    if (times_ != nullptr) {
+      const double journey = 1e-6 * std::ranges::min(of_last);
+      times_->wait -= journey;
+      times_->transfer += journey;
+    }
+    times_ = &times;
+    times.wait += seconds;
+    microseconds_ = static_cast<int32_t>(std::min(1e6 * seconds, 2e9));
+  }
+
+ private:
+  int32_t microseconds_ = 0;
+  ExchangeTimes* times_ = nullptr;
+};
 
 inline void count_bytes(std::span<const int64_t> rows_to, size_t row_bytes, std::vector<int64_t>& bytes_to) {
   for (size_t r = 0; r < rows_to.size(); ++r) bytes_to[r] += rows_to[r] * static_cast<int64_t>(row_bytes);

@@ -61,6 +61,9 @@ View Decoder::forward(const Stream& stream, Arena& arena, const Batch& batch) co
   int64_t row = 0;
   for (MicroBatch& part : parts) {
     part.finish();
+  }
+  stream.behind_layers();
+  for (const MicroBatch& part : parts) {
     rms_norm(stream, part.x(), weights_.norm.view(), static_cast<float>(c.rms_norm_eps),
              states.slice(row, part.x().rows()));
     row += part.x().rows();

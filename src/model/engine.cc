@@ -21,7 +21,10 @@ WeightSource checkpoint_weights(std::filesystem::path model, std::vector<std::fi
 
 Engine::Engine(const ModelConfig& config, const WeightSource& weights, const EngineOptions& options,
                Communicator& group, std::function<void()> poll, Pulse* pulse)
-    : group_(group), pool_(options.threads), stream_{Device::cpu, &pool_, std::move(poll), pulse} {
+    : group_(group),
+      pool_(options.threads),
+      clock_(config.layers.size()),
+      stream_{Device::cpu, &pool_, std::move(poll), pulse, &clock_} {
   const ExpertPlacement placement =
       options.placement.value_or(ExpertPlacement::blocks(config.num_experts(), group.size()));
   exchange_ =

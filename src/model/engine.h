@@ -47,6 +47,8 @@ class Engine {
     return exchange_->counters();
   }
   const Decoder& decoder() const { return *decoder_; }
+  /// [layers] of this rank, its waiting for others in the exchange with it.
+  const std::vector<double>& layer_seconds() const { return clock_.seconds(); }
   /// The identity of the model that the group loaded, the same on all its ranks. Collective over the group.
   Hash128 model_hash() const;
   uint64_t bytes_read() const { return loaded_.bytes_read; }
@@ -55,6 +57,7 @@ class Engine {
   Communicator& group_;
   ThreadPool pool_;
   std::optional<DeviceStream> device_;
+  LayerClock clock_;
   Stream stream_;
   LoadedModel loaded_;
   std::unique_ptr<Exchange> exchange_;

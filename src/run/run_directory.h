@@ -58,7 +58,8 @@ class RunDirectory {
   std::filesystem::path metrics_path() const { return root_ / "metrics.jsonl"; }
   std::filesystem::path timing_path() const {
     return root_ / "timing.jsonl";
-  }  ///< of a job whose metrics have no times
+  }                                                                          ///< of a job whose metrics have no times
+  std::filesystem::path ranks_path() const { return root_ / "ranks.json"; }  ///< where the last attempt's time went
   std::filesystem::path config_path() const { return root_ / "config.resolved.cfg"; }
 
   /// Makes the directory and attempts/, as create_root() does.

@@ -16,7 +16,8 @@ PassEngine::PassEngine(Communicator& world, const ModelConfig& config, const Tra
                        const Select& select, std::function<void()> poll, Pulse* pulse)
     : shape_(shape),
       pool_(shape.threads),
-      stream_{Device::cpu, &pool_, std::move(poll), pulse},
+      clock_(config.layers.size()),
+      stream_{Device::cpu, &pool_, std::move(poll), pulse, &clock_},
       ranks_(world, shape.ep, config, shape.num_slices),
       space_(config),
       selection_(select ? select(space_, ranks_) : Selection(space_)),

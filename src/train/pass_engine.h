@@ -39,10 +39,13 @@ class PassEngine {
   TrainedModel& model() { return model_; }
   const GradientCounters& exchange_counters() const { return pass_.exchange().counters(); }
   const PassSeconds& pass_seconds() const { return pass_.seconds(); }
+  /// [layers] of this rank, forward, backward and evaluated, its waiting for others in the exchange with it.
+  const std::vector<double>& layer_seconds() const { return clock_.seconds(); }
 
  protected:
   const TrainMemoryRequest shape_;
   ThreadPool pool_;
+  LayerClock clock_;
   Stream stream_;
   const TrainRanks ranks_;
   const ParameterSpace space_;

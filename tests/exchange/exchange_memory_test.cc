@@ -106,13 +106,13 @@ HostBytes measure_gradients(int num_ranks, int64_t budget) {
     const std::vector<int64_t> slice_offsets = {0, kTokens};
     Arena arena(scratch.arena_bytes);
     const HostBytes peak = peak_of(world, scratch.host_bytes, [&](const Stream& stream) {
-      const auto windows =
-          exchange.plan(stream, arena, Way::backward, {expert_of.data(), {kTokens, kTopK}, DType::i32}, slice_offsets,
-                        {.u = rows,
-                         .dy = rows,
-                         .weight = numbers,
-                         .result = {dx.data(), {kTokens * kTopK + room, 2}, DType::f32},
-                         .dweight = numbers});
+      const auto windows = exchange.plan(stream, arena, Way::backward, 0,
+                                         {expert_of.data(), {kTokens, kTopK}, DType::i32}, slice_offsets,
+                                         {.u = rows,
+                                          .dy = rows,
+                                          .weight = numbers,
+                                          .result = {dx.data(), {kTokens * kTopK + room, 2}, DType::f32},
+                                          .dweight = numbers});
       while (windows->begin()) {
         windows->rows();
         windows->give_back();

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <thread>
 
+#include "exchange/travel.h"
 #include "tests/exchange/exchange_case.h"
 
 namespace switchyard::test {
@@ -68,6 +69,21 @@ TEST(ExchangeTimes, SlowComputingIsUsefulWork) {
       EXPECT_LT(t.transfer, kShort) << rank;
     }
   }
+}
+
+TEST(Meetings, WhoComesLastTellsHowLongTheJourneyIs) {
+  Meetings meetings;
+  ExchangeTimes first, second;
+  const std::vector<int32_t> unknown(3);
+  meetings.met(0.5, unknown, first);
+  EXPECT_EQ(meetings.microseconds(), 500000);
+  EXPECT_EQ(first.wait, 0.5);  // until more is known
+  EXPECT_EQ(first.transfer, 0);
+  const std::vector<int32_t> of_first = {500000, 20000, 300000};  // the second one came last
+  meetings.met(0.25, of_first, second);
+  EXPECT_DOUBLE_EQ(first.wait, 0.48);
+  EXPECT_DOUBLE_EQ(first.transfer, 0.02);
+  EXPECT_EQ(second.wait, 0.25);
 }
 
 }  // namespace

@@ -214,7 +214,7 @@ GradientResult run_gradients(Communicator& group, GradientExchange& exchange, co
   };
   const auto go = [&](Way way, const GradientTensors& tensors) {
     const auto windows =
-        exchange.plan(stream, arena, way, tokens.per_slot(c, tokens.expert_of), tokens.slice_offsets, tensors);
+        exchange.plan(stream, arena, way, 0, tokens.per_slot(c, tokens.expert_of), tokens.slice_offsets, tensors);
     while (windows->begin()) {
       const GradientRows window = windows->rows();
       host(way, window);

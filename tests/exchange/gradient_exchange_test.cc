@@ -68,7 +68,7 @@ void expect_refused(const GradientExchangeShape& shape, std::vector<int64_t> sli
   const View rows{nullptr, {tokens, shape.dim}}, results{nullptr, {tokens * shape.top_k, shape.dim}},
       numbers{nullptr, {tokens, shape.top_k}};
   EXPECT_THROW(GradientExchange(*self, shape)
-                   .plan(stream, arena, Way::backward, {expert_of.data(), numbers.shape, DType::i32}, slice_offsets,
+                   .plan(stream, arena, Way::backward, 0, {expert_of.data(), numbers.shape, DType::i32}, slice_offsets,
                          {.u = rows, .dy = rows, .weight = numbers, .result = results, .dweight = numbers}),
                Error);
 }

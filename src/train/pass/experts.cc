@@ -224,8 +224,8 @@ ConstView forward_experts(const StepPass& pass, size_t layer, GradientExchange& 
     return y.slice(0, results);
   }
   KeptProducts kept(tape.gate_up);
-  const auto windows = exchange.plan(pass.stream, pass.arena, Way::forward, tape.chosen.expert, pass.batch.slice_tokens,
-                                     {.u = u, .result = y});
+  const auto windows = exchange.plan(pass.stream, pass.arena, Way::forward, static_cast<int>(layer), tape.chosen.expert,
+                                     pass.batch.slice_tokens, {.u = u, .result = y});
   while (windows->begin()) {
     const GradientRows window = windows->rows();
     compute_forward(pass, w, activation, window, kept.take(window.rows.num_rows()));
@@ -246,9 +246,9 @@ void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exch
                     [&](const GradientRows& window) { experts.compute(pass.stream, c.activation, window, {}, [] {}); });
   } else {
     KeptProducts kept(tape.gate_up);
-    const auto windows =
-        exchange.plan(pass.stream, pass.arena, Way::backward, tape.chosen.expert, pass.batch.slice_tokens,
-                      {.u = u, .dy = dy, .weight = weight, .result = returned, .dweight = d_weight});
+    const auto windows = exchange.plan(pass.stream, pass.arena, Way::backward, static_cast<int>(layer),
+                                       tape.chosen.expert, pass.batch.slice_tokens,
+                                       {.u = u, .dy = dy, .weight = weight, .result = returned, .dweight = d_weight});
     while (windows->begin()) {
       const GradientRows window = windows->rows();
       experts.compute(windows->stream(), c.activation, window, kept.take(window.rows.num_rows()),

@@ -19,6 +19,7 @@ GradientExchangeShape exchange_shape_of(const TrainedModel& model, const TrainPa
   const ModelConfig& c = model.weights().config;
   return {
       .placement = model.ranks().placement(),
+      .num_layers = static_cast<int>(c.num_layers()),
       .dim = c.hidden_size,
       .top_k = c.experts_per_token(),
       .dtype = model.weights().operand,
@@ -77,6 +78,7 @@ StepLosses TrainPass::run(const Stream& stream, Arena& arena, const StepBatch& b
     stream.at_layer(layer);
     losses.balance += backward_layer(pass, layer, tape.layers[layer], losses.tokens_per_expert, dx);
   }
+  stream.behind_layers();
   backward_embedding(pass, kept, dx);
   return losses;
 }
@@ -146,6 +148,7 @@ TrainPass::Tape TrainPass::forward(const StepPass& pass) {
     forward_attention(pass, layer, positions_.of_layer(layer), of_layer, of_layer.middle);
     forward_feed_forward(pass, layer, exchange_, of_layer, next);
   }
+  stream.behind_layers();
   return tape;
 }
 

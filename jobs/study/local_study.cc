@@ -1,4 +1,4 @@
-// A sweep on this machine.
+// A study on this machine.
 #include <utility>
 
 #include "base/log.h"
@@ -6,32 +6,31 @@
 #include "base/text.h"
 #include "io/command.h"
 #include "io/file.h"
-#include "jobs/sweep/collector.h"
-#include "jobs/sweep/point_metrics.h"
+#include "jobs/study/study.h"
 
 namespace switchyard {
 namespace {
 
-class LocalSweep {
+class LocalStudy {
  public:
-  LocalSweep(Runtime& runtime, const Sweep& sweep, std::string resolved_config)
+  LocalStudy(Runtime& runtime, const Study& study, std::string resolved_config)
       : runtime_(runtime),
-        sweep_(sweep),
-        attempt_(runtime.world, runtime.pulse, sweep.options().attempt(), std::move(resolved_config)) {}
+        study_(study),
+        attempt_(runtime.world, runtime.pulse, study.options().attempt(), std::move(resolved_config)) {}
 
   int run() {
     return static_cast<int>(attempt_.run([&] {
-      attempt_.take(sweep_.units(), sweep_.fingerprint());
+      attempt_.take(study_.units(), study_.fingerprint());
       attempt_.begin(0);
-      attempt_.identify(sweep_.fingerprint(), sweep_.manifest_info());
-      sweep_.keep_file();
-      attempt_.resume(sweep_.units().present(attempt_.directory().root()));
+      attempt_.identify(study_.fingerprint(), study_.manifest_info());
+      study_.keep_file();
+      attempt_.resume(study_.units().present(attempt_.directory().root()));
       for (const int64_t point : attempt_.pending(0, 1)) {
         if (told_to_stop()) break;
         run_point(point);
         attempt_.tell(0, [&] { return details(); });
       }
-      collect(sweep_);
+      study_.collect();
       if (!failures_.empty() && !told_to_stop()) report_failures();
       const ExitCode code = attempt_.finish(Stream{}, done_, [&] {
         attempt_.write_state(RunStatus::complete, ExitCode::complete, "");
@@ -53,32 +52,34 @@ class LocalSweep {
 
   void run_point(int64_t point) {
     const Stopwatch stopwatch(seconds_);
-    const std::vector<Stage> stages = sweep_.stages(point);
-    make_directories(sweep_.folder(point));
+    const std::vector<Stage> stages = study_.stages(point);
+    study_.prepare(point);
+    make_directories(study_.folder(point));
     for (const Stage& stage : stages) {
       if (is_complete(stage)) continue;
-      const int code = run_stage(sweep_.folder(point), stage);
+      const int code = run_stage(point, stage);
       if (is_complete(stage)) continue;  // with rejects, say
       if (told_to_stop()) return;
       failures_.push_back({point, code, why_failed(stage)});
-      log::error("point {} ({}): {} ended with {}: {}", point, sweep_.name_of(point), stage.name, code,
+      log::error("point {} ({}): {} ended with {}: {}", point, study_.name_of(point), stage.name, code,
                  failures_.back().why);
       return;
     }
     attempt_.publish(point, [&](const std::filesystem::path& path) {
-      write_file_atomically(path, to_text(sweep_.collected(point), 2) + "\n");
+      write_file_atomically(path, to_text(collected(point), 2) + "\n");
     });
     ++done_;
   }
 
-  int run_stage(const std::filesystem::path& folder, const Stage& stage) {
+  int run_stage(int64_t point, const Stage& stage) {
+    const std::filesystem::path folder = study_.folder(point);
     const std::filesystem::path config = folder / (stage.name + ".cfg");
     write_file_atomically(config, stage.config());
     runtime_.pulse.phase("running a point");
-    // What this process's environment says of options is no part of the sweep.
+    // What this process's environment says of options is no part of the study.
     static const auto environment = environment_without({"SWITCHYARD_"});
-    return run_to_log({own_program(), stage.job, "--config", config.native()}, environment,
-                      folder / (stage.name + ".log"), [&] { return pass_on_request(); });
+    return run_to_log(study_.local_command(point, stage, config), environment, folder / (stage.name + ".log"),
+                      [&] { return pass_on_request(); });
   }
 
   /// True when a request has come that the running stage has not heard of.
@@ -104,7 +105,16 @@ class LocalSweep {
     const bool was_killed = first.exit_code > 128;  // which is no word of this process
     throw Error(was_killed ? ExitCode::internal : static_cast<ExitCode>(first.exit_code),
                 fmt::format("{} of {} points failed; the first, point {} ({}): {}", failures_.size(),
-                            sweep_.points().count(), first.point, sweep_.name_of(first.point), first.why));
+                            study_.num_points(), first.point, study_.name_of(first.point), first.why));
+  }
+
+  /// A unit's file.
+  Json collected(int64_t point) const {
+    Json options = Json::object(), metrics = Json::object();
+    const std::vector<std::string> names = study_.swept(), values = study_.values_of(point);
+    for (size_t i = 0; i < values.size(); ++i) options[names[i]] = values[i];
+    for (const auto& [name, value] : study_.metrics_of(point)) metrics[name] = value;
+    return {{"point", point}, {"options", options}, {"metrics", metrics}};
   }
 
   std::string details() const {
@@ -114,7 +124,7 @@ class LocalSweep {
   }
 
   Runtime& runtime_;
-  const Sweep& sweep_;
+  const Study& study_;
   Attempt attempt_;
   std::vector<Failure> failures_;
   SignalWatch::Request passed_on_ = SignalWatch::none;
@@ -124,8 +134,8 @@ class LocalSweep {
 
 }  // namespace
 
-int run_locally(Runtime& runtime, const Sweep& sweep, std::string resolved_config) {
-  return LocalSweep(runtime, sweep, std::move(resolved_config)).run();
+int run_locally(Runtime& runtime, const Study& study, std::string resolved_config) {
+  return LocalStudy(runtime, study, std::move(resolved_config)).run();
 }
 
 }  // namespace switchyard

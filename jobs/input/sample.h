@@ -1,0 +1,31 @@
+// A part of a scoring input that stands for all of it: --sample-tokens.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+
+#include "io/input.h"
+
+namespace switchyard {
+
+/// Whether a record (or a document) is of the sample: of every class of lengths, an eighth of an octave wide, the same
+/// share, evenly over the file. The same for the same lengths.
+class EvenChoice {
+ public:
+  explicit EvenChoice(double share) : share_(share) {}
+  bool takes(int64_t length);
+
+ private:
+  static constexpr size_t kClasses = 8 * 64;
+  double share_;
+  std::array<double, kClasses> due_ = {};  ///< of each class, from −½ on: how many are owed
+};
+
+/// Writes records of about so many tokens (all, where there are no more) as an input of their own, with their ids,
+/// unless that very one is there (false). Fails: input, output. poll: called as records are read; may fail.
+bool provide_sample(const ScoringInput& input, int64_t tokens, const std::filesystem::path& output,
+                    const std::function<void()>& poll);
+
+}  // namespace switchyard

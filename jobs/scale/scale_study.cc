@@ -1,0 +1,239 @@
+#include "jobs/scale/scale_study.h"
+
+#include <algorithm>
+
+#include "base/hash.h"
+#include "base/version.h"
+#include "io/command.h"
+#include "io/file.h"
+#include "jobs/scale/pop.h"
+#include "train/data/permutation.h"
+
+namespace switchyard {
+namespace {
+
+constexpr std::string_view kRun = "run";
+
+template <class T>
+std::string joined(const std::vector<T>& values) {
+  return fmt::format("{}", fmt::join(values, ","));
+}
+
+template <class T>
+T field(const Json& json, const char* name, std::string_view subject) {
+  const Json* value = find_field(json, name);
+  if (value == nullptr) fail(ExitCode::input, "{}: expected \"{}\", found none", subject, name);
+  try {
+    return value->get<T>();
+  } catch (const Json::exception&) {
+    fail(ExitCode::input, "{}: \"{}\" is {}", subject, name, brief(*value));
+  }
+}
+
+/// What every rank has of a job's work: the option whose value is multiplied by the ranks in weak scaling.
+std::string work_option(const std::string& job) {
+  return job == "score" ? "sample-tokens" : "step-records";
+}
+
+/// Of the folder's definition, which must be whole.
+ScaleDefinition read_definition(const std::filesystem::path& path) {
+  return ScaleDefinition::from_json(parse_json(read_text_file(path), path.native()), path.native());
+}
+
+}  // namespace
+
+std::string_view name_of(Scaling scaling) {
+  return scaling == Scaling::strong ? "strong" : "weak";
+}
+
+Fingerprint ScaleDefinition::fields() const {
+  Fingerprint fields = {{"job", job},
+                        {"mode", std::string(name_of(scaling))},
+                        {local ? "ranks" : "nodes", joined(sizes)},
+                        {"reps", std::to_string(repetitions)}};
+  if (!local) fields["tasks-per-node"] = std::to_string(tasks_per_node);
+  if (!over.empty()) fields["over"] = fmt::format("{} {}", over, joined(values));
+  for (const auto& [name, words] : options) fields["option " + name] = fmt::format("{}", fmt::join(words, " "));
+  return fields;
+}
+
+Json ScaleDefinition::to_json() const {
+  return {{"job", job},
+          {"mode", name_of(scaling)},
+          {"local", local},
+          {"sizes", sizes},
+          {"tasks_per_node", tasks_per_node},
+          {"over", over},
+          {"values", values},
+          {"reps", repetitions},
+          {"options", options}};
+}
+
+ScaleDefinition ScaleDefinition::from_json(const Json& json, std::string_view subject) {
+  ScaleDefinition d;
+  d.job = field<std::string>(json, "job", subject);
+  d.scaling = field<std::string>(json, "mode", subject) == "weak" ? Scaling::weak : Scaling::strong;
+  d.local = field<bool>(json, "local", subject);
+  d.sizes = field<std::vector<int64_t>>(json, "sizes", subject);
+  d.tasks_per_node = field<int64_t>(json, "tasks_per_node", subject);
+  d.over = field<std::string>(json, "over", subject);
+  d.values = field<std::vector<std::string>>(json, "values", subject);
+  d.repetitions = field<int64_t>(json, "reps", subject);
+  d.options = field<std::map<std::string, OptionValues>>(json, "options", subject);
+  return d;
+}
+
+ScaleStudy::ScaleStudy(RunOptions options, ScaleDefinition definition, std::span<const JobEntry> jobs)
+    : options_(std::move(options)), definition_(std::move(definition)), jobs_(jobs) {
+  options_.run = absolute_path(options_.run, ExitCode::output);
+}
+
+ScaleStudy::ScaleStudy(const std::filesystem::path& folder, std::span<const JobEntry> jobs)
+    : definition_(read_definition(folder / "study.json")), jobs_(jobs) {
+  options_.run = absolute_path(folder, ExitCode::output);
+}
+
+const JobEntry& ScaleStudy::entry() const {
+  return *std::ranges::find(jobs_, definition_.job, &JobEntry::name);
+}
+
+int64_t ScaleStudy::num_points() const {
+  const auto values = std::max<int64_t>(1, std::ssize(definition_.values));
+  return std::ssize(definition_.sizes) * values * definition_.repetitions;
+}
+
+/// Points are numbered in the order in which they are measured: a random one, so that what changes on the machine in
+/// the meantime is not taken for scaling.
+ScalePoint ScaleStudy::point(int64_t number) const {
+  const ScaleDefinition& d = definition_;
+  const std::string text = fingerprint_hash(d.fields());
+  int64_t place = Permutation(num_points(), hash_of(std::as_bytes(std::span(text))).low)(number);
+  ScalePoint point;
+  point.repetition = place % d.repetitions;
+  place /= d.repetitions;
+  if (!d.values.empty()) {
+    point.value = d.values[static_cast<size_t>(place % std::ssize(d.values))];
+    place /= std::ssize(d.values);
+  }
+  point.size = d.sizes[static_cast<size_t>(place)];
+  const int64_t per_node = d.over == "tasks-per-node" ? std::stoll(point.value) : d.tasks_per_node;
+  point.ranks = d.local ? point.size : point.size * per_node;
+  return point;
+}
+
+std::vector<std::string> ScaleStudy::swept() const {
+  std::vector<std::string> names = {definition_.local ? "ranks" : "nodes"};
+  if (!definition_.over.empty()) names.push_back(definition_.over);
+  names.emplace_back("repetition");
+  return names;
+}
+
+std::vector<std::string> ScaleStudy::values_of(int64_t number) const {
+  const ScalePoint p = point(number);
+  std::vector<std::string> values = {std::to_string(p.size)};
+  if (!definition_.over.empty()) values.push_back(p.value);
+  values.push_back(std::to_string(p.repetition));
+  return values;
+}
+
+std::vector<Stage> ScaleStudy::stages(int64_t number) const {
+  const ScalePoint p = point(number);
+  Stage stage{definition_.job, std::string(kRun), folder(number) / kRun, definition_.options};
+  if (!definition_.over.empty() && definition_.over != "tasks-per-node") stage.options[definition_.over] = {p.value};
+  if (definition_.scaling == Scaling::weak) {
+    OptionValues& work = stage.options[work_option(definition_.job)];
+    work = {std::to_string(std::stoll(work.at(0)) * p.ranks)};
+  }
+  return {stage};
+}
+
+std::vector<std::string> ScaleStudy::local_command(int64_t number, const Stage& stage,
+                                                   const std::filesystem::path& config) const {
+  const std::string folder_of_mpirun = folder_of_program("mpirun");
+  if (folder_of_mpirun.empty()) fail(ExitCode::environment, "scale --local: expected mpirun in the PATH, found none");
+  // Ranks beyond the cores are measured as well, and called functional.
+  return {folder_of_mpirun + "/mpirun",
+          "-n",
+          std::to_string(point(number).ranks),
+          "--oversubscribe",
+          "--bind-to",
+          "none",
+          own_program(),
+          stage.job,
+          "--config",
+          config.native()};
+}
+
+void ScaleStudy::prepare(int64_t number) const {
+  for (const Stage& stage : stages(number)) {
+    const RunDirectory run(stage.run);
+    if (!directory_exists(stage.run)) continue;
+    const std::optional<RunState> state = run.find_state();
+    if (state && state->status == RunStatus::complete) continue;
+    std::filesystem::remove_all(stage.run);
+  }
+}
+
+std::map<std::string, double> ScaleStudy::metrics_of(int64_t number) const {
+  const PointRecord record = read_point_record(RunDirectory(stages(number).front().run));
+  const PopFactors pop = pop_factors(record);
+  const RoutingShares routing = routing_shares(record);
+  const auto tokens = static_cast<double>(record.tokens());
+  std::map<std::string, double> metrics = {{"ranks", record.num_ranks()},
+                                           {"ep", record.ep},
+                                           {"threads", record.threads},
+                                           {"attempts", static_cast<double>(record.attempts)},
+                                           {"tokens", tokens},
+                                           {"load", record.load()},
+                                           {"work", record.work()},
+                                           {"finish", record.finish()},
+                                           {"total", record.total()},
+                                           {"tokens_per_second", tokens / record.work()},
+                                           {"useful", pop.useful},
+                                           {"wait", pop.wait},
+                                           {"transfer", pop.transfer},
+                                           {"overhead", pop.overhead},
+                                           {"other", pop.other},
+                                           {"load_balance", pop.load_balance},
+                                           {"communication_efficiency", pop.communication_efficiency},
+                                           {"parallel_efficiency", pop.parallel_efficiency()},
+                                           {"experts_per_rank", routing.experts_per_rank},
+                                           {"tokens_per_expert", routing.tokens_per_expert},
+                                           {"expert_imbalance", routing.expert_imbalance},
+                                           {"expected_remote_share", routing.expected_remote},
+                                           {"shares_cores", record.shares_cores() ? 1 : 0}};
+  double memory = 0;
+  for (const RankTimes& rank : record.ranks) memory = std::max(memory, static_cast<double>(rank.memory_bytes));
+  metrics["memory_bytes"] = memory;
+  return metrics;
+}
+
+Json ScaleStudy::manifest_info() const {
+  return {{"job", "scale"}, {"switchyard", SWITCHYARD_VERSION}, {"git_revision", SWITCHYARD_GIT_REVISION}};
+}
+
+void ScaleStudy::keep_file() const {
+  write_file_atomically(kept_file(), to_text(definition_.to_json(), 2) + "\n");
+}
+
+void ScaleStudy::check() const {
+  const ScaleDefinition& d = definition_;
+  const std::filesystem::path here = absolute_path(".", ExitCode::environment);
+  std::set<std::filesystem::path> seen;
+  if (d.scaling == Scaling::weak && !d.options.contains(work_option(d.job)))
+    fail(ExitCode::usage, "scale --mode weak: expected --{} N, which every rank has, found none", work_option(d.job));
+  for (int64_t number = 0; number < num_points(); ++number) {
+    const ScalePoint p = point(number);
+    JobArguments arguments{stages(number).front().options, here};
+    arguments.values["run"] = {stages(number).front().run.native()};
+    try {
+      for (const auto& file : entry().batch->files(arguments))
+        if (seen.insert(file).second) InputFile{file};
+      if (entry().batch->check_ranks != nullptr) entry().batch->check_ranks(arguments, p.ranks);
+    } catch (const Error& error) {
+      throw Error(error.code(), fmt::format("point {} ({}): {}", number, name_of(number), error.what()));
+    }
+  }
+}
+
+}  // namespace switchyard

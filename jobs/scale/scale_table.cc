@@ -1,0 +1,138 @@
+// The study in tables and files.
+#include <algorithm>
+#include <cmath>
+
+#include "base/log.h"
+#include "io/file.h"
+#include "jobs/scale/point_record.h"
+#include "jobs/scale/scale_study.h"
+#include "jobs/study/statistics.h"
+
+namespace switchyard {
+namespace {
+
+/// Of every point that has a measurement; "point", "result", and the metrics.
+Json to_json(const ScaleStudy& study, const StudyTable& table, const std::vector<SizeSummary>& sizes) {
+  Json points = Json::array();
+  for (const StudyPoint& point : table.points) {
+    Json line = {{"point", point.number}, {"state", point.state}, {"run", point.run}, {"command", point.command}};
+    for (size_t i = 0; i < table.options.size(); ++i) line[table.options[i]] = point.options[i];
+    for (const auto& [name, value] : point.metrics) line[name] = value;
+    points.push_back(std::move(line));
+  }
+  Json summary = Json::array();
+  for (const SizeSummary& size : sizes) {
+    Json line = {{"size", size.point.size},         {"ranks", size.point.ranks}, {"value", size.point.value},
+                 {"measured", size.seconds.size()}, {"failed", size.failed},     {"missing", size.missing}};
+    if (!size.seconds.empty()) line["median_work"] = median(size.seconds);
+    if (const auto interval = median_interval(size.seconds)) line["interval_work"] = {interval->low, interval->high};
+    summary.push_back(std::move(line));
+  }
+  Json json = {{"study", study.definition().to_json()}, {"points", std::move(points)}, {"sizes", std::move(summary)}};
+  if (const auto agree = results_agree(study, table)) json["same_result_bits"] = *agree;
+  return json;
+}
+
+/// Extra-P's advice: five values of a parameter, five repetitions each.
+void warn_of_few(const std::vector<SizeSummary>& sizes) {
+  constexpr size_t kAdvised = 5;
+  size_t least = kAdvised;
+  for (const SizeSummary& size : sizes) least = std::min(least, size.seconds.size());
+  if (sizes.size() < kAdvised || least < kAdvised)
+    log::warning("extrap.txt: {} sizes with at least {} measurements each; Extra-P advises {} with {} for a model",
+                 sizes.size(), least, kAdvised, kAdvised);
+}
+
+std::string data_line(const std::vector<double>& values) {
+  std::string text = "DATA";
+  for (const double value : values) text += fmt::format(" {:.9g}", value);
+  return text + "\n";
+}
+
+}  // namespace
+
+std::vector<SizeSummary> summaries(const ScaleStudy& study, const StudyTable& table) {
+  std::map<std::pair<int64_t, int64_t>, SizeSummary> sizes;  // by the value's place, and the size
+  const ScaleDefinition& d = study.definition();
+  for (const StudyPoint& point : table.points) {
+    const ScalePoint p = study.point(point.number);
+    const auto value = std::ranges::find(d.values, p.value) - d.values.begin();
+    SizeSummary& size = sizes[{value, p.size}];
+    size.point = p;
+    if (!point.is_complete()) {
+      const bool over =
+          point.state == "failed" || point.state == "lost" || point.state == "cancelled" || point.state == "error";
+      ++(over ? size.failed : size.missing);
+      continue;
+    }
+    size.points.push_back(point.number);
+    size.seconds.push_back(point.metric("work"));
+    size.total.push_back(point.metric("total"));
+    size.tokens_per_second.push_back(point.metric("tokens_per_second"));
+  }
+  std::vector<SizeSummary> all;
+  for (auto& [key, size] : sizes) all.push_back(std::move(size));
+  return all;
+}
+
+Scalability scalability(Scaling scaling, const SizeSummary& base, const SizeSummary& size) {
+  const double ranks = static_cast<double>(size.point.ranks) / static_cast<double>(base.point.ranks);
+  Scalability s;
+  s.speedup = scaling == Scaling::strong ? median(base.seconds) / median(size.seconds)
+                                         : median(size.tokens_per_second) / median(base.tokens_per_second);
+  s.efficiency = s.speedup / ranks;
+  return s;
+}
+
+std::optional<bool> results_agree(const ScaleStudy& study, const StudyTable& table) {
+  std::map<std::string, std::set<std::string>> by_work;
+  std::map<std::string, int> counts;
+  for (const StudyPoint& point : table.points) {
+    if (!point.is_complete()) continue;
+    const ScalePoint p = study.point(point.number);
+    std::string work = study.definition().scaling == Scaling::weak ? std::to_string(p.ranks) : "";
+    if (study.definition().over == "dtype") work += " " + p.value;
+    by_work[work].insert(read_point_record(RunDirectory(study.stages(point.number).front().run)).result);
+    ++counts[work];
+  }
+  if (std::ranges::none_of(counts, [](const auto& count) { return count.second > 1; })) return std::nullopt;
+  return std::ranges::all_of(by_work, [](const auto& results) { return results.second.size() == 1; });
+}
+
+std::string to_extrap(const ScaleStudy& study, const std::vector<SizeSummary>& sizes) {
+  const bool varied = !study.definition().over.empty();
+  size_t repetitions = 0;
+  for (const SizeSummary& size : sizes) repetitions = std::max(repetitions, size.seconds.size());
+  std::vector<const SizeSummary*> whole;
+  for (const SizeSummary& size : sizes) {
+    const bool numeric = size.point.value.find_first_not_of("0123456789") == std::string::npos;
+    if (size.seconds.size() == repetitions && repetitions > 0 && numeric) whole.push_back(&size);
+  }
+  std::string text = varied
+                         ? fmt::format("PARAMETER ranks\nPARAMETER {}\n\n", replaced(study.definition().over, "-", "_"))
+                         : "PARAMETER ranks\n\n";
+  for (const SizeSummary* size : whole)
+    text += varied ? fmt::format("POINTS ( {} {} )\n", size->point.ranks, size->point.value)
+                   : fmt::format("POINTS {}\n", size->point.ranks);
+  text += "\nREGION work\nMETRIC time\n";
+  for (const SizeSummary* size : whole) text += data_line(size->seconds);
+  text += "\nREGION total\nMETRIC time\n";
+  for (const SizeSummary* size : whole) text += data_line(size->total);
+  return text;
+}
+
+void ScaleStudy::collect() const {
+  const StudyTable table = gather(*this);
+  const std::vector<SizeSummary> sizes = summaries(*this, table);
+  write_file_atomically(root() / "scaling.csv", to_csv(table));
+  write_study_file(root() / "scaling.h5", table);
+  write_file_atomically(root() / "scaling.json", to_text(to_json(*this, table, sizes), 2) + "\n");
+  write_file_atomically(root() / "extrap.txt", to_extrap(*this, sizes));
+  write_file_atomically(RunDirectory(root()).report_path(), scale_report_html(*this, table));
+  const auto complete = std::ranges::count_if(table.points, &StudyPoint::is_complete);
+  if (complete == std::ssize(table.points)) warn_of_few(sizes);
+  log::info("{} of {} points are complete: {}", complete, table.points.size(),
+            RunDirectory(root()).report_path().native());
+}
+
+}  // namespace switchyard
