@@ -37,6 +37,8 @@ Json to_json(const RankRecord& record) {
           {"cpu", cpu_model()},
           {"memory_bytes", peak_memory()},
           {"tokens", record.tokens},
+          {"assignments", record.assignments},
+          {"remote_assignments", record.remote_assignments},
           {"load", s.load},
           {"work", s.work},
           {"finish", s.finish},

@@ -40,19 +40,20 @@ std::vector<LayerSeconds> layer_seconds(std::span<const double> all, std::span<c
 
 /// What a rank tells of its attempt.
 struct RankRecord {
-  RankSeconds seconds;
-  std::vector<LayerSeconds> layers;
-  int64_t tokens = 0;                      ///< computed
-  std::vector<int64_t> tokens_per_expert;  ///< [layers, experts] (token, slot) assignments of these
-  std::vector<int64_t> bytes_to;           ///< [ranks of its group]
+  RankSeconds seconds = {};
+  std::vector<LayerSeconds> layers = {};
+  int64_t assignments = 0, remote_assignments = 0;  ///< (token, slot); those to experts of other ranks
+  int64_t tokens = 0;                               ///< computed
+  std::vector<int64_t> tokens_per_expert = {};      ///< [layers, experts] (token, slot) assignments of these
+  std::vector<int64_t> bytes_to = {};               ///< [ranks of its group]
 };
 
 /// How the ranks were laid out.
 struct RankLayout {
-  std::string job;  ///< "score"
+  std::string job = {};  ///< "score"
   int ep = 1, threads = 1;
   int num_experts = 0;
-  std::string device, exchange, numerics;
+  std::string device = {}, exchange = {}, numerics = {};
 };
 
 /// All ranks' records, where they run and what on, at rank 0; null elsewhere. Collective.

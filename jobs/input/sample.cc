@@ -50,7 +50,8 @@ class SampleWriter {
   std::string id_of(int64_t record) const {
     if (!input_.has_ids()) return std::to_string(record);
     const Json id = RecordIds(input_, record, 1).json(0);
-    return id.is_string() ? id.get<std::string>() : id.dump();
+    const std::string text = id.is_string() ? id.get<std::string>() : id.dump();
+    return text.empty() ? std::to_string(record) : text;
   }
 
   const ScoringInput& input_;

@@ -39,6 +39,8 @@ RankTimes rank_times(const Json& rank, std::string_view subject) {
                   .transfer = seconds("exchange_transfer"),
                   .overhead = seconds("overhead"),
                   .tokens = field<int64_t>(rank, "tokens", subject),
+                  .assignments = field<int64_t>(rank, "assignments", subject),
+                  .remote_assignments = field<int64_t>(rank, "remote_assignments", subject),
                   .memory_bytes = field<int64_t>(rank, "memory_bytes", subject),
                   .bytes_to = field<std::vector<int64_t>>(rank, "bytes_to", subject)};
   for (const auto& layer : field<std::vector<std::vector<double>>>(rank, "layers", subject)) {

@@ -16,24 +16,24 @@ struct LayerTimes {
 
 /// Seconds of one rank. useful + wait + transfer + overhead is `work` but for what nobody has measured (other()).
 struct RankTimes {
-  std::string host, cores;  ///< "n1", "0,1"
+  std::string host = {}, cores = {};  ///< "n1", "0,1"
   double load = 0, work = 0, finish = 0;
   double useful = 0, wait = 0, transfer = 0, overhead = 0;
-  int64_t tokens = 0, memory_bytes = 0;
-  std::vector<LayerTimes> layers;
-  std::vector<int64_t> bytes_to;  ///< [ranks of its group]
+  int64_t tokens = 0, assignments = 0, remote_assignments = 0, memory_bytes = 0;
+  std::vector<LayerTimes> layers = {};
+  std::vector<int64_t> bytes_to = {};  ///< [ranks of its group]
 
   double total() const { return load + work + finish; }
   double other() const { return work - useful - wait - transfer - overhead; }
 };
 
 struct PointRecord {
-  std::string job, revision, mpi, cpu, device, exchange, numerics;
+  std::string job = {}, revision = {}, mpi = {}, cpu = {}, device = {}, exchange = {}, numerics = {};
   int ep = 1, threads = 1;
   int64_t attempts = 1;
-  std::vector<RankTimes> ranks;
-  std::vector<std::vector<int64_t>> tokens_per_expert;  ///< [layers][experts] of all ranks; zeros in a dense layer
-  std::string result;                                   ///< hash of what the run has made
+  std::vector<RankTimes> ranks = {};
+  std::vector<std::vector<int64_t>> tokens_per_expert = {};  ///< [layers][experts] of all ranks; zeros in a dense layer
+  std::string result = {};                                   ///< hash of what the run has made
 
   int num_ranks() const { return static_cast<int>(ranks.size()); }
   int num_experts() const { return tokens_per_expert.empty() ? 0 : static_cast<int>(tokens_per_expert.front().size()); }

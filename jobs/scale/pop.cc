@@ -56,7 +56,7 @@ PopFactors pop_factors(const PointRecord& record) {
                most = std::ranges::max(record.ranks, {}, &RankTimes::useful).useful;
   if (runtime <= 0 || most <= 0) return {};
   PopFactors factors{.load_balance = useful / ranks / most, .communication_efficiency = most / runtime};
-  const double all = runtime * ranks;
+  const double all = sum_over_ranks(record, &RankTimes::work);
   factors.useful = useful / all;
   factors.wait = sum_over_ranks(record, &RankTimes::wait) / all;
   factors.transfer = sum_over_ranks(record, &RankTimes::transfer) / all;
@@ -71,6 +71,12 @@ RoutingShares routing_shares(const PointRecord& record) {
   const ExpertPlacement placement = ExpertPlacement::blocks(record.num_experts(), record.ep);
   shares.experts_per_rank = placement.max_count();
   shares.expected_remote = 1 - 1.0 / record.ep;
+  double assignments = 0, remote = 0;
+  for (const RankTimes& rank : record.ranks) {
+    assignments += static_cast<double>(rank.assignments);
+    remote += static_cast<double>(rank.remote_assignments);
+  }
+  shares.remote = assignments > 0 ? remote / assignments : 0;
   double tokens = 0, layers = 0;
   for (size_t l = 0; l < record.tokens_per_expert.size(); ++l) {
     const std::vector<int64_t>& layer = record.tokens_per_expert[l];

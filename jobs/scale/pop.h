@@ -26,6 +26,7 @@ struct RoutingShares {
   int worst_layer = -1;
   std::vector<double> layer_imbalance;  ///< [layers] busiest rank over the mean, by the experts it hosts; 1: dense
   double expected_remote = 0;           ///< 1 − 1/ep: of assignments, were all experts chosen alike
+  double remote = 0;                    ///< as it was
 };
 RoutingShares routing_shares(const PointRecord& record);
 

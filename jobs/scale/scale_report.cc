@@ -90,7 +90,8 @@ class Page {
     tiles.tiles.push_back({"Speed-up", s.speedup, report::kNumber,
                            fmt::format("{} against {} ranks", last.point.ranks, base_of(last).point.ranks)});
     tiles.tiles.push_back({"Efficiency", s.efficiency, report::kNumber, "of the largest size"});
-    tiles.tiles.push_back({"Tokens per second", median(last.tokens_per_second), report::kRate, "of the largest size"});
+    tiles.tiles.push_back(
+        {"Tokens per second", median(last.tokens_per_second), report::kTokensPerSecond, "of the largest size"});
     return tiles;
   }
 
@@ -136,7 +137,7 @@ class Page {
                                     {"median of the work", report::kSeconds},
                                     {"95 % of the median", {}},
                                     {"time to solution", report::kSeconds},
-                                    {"tokens per second", report::kRate},
+                                    {"tokens per second", report::kTokensPerSecond},
                                     {"speed-up", report::kNumber},
                                     {"efficiency", report::kNumber}}};
     for (const SizeSummary* size : measured_) {
@@ -247,11 +248,13 @@ class Page {
                                     {"experts a rank", report::kCount},
                                     {"tokens an expert", report::kCount},
                                     {"busiest expert over the mean", report::kNumber},
-                                    {"expected remote share", report::kShare}}};
+                                    {"expected remote share", report::kShare},
+                                    {"remote share", report::kShare}}};
     for (const SizeSummary* size : measured_) {
       const StudyPoint& p = middle(*size);
-      table.rows.push_back({label(*size), p.metric("ep"), p.metric("experts_per_rank"), p.metric("tokens_per_expert"),
-                            p.metric("expert_imbalance"), p.metric("expected_remote_share")});
+      table.rows.push_back({label(*size), p.metric("ranks_per_group"), p.metric("experts_per_rank"),
+                            p.metric("tokens_per_expert"), p.metric("expert_imbalance"),
+                            p.metric("expected_remote_share"), p.metric("remote_share")});
     }
     return table;
   }
@@ -292,7 +295,7 @@ class Page {
                                                {"hosts", {}},
                                                {"work", report::kSeconds},
                                                {"time to solution", report::kSeconds},
-                                               {"tokens per second", report::kRate},
+                                               {"tokens per second", report::kTokensPerSecond},
                                                {"message", {}}});
     for (const StudyPoint& p : table_.points) {
       std::vector<report::Table::Cell> row = {static_cast<double>(p.number)};

@@ -179,9 +179,9 @@ std::map<std::string, double> ScaleStudy::metrics_of(int64_t number) const {
   const PopFactors pop = pop_factors(record);
   const RoutingShares routing = routing_shares(record);
   const auto tokens = static_cast<double>(record.tokens());
-  std::map<std::string, double> metrics = {{"ranks", record.num_ranks()},
-                                           {"ep", record.ep},
-                                           {"threads", record.threads},
+  std::map<std::string, double> metrics = {{"world_size", record.num_ranks()},
+                                           {"ranks_per_group", record.ep},
+                                           {"threads_per_rank", record.threads},
                                            {"attempts", static_cast<double>(record.attempts)},
                                            {"tokens", tokens},
                                            {"load", record.load()},
@@ -201,6 +201,7 @@ std::map<std::string, double> ScaleStudy::metrics_of(int64_t number) const {
                                            {"tokens_per_expert", routing.tokens_per_expert},
                                            {"expert_imbalance", routing.expert_imbalance},
                                            {"expected_remote_share", routing.expected_remote},
+                                           {"remote_share", routing.remote},
                                            {"shares_cores", record.shares_cores() ? 1 : 0}};
   double memory = 0;
   for (const RankTimes& rank : record.ranks) memory = std::max(memory, static_cast<double>(rank.memory_bytes));

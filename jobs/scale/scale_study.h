@@ -22,7 +22,7 @@ std::string_view name_of(Scaling scaling);
 
 /// What a study is; two that agree in this are one and the same.
 struct ScaleDefinition {
-  std::string job;  ///< "score", "train"
+  std::string job = {};  ///< "score", "train"
   Scaling scaling = Scaling::strong;
   bool local = false;
   std::vector<int64_t> sizes;       ///< nodes, or of a local study ranks; ascending

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "io/file.h"
 #include "jobs/scale/point_record.h"
 #include "jobs/scale/scale_study.h"

@@ -96,7 +96,7 @@ int submit_scale(const ScaleStudy& study, const Submission& request, double max_
   const std::filesystem::path script = study.root() / "collect.sh";
   write_file_atomically(script, collector_script(study, submissions.front()));
   std::cout << sbatch({"--dependency=singleton", script.native()}, environment) << std::endl;
-  log::info("one at a time, in random order; then {}", study.root() / "report.html");
+  log::info("one at a time, in random order; then {}", (study.root() / "report.html").native());
   log::info("watch: switchyard collect {}", shell_word(study.root().native()));
   return 0;
 }

@@ -86,8 +86,18 @@ RankRecord ScoreRun::rank_record() {
                       .waiting = c.agree + attempt_->seconds_waited(),
                       .collectives = std::max(0.0, communicated_ - times.wait - times.transfer - c.agree),
                       .overhead = c.read + write_seconds_};
-  return {seconds, layer_seconds(engine_->layer_seconds(), exchange.times), c.tokens, exchange.tokens_per_expert,
-          exchange.bytes_to};
+  RankRecord record{.seconds = seconds,
+                    .layers = layer_seconds(engine_->layer_seconds(), exchange.times),
+                    .tokens = c.tokens,
+                    .tokens_per_expert = exchange.tokens_per_expert,
+                    .bytes_to = exchange.bytes_to};
+  const ExpertPlacement& placement = engine_->exchange().placement();
+  const std::vector<int64_t> per_expert = exchange.total_per_expert();
+  for (size_t expert = 0; expert < per_expert.size(); ++expert) {
+    record.assignments += per_expert[expert];
+    if (placement.rank_of(static_cast<int>(expert)) != group_->rank()) record.remote_assignments += per_expert[expert];
+  }
+  return record;
 }
 
 /// ranks.json, of an attempt that has computed something. Collective.

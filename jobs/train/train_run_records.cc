@@ -81,8 +81,13 @@ RankRecord TrainRun::rank_record() const {
                       .waiting = agree_seconds_ + attempt_->seconds_waited(),
                       .collectives = std::max(0.0, communicated_ - times.wait - times.transfer),
                       .overhead = load_batch_seconds_ + p.checkpoint};
-  return {seconds, layer_seconds(trainer_->layer_seconds(), exchange.times), tokens_mine_, notes_.tokens_per_expert,
-          exchange.bytes_to};
+  return {.seconds = seconds,
+          .layers = layer_seconds(trainer_->layer_seconds(), exchange.times),
+          .assignments = exchange.assignments,
+          .remote_assignments = exchange.remote,
+          .tokens = tokens_mine_,
+          .tokens_per_expert = notes_.tokens_per_expert,
+          .bytes_to = exchange.bytes_to};
 }
 
 /// ranks.json, of an attempt that has computed something. Collective.

@@ -177,9 +177,7 @@ Return::Return(const Trip& trip, const RoundLayout& layout, Arena& arena)
       results_(alloc_buffers(arena, layout.results(), layout.dtype, layout.num_buffers)),
       returned_(arena.alloc(layout.results(), layout.dtype)),
       results_from_(static_cast<size_t>(layout.num_ranks)),
-      announced_(2 * results_from_.size()),
-      notices_to_(results_from_.size()),
-      notices_from_(results_from_.size()) {
+      notices_(layout.num_ranks) {
   y_rows_.reserve(static_cast<size_t>(layout.num_results()));
 }
 
@@ -196,22 +194,11 @@ void Return::start(const Stream& stream, int64_t round, const Dispatch& dispatch
         if (trip_.routes.expert_on(r, token, slot) >= 0) y_rows_.push_back(token * layout_.top_k + slot);
     results_from_[static_cast<size_t>(r)] = std::ssize(y_rows_) - before;
   }
-  announce(stream, dispatch.results_to());
+  pending_notice_ = notices_.send(trip_.group, stream, dispatch.results_to(), results_from_);
   pending_results_ =
       trip_.group.start_all_to_all_v(stream, results(round, dispatch.num_results()), dispatch.results_to(),
                                      returned_.slice(0, std::ssize(y_rows_)), results_from_);
   count_bytes(dispatch.results_to(), static_cast<size_t>(layout_.dim) * size_of(layout_.dtype), trip_.bytes_to);
-}
-
-/// Tells the ranks that get results that these have been sent.
-void Return::announce(const Stream& stream, std::span<const int64_t> results_to) {
-  const auto is_any = [](int64_t rows) { return int64_t{rows > 0}; };
-  std::ranges::transform(results_to, notices_to_.begin(), is_any);
-  std::ranges::transform(results_from_, notices_from_.begin(), is_any);
-  const int64_t num_ranks = layout_.num_ranks;
-  const View rows{announced_.data(), {2 * num_ranks, 1}, DType::i32, Device::cpu};
-  pending_notice_ = trip_.group.start_all_to_all_v(stream, rows.slice(0, total(notices_to_)), notices_to_,
-                                                   rows.slice(num_ranks, total(notices_from_)), notices_from_);
 }
 
 void Return::poll() {

@@ -13,6 +13,7 @@
 #include "comm/communicator.h"
 #include "exchange/exchange.h"
 #include "exchange/route_plan.h"
+#include "exchange/travel.h"
 
 namespace switchyard {
 
@@ -116,8 +117,6 @@ class Return {
   void finish(const Stream& stream);
 
  private:
-  void announce(const Stream& stream, std::span<const int64_t> results_to);
-
   const Trip trip_;
   const RoundLayout layout_;
   Arena& arena_;
@@ -125,9 +124,8 @@ class Return {
   View returned_;
   std::vector<int32_t> y_rows_;
   std::vector<int64_t> results_from_;  // [ranks]
-  std::vector<int32_t> announced_;     // [2 · ranks] a row goes ahead of the results to and from each rank
-  std::vector<int64_t> notices_to_, notices_from_;  // [ranks] 1 where there are results
-  Pending pending_notice_, pending_results_;        // last: they end before what they use
+  Notices notices_;
+  Pending pending_notice_, pending_results_;  // last: they end before what they use
 };
 
 }  // namespace switchyard

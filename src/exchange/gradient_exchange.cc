@@ -78,8 +78,8 @@ GradientScratch gradient_scratch(const GradientExchangeShape& shape, int num_loc
   const int num_ranks = shape.placement.num_ranks();
   const size_t counting = 2 * static_cast<size_t>(shape.placement.num_experts()) * sizeof(int64_t) +
                           static_cast<size_t>(num_ranks) * sizeof(int32_t);
-  const size_t travelling =
-      WindowSchedule::host_bytes(num_ranks) + 3 * static_cast<size_t>(num_ranks) * sizeof(int64_t);
+  const size_t travelling = WindowSchedule::host_bytes(num_ranks) +
+                            3 * static_cast<size_t>(num_ranks) * sizeof(int64_t) + Notices::bytes(num_ranks);
   return {arena.high_water(), sizeof(GradientWindows) + std::max(counting, travelling), max_rows};
 }
 
@@ -106,7 +106,8 @@ GradientWindows::GradientWindows(Communicator& group, const GradientExchangeShap
       schedule_(shape.placement, shape.slices_of_rank, expert_rows_, max_rows_),
       sent_to_(static_cast<size_t>(group.size())),
       received_from_(sent_to_.size()),
-      next_received_(sent_to_.size()) {
+      next_received_(sent_to_.size()),
+      notices_(group.size()) {
   polling_.poll = [this] { poll(); };
 }
 
@@ -251,10 +252,12 @@ void GradientWindows::start_sending() {
   if (backward()) {
     const View weight = buffers_.sent_weight.slice(0, num_sent);
     gather_rows(polling_, by_assignment(tensors_.weight), lists_.sent_assignment.slice(0, num_sent), weight);
-    pending_weight_ = start(weight, buffers_.received_weight.slice(0, num_received));
+    pending_ahead_ = start(weight, buffers_.received_weight.slice(0, num_received));
   }
+  if (!backward()) pending_ahead_ = notices_.send(group_, polling_, sent_to_, received_from_);
   pending_rows_[0] = start_rows(tensors_.u, buffers_.sent_u.slice(0, num_sent));
   if (backward()) pending_rows_[1] = start_rows(tensors_.dy, buffers_.sent_dy.slice(0, num_sent));
+  counters_.remote += num_sent;
   count_bytes(sent_to_, backward() ? 2 * row_bytes() + sizeof(float) : row_bytes(), counters_.bytes_to);
 }
 
@@ -271,7 +274,7 @@ GradientRows GradientWindows::rows() {
                     .result = tensors_.result,
                     .result_row = list(lists_.result_row),
                     .dweight = buffers_.dweight.slice(0, num_rows_)};
-  if (!alone()) wait_for(pending_weight_, pending_rows_, times_);
+  if (!alone()) wait_for(pending_ahead_, pending_rows_, times_);
   if (backward()) for_each_number(tensors_.weight, buffers_.weight, [](float there, float& here) { here = there; });
   return rows;
 }
@@ -297,7 +300,8 @@ void GradientWindows::start_returning() {
     return group_.start_all_to_all_v(polling_, from, received_from_, to, sent_to_);
   };
   if (backward())
-    pending_weight_ = start(buffers_.received_weight.slice(0, num_received), buffers_.sent_weight.slice(0, num_sent));
+    pending_ahead_ = start(buffers_.received_weight.slice(0, num_received), buffers_.sent_weight.slice(0, num_sent));
+  if (!backward()) pending_ahead_ = notices_.send(group_, polling_, received_from_, sent_to_);
   pending_rows_[0] = start(tensors_.result.slice(num_assignments_, num_received), buffers_.sent_u.slice(0, num_sent));
   returning_ = true;
   count_bytes(received_from_, backward() ? row_bytes() + sizeof(float) : row_bytes(), counters_.bytes_to);
@@ -305,7 +309,7 @@ void GradientWindows::start_returning() {
 
 void GradientWindows::end_returning() {
   if (!std::exchange(returning_, false)) return;
-  wait_for(pending_weight_, {pending_rows_.data(), 1}, times_);
+  wait_for(pending_ahead_, {pending_rows_.data(), 1}, times_);
   const int64_t num_sent = total(sent_to_);
   const View assignment = lists_.sent_assignment.slice(0, num_sent);
   scatter_rows(polling_, buffers_.sent_u.slice(0, num_sent), assignment, tensors_.result);
@@ -314,7 +318,7 @@ void GradientWindows::end_returning() {
 }
 
 void GradientWindows::poll() {
-  pending_weight_.poll();
+  pending_ahead_.poll();
   for (Pending& pending : pending_rows_) pending.poll();
   if (stream_.poll) stream_.poll();
 }
@@ -363,6 +367,7 @@ std::unique_ptr<GradientWindows> GradientExchange::plan(const Stream& stream, Ar
   }
   SWITCHYARD_CHECK(layer >= 0 && layer < shape_.num_layers, "layer {} of {}", layer, shape_.num_layers);
   ++counters_.calls;
+  counters_.assignments += expert_of.elements();
   return std::make_unique<GradientWindows>(group_, shape_, counters_, layer, meetings_, stream, arena, way, expert_of,
                                            slice_offsets, tensors);
 }

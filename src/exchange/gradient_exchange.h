@@ -60,7 +60,9 @@ struct GradientCounters {
   std::vector<ExchangeTimes>
       times;  ///< [layers] but `useful`, which is what the host does between rows() and give_back()
   int64_t windows = 0;
-  int64_t calls = 0;  ///< plans
+  int64_t calls = 0;        ///< plans
+  int64_t assignments = 0;  ///< (token, slot) of this rank in all of them
+  int64_t remote = 0;       ///< of these, to experts of other ranks
 
   ExchangeTimes total_times() const { return sum_of(times); }
 };
@@ -177,7 +179,8 @@ class GradientWindows {
   std::vector<int64_t> next_received_;            // [ranks] while these are listed
   int64_t num_rows_ = 0;                          // of this rank's experts in the window
   bool returning_ = false;                        // results are on their way
-  Pending pending_weight_;
+  Notices notices_;                               // forward; backward the weights go ahead
+  Pending pending_ahead_;
   std::array<Pending, 2> pending_rows_;  // last: they end before what they use
 };
 

@@ -24,6 +24,35 @@ inline void wait_for(Pending& ahead, std::span<Pending> rows, ExchangeTimes& tim
   for (Pending& pending : rows) pending.wait();
 }
 
+inline int64_t total(std::span<const int64_t> counts) {
+  return std::accumulate(counts.begin(), counts.end(), int64_t{0});
+}
+
+/// A small message to every rank that is sent rows, ahead of these.
+class Notices {
+ public:
+  explicit Notices(int num_ranks)
+      : numbers_(2 * static_cast<size_t>(num_ranks)), to_(static_cast<size_t>(num_ranks)), from_(to_.size()) {}
+  static size_t bytes(int num_ranks) {
+    return 2 * static_cast<size_t>(num_ranks) * (sizeof(int32_t) + sizeof(int64_t));
+  }
+
+  /// rows_to, rows_from: [ranks] of what follows. The one before has ended.
+  Pending send(Communicator& group, const Stream& stream, std::span<const int64_t> rows_to,
+               std::span<const int64_t> rows_from) {
+    const auto is_any = [](int64_t rows) { return int64_t{rows > 0}; };
+    std::ranges::transform(rows_to, to_.begin(), is_any);
+    std::ranges::transform(rows_from, from_.begin(), is_any);
+    const int64_t num_ranks = std::ssize(to_);
+    const View all{numbers_.data(), {2 * num_ranks, 1}, DType::i32, Device::cpu};
+    return group.start_all_to_all_v(stream, all.slice(0, total(to_)), to_, all.slice(num_ranks, total(from_)), from_);
+  }
+
+ private:
+  std::vector<int32_t> numbers_;    // [2 · ranks] to and from each
+  std::vector<int64_t> to_, from_;  // [ranks] 1 where there are rows
+};
+
 /// Ranks that meet, each waiting for the last one. Whoever comes last waits for nobody: what the meeting takes it is
 /// the journey of what they tell each other. So the least that a rank has spent there is everybody's transfer, and what
 /// is beyond it waiting. How long it was for each rank is told at the next meeting; until then all of it counts as
@@ -51,10 +80,6 @@ class Meetings {
 
 inline void count_bytes(std::span<const int64_t> rows_to, size_t row_bytes, std::vector<int64_t>& bytes_to) {
   for (size_t r = 0; r < rows_to.size(); ++r) bytes_to[r] += rows_to[r] * static_cast<int64_t>(row_bytes);
-}
-
-inline int64_t total(std::span<const int64_t> counts) {
-  return std::accumulate(counts.begin(), counts.end(), int64_t{0});
 }
 
 /// The largest number of rows, below 2^31, of which fits(n) is true; it is of all smaller ones. 0: of none.

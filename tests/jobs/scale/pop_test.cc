@@ -102,11 +102,24 @@ TEST(Pop, RoutingShares) {
 }
 
 TEST(PointRecord, CollectivesBeyondTheLeastAreWaiting) {
-  const Json rank = {
-      {"host", "n1"},        {"cores", "0,1"},       {"cpu", "a CPU"},     {"memory_bytes", 5},
-      {"tokens", 7},         {"load", 1.0},          {"work", 9.0},        {"finish", 0.5},
-      {"useful", 6.0},       {"exchange_wait", 0.5}, {"waiting", 0.25},    {"exchange_transfer", 1.0},
-      {"collectives", 0.75}, {"overhead", 0.25},     {"bytes_to", {0, 3}}, {"layers", {{3.0, 0.5, 1.0}}}};
+  const Json rank = {{"host", "n1"},
+                     {"cores", "0,1"},
+                     {"cpu", "a CPU"},
+                     {"memory_bytes", 5},
+                     {"tokens", 7},
+                     {"assignments", 28},
+                     {"remote_assignments", 14},
+                     {"load", 1.0},
+                     {"work", 9.0},
+                     {"finish", 0.5},
+                     {"useful", 6.0},
+                     {"exchange_wait", 0.5},
+                     {"waiting", 0.25},
+                     {"exchange_transfer", 1.0},
+                     {"collectives", 0.75},
+                     {"overhead", 0.25},
+                     {"bytes_to", {0, 3}},
+                     {"layers", {{3.0, 0.5, 1.0}}}};
   Json second = rank;
   second["collectives"] = 0.25;
   Json record = {{"job", "train"},
