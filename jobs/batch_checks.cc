@@ -21,8 +21,7 @@ void require_read_again(const JobArguments& arguments, const std::string& option
 void check_expert_ranks(const JobArguments& arguments, int64_t ranks) {
   const auto ep = arguments.value_of("ep");
   if (!ep || *ep == "0" || ranks % std::stoll(*ep) == 0) return;
-  fail(ExitCode::usage, "submit: --ep {} does not divide the {} ranks that are asked for (nodes × tasks per node)", *ep,
-       ranks);
+  fail(ExitCode::usage, "--ep {} does not divide the {} ranks that are asked for", *ep, ranks);
 }
 
 void check_numerics(const Json& manifest, const std::string& subject, const JobArguments& arguments) {

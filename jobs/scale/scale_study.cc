@@ -1,5 +1,7 @@
 #include "jobs/scale/scale_study.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "base/hash.h"
@@ -152,16 +154,11 @@ std::vector<std::string> ScaleStudy::local_command(int64_t number, const Stage& 
   const std::string folder_of_mpirun = folder_of_program("mpirun");
   if (folder_of_mpirun.empty()) fail(ExitCode::environment, "scale --local: expected mpirun in the PATH, found none");
   // Ranks beyond the cores are measured as well, and called functional.
-  return {folder_of_mpirun + "/mpirun",
-          "-n",
-          std::to_string(point(number).ranks),
-          "--oversubscribe",
-          "--bind-to",
-          "none",
-          own_program(),
-          stage.job,
-          "--config",
-          config.native()};
+  std::vector<std::string> command = {
+      folder_of_mpirun + "/mpirun", "-n", std::to_string(point(number).ranks), "--oversubscribe", "--bind-to", "none"};
+  if (::geteuid() == 0) command.emplace_back("--allow-run-as-root");  // who has started this is
+  command.insert(command.end(), {own_program(), stage.job, "--config", config.native()});
+  return command;
 }
 
 void ScaleStudy::prepare(int64_t number) const {

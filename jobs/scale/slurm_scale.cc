@@ -37,6 +37,7 @@ Submission submission_of(const ScaleStudy& study, const Submission& request, int
   Submission s = request;
   s.entry = &study.entry();
   s.run = stage.run.native();
+  s.requeues = false;
   s.values = stage.options;
   s.values["run"] = {s.run};
   const std::filesystem::path config = study.folder(number) / "run.cfg";

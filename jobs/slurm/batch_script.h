@@ -35,7 +35,7 @@ struct BatchScript {
   std::string mpi = "pmix";                 ///< empty: what srun does of itself
   std::string srun_flags;                   ///< in a shell's words
   int64_t signal_seconds = 180;
-  bool chained = false;  ///< successors resume it; otherwise it requeues itself
+  bool chained = false;  ///< successors resume it, or nobody; otherwise it requeues itself
 };
 
 std::string render(const BatchScript& script);

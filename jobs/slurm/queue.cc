@@ -60,7 +60,7 @@ BatchScript make_script(const Submission& s, const std::string& mark) {
   script.mpi = o.mpi;
   script.srun_flags = o.srun_flags;
   script.signal_seconds = o.signal_seconds;
-  script.chained = o.chain > 0;
+  script.chained = o.chain > 0 || !s.requeues;
   return script;
 }
 

@@ -29,6 +29,7 @@ struct Submission {
   SbatchOptions sbatch_options;                                             ///< after "--"
   std::vector<int64_t> indices;  ///< of an array, as they stand in paths; there may be millions
   int64_t first_index = 0;       ///< that is 0 to Slurm
+  bool requeues = true;          ///< false: what is stopped or lost stays so, for its time is what is wanted of it
 
   bool is_array() const { return !options.array.empty(); }
   size_t num_runs() const { return is_array() ? indices.size() : 1; }

@@ -58,12 +58,17 @@ TEST_F(SweepJob, CutCancelledAndSubmittedAgainHasTheBitsOfALocalOne) {
   if (is_cut) cluster_->control({"cut", node});
   ASSERT_TRUE(within(150s, [&] { return !waits(); }));
   EXPECT_LT(count(table("array"), ",complete,"), 6);  // the cancelled one at least
-  const ProcessResult third = submit(file, "array");
-  EXPECT_EQ(third.exit_code, 0) << third.err;
-  ASSERT_TRUE(within(150s, [&] { return !waits(); }));
-  EXPECT_EQ(count(table("array"), ",complete,"), 6) << table("array") << third.err << complaints("array");
-  expect_same_files(case_->models("array"), case_->models("local"));
   if (is_cut) cluster_->control({"heal", node});
+  // Ranks on a node that is cut off still hold their runs: whoever comes meanwhile is refused, and is to come again.
+  std::string said;
+  for (int tries = 0; tries < 3 && count(table("array"), ",complete,") < 6; ++tries) {
+    const ProcessResult third = submit(file, "array");
+    EXPECT_EQ(third.exit_code, 0) << third.err;
+    said += third.err;
+    ASSERT_TRUE(within(150s, [&] { return !waits(); }));
+  }
+  EXPECT_EQ(count(table("array"), ",complete,"), 6) << table("array") << said << complaints("array");
+  expect_same_files(case_->models("array"), case_->models("local"));
 }
 
 }  // namespace
