@@ -10,27 +10,16 @@
 #include "base/hash.h"
 #include "io/file.h"
 #include "io/seal.h"
+#include "jobs/scale/json_field.h"
 #include "run/attempts.h"
 
 namespace switchyard {
 namespace {
 
-/// A field that must be there, of a type that it must have.
-template <class T>
-T field(const Json& json, const char* name, std::string_view subject) {
-  const Json* value = find_field(json, name);
-  if (value == nullptr) fail(ExitCode::input, "{}: expected \"{}\", found none", subject, name);
-  try {
-    return value->get<T>();
-  } catch (const Json::exception&) {
-    fail(ExitCode::input, "{}: \"{}\" is {}", subject, name, brief(*value));
-  }
-}
-
 RankTimes rank_times(const Json& rank, std::string_view subject) {
-  const auto seconds = [&](const char* name) { return field<double>(rank, name, subject); };
-  RankTimes times{.host = field<std::string>(rank, "host", subject),
-                  .cores = field<std::string>(rank, "cores", subject),
+  const auto seconds = [&](const char* name) { return json_field<double>(rank, name, subject); };
+  RankTimes times{.host = json_field<std::string>(rank, "host", subject),
+                  .cores = json_field<std::string>(rank, "cores", subject),
                   .load = seconds("load"),
                   .work = seconds("work"),
                   .finish = seconds("finish"),
@@ -38,12 +27,12 @@ RankTimes rank_times(const Json& rank, std::string_view subject) {
                   .wait = seconds("exchange_wait") + seconds("waiting"),
                   .transfer = seconds("exchange_transfer"),
                   .overhead = seconds("overhead"),
-                  .tokens = field<int64_t>(rank, "tokens", subject),
-                  .assignments = field<int64_t>(rank, "assignments", subject),
-                  .remote_assignments = field<int64_t>(rank, "remote_assignments", subject),
-                  .memory_bytes = field<int64_t>(rank, "memory_bytes", subject),
-                  .bytes_to = field<std::vector<int64_t>>(rank, "bytes_to", subject)};
-  for (const auto& layer : field<std::vector<std::vector<double>>>(rank, "layers", subject)) {
+                  .tokens = json_field<int64_t>(rank, "tokens", subject),
+                  .assignments = json_field<int64_t>(rank, "assignments", subject),
+                  .remote_assignments = json_field<int64_t>(rank, "remote_assignments", subject),
+                  .memory_bytes = json_field<int64_t>(rank, "memory_bytes", subject),
+                  .bytes_to = json_field<std::vector<int64_t>>(rank, "bytes_to", subject)};
+  for (const auto& layer : json_field<std::vector<std::vector<double>>>(rank, "layers", subject)) {
     if (layer.size() != 3) fail(ExitCode::input, "{}: a layer of {} numbers, expected 3", subject, layer.size());
     times.layers.push_back({layer[0], layer[1], layer[2]});
   }
@@ -112,7 +101,7 @@ bool PointRecord::shares_cores() const {
 }
 
 PointRecord parse_point_record(const Json& json, std::string_view subject) {
-  const auto text = [&](const char* name) { return field<std::string>(json, name, subject); };
+  const auto text = [&](const char* name) { return json_field<std::string>(json, name, subject); };
   PointRecord record{.job = text("job"),
                      .revision = text("git_revision"),
                      .mpi = text("mpi"),
@@ -120,16 +109,16 @@ PointRecord parse_point_record(const Json& json, std::string_view subject) {
                      .device = text("device"),
                      .exchange = text("exchange"),
                      .numerics = text("numerics"),
-                     .ep = field<int>(json, "ep", subject),
-                     .threads = field<int>(json, "threads", subject)};
-  record.tokens_per_expert = field<std::vector<std::vector<int64_t>>>(json, "tokens_per_expert", subject);
-  const Json ranks = field<Json>(json, "ranks", subject);
+                     .ep = json_field<int>(json, "ep", subject),
+                     .threads = json_field<int>(json, "threads", subject)};
+  record.tokens_per_expert = json_field<std::vector<std::vector<int64_t>>>(json, "tokens_per_expert", subject);
+  const Json ranks = json_field<Json>(json, "ranks", subject);
   if (!ranks.is_array() || ranks.empty()) fail(ExitCode::input, "{}: expected \"ranks\", found none", subject);
-  record.cpu = field<std::string>(ranks.front(), "cpu", subject);
+  record.cpu = json_field<std::string>(ranks.front(), "cpu", subject);
   std::vector<double> collectives;
   for (const Json& rank : ranks) {
     record.ranks.push_back(rank_times(rank, subject));
-    collectives.push_back(field<double>(rank, "collectives", subject));
+    collectives.push_back(json_field<double>(rank, "collectives", subject));
   }
   const std::vector<double> waited = waited_in_collectives(collectives);
   for (size_t r = 0; r < waited.size(); ++r) {

@@ -8,8 +8,7 @@
 #include "base/log.h"
 #include "io/file.h"
 #include "jobs/limits.h"
-#include "jobs/scale/scale_study.h"
-#include "jobs/slurm/submission.h"
+#include "jobs/scale/slurm_scale.h"
 
 namespace switchyard {
 namespace {

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "jobs/scale/pop.h"
-#include "jobs/scale/scale_study.h"
+#include "jobs/scale/scale_table.h"
 #include "jobs/study/statistics.h"
 #include "report/document.h"
 #include "report/groups.h"

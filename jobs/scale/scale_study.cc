@@ -3,11 +3,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
+#include <set>
 
 #include "base/hash.h"
 #include "base/version.h"
 #include "io/command.h"
 #include "io/file.h"
+#include "jobs/scale/json_field.h"
 #include "jobs/scale/pop.h"
 #include "train/data/permutation.h"
 
@@ -19,17 +22,6 @@ constexpr std::string_view kRun = "run";
 template <class T>
 std::string joined(const std::vector<T>& values) {
   return fmt::format("{}", fmt::join(values, ","));
-}
-
-template <class T>
-T field(const Json& json, const char* name, std::string_view subject) {
-  const Json* value = find_field(json, name);
-  if (value == nullptr) fail(ExitCode::input, "{}: expected \"{}\", found none", subject, name);
-  try {
-    return value->get<T>();
-  } catch (const Json::exception&) {
-    fail(ExitCode::input, "{}: \"{}\" is {}", subject, name, brief(*value));
-  }
 }
 
 /// What every rank has of a job's work: the option whose value is multiplied by the ranks in weak scaling.
@@ -73,15 +65,15 @@ Json ScaleDefinition::to_json() const {
 
 ScaleDefinition ScaleDefinition::from_json(const Json& json, std::string_view subject) {
   ScaleDefinition d;
-  d.job = field<std::string>(json, "job", subject);
-  d.scaling = field<std::string>(json, "mode", subject) == "weak" ? Scaling::weak : Scaling::strong;
-  d.local = field<bool>(json, "local", subject);
-  d.sizes = field<std::vector<int64_t>>(json, "sizes", subject);
-  d.tasks_per_node = field<int64_t>(json, "tasks_per_node", subject);
-  d.over = field<std::string>(json, "over", subject);
-  d.values = field<std::vector<std::string>>(json, "values", subject);
-  d.repetitions = field<int64_t>(json, "reps", subject);
-  d.options = field<std::map<std::string, OptionValues>>(json, "options", subject);
+  d.job = json_field<std::string>(json, "job", subject);
+  d.scaling = json_field<std::string>(json, "mode", subject) == "weak" ? Scaling::weak : Scaling::strong;
+  d.local = json_field<bool>(json, "local", subject);
+  d.sizes = json_field<std::vector<int64_t>>(json, "sizes", subject);
+  d.tasks_per_node = json_field<int64_t>(json, "tasks_per_node", subject);
+  d.over = json_field<std::string>(json, "over", subject);
+  d.values = json_field<std::vector<std::string>>(json, "values", subject);
+  d.repetitions = json_field<int64_t>(json, "reps", subject);
+  d.options = json_field<std::map<std::string, OptionValues>>(json, "options", subject);
   return d;
 }
 

@@ -1,18 +1,14 @@
 // A scaling study: one job measured at several sizes, each several times, in random order, one at a time.
 #pragma once
 
-#include <optional>
-#include <set>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "jobs/job.h"
-#include "jobs/slurm/submit.h"
 #include "jobs/study/study.h"
 
 namespace switchyard {
-
-struct Submission;
 
 enum class Scaling : uint8_t {
   strong,  ///< every point has the same work
@@ -83,38 +79,5 @@ class ScaleStudy final : public Study {
   ScaleDefinition definition_;
   std::span<const JobEntry> jobs_;
 };
-
-/// The study in tables (scale_table.cc): one line a point, and what repeated measurements of a size say together.
-struct SizeSummary {
-  ScalePoint point;             ///< of any of its repetitions
-  std::vector<double> seconds;  ///< of the work, a repetition each
-  std::vector<double> total;    ///< time to solution
-  std::vector<double> tokens_per_second;
-  int64_t failed = 0, missing = 0;  ///< repetitions without a measurement
-  std::vector<int64_t> points;      ///< numbers of those that have one
-};
-/// In order of what is varied as well, then of size.
-std::vector<SizeSummary> summaries(const ScaleStudy& study, const StudyTable& table);
-
-/// Of strong scaling T₀/T, of weak scaling its rate over the first's; and that over the ranks' ratio. Against the first
-/// of its value.
-struct Scalability {
-  double speedup = 1, efficiency = 1;
-};
-Scalability scalability(Scaling scaling, const SizeSummary& base, const SizeSummary& size);
-
-/// Extra-P's text format: a parameter (ranks, or what is varied), a coordinate a size, metrics time and total, a line
-/// of repetitions each. Sizes that lack a repetition are left out: Extra-P wants as many everywhere.
-std::string to_extrap(const ScaleStudy& study, const std::vector<SizeSummary>& summaries);
-
-/// A page for people.
-std::string scale_report_html(const ScaleStudy& study, const StudyTable& table);
-
-/// Whether all points that have a measurement and the same work have the same result bits; empty: there are no two.
-std::optional<bool> results_agree(const ScaleStudy& study, const StudyTable& table);
-
-/// Queues a job for every point that is missing, one after the other by --dependency=singleton, and one behind them
-/// that collects.
-int submit_scale(const ScaleStudy& study, const Submission& request, double max_node_hours);
 
 }  // namespace switchyard

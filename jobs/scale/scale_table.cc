@@ -1,24 +1,39 @@
-// The study in tables and files.
+#include "jobs/scale/scale_table.h"
+
 #include <algorithm>
-#include <cmath>
+#include <map>
+#include <set>
 
 #include "base/log.h"
 #include "base/text.h"
 #include "io/file.h"
 #include "jobs/scale/point_record.h"
-#include "jobs/scale/scale_study.h"
 #include "jobs/study/statistics.h"
 
 namespace switchyard {
 namespace {
 
-/// Of every point that has a measurement; "point", "result", and the metrics.
+/// Every point; of one that has a measurement also its metrics, where it ran and what on.
 Json to_json(const ScaleStudy& study, const StudyTable& table, const std::vector<SizeSummary>& sizes) {
   Json points = Json::array();
   for (const StudyPoint& point : table.points) {
     Json line = {{"point", point.number}, {"state", point.state}, {"run", point.run}, {"command", point.command}};
     for (size_t i = 0; i < table.options.size(); ++i) line[table.options[i]] = point.options[i];
     for (const auto& [name, value] : point.metrics) line[name] = value;
+    if (point.is_complete()) {
+      const PointRecord record = read_point_record(RunDirectory(study.stages(point.number).front().run));
+      Json hosts = Json::array(), cores = Json::array();
+      for (const RankTimes& rank : record.ranks) hosts.push_back(rank.host), cores.push_back(rank.cores);
+      line.update({{"hosts", hosts},
+                   {"cores", cores},
+                   {"cpu", record.cpu},
+                   {"mpi", record.mpi},
+                   {"git_revision", record.revision},
+                   {"device", record.device},
+                   {"exchange", record.exchange},
+                   {"numerics", record.numerics},
+                   {"result", record.result}});
+    }
     points.push_back(std::move(line));
   }
   Json summary = Json::array();
@@ -42,6 +57,10 @@ void warn_of_few(const std::vector<SizeSummary>& sizes) {
   if (sizes.size() < kAdvised || least < kAdvised)
     log::warning("extrap.txt: {} sizes with at least {} measurements each; Extra-P advises {} with {} for a model",
                  sizes.size(), least, kAdvised, kAdvised);
+}
+
+bool is_number(const std::string& text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
 }
 
 std::string data_line(const std::vector<double>& values) {
@@ -101,24 +120,32 @@ std::optional<bool> results_agree(const ScaleStudy& study, const StudyTable& tab
 }
 
 std::string to_extrap(const ScaleStudy& study, const std::vector<SizeSummary>& sizes) {
-  const bool varied = !study.definition().over.empty();
-  size_t repetitions = 0;
+  const ScaleDefinition& d = study.definition();
+  const bool is_parameter = !d.over.empty() && std::ranges::all_of(d.values, is_number);
+  size_t repetitions = 1;
   for (const SizeSummary& size : sizes) repetitions = std::max(repetitions, size.seconds.size());
-  std::vector<const SizeSummary*> whole;
-  for (const SizeSummary& size : sizes) {
-    const bool numeric = size.point.value.find_first_not_of("0123456789") == std::string::npos;
-    if (size.seconds.size() == repetitions && repetitions > 0 && numeric) whole.push_back(&size);
-  }
-  std::string text = varied
-                         ? fmt::format("PARAMETER ranks\nPARAMETER {}\n\n", replaced(study.definition().over, "-", "_"))
-                         : "PARAMETER ranks\n\n";
-  for (const SizeSummary* size : whole)
-    text += varied ? fmt::format("POINTS ( {} {} )\n", size->point.ranks, size->point.value)
-                   : fmt::format("POINTS {}\n", size->point.ranks);
-  text += "\nREGION work\nMETRIC time\n";
-  for (const SizeSummary* size : whole) text += data_line(size->seconds);
-  text += "\nREGION total\nMETRIC time\n";
-  for (const SizeSummary* size : whole) text += data_line(size->total);
+  const auto is_whole = [&](const SizeSummary& size) { return size.seconds.size() == repetitions; };
+  // Of values that are no numbers each has regions of its own, over points that all of them have.
+  const auto lacks = [&](const SizeSummary& size) {
+    return !is_whole(size) || (!is_parameter && std::ranges::any_of(sizes, [&](const SizeSummary& other) {
+      return other.point.size == size.point.size && !is_whole(other);
+    }));
+  };
+  std::string text = "PARAMETER ranks\n";
+  if (is_parameter) text += fmt::format("PARAMETER {}\n", replaced(d.over, "-", "_"));
+  text += "\n";
+  std::map<std::string, std::vector<const SizeSummary*>> regions;  // by the end of their names
+  for (const SizeSummary& size : sizes)
+    if (!lacks(size)) regions[is_parameter || d.over.empty() ? "" : "_" + size.point.value].push_back(&size);
+  if (regions.empty()) return text;
+  for (const SizeSummary* size : regions.begin()->second)
+    text += is_parameter ? fmt::format("POINTS ( {} {} )\n", size->point.ranks, size->point.value)
+                         : fmt::format("POINTS {}\n", size->point.ranks);
+  for (const auto& [name, of_region] : regions)
+    for (const auto& [what, seconds] : {std::pair("work", &SizeSummary::seconds), {"total", &SizeSummary::total}}) {
+      text += fmt::format("\nREGION {}{}\nMETRIC time\n", what, name);
+      for (const SizeSummary* size : of_region) text += data_line(size->*seconds);
+    }
   return text;
 }
 

@@ -1,4 +1,5 @@
-// A study's points as jobs, one at a time.
+#include "jobs/scale/slurm_scale.h"
+
 #include <algorithm>
 #include <iostream>
 
@@ -6,7 +7,6 @@
 #include "base/text.h"
 #include "io/command.h"
 #include "io/file.h"
-#include "jobs/scale/scale_study.h"
 #include "jobs/slurm/queue.h"
 #include "jobs/slurm/slurm_client.h"
 #include "jobs/slurm/submit_checks.h"

@@ -2,6 +2,8 @@
 //   SLOW_READ_MILLISECONDS  what every pread() takes longer
 //   SLOW_READ_RANK          of this rank only
 //   SLOW_READ_FILES         of files only whose path has this in it, or with a $ behind it ends so
+//   SLOW_READ_AFTER         only once a file has been read whose path has this in it
+//   SLOW_READ_ONCE          the first of them alone
 //   SLOW_SYNC_…             the same of fsync() and fdatasync()
 // Ranks that wait for a slow one sleep: Open MPI's would take all the time that they can get of cores that others
 // compute on.
@@ -14,6 +16,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 namespace {
 
@@ -32,7 +35,13 @@ void delay(const std::string& what, int fd) {
   const char* rank = std::getenv("PMIX_RANK");
   if (milliseconds == nullptr || rank == nullptr) return;  // not a rank
   if (slow_rank != nullptr && std::string(rank) != slow_rank) return;
+  static bool is_after = false, is_done = false;
+  if (const char* after = variable("_AFTER")) {
+    is_after = is_after || is_of(fd, after);
+    if (!is_after) return;
+  }
   if (files != nullptr && !is_of(fd, files)) return;
+  if (variable("_ONCE") != nullptr && std::exchange(is_done, true)) return;
   const int total = std::atoi(milliseconds);
   timespec left{total / 1000, total % 1000 * 1'000'000};
   while (::nanosleep(&left, &left) != 0 && errno == EINTR) {  // a disk knows no signals

@@ -1,9 +1,9 @@
-#include "jobs/scale/scale_study.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
+#include "jobs/scale/scale_table.h"
 #include "tests/support/expect_error.h"
 
 namespace switchyard {
@@ -104,6 +104,24 @@ TEST(ScaleStudy, ExtraPsFormat) {
             "POINTS 1\nPOINTS 2\n\n"
             "REGION work\nMETRIC time\nDATA 10 10.5\nDATA 5.25 5\n\n"
             "REGION total\nMETRIC time\nDATA 11 11.5\nDATA 6.25 6\n");
+}
+
+TEST(ScaleStudy, ExtraPHasWordsAsRegions) {
+  ScaleDefinition d = definition();
+  d.over = "dtype";
+  d.values = {"bf16", "f32"};
+  std::vector<SizeSummary> sizes;
+  for (const auto& [value, seconds] : {std::pair("bf16", 2.0), {"f32", 4.0}})
+    for (const int64_t ranks : {1, 2, 4}) {
+      sizes.push_back(size(ranks, {seconds / static_cast<double>(ranks)}));
+      sizes.back().point.value = value;
+    }
+  sizes.back().seconds.clear();  // f32 on four ranks: neither has that point
+  EXPECT_EQ(to_extrap(study(d), sizes),
+            "PARAMETER ranks\n\n"
+            "POINTS 1\nPOINTS 2\n\n"
+            "REGION work_bf16\nMETRIC time\nDATA 2\nDATA 1\n\nREGION total_bf16\nMETRIC time\nDATA 3\nDATA 2\n\n"
+            "REGION work_f32\nMETRIC time\nDATA 4\nDATA 2\n\nREGION total_f32\nMETRIC time\nDATA 5\nDATA 3\n");
 }
 
 }  // namespace

@@ -1,0 +1,156 @@
+// What is planted is found where it belongs: a late rank in the others' waiting, a slow one in load balance, a slow
+// link in transfer.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <fstream>
+#include <thread>
+
+#include "io/file.h"
+#include "jobs/scale/pop.h"
+#include "tests/slurm/slurm_fixture.h"
+#include "tests/support/score_case.h"
+#include "tests/support/temporary_directory.h"
+
+namespace switchyard::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr double kTolerance = 0.2;  // of what was planted
+
+/// Two ranks that share all experts, for some three seconds.
+class PlantedFaultsTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    directory_ = new TemporaryDirectory;
+    write_text_input(*directory_ / "input.h5", 6000, 400);
+    Process quiet(command("quiet"), mpi_environment());
+    ASSERT_EQ(quiet.wait().exit_code, 0);
+    quiet_ = record("quiet");
+    ASSERT_GT(quiet_.work(), 1);
+  }
+  static void TearDownTestSuite() { delete directory_; }
+
+  static std::vector<std::string> command(const std::string& run) {
+    return ScoreCase{
+        *directory_ / "input.h5", *directory_ / run, 2, {"--dtype", "f32", "--ep", "2", "--chunk-records", "500"}}
+        .command();
+  }
+  static PointRecord record(const std::string& run) { return read_point_record(RunDirectory(*directory_ / run)); }
+  static double most_unexplained(const PointRecord& found) {
+    double most = 0;
+    for (const RankTimes& rank : found.ranks) most = std::max(most, std::abs(rank.other()) / rank.work);
+    return most;
+  }
+
+  inline static TemporaryDirectory* directory_ = nullptr;
+  inline static PointRecord quiet_;
+};
+
+TEST_F(PlantedFaultsTest, WhatIsMeasuredIsTheRanksTime) {
+  EXPECT_LT(most_unexplained(quiet_), 0.01);
+}
+
+TEST_F(PlantedFaultsTest, ALateRankIsWaitedFor) {
+  constexpr double kPlanted = 1;
+  std::map<std::string, std::string> environment = mpi_environment();
+  environment.insert({{"LD_PRELOAD", SWITCHYARD_SLOW_DISK},
+                      {"SLOW_READ_MILLISECONDS", "1000"},
+                      {"SLOW_READ_RANK", "1"},
+                      {"SLOW_READ_AFTER", "model.safetensors"},
+                      {"SLOW_READ_FILES", "input.h5"},
+                      {"SLOW_READ_ONCE", "1"}});
+  Process process(command("late"), environment);
+  ASSERT_EQ(process.wait().exit_code, 0);
+  const PointRecord late = record("late");
+  EXPECT_NEAR(late.ranks[0].wait - quiet_.ranks[0].wait, kPlanted, kTolerance * kPlanted);
+  EXPECT_NEAR(late.ranks[1].overhead - quiet_.ranks[1].overhead, kPlanted, kTolerance * kPlanted);
+  EXPECT_NEAR(late.ranks[0].transfer, quiet_.ranks[0].transfer, kTolerance * kPlanted);
+  EXPECT_LT(most_unexplained(late), 0.01);
+}
+
+/// Stopped for a third of the time: it computes half as long again as it would.
+TEST_F(PlantedFaultsTest, ASlowRankIsLoadImbalance) {
+  Process process(command("slow"), mpi_environment());
+  std::vector<pid_t> ranks;
+  const auto has_begun = [&] { return std::filesystem::exists(*directory_ / "slow/shards/chunk-000000.h5"); };
+  while (!has_begun() && process.running()) std::this_thread::sleep_for(milliseconds(2));
+  for (const pid_t pid : descendants(process.pid(), "switchyard")) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/environ", std::ios::binary);
+    const std::string environment(std::istreambuf_iterator<char>(file), {});
+    if (environment.find(std::string("PMIX_RANK=1") + '\0') != std::string::npos) ranks.push_back(pid);
+  }
+  ASSERT_EQ(ranks.size(), 1U);
+  double planted = 0;
+  while (process.running()) {
+    const auto begin = std::chrono::steady_clock::now();
+    ::kill(ranks.front(), SIGSTOP);
+    std::this_thread::sleep_for(milliseconds(50));
+    ::kill(ranks.front(), SIGCONT);
+    planted += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    std::this_thread::sleep_for(milliseconds(100));
+  }
+  ASSERT_EQ(process.wait().exit_code, 0);
+  const PointRecord slow = record("slow");
+  ASSERT_GT(planted, 0.5);
+  const double more = slow.ranks[1].useful - slow.ranks[0].useful,
+               before = quiet_.ranks[1].useful - quiet_.ranks[0].useful;
+  EXPECT_NEAR(more - before, planted, kTolerance * planted);
+  EXPECT_LT(pop_factors(slow).load_balance, pop_factors(quiet_).load_balance - 0.08);
+  const std::vector<std::string> notes = scaling_advice(slow, quiet_);
+  EXPECT_TRUE(std::ranges::any_of(notes, [](const std::string& note) {
+    return note.find("rank 1 on") != note.npos && note.find("not because it has more to do") != note.npos;
+  })) << notes.front();
+}
+
+using SlowLinkTest = SlurmTest;
+
+/// 100 Mbit/s in both directions: the link is the rows' time.
+TEST_F(SlowLinkTest, ASlowLinkIsTransfer) {
+  if (!cluster_->has_namespaces()) GTEST_SKIP() << "links cannot be limited without namespaces of their own";
+  constexpr double kBytesPerSecond = 100e6 / 8;
+  const auto score = [&](const std::string& name) {
+    const std::filesystem::path run = root_ / name;
+    const ProcessResult result = cluster_->exec({"srun",
+                                                 "-N2",
+                                                 "-n2",
+                                                 "--mpi=pmix",
+                                                 SWITCHYARD_PROGRAM,
+                                                 "score",
+                                                 "--model",
+                                                 SWITCHYARD_DEMO_MODEL,
+                                                 "--input",
+                                                 root_ / "input.h5",
+                                                 "--run",
+                                                 run,
+                                                 "--ep",
+                                                 "2",
+                                                 "--sample-tokens",
+                                                 "25000",
+                                                 "--dtype",
+                                                 "f32",
+                                                 "--threads",
+                                                 "1"});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return read_point_record(RunDirectory(run));
+  };
+  const PointRecord fast = score("fast");
+  cluster_->control({"limit", "n1", "100mbit"});
+  const PointRecord slow = score("slow");
+  cluster_->control({"limit", "n1", "none"});
+  // Rows go both ways at once, results likewise: the direction with more of them counts.
+  const double bytes = static_cast<double>(std::max(slow.ranks[0].bytes_to[1], slow.ranks[1].bytes_to[0]));
+  const double planted = bytes / kBytesPerSecond;
+  ASSERT_GT(planted, 1.0);
+  for (const size_t rank : {0, 1})
+    EXPECT_NEAR(slow.ranks[rank].transfer - fast.ranks[rank].transfer, planted, kTolerance * planted)
+        << "waiting " << slow.ranks[rank].wait << " s, without the limit " << fast.ranks[rank].wait;
+  const std::vector<std::string> notes = scaling_advice(slow, slow);
+  EXPECT_TRUE(std::ranges::any_of(notes, [](const std::string& note) {
+    return note.find("faster network") != note.npos;
+  })) << notes.front();
+}
+
+}  // namespace
+}  // namespace switchyard::test
