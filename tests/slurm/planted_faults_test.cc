@@ -1,5 +1,4 @@
-// What is planted is found where it belongs: a late rank in the others' waiting, a slow one in load balance, a slow
-// link in transfer.
+// What is planted is found where it belongs: a late rank in the others' waiting, a slow one in load balance.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -8,7 +7,6 @@
 
 #include "io/file.h"
 #include "jobs/scale/pop.h"
-#include "tests/slurm/slurm_fixture.h"
 #include "tests/support/score_case.h"
 #include "tests/support/temporary_directory.h"
 
@@ -53,10 +51,10 @@ TEST_F(PlantedFaultsTest, WhatIsMeasuredIsTheRanksTime) {
 }
 
 TEST_F(PlantedFaultsTest, ALateRankIsWaitedFor) {
-  constexpr double kPlanted = 1;
+  constexpr double kPlanted = 2;
   std::map<std::string, std::string> environment = mpi_environment();
   environment.insert({{"LD_PRELOAD", SWITCHYARD_SLOW_DISK},
-                      {"SLOW_READ_MILLISECONDS", "1000"},
+                      {"SLOW_READ_MILLISECONDS", "2000"},
                       {"SLOW_READ_RANK", "1"},
                       {"SLOW_READ_AFTER", "model.safetensors"},
                       {"SLOW_READ_FILES", "input.h5"},
@@ -70,7 +68,7 @@ TEST_F(PlantedFaultsTest, ALateRankIsWaitedFor) {
   EXPECT_LT(most_unexplained(late), 0.01);
 }
 
-/// Stopped for a third of the time: it computes half as long again as it would.
+/// Stopped for half of the time: it computes twice as long as it would.
 TEST_F(PlantedFaultsTest, ASlowRankIsLoadImbalance) {
   Process process(command("slow"), mpi_environment());
   std::vector<pid_t> ranks;
@@ -86,7 +84,7 @@ TEST_F(PlantedFaultsTest, ASlowRankIsLoadImbalance) {
   while (process.running()) {
     const auto begin = std::chrono::steady_clock::now();
     ::kill(ranks.front(), SIGSTOP);
-    std::this_thread::sleep_for(milliseconds(50));
+    std::this_thread::sleep_for(milliseconds(100));
     ::kill(ranks.front(), SIGCONT);
     planted += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     std::this_thread::sleep_for(milliseconds(100));
@@ -101,54 +99,6 @@ TEST_F(PlantedFaultsTest, ASlowRankIsLoadImbalance) {
   const std::vector<std::string> notes = scaling_advice(slow, quiet_);
   EXPECT_TRUE(std::ranges::any_of(notes, [](const std::string& note) {
     return note.find("rank 1 on") != note.npos && note.find("not because it has more to do") != note.npos;
-  })) << notes.front();
-}
-
-using SlowLinkTest = SlurmTest;
-
-/// 100 Mbit/s in both directions: the link is the rows' time.
-TEST_F(SlowLinkTest, ASlowLinkIsTransfer) {
-  if (!cluster_->has_namespaces()) GTEST_SKIP() << "links cannot be limited without namespaces of their own";
-  constexpr double kBytesPerSecond = 100e6 / 8;
-  const auto score = [&](const std::string& name) {
-    const std::filesystem::path run = root_ / name;
-    const ProcessResult result = cluster_->exec({"srun",
-                                                 "-N2",
-                                                 "-n2",
-                                                 "--mpi=pmix",
-                                                 SWITCHYARD_PROGRAM,
-                                                 "score",
-                                                 "--model",
-                                                 SWITCHYARD_DEMO_MODEL,
-                                                 "--input",
-                                                 root_ / "input.h5",
-                                                 "--run",
-                                                 run,
-                                                 "--ep",
-                                                 "2",
-                                                 "--sample-tokens",
-                                                 "25000",
-                                                 "--dtype",
-                                                 "f32",
-                                                 "--threads",
-                                                 "1"});
-    EXPECT_EQ(result.exit_code, 0) << result.err;
-    return read_point_record(RunDirectory(run));
-  };
-  const PointRecord fast = score("fast");
-  cluster_->control({"limit", "n1", "100mbit"});
-  const PointRecord slow = score("slow");
-  cluster_->control({"limit", "n1", "none"});
-  // Rows go both ways at once, results likewise: the direction with more of them counts.
-  const double bytes = static_cast<double>(std::max(slow.ranks[0].bytes_to[1], slow.ranks[1].bytes_to[0]));
-  const double planted = bytes / kBytesPerSecond;
-  ASSERT_GT(planted, 1.0);
-  for (const size_t rank : {0, 1})
-    EXPECT_NEAR(slow.ranks[rank].transfer - fast.ranks[rank].transfer, planted, kTolerance * planted)
-        << "waiting " << slow.ranks[rank].wait << " s, without the limit " << fast.ranks[rank].wait;
-  const std::vector<std::string> notes = scaling_advice(slow, slow);
-  EXPECT_TRUE(std::ranges::any_of(notes, [](const std::string& note) {
-    return note.find("faster network") != note.npos;
   })) << notes.front();
 }
 
