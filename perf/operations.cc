@@ -1,4 +1,4 @@
-#include "operations.h"
+#include "perf/operations.h"
 
 #include "model/parameters.h"
 

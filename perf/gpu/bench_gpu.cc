@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "benchmark_main.h"
 #include "measure.h"
+#include "perf/benchmark_main.h"
 
 namespace switchyard::bench {
 namespace {

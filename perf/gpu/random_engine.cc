@@ -3,7 +3,7 @@
 #include "base/rng.h"
 #include "base/stopwatch.h"
 #include "model/random_model.h"
-#include "operations.h"
+#include "perf/operations.h"
 
 namespace switchyard::bench {
 

@@ -8,7 +8,7 @@
 
 #include "model/engine.h"
 #include "model/random_model.h"
-#include "operations.h"
+#include "perf/operations.h"
 #include "share_of_ceiling.h"
 
 namespace switchyard::bench {

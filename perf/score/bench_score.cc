@@ -8,12 +8,12 @@
 #include <fstream>
 #include <iostream>
 
-#include "benchmark_main.h"
 #include "ceiling.h"
 #include "io/json.h"
 #include "kernels/cpu_isa.h"
 #include "model/memory_plan.h"
-#include "operations.h"
+#include "perf/benchmark_main.h"
+#include "perf/operations.h"
 #include "perf_checkpoint.h"
 
 namespace switchyard::bench {
