@@ -21,12 +21,6 @@ std::string cpu_model() {
   return "unknown";
 }
 
-int64_t peak_memory() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return int64_t{usage.ru_maxrss} * 1024;
-}
-
 Json to_json(const RankRecord& record) {
   const RankSeconds& s = record.seconds;
   Json layers = Json::array();
@@ -35,7 +29,7 @@ Json to_json(const RankRecord& record) {
   return {{"host", LeaseHolder::self().host},
           {"cores", affinity_text()},
           {"cpu", cpu_model()},
-          {"memory_bytes", peak_memory()},
+          {"memory_bytes", peak_resident_bytes()},
           {"tokens", record.tokens},
           {"assignments", record.assignments},
           {"remote_assignments", record.remote_assignments},
@@ -62,6 +56,12 @@ std::vector<LayerSeconds> layer_seconds(std::span<const double> all, std::span<c
   std::vector<LayerSeconds> layers;
   for (size_t i = 0; i < all.size(); ++i) layers.push_back({all[i], exchange[i].wait, exchange[i].transfer});
   return layers;
+}
+
+int64_t peak_resident_bytes() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} * 1024;
 }
 
 Json gather_rank_records(Communicator& world, const RankRecord& mine, const RankLayout& layout) {

@@ -56,6 +56,9 @@ struct RankLayout {
   std::string device = {}, exchange = {}, numerics = {};
 };
 
+/// The most memory that this process has had, in bytes.
+int64_t peak_resident_bytes();
+
 /// All ranks' records, where they run and what on, at rank 0; null elsewhere. Collective.
 Json gather_rank_records(Communicator& world, const RankRecord& mine, const RankLayout& layout);
 

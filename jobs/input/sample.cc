@@ -39,6 +39,7 @@ class SampleWriter {
     }
     if (input_.joined()) writer_.end_document();
   }
+  bool is_empty() const { return writer_.num_records() == 0; }
   void finish(const std::string& origin) {
     writer_.finish(input_.tokenizer(), origin);
     log::info("--sample-tokens: {} of {} tokens, in {} of {} records", writer_.num_tokens(), input_.num_tokens(),
@@ -79,11 +80,16 @@ void for_each_unit(const ScoringInput& input, const std::function<void()>& poll,
 
 }  // namespace
 
+EvenChoice::EvenChoice(double share) : share_(share) {
+  constexpr double kGoldenRatio = 0.6180339887498949;
+  for (size_t i = 0; i < kClasses; ++i) due_[i] = std::fmod(static_cast<double>(i + 1) * kGoldenRatio, 1.0);
+}
+
 bool EvenChoice::takes(int64_t length) {
   const auto octaves = length > 0 ? 8 * std::log2(static_cast<double>(length)) + 1 : 0;
   double& due = due_[std::min(static_cast<size_t>(octaves), kClasses - 1)];
   due += share_;
-  if (due < 0.5) return false;
+  if (due < 1) return false;
   due -= 1;
   return true;
 }
@@ -102,6 +108,9 @@ bool provide_sample(const ScoringInput& input, int64_t tokens, const std::filesy
     if (++seen % 1024 == 0) poll();
     if (choice.takes(length)) writer.add(records);
   });
+  if (writer.is_empty())
+    fail(ExitCode::usage, "--sample-tokens {}: expected enough for a record: {} has {} records of {} tokens", tokens,
+         input.path().native(), input.num_records(), input.num_tokens());
   writer.finish(origin);
   return true;
 }

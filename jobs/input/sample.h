@@ -14,17 +14,19 @@ namespace switchyard {
 /// share, evenly over the file. The same for the same lengths.
 class EvenChoice {
  public:
-  explicit EvenChoice(double share) : share_(share) {}
+  explicit EvenChoice(double share);
   bool takes(int64_t length);
 
  private:
   static constexpr size_t kClasses = 8 * 64;
   double share_;
-  std::array<double, kClasses> due_ = {};  ///< of each class, from −½ on: how many are owed
+  std::array<double, kClasses> due_;  ///< of each class: how many are owed; from anywhere below one on, so that
+                                      ///< classes of few records have their share together
 };
 
 /// Writes records of about so many tokens (all, where there are no more) as an input of their own, with their ids,
-/// unless that very one is there (false). Fails: input, output. poll: called as records are read; may fail.
+/// unless that very one is there (false). Fails: usage where these are less than one record, input, output. poll:
+/// called as records are read; may fail.
 bool provide_sample(const ScoringInput& input, int64_t tokens, const std::filesystem::path& output,
                     const std::function<void()>& poll);
 

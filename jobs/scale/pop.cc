@@ -32,10 +32,8 @@ std::string named_experts(const std::vector<HotExpert>& experts) {
   return fmt::format("{}", fmt::join(names, " and "));
 }
 
-/// A rank's useful seconds a token that its experts or its own batch bring, over the mean of all: how much slower it
-/// is than its share of the work explains.
+/// A rank's useful seconds over the mean, as far as neither its tokens nor those of its experts explain them.
 double slowness(const PointRecord& record, int rank) {
-  const RoutingShares routing = routing_shares(record);
   const double mean = sum_over_ranks(record, &RankTimes::useful) / record.num_ranks();
   const ExpertPlacement placement = ExpertPlacement::blocks(record.num_experts(), record.ep);
   double mine = 0, all = 0;
@@ -44,8 +42,11 @@ double slowness(const PointRecord& record, int rank) {
     for (const int expert : placement.experts_of(rank % record.ep))
       mine += static_cast<double>(layer[static_cast<size_t>(expert)]);
   }
-  const double work = all > 0 ? mine / all : 1;
-  return record.ranks[static_cast<size_t>(rank)].useful / mean / std::max(work, 1e-9);
+  const RankTimes& of_rank = record.ranks[static_cast<size_t>(rank)];
+  const double of_experts = all > 0 ? mine / all : 1;
+  const double of_tokens = static_cast<double>(of_rank.tokens * record.num_ranks()) /
+                           static_cast<double>(std::max<int64_t>(1, record.tokens()));
+  return of_rank.useful / mean / std::max({of_experts, of_tokens, 1e-9});
 }
 
 }  // namespace

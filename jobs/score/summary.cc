@@ -1,7 +1,5 @@
 #include "jobs/score/summary.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -11,6 +9,7 @@
 #include <string_view>
 
 #include "base/text.h"
+#include "jobs/rank_times.h"
 #include "run/lease.h"
 
 namespace switchyard {
@@ -63,12 +62,6 @@ double exchange_share(const RunSummary& s) {
   return computing > 0 ? moving / computing : 0;
 }
 
-uint64_t peak_resident_bytes() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
-}
-
 /// Of the whole allocation, which is paid for, also where no rank is; without Slurm those that ranks are on.
 /// Collective.
 int count_nodes(Communicator& world) {
@@ -97,8 +90,7 @@ RunSummary gather_summary(Communicator& world, const PhaseSeconds& mine, int64_t
   world.all_gather({bytes_to.data(), {1, group}, DType::i64},
                    {summary.bytes_sent.data(), {world.size(), group}, DType::i64});
   summary.usage.nodes = count_nodes(world);
-  summary.usage.peak_memory =
-      static_cast<uint64_t>(world.all_reduce_one(static_cast<int64_t>(peak_resident_bytes()), ReduceOp::max));
+  summary.usage.peak_memory = static_cast<uint64_t>(world.all_reduce_one(peak_resident_bytes(), ReduceOp::max));
   return summary;
 }
 

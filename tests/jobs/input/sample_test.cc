@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "tests/support/expect_error.h"
 #include "tests/support/temporary_directory.h"
 
 namespace switchyard {
@@ -54,6 +55,15 @@ TEST_F(SampleTest, IsTheSameEveryTimeAndKnowsWhereItIsFrom) {
   const auto records = again.records(0, again.num_records());
   again.tokens(records[3], tokens);
   EXPECT_EQ(again.ids()->read_strings(3, 1).front(), std::to_string(tokens.front()));  // its place in the whole input
+}
+
+TEST_F(SampleTest, OfFewRecordsAClassTheShareIsRightTogether) {
+  const ScoringInput all = input(500);  // at most 30 records of a class
+  const ScoringInput little = sample(all, all.num_tokens() / 60);
+  EXPECT_NEAR(static_cast<double>(little.num_records()), 500.0 / 60, 4);
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"--sample-tokens 1:", "500 records"},
+                          [&] { provide_sample(all, 1, directory_ / "none.h5", [] {}); }));
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "none.h5"));
 }
 
 TEST_F(SampleTest, MoreThanThereIsIsAll) {

@@ -70,6 +70,15 @@ TEST(Pop, ASlowRankIsToldFromOneWithHotExperts) {
   EXPECT_TRUE(says(notes, {"waits for rank 2", "expert 9 of layer 1", "expert 10 of layer 1"})) << notes.front();
 }
 
+TEST(Pop, ARankWithMoreTokensIsNotCalledSlow) {
+  PointRecord record = even();
+  record.ep = 1;  // groups of their own
+  record.ranks[0].tokens = 1600;
+  for (size_t r = 1; r < 4; ++r) record.ranks[r].useful = 4.8, record.ranks[r].wait = 4.9;
+  const auto notes = scaling_advice(record, even());
+  EXPECT_TRUE(says(notes, {"rank 0 on n0", "more to compute than the mean", "more records"})) << notes.front();
+}
+
 TEST(Pop, TransferOverheadAndSharedCoresAreNamed) {
   PointRecord link = even();
   for (RankTimes& rank : link.ranks) rank.useful = 5, rank.transfer = 4.8;
