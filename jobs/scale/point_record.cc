@@ -39,17 +39,6 @@ RankTimes rank_times(const Json& rank, std::string_view subject) {
   return times;
 }
 
-/// The hash of what the run has made: a scoring run's seal, a model's files.
-std::string hash_of_results(const RunDirectory& run) {
-  if (file_exists(run.results_path())) return hash_of_file(run.results_path()).hex();
-  std::string hashes;
-  std::set<std::filesystem::path> files;  // in order
-  for (const auto& entry : std::filesystem::directory_iterator(run.root() / "model"))
-    if (entry.path().extension() == ".safetensors") files.insert(entry.path());
-  for (const auto& file : files) hashes += hash_of_file(file).hex();
-  return hash_of(std::as_bytes(std::span(hashes))).hex();
-}
-
 double largest(const std::vector<RankTimes>& ranks, double RankTimes::*seconds) {
   return std::ranges::max(ranks, {}, seconds).*seconds;
 }
@@ -128,11 +117,20 @@ PointRecord parse_point_record(const Json& json, std::string_view subject) {
   return record;
 }
 
+std::string hash_of_results(const RunDirectory& run) {
+  if (file_exists(run.results_path())) return hash_of_file(run.results_path()).hex();
+  std::string hashes;
+  std::set<std::filesystem::path> files;  // in order
+  for (const auto& entry : std::filesystem::directory_iterator(run.root() / "model"))
+    if (entry.path().extension() == ".safetensors") files.insert(entry.path());
+  for (const auto& file : files) hashes += hash_of_file(file).hex();
+  return hash_of(std::as_bytes(std::span(hashes))).hex();
+}
+
 PointRecord read_point_record(const RunDirectory& run) {
   const std::string subject = run.ranks_path().native();
   PointRecord record = parse_point_record(parse_json(read_text_file(run.ranks_path()), subject), subject);
   record.attempts = std::ssize(list_attempts(run));
-  record.result = hash_of_results(run);
   return record;
 }
 

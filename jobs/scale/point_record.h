@@ -33,7 +33,6 @@ struct PointRecord {
   int64_t attempts = 1;
   std::vector<RankTimes> ranks = {};
   std::vector<std::vector<int64_t>> tokens_per_expert = {};  ///< [layers][experts] of all ranks; zeros in a dense layer
-  std::string result = {};                                   ///< hash of what the run has made
 
   int num_ranks() const { return static_cast<int>(ranks.size()); }
   int num_experts() const { return tokens_per_expert.empty() ? 0 : static_cast<int>(tokens_per_expert.front().size()); }
@@ -50,7 +49,10 @@ struct PointRecord {
 /// Of a run that is complete. Fails (input) naming the file and the field.
 PointRecord read_point_record(const RunDirectory& run);
 
-/// Of ranks.json alone, without attempts and results.
+/// The hash of what a complete run has made: its results, or its model's files. Reads all of them. Fails (input).
+std::string hash_of_results(const RunDirectory& run);
+
+/// Of ranks.json alone, without attempts.
 PointRecord parse_point_record(const Json& json, std::string_view subject);
 
 /// What of the ranks' seconds in collective operations is waiting: beyond the least that any of them has spent there,

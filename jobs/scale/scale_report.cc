@@ -16,8 +16,12 @@ namespace {
 
 class Page {
  public:
-  Page(const ScaleStudy& study, const StudyTable& table)
-      : study_(study), definition_(study.definition()), table_(table), sizes_(summaries(study, table)) {
+  Page(const ScaleStudy& study, const StudyTable& table, std::optional<bool> same_bits)
+      : study_(study),
+        definition_(study.definition()),
+        table_(table),
+        same_bits_(same_bits),
+        sizes_(summaries(study, table)) {
     for (const SizeSummary& size : sizes_)
       if (!size.points.empty()) measured_.push_back(&size);
   }
@@ -105,10 +109,9 @@ class Page {
   }
 
   std::string result_bits() const {
-    const std::optional<bool> agree = results_agree(study_, table_);
-    if (!agree) return {};
-    return *agree ? "All points with the same work have the same result, bit for bit."
-                  : "Points with the same work have different results: this should not be.";
+    if (!same_bits_) return {};
+    return *same_bits_ ? "All points with the same work have the same result, bit for bit."
+                       : "Points with the same work have different results: this should not be.";
   }
 
   std::vector<std::string> advice() const {
@@ -330,14 +333,15 @@ class Page {
   const ScaleStudy& study_;
   const ScaleDefinition& definition_;
   const StudyTable& table_;
+  const std::optional<bool> same_bits_;
   const std::vector<SizeSummary> sizes_;
   std::vector<const SizeSummary*> measured_;
 };
 
 }  // namespace
 
-std::string scale_report_html(const ScaleStudy& study, const StudyTable& table) {
-  return Page(study, table).html();
+std::string scale_report_html(const ScaleStudy& study, const StudyTable& table, std::optional<bool> same_bits) {
+  return Page(study, table, same_bits).html();
 }
 
 }  // namespace switchyard

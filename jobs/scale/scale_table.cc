@@ -14,7 +14,8 @@ namespace switchyard {
 namespace {
 
 /// Every point; of one that has a measurement also its metrics, where it ran and what on.
-Json to_json(const ScaleStudy& study, const StudyTable& table, const std::vector<SizeSummary>& sizes) {
+Json to_json(const ScaleStudy& study, const StudyTable& table, const std::vector<SizeSummary>& sizes,
+             const ResultHashes& results) {
   Json points = Json::array();
   for (const StudyPoint& point : table.points) {
     Json line = {{"point", point.number}, {"state", point.state}, {"run", point.run}, {"command", point.command}};
@@ -32,7 +33,7 @@ Json to_json(const ScaleStudy& study, const StudyTable& table, const std::vector
                    {"device", record.device},
                    {"exchange", record.exchange},
                    {"numerics", record.numerics},
-                   {"result", record.result}});
+                   {"result", results.at(point.number)}});
     }
     points.push_back(std::move(line));
   }
@@ -45,7 +46,7 @@ Json to_json(const ScaleStudy& study, const StudyTable& table, const std::vector
     summary.push_back(std::move(line));
   }
   Json json = {{"study", study.definition().to_json()}, {"points", std::move(points)}, {"sizes", std::move(summary)}};
-  if (const auto agree = results_agree(study, table)) json["same_result_bits"] = *agree;
+  if (const auto agree = results_agree(study, results)) json["same_result_bits"] = *agree;
   return json;
 }
 
@@ -104,19 +105,25 @@ Scalability scalability(Scaling scaling, const SizeSummary& base, const SizeSumm
   return s;
 }
 
-std::optional<bool> results_agree(const ScaleStudy& study, const StudyTable& table) {
-  std::map<std::string, std::set<std::string>> by_work;
-  std::map<std::string, int> counts;
-  for (const StudyPoint& point : table.points) {
-    if (!point.is_complete()) continue;
-    const ScalePoint p = study.point(point.number);
+ResultHashes result_hashes(const ScaleStudy& study, const StudyTable& table) {
+  ResultHashes results;
+  for (const StudyPoint& point : table.points)
+    if (point.is_complete())
+      results[point.number] = hash_of_results(RunDirectory(study.stages(point.number).front().run));
+  return results;
+}
+
+std::optional<bool> results_agree(const ScaleStudy& study, const ResultHashes& results) {
+  std::map<std::string, std::multiset<std::string>> by_work;
+  for (const auto& [number, hash] : results) {
+    const ScalePoint p = study.point(number);
     std::string work = study.definition().scaling == Scaling::weak ? std::to_string(p.ranks) : "";
     if (study.definition().over == "dtype") work += " " + p.value;
-    by_work[work].insert(read_point_record(RunDirectory(study.stages(point.number).front().run)).result);
-    ++counts[work];
+    by_work[work].insert(hash);
   }
-  if (std::ranges::none_of(counts, [](const auto& count) { return count.second > 1; })) return std::nullopt;
-  return std::ranges::all_of(by_work, [](const auto& results) { return results.second.size() == 1; });
+  const auto is_one = [](const auto& work) { return work.second.count(*work.second.begin()) == work.second.size(); };
+  if (std::ranges::none_of(by_work, [](const auto& work) { return work.second.size() > 1; })) return std::nullopt;
+  return std::ranges::all_of(by_work, is_one);
 }
 
 std::string to_extrap(const ScaleStudy& study, const std::vector<SizeSummary>& sizes) {
@@ -152,11 +159,13 @@ std::string to_extrap(const ScaleStudy& study, const std::vector<SizeSummary>& s
 void ScaleStudy::collect() const {
   const StudyTable table = gather(*this);
   const std::vector<SizeSummary> sizes = summaries(*this, table);
+  const ResultHashes results = result_hashes(*this, table);
   write_file_atomically(root() / "scaling.csv", to_csv(table));
   write_study_file(root() / "scaling.h5", table);
-  write_file_atomically(root() / "scaling.json", to_text(to_json(*this, table, sizes), 2) + "\n");
+  write_file_atomically(root() / "scaling.json", to_text(to_json(*this, table, sizes, results), 2) + "\n");
   write_file_atomically(root() / "extrap.txt", to_extrap(*this, sizes));
-  write_file_atomically(RunDirectory(root()).report_path(), scale_report_html(*this, table));
+  write_file_atomically(RunDirectory(root()).report_path(),
+                        scale_report_html(*this, table, results_agree(*this, results)));
   const auto complete = std::ranges::count_if(table.points, &StudyPoint::is_complete);
   if (complete == std::ssize(table.points)) warn_of_few(sizes);
   log::info("{} of {} points are complete: {}", complete, table.points.size(),

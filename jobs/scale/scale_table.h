@@ -1,6 +1,7 @@
 // A study in tables: what its points say together, for files, other programs and a page.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,10 +34,13 @@ Scalability scalability(Scaling scaling, const SizeSummary& base, const SizeSumm
 /// wants as many everywhere.
 std::string to_extrap(const ScaleStudy& study, const std::vector<SizeSummary>& summaries);
 
-/// A page for people.
-std::string scale_report_html(const ScaleStudy& study, const StudyTable& table);
+/// Hashes of what the points have made that have a measurement, by their numbers. Reads all of it.
+using ResultHashes = std::map<int64_t, std::string>;
+ResultHashes result_hashes(const ScaleStudy& study, const StudyTable& table);
+/// Whether all of these with the same work have the same result bits; empty: there are no two.
+std::optional<bool> results_agree(const ScaleStudy& study, const ResultHashes& results);
 
-/// Whether all points that have a measurement and the same work have the same result bits; empty: there are no two.
-std::optional<bool> results_agree(const ScaleStudy& study, const StudyTable& table);
+/// A page for people. same_bits: results_agree().
+std::string scale_report_html(const ScaleStudy& study, const StudyTable& table, std::optional<bool> same_bits);
 
 }  // namespace switchyard
