@@ -87,6 +87,8 @@ int run_train(Runtime&, std::span<const std::string> args);
 int run_fisher(Runtime&, std::span<const std::string> args);
 int run_delta(Runtime&, std::span<const std::string> args);
 int run_sweep(Runtime&, std::span<const std::string> args);
+int run_plan(Runtime&, std::span<const std::string> args);
+int run_calibrate(Runtime&, std::span<const std::string> args);
 int run_scale(Runtime&, std::span<const std::string> args);
 int run_collect(Runtime&, std::span<const std::string> args);
 int run_verify(Runtime&, std::span<const std::string> args);

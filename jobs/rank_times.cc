@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 
+#include "base/cpu_model.h"
 #include "base/thread_pool.h"
 #include "base/version.h"
 #include "comm/mpi_communicator.h"
@@ -13,13 +13,6 @@
 
 namespace switchyard {
 namespace {
-
-std::string cpu_model() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("model name")) return line.substr(std::min(line.size(), line.find(": ") + 2));
-  return "unknown";
-}
 
 Json to_json(const RankRecord& record) {
   const RankSeconds& s = record.seconds;

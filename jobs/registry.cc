@@ -7,6 +7,8 @@
 #include "jobs/import_options.h"
 #include "jobs/inspect.h"
 #include "jobs/job.h"
+#include "jobs/plan/calibrate.h"
+#include "jobs/plan/plan_job.h"
 #include "jobs/scale/scale_job.h"
 #include "jobs/score/batch_job.h"
 #include "jobs/score/options.h"
@@ -42,6 +44,10 @@ constexpr JobEntry kJobs[] = {
      describe_options<SweepOptions>},
     {"scale", "a job measured at several sizes: time, efficiency, and what holds it back", Ranks::one, run_scale,
      describe_options<ScaleOptions>},
+    {"calibrate", "what this machine can do, for plan: minutes, no model", Ranks::any, run_calibrate,
+     describe_options<CalibrateOptions>},
+    {"plan", "what a job will take on how many nodes, from a profile: time, memory, costs", Ranks::one, run_plan,
+     describe_options<PlanOptions>},
     {"collect", "what the points of a sweep or a scaling study have come to: a table, and a page for people",
      Ranks::one, run_collect, describe_options<CollectOptions>},
     {"verify", "prove a finished run: every record once, the same bits again", Ranks::any, run_verify,

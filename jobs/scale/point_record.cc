@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "io/file.h"
+#include "io/json_field.h"
 #include "io/seal.h"
-#include "jobs/scale/json_field.h"
 #include "run/attempts.h"
 
 namespace switchyard {

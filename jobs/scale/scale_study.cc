@@ -10,7 +10,7 @@
 #include "base/version.h"
 #include "io/command.h"
 #include "io/file.h"
-#include "jobs/scale/json_field.h"
+#include "io/json_field.h"
 #include "jobs/scale/pop.h"
 #include "train/data/permutation.h"
 

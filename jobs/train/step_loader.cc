@@ -9,17 +9,19 @@
 namespace switchyard {
 namespace {
 
-std::vector<int64_t> tokens_of(const TrainingData& data, std::span<const RecordPlace> records) {
-  std::vector<int64_t> tokens;
-  for (const RecordPlace& place : records) tokens.push_back(data.tokens(place));
-  return tokens;
+template <class Tokens>
+std::vector<int64_t> tokens_of(const Tokens& tokens, std::span<const RecordPlace> records) {
+  std::vector<int64_t> all;
+  for (const RecordPlace& place : records) all.push_back(tokens(place));
+  return all;
 }
 
 }  // namespace
 
 StepBatch StepLoader::load(int64_t step) const {
   const std::vector<RecordPlace> records = order_.records(step);
-  const std::vector<int64_t> tokens = tokens_of(data_, records);
+  const std::vector<int64_t> tokens =
+      tokens_of([this](const RecordPlace& place) { return data_.tokens(place); }, records);
   const std::vector<int64_t> ends = cut_into_slices(tokens, ranks_.num_slices());
   StepBatch part(ranks_.slices());
   part.step = step;
@@ -38,10 +40,12 @@ StepBatch StepLoader::load(int64_t step) const {
   return part;
 }
 
-StepSizes largest_step(const TrainingData& data, const DataOrder& order, int64_t steps, int64_t slices, int ranks) {
+StepSizes largest_step(const std::function<int64_t(const RecordPlace&)>& tokens_of_record, const DataOrder& order,
+                       int64_t steps, int64_t slices, int ranks) {
   StepSizes most;
   for (int64_t step = 1; step <= steps; ++step) {
-    const std::vector<int64_t> tokens = tokens_of(data, order.records(step)), ends = cut_into_slices(tokens, slices);
+    const std::vector<int64_t> tokens = tokens_of(tokens_of_record, order.records(step)),
+                               ends = cut_into_slices(tokens, slices);
     std::vector<int64_t> before{0};
     for (const int64_t count : tokens) before.push_back(before.back() + count);
     const auto tokens_in = [&](const SliceRange& range) {

@@ -1,6 +1,8 @@
 // From a step's number to this rank's part of it.
 #pragma once
 
+#include <functional>
+
 #include "jobs/input/training_data.h"
 #include "train/parameters/train_ranks.h"
 #include "train/pass/step_batch.h"
@@ -28,7 +30,8 @@ struct StepSizes {
   int64_t rank_tokens = 0, slice_tokens = 0;  ///< of any rank, slice
   int64_t record_tokens = 0;                  ///< of the longest record
 };
-/// Of steps 1 … `steps` on so many ranks: from the lengths alone.
-StepSizes largest_step(const TrainingData& data, const DataOrder& order, int64_t steps, int64_t slices, int ranks);
+/// Of steps 1 … `steps` on so many ranks: from the lengths alone. tokens: that the model is given of a record
+StepSizes largest_step(const std::function<int64_t(const RecordPlace&)>& tokens, const DataOrder& order, int64_t steps,
+                       int64_t slices, int ranks);
 
 }  // namespace switchyard

@@ -66,7 +66,8 @@ DataSummary summarise(const TrainOptions& options, const TrainingData& data, con
   DataSummary summary{.sizes = data.sizes(),
                       .mean_step_tokens = data.mean_step_tokens(options.step_records, options.file_weights()),
                       .largest_step = [&data, &order](int64_t steps, int64_t slices, int ranks) {
-                        return largest_step(data, order, steps, slices, ranks);
+                        return largest_step([&data](const RecordPlace& place) { return data.tokens(place); }, order,
+                                            steps, slices, ranks);
                       }};
   if (eval != nullptr)
     for (const TrainingData::Dataset& set : eval->datasets())

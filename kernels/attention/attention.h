@@ -28,8 +28,12 @@ namespace cuda {
 AttentionFn attention;
 WorkingBytes<AttentionFn> attention_bytes;  ///< no fewer for more records either
 }  // namespace cuda
-inline constexpr Op<AttentionFn> attention{"attention", cpu::attention, SWITCHYARD_CUDA_IMPL(cuda::attention),
-                                           cpu::attention_bytes, cuda::attention_bytes};
+/// size: keys that a query sees on average, head_dim + value_dim, query heads of a key-value head, queries of all
+/// heads. On a CUDA device records count as equally long.
+WorkOf<AttentionFn> attention_work;
+inline constexpr Op<AttentionFn> attention{
+    "attention",          cpu::attention,        SWITCHYARD_CUDA_IMPL(cuda::attention),
+    cpu::attention_bytes, cuda::attention_bytes, attention_work};
 
 /// Its gradients, from P = e^(scale · q kᵀ − lse), never more than a tile of which exists (Dao et al. 2022, appendix
 /// B):
@@ -47,8 +51,10 @@ namespace cpu {
 AttentionBackwardFn attention_backward;
 WorkingBytes<AttentionBackwardFn> attention_backward_bytes;
 }  // namespace cpu
-inline constexpr Op<AttentionBackwardFn> attention_backward{"attention_backward", cpu::attention_backward, nullptr,
-                                                            cpu::attention_backward_bytes};
+WorkOf<AttentionBackwardFn> attention_backward_work;  ///< size: as attention_work
+inline constexpr Op<AttentionBackwardFn> attention_backward{
+    "attention_backward",   cpu::attention_backward, nullptr, cpu::attention_backward_bytes, nullptr,
+    attention_backward_work};
 
 /// d_sinks[t,h] = −e^(sinks[h] − lse[t,h]) · δ, δ as above: what a query adds to the gradient of its head's sink.
 /// Arguments as above; d_sinks: [tokens, heads] f32

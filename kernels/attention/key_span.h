@@ -37,6 +37,13 @@ struct KeySpan {
         return std::numeric_limits<int64_t>::max();
     }
   }
+  /// (query, key) pairs of a record of so many tokens.
+  constexpr int64_t num_pairs(int64_t length) const {
+    const auto triangle = [](int64_t n) { return n * (n + 1) / 2; };
+    if (kind == Kind::all || length <= size) return triangle(length);
+    if (kind == Kind::window) return triangle(size) + (length - size) * size;
+    return length / size * triangle(size) + triangle(length % size);
+  }
   constexpr bool is_valid() const { return kind == Kind::all || size > 0; }
 
   bool operator==(const KeySpan&) const = default;

@@ -36,8 +36,10 @@ namespace cuda {
 RopeFn rope;
 FillRopeTableFn fill_rope_table;
 }  // namespace cuda
-inline constexpr Op<RopeFn> rope{"rope", cpu::rope, SWITCHYARD_CUDA_IMPL(cuda::rope)};
-inline constexpr Op<RopeBackwardFn> rope_backward{"rope_backward", cpu::rope_backward, nullptr};
+WorkOf<RopeFn> rope_work;
+inline constexpr Op<RopeFn> rope{"rope", cpu::rope, SWITCHYARD_CUDA_IMPL(cuda::rope), nullptr, nullptr, rope_work};
+inline constexpr Op<RopeBackwardFn> rope_backward{"rope_backward", cpu::rope_backward, nullptr, nullptr,
+                                                  nullptr,         rope_work};
 inline constexpr Op<FillRopeTableFn> fill_rope_table{"fill_rope_table", cpu::fill_rope_table,
                                                      SWITCHYARD_CUDA_IMPL(cuda::fill_rope_table)};
 

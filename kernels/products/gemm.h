@@ -24,7 +24,8 @@ GemmFn gemm;
 WorkingBytes<GemmFn> gemm_bytes;
 std::string cublas_version();  ///< "13.0.2", part of the numerics id; empty in a build without CUDA
 }  // namespace cuda
-inline constexpr Op<GemmFn> gemm{"gemm", cpu::gemm, SWITCHYARD_CUDA_IMPL(cuda::gemm), cpu::gemm_bytes,
-                                 cuda::gemm_bytes};
+WorkOf<GemmFn> gemm_work;  ///< size: rows, n, k
+inline constexpr Op<GemmFn> gemm{"gemm",          cpu::gemm,        SWITCHYARD_CUDA_IMPL(cuda::gemm),
+                                 cpu::gemm_bytes, cuda::gemm_bytes, gemm_work};
 
 }  // namespace switchyard

@@ -45,8 +45,10 @@ namespace cuda {
 GroupedFfnFn grouped_ffn;
 WorkingBytes<GroupedFfnFn> grouped_ffn_bytes;
 }  // namespace cuda
-inline constexpr Op<GroupedFfnFn> grouped_ffn{"grouped_ffn", cpu::grouped_ffn, SWITCHYARD_CUDA_IMPL(cuda::grouped_ffn),
-                                              cpu::grouped_ffn_bytes, cuda::grouped_ffn_bytes};
+WorkOf<GroupedFfnFn> grouped_ffn_work;  ///< size: rows of a group, groups, d, f
+inline constexpr Op<GroupedFfnFn> grouped_ffn{
+    "grouped_ffn",          cpu::grouped_ffn,        SWITCHYARD_CUDA_IMPL(cuda::grouped_ffn),
+    cpu::grouped_ffn_bytes, cuda::grouped_ffn_bytes, grouped_ffn_work};
 
 /// grouped_ffn() that stores y, with the same bits, for a way back: gate_up[i] = gate_up_g(x[input_row[i],:]) as well,
 /// a panel's columns as its product has them (gate's, then up's), which only grouped_ffn_backward reads. gate_up:
@@ -57,10 +59,14 @@ namespace cpu {
 GroupedFfnTapedFn grouped_ffn_taped;
 WorkingBytes<GroupedFfnTapedFn> grouped_ffn_taped_bytes;
 }  // namespace cpu
-inline constexpr Op<GroupedFfnTapedFn> grouped_ffn_taped{"grouped_ffn_taped", cpu::grouped_ffn_taped, nullptr,
-                                                         cpu::grouped_ffn_taped_bytes};
+WorkOf<GroupedFfnTapedFn> grouped_ffn_taped_work;  ///< size: as above
+inline constexpr Op<GroupedFfnTapedFn> grouped_ffn_taped{
+    "grouped_ffn_taped",   cpu::grouped_ffn_taped, nullptr, cpu::grouped_ffn_taped_bytes, nullptr,
+    grouped_ffn_taped_work};
 
 // For the implementations.
+/// `products` of [d, f], times two operations, for each entry.
+Work work_of_groups(ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights, double products);
 void check_activation(const GatedActivation& activation);
 void check_biases(std::span<const FfnWeights> weights);
 

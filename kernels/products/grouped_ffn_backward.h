@@ -31,7 +31,9 @@ namespace cpu {
 GroupedFfnBackwardFn grouped_ffn_backward;
 WorkingBytes<GroupedFfnBackwardFn> grouped_ffn_backward_bytes;
 }  // namespace cpu
-inline constexpr Op<GroupedFfnBackwardFn> grouped_ffn_backward{"grouped_ffn_backward", cpu::grouped_ffn_backward,
-                                                               nullptr, cpu::grouped_ffn_backward_bytes};
+WorkOf<GroupedFfnBackwardFn> grouped_ffn_backward_work;  ///< size: as grouped_ffn_work
+inline constexpr Op<GroupedFfnBackwardFn> grouped_ffn_backward{
+    "grouped_ffn_backward",   cpu::grouped_ffn_backward, nullptr, cpu::grouped_ffn_backward_bytes, nullptr,
+    grouped_ffn_backward_work};
 
 }  // namespace switchyard

@@ -25,7 +25,8 @@ namespace cpu {
 WeightGradientFn weight_gradient;
 WorkingBytes<WeightGradientFn> weight_gradient_bytes;
 }  // namespace cpu
-inline constexpr Op<WeightGradientFn> weight_gradient{"weight_gradient", cpu::weight_gradient, nullptr,
-                                                      cpu::weight_gradient_bytes, nullptr};
+WorkOf<WeightGradientFn> weight_gradient_work;  ///< as if all of it were wanted; size: rows of a group, groups, n, k
+inline constexpr Op<WeightGradientFn> weight_gradient{
+    "weight_gradient", cpu::weight_gradient, nullptr, cpu::weight_gradient_bytes, nullptr, weight_gradient_work};
 
 }  // namespace switchyard

@@ -26,7 +26,9 @@ ScatterRowsFn scatter_rows;
 CombineFn combine;
 }  // namespace cuda
 
-inline constexpr Op<GatherRowsFn> gather_rows{"gather_rows", cpu::gather_rows, SWITCHYARD_CUDA_IMPL(cuda::gather_rows)};
+WorkOf<GatherRowsFn> gather_rows_work;
+inline constexpr Op<GatherRowsFn> gather_rows{"gather_rows", cpu::gather_rows, SWITCHYARD_CUDA_IMPL(cuda::gather_rows),
+                                              nullptr,       nullptr,          gather_rows_work};
 inline constexpr Op<ScatterRowsFn> scatter_rows{"scatter_rows", cpu::scatter_rows,
                                                 SWITCHYARD_CUDA_IMPL(cuda::scatter_rows)};
 inline constexpr Op<CombineFn> combine{"combine", cpu::combine, SWITCHYARD_CUDA_IMPL(cuda::combine)};

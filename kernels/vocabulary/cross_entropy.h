@@ -23,9 +23,10 @@ namespace cuda {
 CrossEntropyFn cross_entropy;
 WorkingBytes<CrossEntropyFn> cross_entropy_bytes;
 }  // namespace cuda
-inline constexpr Op<CrossEntropyFn> cross_entropy{"cross_entropy", cpu::cross_entropy,
-                                                  SWITCHYARD_CUDA_IMPL(cuda::cross_entropy), cpu::cross_entropy_bytes,
-                                                  cuda::cross_entropy_bytes};
+WorkOf<CrossEntropyFn> cross_entropy_work;  ///< size: rows, vocab, d
+inline constexpr Op<CrossEntropyFn> cross_entropy{
+    "cross_entropy",          cpu::cross_entropy,        SWITCHYARD_CUDA_IMPL(cuda::cross_entropy),
+    cpu::cross_entropy_bytes, cuda::cross_entropy_bytes, cross_entropy_work};
 
 int64_t cross_entropy_scratch(int64_t rows, int64_t vocab);
 
@@ -42,8 +43,10 @@ namespace cpu {
 CrossEntropyBackwardFn cross_entropy_backward;
 WorkingBytes<CrossEntropyBackwardFn> cross_entropy_backward_bytes;
 }  // namespace cpu
+WorkOf<CrossEntropyBackwardFn> cross_entropy_backward_work;  ///< size: rows, ids, d
 inline constexpr Op<CrossEntropyBackwardFn> cross_entropy_backward{
-    "cross_entropy_backward", cpu::cross_entropy_backward, nullptr, cpu::cross_entropy_backward_bytes};
+    "cross_entropy_backward",   cpu::cross_entropy_backward, nullptr, cpu::cross_entropy_backward_bytes, nullptr,
+    cross_entropy_backward_work};
 
 // For the implementations.
 void check_targets(ConstView target, int64_t vocab);

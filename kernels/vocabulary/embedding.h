@@ -16,7 +16,9 @@ EmbeddingFn embedding;
 namespace cuda {
 EmbeddingFn embedding;
 }
-inline constexpr Op<EmbeddingFn> embedding{"embedding", cpu::embedding, SWITCHYARD_CUDA_IMPL(cuda::embedding)};
+WorkOf<EmbeddingFn> embedding_work;
+inline constexpr Op<EmbeddingFn> embedding{"embedding", cpu::embedding, SWITCHYARD_CUDA_IMPL(cuda::embedding),
+                                           nullptr,     nullptr,        embedding_work};
 
 /// The gradient by some rows of the table: dtable[node][id − first_id,:] = Σ dy[t,:] over the node's tokens t with that
 /// id, for ids [first_id, first_id + dtable[node].rows()); others are skipped. Each slice's tokens are added up in

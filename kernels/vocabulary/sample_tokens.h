@@ -18,7 +18,8 @@ namespace cpu {
 SampleTokensFn sample_tokens;
 WorkingBytes<SampleTokensFn> sample_tokens_bytes;
 }  // namespace cpu
-inline constexpr Op<SampleTokensFn> sample_tokens{"sample_tokens", cpu::sample_tokens, nullptr,
-                                                  cpu::sample_tokens_bytes};
+WorkOf<SampleTokensFn> sample_tokens_work;  ///< size: rows, columns of the tile, d
+inline constexpr Op<SampleTokensFn> sample_tokens{
+    "sample_tokens", cpu::sample_tokens, nullptr, cpu::sample_tokens_bytes, nullptr, sample_tokens_work};
 
 }  // namespace switchyard

@@ -9,6 +9,7 @@
 #include "base/pulse.h"
 #include "base/tensor.h"
 #include "base/thread_pool.h"
+#include "base/work.h"
 
 struct CUstream_st;  // CUDA's: cudaStream_t is a pointer to one
 
@@ -29,6 +30,7 @@ struct Stream {
   Pulse* pulse = nullptr;           ///< of a watched rank
   LayerClock* clock = nullptr;      ///< of a rank whose time is told by layer
   Measurement* measured = nullptr;  ///< where ops only say what they would take
+  WorkLog* works = nullptr;         ///< where ops also say what they do, and, unless they measure, how long it took
 
   // On a CUDA device (DeviceStream makes such streams):
   CUstream_st* cuda = nullptr;          ///< the order of its work

@@ -22,8 +22,9 @@ RoundLayout layout_of(const ExchangeShape& shape, int64_t rows_per_pair, int num
           .num_buffers = num_buffers};
 }
 
-/// The most rows of a round whose buffers fit in the budget. At least one.
-int64_t rows_within_budget(const ExchangeShape& shape) {
+}  // namespace
+
+int64_t FlatExchange::rows_per_round(const ExchangeShape& shape) {
   constexpr int64_t kMaxRow = std::numeric_limits<int32_t>::max();  // rows are numbered in 32 bits
   RoundLayout layout = layout_of(shape, 1, 2);
   const int64_t rows = largest_fitting([&](int64_t n) {
@@ -32,8 +33,6 @@ int64_t rows_within_budget(const ExchangeShape& shape) {
   });
   return std::max<int64_t>(rows, 1);
 }
-
-}  // namespace
 
 class FlatExchange::FlatRouting final : public Routing {
  public:
@@ -83,9 +82,11 @@ class FlatExchange::FlatFlight final : public Flight {
       : routing_(routing), stream_(stream), arena_(arena), scope_(arena), experts_(std::move(experts)), x_(x), y_(y) {
     polling_ = stream;
     polling_.poll = [this] { poll(); };
+    polling_.works = nullptr;
   }
 
   void begin() override {
+    const TravelTime time(*this);
     const Routes& routes = routing_.routes();
     FlatExchange& e = routing_.exchange();
     const GroupedRows local = routes.plan.local.for_ops(stream_, arena_);
@@ -109,7 +110,16 @@ class FlatExchange::FlatFlight final : public Flight {
   }
 
   void finish() override {
+    go_rounds();
+    if (stream_.works != nullptr)
+      stream_.works->push_back(
+          {work_of_travel(static_cast<double>(bytes_), routing_.exchange().placement().num_ranks()), seconds_});
+  }
+
+ private:
+  void go_rounds() {
     if (num_rounds_ == 0) return;
+    const TravelTime time(*this);
     for (int64_t round = 0; round < num_rounds_; ++round) {
       dispatch_->finish(round);
       if (round + 1 < num_rounds_) dispatch_->start(polling_, round + 1);
@@ -124,11 +134,32 @@ class FlatExchange::FlatFlight final : public Flight {
     results_->finish(polling_);
   }
 
- private:
   void compute(ConstView x, const GroupedRows& rows, View y) {
     const Stopwatch stopwatch(routing_.times().useful);
-    experts_(polling_, x, rows, y);
+    Stream computing = polling_;
+    computing.works = stream_.works;
+    experts_(computing, x, rows, y);
   }
+
+  /// Adds what a scope takes beside experts, and beside waiting for other ranks.
+  class TravelTime {
+   public:
+    explicit TravelTime(FlatFlight& flight)
+        : flight_(flight), start_(seconds_now() - flight.seconds_elsewhere()), bytes_(flight.bytes_sent()) {}
+    ~TravelTime() {
+      flight_.seconds_ += std::max(0.0, seconds_now() - flight_.seconds_elsewhere() - start_);
+      flight_.bytes_ += flight_.bytes_sent() - bytes_;
+    }
+    TravelTime(const TravelTime&) = delete;
+    TravelTime& operator=(const TravelTime&) = delete;
+
+   private:
+    FlatFlight& flight_;
+    const double start_;
+    const int64_t bytes_;
+  };
+  double seconds_elsewhere() const { return routing_.times().useful + routing_.times().wait; }
+  int64_t bytes_sent() const { return total(routing_.exchange().counters_.bytes_to); }
 
   FlatRouting& routing_;
   const Stream stream_;
@@ -139,6 +170,8 @@ class FlatExchange::FlatFlight final : public Flight {
   const ConstView x_;
   const View y_;
   int64_t num_rounds_ = 0;
+  double seconds_ = 0;  // beside experts and waiting
+  int64_t bytes_ = 0;   // sent
   std::optional<Dispatch> dispatch_;
   std::optional<Return> results_;
 };
@@ -151,12 +184,11 @@ std::unique_ptr<Flight> FlatExchange::FlatRouting::flight(const Stream& stream, 
 }
 
 FlatExchange::FlatExchange(Communicator& group, const ExchangeShape& shape)
-    : Exchange(shape, shape.placement.count(group.rank())), group_(group), rows_per_round_(rows_within_budget(shape)) {}
+    : Exchange(shape, shape.placement.count(group.rank())), group_(group), rows_per_round_(rows_per_round(shape)) {}
 
 ExchangeScratch FlatExchange::scratch(const ExchangeShape& shape, int num_local, int64_t max_tokens) {
-  const int64_t rows_per_round = rows_within_budget(shape);
-  const RoundLayout rounds =
-      layout_of(shape, std::min(rows_per_round, max_tokens), max_tokens > rows_per_round ? 2 : 1);
+  const int64_t most = rows_per_round(shape);
+  const RoundLayout rounds = layout_of(shape, std::min(most, max_tokens), max_tokens > most ? 2 : 1);
   const auto num_ranks = static_cast<size_t>(shape.placement.num_ranks());
   const size_t counts = 2 * (num_ranks + 1) * (num_ranks + 1) * sizeof(int32_t);  // those that travel as well
   const size_t plan = route_plan_bytes(max_tokens, shape.top_k, shape.placement, num_local);

@@ -15,6 +15,8 @@ class FlatExchange final : public Exchange {
   FlatExchange(Communicator& group, const ExchangeShape& shape);
   /// See exchange_scratch().
   static ExchangeScratch scratch(const ExchangeShape& shape, int num_local, int64_t max_tokens);
+  /// The most, between two ranks, whose buffers fit in the budget. At least one.
+  static int64_t rows_per_round(const ExchangeShape& shape);
 
   std::unique_ptr<Routing> route(const Stream& stream, Arena& arena, ConstView expert_of, int layer) override;
   int64_t least_exchange_bytes() const override;

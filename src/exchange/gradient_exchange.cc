@@ -102,19 +102,37 @@ GradientWindows::GradientWindows(Communicator& group, const GradientExchangeShap
       max_rows_(rows_per_window(shape)),
       buffers_(arena, shape, max_rows_),
       lists_(arena, shape, shape.placement.count(group.rank()), num_tokens_, buffers_),
-      expert_rows_(count_rows(expert_of, slice_offsets)),
-      schedule_(shape.placement, shape.slices_of_rank, expert_rows_, max_rows_),
       sent_to_(static_cast<size_t>(group.size())),
       received_from_(sent_to_.size()),
       next_received_(sent_to_.size()),
       notices_(group.size()) {
   polling_.poll = [this] { poll(); };
+  travelling_ = polling_;
+  travelling_.works = nullptr;
+  seconds_ = -times_.wait;
+  const Stopwatch stopwatch(seconds_);
+  expert_rows_ = count_rows(expert_of, slice_offsets);
+  schedule_.emplace(shape.placement, shape.slices_of_rank, expert_rows_, max_rows_);
+}
+
+GradientWindows::~GradientWindows() {
+  if (stream_.works != nullptr)
+    stream_.works->push_back(
+        {work_of_windows(static_cast<double>(num_assignments_), shape_, way_), std::max(1e-9, seconds_ - times_.wait)});
+}
+
+Work work_of_windows(double assignments, const GradientExchangeShape& shape, Way way) {
+  const auto row_bytes = static_cast<double>(shape.dim) * static_cast<double>(size_of(shape.dtype));
+  return {.name = way == Way::forward ? "windows" : "windows_backward",
+          .dtype = shape.dtype,
+          .amount = assignments * row_bytes,
+          .size = {assignments, row_bytes, static_cast<double>(shape.placement.num_ranks())}};
 }
 
 ExpertRows GradientWindows::count_rows(ConstView expert_of, std::span<const int64_t> slice_offsets) {
   const int num_experts = shape_.placement.num_experts();
   std::vector<int64_t> totals(static_cast<size_t>(num_experts));
-  group_by_expert(stream_, expert_of, lists_.first_assignment, lists_.token, lists_.assignment,
+  group_by_expert(travelling_, expert_of, lists_.first_assignment, lists_.token, lists_.assignment,
                   {totals.data(), {num_experts}, DType::i64});
   const SliceRange slices = shape_.slices();
   const auto before = lists_.before.span<int32_t>();
@@ -156,8 +174,9 @@ ExpertRows GradientWindows::count_rows(ConstView expert_of, std::span<const int6
 }
 
 bool GradientWindows::begin() {
+  const Stopwatch stopwatch(seconds_);
   end_returning();
-  if (!schedule_.next()) return false;
+  if (!schedule_->next()) return false;
   ++counters_.windows;
   order_rows();
   count_received();
@@ -227,7 +246,7 @@ void GradientWindows::list_sent() {
     int64_t& count = sent_to_[static_cast<size_t>(host)];
     count = 0;
     if (host == group_.rank()) continue;
-    const SliceRange slices = intersection(schedule_.part(host).slices, slices_of(group_.rank()));
+    const SliceRange slices = intersection(schedule_->part(host).slices, slices_of(group_.rank()));
     if (slices.count() == 0) continue;
     for (const int expert : experts_in_window(host)) {
       const int64_t first = first_assignment(expert, slices.first), rows = expert_rows_.of(expert, slices);
@@ -243,18 +262,18 @@ void GradientWindows::start_sending() {
   const int64_t num_sent = total(sent_to_), num_received = total(received_from_);
   const View token = lists_.sent_token.slice(0, num_sent);
   const auto start = [&](ConstView from, View to) {
-    return group_.start_all_to_all_v(polling_, from, sent_to_, to, received_from_);
+    return group_.start_all_to_all_v(travelling_, from, sent_to_, to, received_from_);
   };
   const auto start_rows = [&](View rows, View sent) {
-    gather_rows(polling_, rows.slice(0, num_tokens_), token, sent);
+    gather_rows(travelling_, rows.slice(0, num_tokens_), token, sent);
     return start(sent, rows.slice(num_tokens_, num_received));
   };
   if (backward()) {
     const View weight = buffers_.sent_weight.slice(0, num_sent);
-    gather_rows(polling_, by_assignment(tensors_.weight), lists_.sent_assignment.slice(0, num_sent), weight);
+    gather_rows(travelling_, by_assignment(tensors_.weight), lists_.sent_assignment.slice(0, num_sent), weight);
     pending_ahead_ = start(weight, buffers_.received_weight.slice(0, num_received));
   }
-  if (!backward()) pending_ahead_ = notices_.send(group_, polling_, sent_to_, received_from_);
+  if (!backward()) pending_ahead_ = notices_.send(group_, travelling_, sent_to_, received_from_);
   pending_rows_[0] = start_rows(tensors_.u, buffers_.sent_u.slice(0, num_sent));
   if (backward()) pending_rows_[1] = start_rows(tensors_.dy, buffers_.sent_dy.slice(0, num_sent));
   counters_.remote += num_sent;
@@ -262,6 +281,7 @@ void GradientWindows::start_sending() {
 }
 
 GradientRows GradientWindows::rows() {
+  const Stopwatch stopwatch(seconds_);
   const WindowPart& part = my_part();
   const auto num_offsets = static_cast<size_t>(part.num_experts() * part.slices.count() + 1);
   const auto list = [&](View all) { return all.slice(0, num_rows_).span<int32_t>(); };
@@ -290,6 +310,7 @@ void GradientWindows::for_each_number(Numbers own, View of_window, const Visit& 
 }
 
 void GradientWindows::give_back() {
+  const Stopwatch stopwatch(seconds_);
   if (backward()) for_each_number(tensors_.dweight, buffers_.dweight, [](float& there, float here) { there = here; });
   if (!alone()) start_returning();
 }
@@ -297,11 +318,11 @@ void GradientWindows::give_back() {
 void GradientWindows::start_returning() {
   const int64_t num_received = total(received_from_), num_sent = total(sent_to_);
   const auto start = [&](ConstView from, View to) {
-    return group_.start_all_to_all_v(polling_, from, received_from_, to, sent_to_);
+    return group_.start_all_to_all_v(travelling_, from, received_from_, to, sent_to_);
   };
   if (backward())
     pending_ahead_ = start(buffers_.received_weight.slice(0, num_received), buffers_.sent_weight.slice(0, num_sent));
-  if (!backward()) pending_ahead_ = notices_.send(group_, polling_, received_from_, sent_to_);
+  if (!backward()) pending_ahead_ = notices_.send(group_, travelling_, received_from_, sent_to_);
   pending_rows_[0] = start(tensors_.result.slice(num_assignments_, num_received), buffers_.sent_u.slice(0, num_sent));
   returning_ = true;
   count_bytes(received_from_, backward() ? row_bytes() + sizeof(float) : row_bytes(), counters_.bytes_to);
@@ -312,9 +333,9 @@ void GradientWindows::end_returning() {
   wait_for(pending_ahead_, {pending_rows_.data(), 1}, times_);
   const int64_t num_sent = total(sent_to_);
   const View assignment = lists_.sent_assignment.slice(0, num_sent);
-  scatter_rows(polling_, buffers_.sent_u.slice(0, num_sent), assignment, tensors_.result);
+  scatter_rows(travelling_, buffers_.sent_u.slice(0, num_sent), assignment, tensors_.result);
   if (backward())
-    scatter_rows(polling_, buffers_.sent_weight.slice(0, num_sent), assignment, by_assignment(tensors_.dweight));
+    scatter_rows(travelling_, buffers_.sent_weight.slice(0, num_sent), assignment, by_assignment(tensors_.dweight));
 }
 
 void GradientWindows::poll() {

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -66,6 +67,9 @@ struct GradientCounters {
 
   ExchangeTimes total_times() const { return sum_of(times); }
 };
+
+/// What a layer's windows take beside the host's work. assignments: of a rank; size: assignments, bytes of a row, ranks
+Work work_of_windows(double assignments, const GradientExchangeShape& shape, Way way);
 
 /// A rank's tokens, and what comes back for them; forward u and result alone. The last room() rows are the windows'.
 struct GradientTensors {
@@ -120,6 +124,7 @@ class GradientWindows {
   GradientWindows(Communicator& group, const GradientExchangeShape& shape, GradientCounters& counters, int layer,
                   Meetings& meetings, const Stream& stream, Arena& arena, Way way, ConstView expert_of,
                   std::span<const int64_t> slice_offsets, const GradientTensors& tensors);
+  ~GradientWindows();
   GradientWindows(const GradientWindows&) = delete;
   GradientWindows& operator=(const GradientWindows&) = delete;
 
@@ -150,13 +155,13 @@ class GradientWindows {
   bool alone() const { return group_.size() == 1; }
   bool backward() const { return way_ == Way::backward; }
   std::span<const int> experts_in_window(int host) const {
-    const WindowPart& part = schedule_.part(host);
+    const WindowPart& part = schedule_->part(host);
     return shape_.placement.experts_of(host).subspan(static_cast<size_t>(part.first),
                                                      static_cast<size_t>(part.num_experts()));
   }
   std::span<const int> my_experts() const { return experts_in_window(group_.rank()); }
   const SliceRange& slices_of(int rank) const { return shape_.slices_of_rank[static_cast<size_t>(rank)]; }
-  const WindowPart& my_part() const { return schedule_.part(group_.rank()); }
+  const WindowPart& my_part() const { return schedule_->part(group_.rank()); }
   size_t row_bytes() const { return static_cast<size_t>(shape_.dim) * size_of(shape_.dtype); }
 
   Communicator& group_;
@@ -165,7 +170,9 @@ class GradientWindows {
   ExchangeTimes& times_;
   Meetings& meetings_;
   const Stream stream_;
-  Stream polling_;  // whose ops poll
+  Stream polling_;      // whose ops poll
+  Stream travelling_;   // likewise, of which no work is listed
+  double seconds_ = 0;  // of all steps here, beside waiting for other ranks
   const ArenaScope scope_;
   const Way way_;
   const GradientTensors tensors_;
@@ -173,8 +180,8 @@ class GradientWindows {
   const int64_t max_rows_;                      // of a window
   const GradientBuffers buffers_;
   const GradientLists lists_;
-  const ExpertRows expert_rows_;
-  WindowSchedule schedule_;
+  ExpertRows expert_rows_;
+  std::optional<WindowSchedule> schedule_;
   std::vector<int64_t> sent_to_, received_from_;  // [ranks] rows of the window
   std::vector<int64_t> next_received_;            // [ranks] while these are listed
   int64_t num_rows_ = 0;                          // of this rank's experts in the window

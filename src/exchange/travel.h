@@ -24,6 +24,11 @@ inline void wait_for(Pending& ahead, std::span<Pending> rows, ExchangeTimes& tim
   for (Pending& pending : rows) pending.wait();
 }
 
+/// A flight's way there and back, as far as nothing is computed meanwhile. bytes: that a rank sends; size: bytes, ranks
+inline Work work_of_travel(double bytes, int num_ranks) {
+  return {.name = "exchange", .amount = bytes, .size = {bytes, static_cast<double>(num_ranks)}};
+}
+
 inline int64_t total(std::span<const int64_t> counts) {
   return std::accumulate(counts.begin(), counts.end(), int64_t{0});
 }

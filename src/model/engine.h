@@ -38,6 +38,8 @@ class Engine {
          std::function<void()> poll = {}, Pulse* pulse = nullptr);
 
   const Stream& stream() const { return stream_; }
+  /// From now on what ops do is listed there, and timed; null: no longer.
+  void list_works(WorkLog* works) { stream_.works = works; }
   Arena& arena() { return *arena_; }
   const ModelWeights& weights() const { return loaded_.weights; }
   Exchange& exchange() { return *exchange_; }

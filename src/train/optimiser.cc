@@ -17,14 +17,14 @@ namespace {
 constexpr int64_t kChunk = ParameterSpace::kChunkElements, kChunksAtOnce = 16;
 
 /// Some of a shard's chunks: elements of the block.
-struct Work {
+struct Portion {
   const Shard* shard;
   ElementRange range;
 };
 
 /// Those of which anything trains.
-std::vector<Work> cut(std::span<const Shard> shards) {
-  std::vector<Work> all;
+std::vector<Portion> cut(std::span<const Shard> shards) {
+  std::vector<Portion> all;
   for (const Shard& shard : shards)
     for (int64_t first = shard.owned.first; first < shard.owned.end; first += kChunksAtOnce * kChunk)
       if (const ElementRange range{first, std::min(first + kChunksAtOnce * kChunk, shard.owned.end)};
@@ -45,6 +45,7 @@ Stream Optimiser::serial_of(const Stream& stream, int worker) const {
   Stream serial = stream;
   serial.pool = alone_[static_cast<size_t>(worker)].get();
   serial.poll = {};
+  serial.works = nullptr;
   return serial;
 }
 
@@ -73,7 +74,7 @@ double Optimiser::sum_over_chunks(std::vector<double> sums) const {
 
 /// Adds to the gradients; the penalty.
 double Optimiser::pull_to_anchors(const Stream& stream, std::span<const int64_t> tokens_per_expert) const {
-  const std::vector<Work> work = cut(model_.shards());
+  const std::vector<Portion> work = cut(model_.shards());
   std::vector<double> sums(static_cast<size_t>(model_.space().num_chunks()));
   stream.parallel_for(std::ssize(work), [&](int64_t task, int worker) {
     const auto& [shard, range] = work[static_cast<size_t>(task)];
@@ -92,7 +93,7 @@ double Optimiser::pull_to_anchors(const Stream& stream, std::span<const int64_t>
 }
 
 double Optimiser::gradient_norm(const Stream& stream, int64_t step, std::span<const int64_t> tokens_per_expert) const {
-  const std::vector<Work> work = cut(model_.shards());
+  const std::vector<Portion> work = cut(model_.shards());
   std::vector<double> sums(static_cast<size_t>(model_.space().num_chunks()));  // of what others own 0
   stream.parallel_for(std::ssize(work), [&](int64_t task, int worker) {
     const auto& [shard, range] = work[static_cast<size_t>(task)];
@@ -176,7 +177,7 @@ double Optimiser::step(const Stream& stream, int64_t number, double learning_rat
     std::vector<float> unused;  // they are all here
     model_.spread(serial, shard.block, unused);
   });
-  std::vector<Work> work;
+  std::vector<Portion> work;
   for (const Shard* shard : shared) std::ranges::copy(cut({shard, 1}), std::back_inserter(work));
   stream.parallel_for(std::ssize(work), [&](int64_t task, int worker) {
     const auto& [shard, range] = work[static_cast<size_t>(task)];

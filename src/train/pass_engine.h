@@ -35,6 +35,8 @@ class PassEngine {
   std::string master_hash();
 
   const Stream& stream() const { return stream_; }
+  /// From now on what ops do is listed there, and timed; null: no longer.
+  void list_works(WorkLog* works) { stream_.works = works; }
   const TrainRanks& ranks() const { return ranks_; }
   TrainedModel& model() { return model_; }
   const GradientCounters& exchange_counters() const { return pass_.exchange().counters(); }

@@ -186,9 +186,42 @@ class HostedExperts {
   std::vector<bool> has_any_;  // part of its gradient
 };
 
-/// The windows of a layer take at most what is allocated here, and work(window) takes of a window.
-template <class Work>
-void measure_windows(const StepPass& pass, const GradientExchange& exchange, const Work& work) {
+/// On a stream that lists work, what is to be expected: of the group's tokens this rank's experts' share, in as few
+/// windows as they fit in.
+template <class Compute>
+void expect_windows(const StepPass& pass, const GradientExchange& exchange, Way way, const Compute& compute) {
+  const GradientExchangeShape& shape = exchange.shape();
+  const TrainRanks& ranks = pass.model.ranks();
+  const int64_t groups_of_ranks = ranks.world().size() / ranks.group().size();
+  const int64_t hosted = shape.placement.count(ranks.group().rank()), slices = shape.slices().count();
+  const int64_t rows =
+      pass.batch.step_tokens * shape.top_k * hosted / (groups_of_ranks * shape.placement.num_experts());
+  const int64_t most = exchange.scratch().max_rows, windows = std::clamp<int64_t>((rows + most - 1) / most, 1, hosted);
+  for (int64_t i = 0; i < windows && slices > 0; ++i) {
+    const int64_t first = hosted * i / windows, experts = hosted * (i + 1) / windows - first;
+    const int64_t count = rows * experts / hosted;
+    std::vector<int64_t> offsets(static_cast<size_t>(experts * slices) + 1);
+    for (size_t o = 0; o < offsets.size(); ++o) offsets[o] = count * static_cast<int64_t>(o) / (experts * slices);
+    const View all{nullptr, {count, shape.dim}, shape.dtype}, numbers{nullptr, {count}, DType::f32};
+    const std::span<const int32_t> list(static_cast<const int32_t*>(nullptr), static_cast<size_t>(count));
+    compute(GradientRows{.first_expert = static_cast<int>(first),
+                         .rows = {shape.slices(), offsets},
+                         .u = all,
+                         .dy = all,
+                         .input_row = list,
+                         .weight = numbers,
+                         .result = all,
+                         .result_row = list,
+                         .dweight = numbers});
+  }
+  const int64_t assignments = pass.batch.batch.tokens() * shape.top_k;
+  pass.stream.works->push_back({work_of_windows(static_cast<double>(assignments), shape, way)});
+}
+
+/// The windows of a layer take at most what is allocated here, and compute(window) takes of a window.
+template <class Compute>
+void measure_windows(const StepPass& pass, const GradientExchange& exchange, Way way, const Compute& compute) {
+  if (pass.stream.works != nullptr) return expect_windows(pass, exchange, way, compute);
   const ArenaScope scope(pass.arena);
   const GradientScratch scratch = exchange.scratch();
   const GradientExchangeShape& shape = exchange.shape();
@@ -198,7 +231,7 @@ void measure_windows(const StepPass& pass, const GradientExchange& exchange, con
   if (shape.slices().count() == 0) return;
   const View rows{nullptr, {scratch.max_rows, shape.dim}, shape.dtype},
       numbers{nullptr, {scratch.max_rows}, DType::f32};
-  work(GradientRows{
+  compute(GradientRows{
       .rows = {shape.slices(), offsets}, .u = rows, .dy = rows, .weight = numbers, .result = rows, .dweight = numbers});
 }
 
@@ -218,12 +251,13 @@ ConstView forward_experts(const StepPass& pass, size_t layer, GradientExchange& 
   const ArenaScope scope(pass.arena);
   const GatedActivation& activation = pass.config().layers[layer].moe()->activation;
   const std::vector<FfnWeights>& w = pass.model.weights().layers[layer].experts;
+  KeptProducts kept(tape.gate_up);
   if (pass.stream.measured != nullptr) {
-    measure_windows(pass, exchange,
-                    [&](const GradientRows& window) { compute_forward(pass, w, activation, window, {}); });
+    measure_windows(pass, exchange, Way::forward, [&](const GradientRows& window) {
+      compute_forward(pass, w, activation, window, kept.take(window.rows.num_rows()));
+    });
     return y.slice(0, results);
   }
-  KeptProducts kept(tape.gate_up);
   const auto windows = exchange.plan(pass.stream, pass.arena, Way::forward, static_cast<int>(layer), tape.chosen.expert,
                                      pass.batch.slice_tokens, {.u = u, .result = y});
   while (windows->begin()) {
@@ -241,11 +275,12 @@ void backward_experts(const StepPass& pass, size_t layer, GradientExchange& exch
   const int64_t k = c.router.experts_per_token, results = tape.chosen.expert.elements();
   const View returned = pass.arena.alloc({results + exchange.room(), u.shape[1]}, pass.operand());
   HostedExperts experts(pass, static_cast<int64_t>(layer));
+  KeptProducts kept(tape.gate_up);
   if (pass.stream.measured != nullptr) {
-    measure_windows(pass, exchange,
-                    [&](const GradientRows& window) { experts.compute(pass.stream, c.activation, window, {}, [] {}); });
+    measure_windows(pass, exchange, Way::backward, [&](const GradientRows& window) {
+      experts.compute(pass.stream, c.activation, window, kept.take(window.rows.num_rows()), [] {});
+    });
   } else {
-    KeptProducts kept(tape.gate_up);
     const auto windows = exchange.plan(pass.stream, pass.arena, Way::backward, static_cast<int>(layer),
                                        tape.chosen.expert, pass.batch.slice_tokens,
                                        {.u = u, .dy = dy, .weight = weight, .result = returned, .dweight = d_weight});

@@ -1,0 +1,108 @@
+#include "jobs/plan/calibrate.h"
+
+#include <algorithm>
+#include <charconv>
+#include <iostream>
+
+#include "base/log.h"
+#include "base/stopwatch.h"
+#include "base/text.h"
+#include "base/version.h"
+#include "comm/collectively.h"
+#include "io/file.h"
+#include "jobs/job.h"
+#include "jobs/option_groups.h"
+#include "kernels/cpu_isa.h"
+#include "plan/calibration.h"
+
+namespace switchyard {
+namespace {
+
+int64_t width_of(const std::string& word) {
+  int64_t width = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), width);
+  if (error != std::errc() || end != word.data() + word.size() || width < 256 || width > 16384 || width % 128 != 0)
+    fail(ExitCode::usage, "calibrate --widths: expected multiples of 128 from 256 to 16384, found \"{}\"", word);
+  return width;
+}
+
+CalibrationRequest request_of(const CalibrateOptions& options, const MachineShare& machine) {
+  CalibrationRequest request;
+  request.operands.clear();
+  for (const std::string& dtype : options.dtypes) request.operands.push_back(operand_of(dtype));
+  for (const std::string& width : options.widths) request.widths.push_back(width_of(width));
+  for (const std::string& job : options.jobs)
+    if (job != "score" && job != "train")
+      fail(ExitCode::usage, "calibrate --jobs: expected score or train, found {}", job);
+  request.training = machine.device.device == Device::cpu && std::ranges::count(options.jobs, "train") > 0;
+  request.threads = options.threads > 0 ? static_cast<int>(options.threads) : machine.cores;
+  request.ranks_on_host = machine.ranks_on_host;
+  request.device = machine.device;
+  request.directory = std::filesystem::path(absolute_path(options.output, ExitCode::output)).parent_path();
+  return request;
+}
+
+/// What is there already, if it is this machine's.
+Profile profile_to_add_to(const std::string& path, const ProfiledMachine& machine) {
+  Profile profile{.machine = machine, .made_by = fmt::format("{} {}", SWITCHYARD_VERSION, SWITCHYARD_GIT_REVISION)};
+  if (!file_exists(path, ExitCode::output)) return profile;
+  Profile old = read_profile(path);
+  if (!old.assumed.empty())
+    fail(ExitCode::mismatch, "{}: this profile is assumed ({}), and nothing measured is added to it", path,
+         old.assumed);
+  if (!old.machine.is_like(machine))
+    fail(ExitCode::mismatch, "{}: the profile is another machine's ({}), and this is {}; expected a new --output", path,
+         describe(old.machine), describe(machine));
+  profile.layouts = std::move(old.layouts);
+  return profile;
+}
+
+}  // namespace
+
+void CalibrateOptions::describe(OptionSet& o) {
+  o.group("Calibrate");
+  o.add("output", &output, "FILE", "the profile; of one that is there other layouts stay");
+  o.require("output");
+  o.add("dtypes", Names{&dtypes}, "LIST", "of products: f32, bf16");
+  o.add("jobs", Names{&jobs}, "LIST", "what is tried: score, train");
+  o.add("widths", Names{&widths}, "LIST", "hidden sizes of the models that are tried");
+  o.add("threads", within(&threads, 0, 1024), "N", "of each rank; 0: its cores");
+  o.add("device", &device, "auto|cpu|cuda", "where ops run");
+  o.add("share-gpu", &share_gpu, "", "several ranks may share a GPU");
+  o.add("cpu-isa", &cpu_isa, "auto|avx2|avx512|avx512_vnni|avx512_bf16", "instructions of products, on a CPU");
+  o.add("quiet", &quiet, "", "says only what is wrong");
+}
+
+int run_calibrate(Runtime& runtime, std::span<const std::string> args) {
+  CalibrateOptions options;
+  OptionSet set;
+  options.describe(set);
+  if (!parse_job_options(runtime, set, "calibrate", args)) return 0;
+  log::set_quiet(options.quiet);
+  Communicator& world = runtime.world;
+  const bool on_root = world.rank() == 0;
+  MachineShare machine;
+  CalibrationRequest request;
+  Profile profile;
+  collectively(world, [&] { set_cpu_isa(options.cpu_isa); });
+  collectively(world, [&] { machine = share_machine(world, device_request(options.device), options.share_gpu); });
+  collectively(world, [&] {
+    request = request_of(options, machine);
+    if (!on_root) return;
+    profile = profile_to_add_to(options.output, this_machine(machine));
+  });
+  request.poll = [&] { runtime.pulse.beat(); };
+  runtime.pulse.phase("calibrating");
+  const double start = seconds_now();
+  std::vector<LayoutRates> layouts = calibrate(world, request);
+  collectively(world, [&] {
+    if (!on_root) return;
+    for (LayoutRates& layout : layouts) profile.put(std::move(layout));
+    write_file_atomically(options.output, to_text(to_json(profile), 1) + '\n');
+    log::info("{}: {} ranks on {} hosts × {} threads, {}", options.output, world.size(),
+              world.size() / machine.ranks_on_host, request.threads, duration_text(seconds_now() - start));
+  });
+  return 0;
+}
+
+}  // namespace switchyard
