@@ -45,6 +45,11 @@ void LayoutOptions::describe(OptionSet& o) {
         "1, or 2: one half of a batch computes while the other half's rows travel (0: 2 between GPUs)");
 }
 
+void describe_profile(OptionSet& o, std::string* file) {
+  o.add("profile", file, "FILE",
+        "what `switchyard calibrate` has found: says what this will take, and beside that what it took");
+}
+
 void describe_exchange_bytes(OptionSet& o, int64_t* bytes) {
   o.add("exchange-bytes", within(bytes, 1, kMaxExchangeBytes), "N",
         "budget per rank for other ranks' rows and their results");

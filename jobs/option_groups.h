@@ -45,6 +45,8 @@ struct LayoutOptions : MachineOptions {
   LayoutWishes wishes() const;
   void describe(OptionSet& o);
 };
+/// --profile, which predictions are made from.
+void describe_profile(OptionSet& o, std::string* file);
 void describe_exchange_bytes(OptionSet& o, int64_t* bytes);
 
 /// Of a --dtype that is not "auto".

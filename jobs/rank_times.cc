@@ -70,17 +70,19 @@ Json gather_rank_records(Communicator& world, const RankRecord& mine, const Rank
   Json by_layer = Json::array();
   for (size_t first = 0; first < experts.size(); first += static_cast<size_t>(layout.num_experts))
     by_layer.push_back(std::vector(&experts[first], &experts[first] + layout.num_experts));
-  return {{"job", layout.job},
-          {"switchyard", SWITCHYARD_VERSION},
-          {"git_revision", SWITCHYARD_GIT_REVISION},
-          {"mpi", mpi_library_version()},
-          {"device", layout.device},
-          {"exchange", layout.exchange},
-          {"numerics", layout.numerics},
-          {"ep", layout.ep},
-          {"threads", layout.threads},
-          {"tokens_per_expert", std::move(by_layer)},
-          {"ranks", std::move(ranks)}};
+  Json record{{"job", layout.job},
+              {"switchyard", SWITCHYARD_VERSION},
+              {"git_revision", SWITCHYARD_GIT_REVISION},
+              {"mpi", mpi_library_version()},
+              {"device", layout.device},
+              {"exchange", layout.exchange},
+              {"numerics", layout.numerics},
+              {"ep", layout.ep},
+              {"threads", layout.threads},
+              {"tokens_per_expert", std::move(by_layer)},
+              {"ranks", std::move(ranks)}};
+  if (!layout.predicted.is_null()) record["predicted"] = layout.predicted;
+  return record;
 }
 
 }  // namespace switchyard

@@ -54,6 +54,7 @@ struct RankLayout {
   int ep = 1, threads = 1;
   int num_experts = 0;
   std::string device = {}, exchange = {}, numerics = {};
+  Json predicted = {};  ///< what it was to take; null: nobody said
 };
 
 /// The most memory that this process has had, in bytes.

@@ -14,6 +14,7 @@
 #include "jobs/job.h"
 #include "jobs/limits.h"
 #include "jobs/plan/plan_report.h"
+#include "jobs/plan/plan_subject.h"
 #include "jobs/plan/planned_machine.h"
 #include "jobs/plan/workload.h"
 #include "jobs/slurm/time_limit.h"
@@ -59,120 +60,6 @@ void vary(Options& job, int64_t& tasks_per_node, const std::string& name, const 
   if (name == "tasks-per-node") tasks_per_node = number;
 }
 
-/// Of what a plan is made, once for all layouts.
-template <class Options>
-struct Subject;
-
-template <>
-struct Subject<ScoreOptions> {
-  Subject(Runtime& runtime, const ScoreOptions& options, const Profile& of_machine, const std::string& routing)
-      : config(read_model_config(options.model, options.allowed_fields())),
-        profile(of_machine),
-        model_bytes(stored_bytes(options.model)) {
-    if (!routing.empty()) share = measured_routing(routing, config);
-    const std::vector<SourceFile> sources = options.text_sources();
-    if (sources.empty()) {
-      input.emplace(options.input.front());
-      size = size_of(runtime.world, *input, config.max_positions);
-      lengths = lengths_of(*input, config.max_positions);
-      return;
-    }
-    const TextInput text(
-        options, TextReader{"--input " + sources.front().path, options.model, options.batch_tokens, options.threads},
-        config);
-    size = text.measure(sources);
-    lengths = even_lengths(size);
-    note = "records of text count as equally long until they are imported";
-  }
-
-  Prediction predict(const ScoreOptions& options, const MachineShare& machine) const {
-    const ScorePlan plan = plan_score(options, config, size, machine, RunDirectory(options.run));
-    Prediction p =
-        predict_scoring(plan, lengths, profile, share, std::max<int64_t>(1, options.term_grace / 4), model_bytes);
-    if (!note.empty()) p.notes.push_back(note);
-    return p;
-  }
-
-  const ModelConfig config;
-  const Profile& profile;
-  uint64_t model_bytes;
-  std::vector<double> share;
-  std::optional<ScoringInput> input;
-  InputSize size;
-  RecordLengths lengths;
-  std::string note;
-};
-
-template <>
-struct Subject<TrainOptions> {
-  Subject(Runtime& runtime, const TrainOptions& options, const Profile& of_machine, const std::string& routing)
-      : config(read_model_config(options.config_path(), options.allowed_fields())),
-        profile(of_machine),
-        model_bytes(options.init.empty() ? stored_bytes(options.model) : 0),
-        chosen(options, config),
-        files(runtime.world, options.sources(), config) {
-    if (!routing.empty())
-      fail(ExitCode::usage, "plan train --routing {}: training is planned with all experts alike", routing);
-    for (const DataFile& file : files.train()) records.push_back(records_of(file));
-    for (const DataFile& file : files.eval())
-      for (const PlannedRecord& record : records_of(file)) held_out.push_back(record);
-  }
-
-  Prediction predict(const TrainOptions& options, const MachineShare& machine) const {
-    std::vector<int64_t> sizes;
-    DataSummary summary;
-    for (const auto& dataset : records) sizes.push_back(std::ssize(dataset));
-    PlannedData data{DataOrder(options.order(sizes)), records};
-    int64_t all = 0, count = 0;
-    for (const auto& dataset : records)
-      for (const PlannedRecord& record : dataset) {
-        all += record.length;
-        ++count;
-      }
-    for (const PlannedRecord& record : held_out) {
-      data.held_out_tokens += record.length;
-      summary.longest_held_out = std::max(summary.longest_held_out, record.length);
-    }
-    summary.sizes = sizes;
-    summary.mean_step_tokens = all / std::max<int64_t>(1, count) * options.step_records;
-    summary.largest_step = [&data](int64_t steps, int64_t slices, int ranks) {
-      return largest_step([&data](const RecordPlace& place) { return data.tokens(place); }, data.order, steps, slices,
-                          ranks);
-    };
-    const TrainPlan plan =
-        plan_training(options, config, summary, machine, RunDirectory(options.run), chosen.trained_share());
-    return predict_training(options, plan, config, data, profile, model_bytes);
-  }
-
-  /// Of text, as long as it is on average.
-  std::vector<PlannedRecord> records_of(const DataFile& file) const {
-    std::vector<PlannedRecord> records_of_file;
-    const auto keep = [&](const std::vector<PlannedRecord>& some) {
-      for (const PlannedRecord& record : some)
-        if (record.length > 1 && record.scored > 0) records_of_file.push_back({record.length - 1, record.scored});
-    };
-    if (file.format) {
-      const InputSize size = files.measure({file}).front();
-      keep(even_lengths(size)(0, size.records));
-    } else {
-      const ScoringInput input(file.path);
-      constexpr int64_t kAtOnce = 1 << 16;
-      for (int64_t first = 0; first < input.num_records(); first += kAtOnce)
-        keep(lengths_of(input, config.max_positions)(first, std::min(kAtOnce, input.num_records() - first)));
-    }
-    if (records_of_file.empty()) fail(ExitCode::input, "{}: no record has tokens to learn", file.path);
-    return records_of_file;
-  }
-
-  const ModelConfig config;
-  const Profile& profile;
-  uint64_t model_bytes;
-  ChosenParameters chosen;
-  DataFiles files;
-  std::vector<std::vector<PlannedRecord>> records;
-  std::vector<PlannedRecord> held_out;
-};
-
 template <class Options>
 class PlanCommand {
  public:
@@ -195,13 +82,24 @@ class PlanCommand {
 
   int run() {
     if (!is_read_) return 0;
+    const PlanTable table = make();
+    std::cout << (plan_.json ? to_text(to_json(table), 1) + '\n' : table_text(table));
+    if (!plan_.csv.empty()) write_file_atomically(plan_.csv, plan_csv(table));
+    if (!plan_.report.empty()) write_file_atomically(plan_.report, plan_page(table));
+    return 0;
+  }
+
+  PlanTable make() {
     if constexpr (std::is_same_v<Options, TrainOptions>) options_.resolve(set_);
+    if (!plan_.over.empty() &&
+        (plan_.over.size() != 2 || std::ranges::find(kOver, plan_.over.front()) == std::end(kOver)))
+      fail(ExitCode::usage, "plan --over {}: expected one of {}, and a list, as in --over ep 1,2",
+           fmt::join(plan_.over, " "), fmt::join(kOver, ", "));
     set_cpu_isa(options_.cpu_isa);
     const Profile profile = read_profile(plan_.profile);
     PlanTable table{job_, plan_.profile, profile.machine, {}};
     if (const std::string other = difference(profile.machine); !other.empty()) table.notes.push_back(other);
-    const Subject<Options> subject(runtime_, options_, profile, plan_.routing);
-    if (subject.model_bytes == 0) table.notes.push_back("the stored model is not there: its reading is not planned");
+    const PlanSubject<Options> subject(runtime_, options_, profile, plan_.routing);
     std::optional<Error> refused;
     for (const std::string& nodes : words_of(plan_.nodes))
       for (const std::string& value : plan_.over.empty() ? std::vector<std::string>{""} : words_of(plan_.over.back())) {
@@ -223,14 +121,11 @@ class PlanCommand {
       table.workload = read_workload(plan_.workload, training);
       table.costs = costs_of_year(*table.workload, table.cheapest()->prediction.value(), training);
     }
-    std::cout << (plan_.json ? to_text(to_json(table), 1) + '\n' : table_text(table));
-    if (!plan_.csv.empty()) write_file_atomically(plan_.csv, plan_csv(table));
-    if (!plan_.report.empty()) write_file_atomically(plan_.report, plan_page(table));
-    return 0;
+    return table;
   }
 
  private:
-  Prediction predict(const Subject<Options>& subject, const Profile& profile, const PlanTable::Row& row) const {
+  Prediction predict(const PlanSubject<Options>& subject, const Profile& profile, const PlanTable::Row& row) const {
     Options job = options_;
     int64_t tasks = plan_.tasks_per_node > 0 ? plan_.tasks_per_node : profile.layouts.back().ranks_on_host;
     if (!plan_.over.empty()) vary(job, tasks, plan_.over.front(), row.value);
@@ -275,6 +170,12 @@ void PlanOptions::describe(OptionSet& o) {
   o.add("csv", &csv, "FILE", "the table, and that of costs behind it");
   o.add("report", &report, "FILE", "a page for people (HTML)");
   o.add("json", &json, "", "as JSON in place of the table");
+}
+
+std::string plan_of_job(Runtime& runtime, const std::string& job, std::span<const std::string> words) {
+  if (job == "score") return table_text(PlanCommand<ScoreOptions>(runtime, job, words).make());
+  if (job == "train") return table_text(PlanCommand<TrainOptions>(runtime, job, words).make());
+  return {};
 }
 
 int run_plan(Runtime& runtime, std::span<const std::string> args) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "jobs/job.h"
 #include "jobs/options.h"
 
 namespace switchyard {
@@ -17,5 +18,8 @@ struct PlanOptions {
 
   void describe(OptionSet& o);
 };
+
+/// What `plan JOB WORDS` prints. Empty: it is no job that can be planned.
+std::string plan_of_job(Runtime& runtime, const std::string& job, std::span<const std::string> words);
 
 }  // namespace switchyard

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "jobs/plan/prediction.h"
+#include "jobs/prediction/prediction.h"
 
 namespace switchyard {
 

@@ -101,6 +101,10 @@ PointRecord parse_point_record(const Json& json, std::string_view subject) {
                      .ep = json_field<int>(json, "ep", subject),
                      .threads = json_field<int>(json, "threads", subject)};
   record.tokens_per_expert = json_field<std::vector<std::vector<int64_t>>>(json, "tokens_per_expert", subject);
+  if (const Json* predicted = find_field(json, "predicted"); predicted != nullptr) {
+    record.predicted_work = json_field<double>(*predicted, "work", subject);
+    record.predicted_total = json_field<double>(*predicted, "seconds", subject);
+  }
   const Json ranks = json_field<Json>(json, "ranks", subject);
   if (!ranks.is_array() || ranks.empty()) fail(ExitCode::input, "{}: expected \"ranks\", found none", subject);
   record.cpu = json_field<std::string>(ranks.front(), "cpu", subject);

@@ -1,6 +1,7 @@
 // What a point's run has left of where its ranks' time went (jobs/rank_times.h), as POP's factors want it.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -31,6 +32,7 @@ struct PointRecord {
   std::string job = {}, revision = {}, mpi = {}, cpu = {}, device = {}, exchange = {}, numerics = {};
   int ep = 1, threads = 1;
   int64_t attempts = 1;
+  double predicted_work = NAN, predicted_total = NAN;  ///< seconds, as the run was told by a profile
   std::vector<RankTimes> ranks = {};
   std::vector<std::vector<int64_t>> tokens_per_expert = {};  ///< [layers][experts] of all ranks; zeros in a dense layer
 

@@ -138,6 +138,7 @@ class Page {
                                     {"ranks", report::kCount},
                                     {"measured", report::kCount},
                                     {"median of the work", report::kSeconds},
+                                    {"predicted", report::kSeconds},
                                     {"95 % of the median", {}},
                                     {"time to solution", report::kSeconds},
                                     {"tokens per second", report::kTokensPerSecond},
@@ -149,6 +150,7 @@ class Page {
       const auto [least, most] = std::ranges::minmax(size->seconds);
       table.rows.push_back({label(*size), static_cast<double>(size->point.ranks),
                             static_cast<double>(size->seconds.size()), median(size->seconds),
+                            middle(*size).metric("predicted_work"),
                             interval ? fmt::format("{:.4g} to {:.4g} s", interval->low, interval->high)
                                      : fmt::format("fewer than 6: {:.4g} to {:.4g} s", least, most),
                             median(size->total), median(size->tokens_per_second), s.speedup, s.efficiency});

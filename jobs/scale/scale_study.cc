@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <set>
 
@@ -195,6 +196,10 @@ std::map<std::string, double> ScaleStudy::metrics_of(int64_t number) const {
   double memory = 0;
   for (const RankTimes& rank : record.ranks) memory = std::max(memory, static_cast<double>(rank.memory_bytes));
   metrics["memory_bytes"] = memory;
+  if (std::isfinite(record.predicted_work)) {
+    metrics["predicted_work"] = record.predicted_work;
+    metrics["predicted_total"] = record.predicted_total;
+  }
   return metrics;
 }
 

@@ -40,6 +40,7 @@ void ScoreOptions::describe(OptionSet& o) {
         "records per shard (0: about 2^19 tokens); part of the run's identity");
 
   RunOptions::describe(o);
+  describe_profile(o, &profile);
 }
 
 std::vector<SourceFile> ScoreOptions::text_sources() const {

@@ -12,7 +12,7 @@ namespace switchyard {
 struct ScoreOptions : ModelOptions, InputOptions, LayoutOptions, BatchOptions, RunOptions {
   std::vector<std::string> input;
   bool per_token = false, with_text = false, drop_shards = false;
-  std::string embed = "none", quantiles;
+  std::string embed = "none", quantiles, profile;
   int64_t max_rejects = 0, chunk_records = 0, sample_tokens = 0;
 
   void describe(OptionSet& o);

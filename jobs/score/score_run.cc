@@ -37,7 +37,7 @@ int ScoreRun::run() {
   if (options_.dry_run) {
     if (reads_text()) plan(measure_text());
     if (on_root())
-      for (const std::string& line : describe_plan(plan_)) std::cout << line << '\n';
+      for (const std::string& line : describe_all()) std::cout << line << '\n';
     return static_cast<int>(ExitCode::complete);
   }
   attempt_.emplace(world_, pulse_, options_.attempt(), resolved_config_);
@@ -125,6 +125,7 @@ InputSize ScoreRun::take_sample() {
 void ScoreRun::plan(const InputSize& input) {
   collectively(world_, [&] {
     plan_ = plan_score(options_, config_, input, machine_, RunDirectory(options_.run));
+    if (on_root()) predict(input);
     if (!input_) return;  // a dry run on text has none
     if (!plan_.results.quantiles.empty()) bins_ = bins_of(*input_, config_.vocab_size);
     if (!plan_.results.with_text || !on_root()) return;
@@ -132,7 +133,20 @@ void ScoreRun::plan(const InputSize& input) {
     plan_.disk_bytes += static_cast<uint64_t>(pieces_.bytes());
   });
   if (on_root() && !options_.dry_run)
-    for (const std::string& line : describe_plan(plan_)) log::info("{}", line);
+    for (const std::string& line : describe_all()) log::info("{}", line);
+}
+
+void ScoreRun::predict(const InputSize& input) {
+  if (options_.profile.empty()) return;
+  const Profile profile = read_profile(options_.profile);
+  const RecordLengths lengths = input_ ? lengths_of(*input_, config_.max_positions) : even_lengths(input);
+  prediction_ = predict_scoring(options_, plan_, lengths, profile, {}, stored_bytes(options_.model));
+}
+
+std::vector<std::string> ScoreRun::describe_all() const {
+  std::vector<std::string> lines = describe_plan(plan_);
+  if (prediction_) lines.push_back(describe(*prediction_));
+  return lines;
 }
 
 /// The run directory, if it is that of this input. Text that was imported for nothing goes again.

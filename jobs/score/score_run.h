@@ -14,6 +14,7 @@
 #include "jobs/score/chunk_scorer.h"
 #include "jobs/score/options.h"
 #include "jobs/score/plan.h"
+#include "jobs/score/predicted_score.h"
 #include "jobs/score/results.h"
 #include "jobs/score/summary.h"
 #include "report/time_series.h"
@@ -31,6 +32,8 @@ class ScoreRun {
   void prepare();  ///< config, machine, the text to import: nothing is touched
   InputSize open_input(const std::filesystem::path& path);
   void plan(const InputSize& input);
+  void predict(const InputSize& input);
+  std::vector<std::string> describe_all() const;
   InputSize measure_text();
   InputSize import_text();  ///< the input is then the run's own, as it is of a sample
   InputSize take_sample();
@@ -78,8 +81,9 @@ class ScoreRun {
   std::optional<TextInput> text_;    ///< rank 0
   bool made_input_ = false;          ///< rank 0: in this attempt
   ScorePlan plan_;
-  TokenPieces pieces_;  ///< rank 0: if the results are to have them
-  Bins bins_;           ///< of a model of numbers, if the results are to have quantiles
+  std::optional<Prediction> prediction_;  // at rank 0, where there is a profile
+  TokenPieces pieces_;                    ///< rank 0: if the results are to have them
+  Bins bins_;                             ///< of a model of numbers, if the results are to have quantiles
   std::optional<ScoringInput> input_;
   std::string input_hash_, model_hash_;
   std::vector<Hash128> chunk_hashes_, id_hashes_;  ///< of the input, by chunk: as shards have it, of the ids

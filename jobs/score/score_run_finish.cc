@@ -102,13 +102,14 @@ RankRecord ScoreRun::rank_record() {
 
 /// ranks.json, of an attempt that has computed something. Collective.
 void ScoreRun::tell_ranks() {
-  const RankLayout layout{.job = "score",
-                          .ep = plan_.ep,
-                          .threads = plan_.threads,
-                          .num_experts = plan_.config.num_experts(),
-                          .device = plan_.device.device == Device::cuda ? "cuda" : "cpu",
-                          .exchange = std::string(group_->kind()),
-                          .numerics = plan_.numerics};
+  RankLayout layout{.job = "score",
+                    .ep = plan_.ep,
+                    .threads = plan_.threads,
+                    .num_experts = plan_.config.num_experts(),
+                    .device = plan_.device.device == Device::cuda ? "cuda" : "cpu",
+                    .exchange = std::string(group_->kind()),
+                    .numerics = plan_.numerics};
+  if (prediction_ && attempt_->num_resumed() == 0) layout.predicted = to_json(*prediction_);
   const Json record = gather_rank_records(world_, rank_record(), layout);
   if (on_root() && attempt_->num_resumed() < plan_.units.total)
     write_file_atomically(attempt_->directory().ranks_path(), to_text(record) + "\n");
@@ -152,6 +153,8 @@ void ScoreRun::report(RunSummary& summary) const {
   }
   for (const std::string& line : phase_lines(phase_rows(summary))) log::info("{}", line);
   for (const std::string& line : usage_lines(summary)) log::info("{}", line);
+  if (prediction_ && totals_ && summary.resumed_chunks == 0)
+    log::info("{}", beside_prediction(*prediction_, summary.scoring_seconds));
   for (const std::string& note : advice(summary)) log::info("note: {}", note);
   if (totals_) std::cout << to_text(summary_json(summary)) << std::endl;
 }

@@ -9,6 +9,7 @@
 #include "io/file.h"
 #include "jobs/job.h"
 #include "jobs/limits.h"
+#include "jobs/plan/plan_job.h"
 #include "jobs/slurm/earlier_runs.h"
 #include "jobs/slurm/queue.h"
 #include "jobs/slurm/slurm_client.h"
@@ -88,6 +89,15 @@ std::vector<std::string> holders_of(const Submission& s) {
   return holders;
 }
 
+/// On stderr, where the job has a profile.
+void tell_plan(Runtime& runtime, const Submission& s) {
+  if (s.is_array() || !s.values.contains("profile")) return;
+  std::vector<std::string> words = s.arguments;
+  words.insert(words.end(), {"--nodes", std::to_string(std::max<int64_t>(1, s.options.nodes)), "--tasks-per-node",
+                             std::to_string(std::max<int64_t>(1, s.options.tasks_per_node))});
+  std::cerr << plan_of_job(runtime, std::string(s.entry->name), words);
+}
+
 }  // namespace
 
 void SubmitOptions::describe_job(OptionSet& o) {
@@ -134,7 +144,8 @@ int run_submit(Runtime& runtime, std::span<const std::string> args) {
   check_earlier_runs(s);
   const Environment environment = sbatch_environment(s.chosen_options());
   if (s.options.dry_run) {
-    std::cout << render(make_script(s, ""));
+    std::cout << render(make_script(s, "")) << std::flush;
+    tell_plan(runtime, s);
     return 0;
   }
   const std::vector<std::string> holders = holders_of(s);

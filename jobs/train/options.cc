@@ -107,6 +107,7 @@ void TrainOptions::describe(OptionSet& o) {
         "mean of a step's tokens); part of the run's identity");
 
   RunOptions::describe(o);
+  describe_profile(o, &profile);
 }
 
 void TrainOptions::resolve(const OptionSet& set) {

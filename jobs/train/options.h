@@ -15,7 +15,7 @@ namespace switchyard {
 
 struct TrainOptions : ModelOptions, InputOptions, MachineOptions, BatchOptions, RunOptions {
   FreezeOptions trains;
-  std::string init;
+  std::string init, profile;
   std::vector<std::string> data, weights, eval_data;
   std::string data_order = "shuffled";
   int64_t step_records = 16, max_rejects = 0;

@@ -40,7 +40,7 @@ struct DataSummary {
   int64_t mean_step_tokens = 0;
   int64_t longest_held_out = 0;  ///< tokens of the longest record to evaluate on; 0: there are none
   /// The most of steps 1 … `steps`, in so many slices on so many ranks.
-  std::function<StepSizes(int64_t steps, int64_t slices, int ranks)> largest_step;
+  std::function<StepSizes(int64_t steps, int64_t slices, int ranks)> largest_step = {};
 };
 /// Exactly. All outlive what is returned.
 DataSummary summarise(const TrainOptions& options, const TrainingData& data, const TrainingData* eval,

@@ -104,11 +104,17 @@ void TrainRun::read_data(const RunDirectory& run) {
 }
 
 void TrainRun::dry_run() {
-  const DataSummary data = estimate(options_, files_->measure(files_->train()), files_->measure(files_->eval()));
+  const std::vector<InputSize> train = files_->measure(files_->train()), eval = files_->measure(files_->eval());
+  const DataSummary data = estimate(options_, train, eval);
   collectively(world_, [&] {
     plan_ = plan_training(options_, config_, data, machine_, RunDirectory(options_.run), chosen_->trained_share());
     if (!on_root()) return;
-    for (const std::string& line : describe_plan(plan_, config_)) std::cout << line << '\n';
+    PlannedData planned;  // as long as they are on average
+    for (const InputSize& size : train) planned.records.push_back(records_to_learn(even_lengths(size), size.records));
+    for (const InputSize& size : eval)
+      std::ranges::copy(records_to_learn(even_lengths(size), size.records), std::back_inserter(planned.held_out));
+    predict(planned);
+    for (const std::string& line : describe_all()) std::cout << line << '\n';
   });
 }
 
@@ -117,9 +123,28 @@ void TrainRun::plan() {
     const DataSummary data = summarise(options_, *data_, eval_ ? &*eval_ : nullptr, *order_);
     chosen_->require_tokenizer(data_->datasets().front().input.tokenizer());
     plan_ = plan_training(options_, config_, data, machine_, RunDirectory(options_.run), chosen_->trained_share());
+    if (!on_root() || options_.profile.empty()) return;
+    PlannedData planned;
+    for (const TrainingData::Dataset& set : data_->datasets()) planned.records.push_back(records_to_learn(set));
+    if (eval_)
+      for (const TrainingData::Dataset& set : eval_->datasets())
+        std::ranges::copy(records_to_learn(set), std::back_inserter(planned.held_out));
+    predict(planned);
   });
   if (on_root())
-    for (const std::string& line : describe_plan(plan_, config_)) log::info("{}", line);
+    for (const std::string& line : describe_all()) log::info("{}", line);
+}
+
+void TrainRun::predict(const PlannedData& data) {
+  if (options_.profile.empty()) return;
+  prediction_ =
+      predict_training(options_, plan_, config_, data, read_profile(options_.profile), stored_bytes(options_.model));
+}
+
+std::vector<std::string> TrainRun::describe_all() const {
+  std::vector<std::string> lines = describe_plan(plan_, config_);
+  if (prediction_) lines.push_back(describe(*prediction_));
+  return lines;
 }
 
 void TrainRun::load() {

@@ -9,6 +9,7 @@
 #include "jobs/job.h"
 #include "jobs/rank_times.h"
 #include "jobs/train/phases.h"
+#include "jobs/train/predicted_training.h"
 #include "jobs/train/step_loader.h"
 #include "jobs/train/step_log.h"
 #include "jobs/train/train_plan.h"
@@ -28,6 +29,8 @@ class TrainRun {
   void dry_run();
   void read_data(const RunDirectory& run);
   void plan();
+  void predict(const PlannedData& data);
+  std::vector<std::string> describe_all() const;
   void load();     ///< the model, then the manifest
   void restore();  ///< the newest checkpoint, and what it says of the steps before
   void train();
@@ -65,6 +68,7 @@ class TrainRun {
   std::optional<DataOrder> order_;
   std::optional<ChosenParameters> chosen_;
   TrainPlan plan_;
+  std::optional<Prediction> prediction_;  // at rank 0, where there is a profile
   FirstWeights first_weights_;
   std::optional<Attempt> attempt_;
   std::unique_ptr<Trainer> trainer_;

@@ -94,13 +94,14 @@ RankRecord TrainRun::rank_record() const {
 void TrainRun::tell_ranks() {
   RankRecord mine = rank_record();
   if (!on_root()) std::ranges::fill(mine.tokens_per_expert, 0);  // every rank knows all
-  const RankLayout layout{.job = "train",
-                          .ep = trainer_->ranks().group().size(),
-                          .threads = plan_.shape().threads,
-                          .num_experts = config_.num_experts(),
-                          .device = "cpu",
-                          .exchange = std::string(world_.kind()),
-                          .numerics = plan_.numerics};
+  RankLayout layout{.job = "train",
+                    .ep = trainer_->ranks().group().size(),
+                    .threads = plan_.shape().threads,
+                    .num_experts = config_.num_experts(),
+                    .device = "cpu",
+                    .exchange = std::string(world_.kind()),
+                    .numerics = plan_.numerics};
+  if (prediction_ && attempt_->num_resumed() == 0) layout.predicted = to_json(*prediction_);
   const Json record = gather_rank_records(world_, mine, layout);
   if (on_root() && tokens_done_ > 0) write_file_atomically(attempt_->directory().ranks_path(), to_text(record) + "\n");
 }
@@ -118,6 +119,8 @@ void TrainRun::report(std::vector<PhaseRow> phases) const try {
   summary.layers = std::ssize(summary.expert_tokens) / summary.num_experts;
   for (const std::string& line : summary_lines(summary)) log::info("{}", line);
   if (saved_step_ != plan_.steps) return;
+  if (prediction_ && attempt_->num_resumed() == 0)
+    log::info("{}", beside_prediction(*prediction_, attempt_->seconds_worked() - spent_.finish));
   std::vector<std::string> plan = describe_plan(plan_, config_);
   if (options_.trains.freezes()) plan.push_back("what trains: " + describe(trainer_->model().selection()));
   write_file_atomically(run.report_path(), train_report_html(plan, summary));

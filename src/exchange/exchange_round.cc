@@ -61,8 +61,8 @@ size_t RoundLayout::list_bytes(int num_local_experts) const {
 size_t RoundLayout::host_bytes(int num_local_experts) const {
   const int64_t metadata = 2 * num_rows() * top_k;
   const int64_t lists = num_rows() + 3 * num_results();  // tokens_, input_row and output_row, y_rows_
-  const int64_t notices = 2 * int64_t{num_ranks};
-  const int64_t tables = 6 * int64_t{num_ranks} + 2 * (int64_t{num_local_experts} + 1);
+  const int64_t notices = 2 * 2 * int64_t{num_ranks};
+  const int64_t tables = 8 * int64_t{num_ranks} + 2 * (int64_t{num_local_experts} + 1);
   return static_cast<size_t>(metadata + lists + notices) * sizeof(int32_t) +
          static_cast<size_t>(tables) * sizeof(int64_t) + 2 * static_cast<size_t>(num_buffers) * sizeof(View);
 }
@@ -77,7 +77,8 @@ Dispatch::Dispatch(const Trip& trip, const RoundLayout& layout, Arena& arena)
       received_metadata_(send_metadata_.size()),
       rows_to_(static_cast<size_t>(layout.num_ranks)),
       rows_from_(rows_to_.size()),
-      results_to_(rows_to_.size()) {
+      results_to_(rows_to_.size()),
+      notices_(layout.num_ranks) {
   tokens_.reserve(static_cast<size_t>(layout.num_rows()));
   work_.input_row.reserve(static_cast<size_t>(layout.num_results()));
   work_.output_row.reserve(static_cast<size_t>(layout.num_results()));
@@ -111,22 +112,23 @@ void Dispatch::start(const Stream& stream, int64_t round) {
     gather_rows(stream, trip_.x, on_device(stream, arena_, view_of(tokens_)), rows);
   }
 
-  pending_metadata_ = trip_.group.start_all_to_all_v(stream, metadata(send_metadata_, num_sent), rows_to_,
-                                                     metadata(received_metadata_, num_received), rows_from_);
-  pending_rows_ = trip_.group.start_all_to_all_v(stream, rows, rows_to_,
-                                                 buffer_of(received_, round).slice(0, num_received), rows_from_);
+  pending_notice_ = notices_.send(trip_.group, stream, rows_to_, rows_from_, trip_.clock);
+  pending_rows_[0] = trip_.group.start_all_to_all_v(stream, metadata(send_metadata_, num_sent), rows_to_,
+                                                    metadata(received_metadata_, num_received), rows_from_);
+  pending_rows_[1] = trip_.group.start_all_to_all_v(stream, rows, rows_to_,
+                                                    buffer_of(received_, round).slice(0, num_received), rows_from_);
   const size_t bytes_each =
       static_cast<size_t>(layout_.dim) * size_of(layout_.dtype) + static_cast<size_t>(layout_.top_k) * sizeof(int32_t);
   count_bytes(rows_to_, bytes_each, trip_.bytes_to);
 }
 
 void Dispatch::poll() {
-  pending_metadata_.poll();
-  pending_rows_.poll();
+  pending_notice_.poll();
+  for (Pending& pending : pending_rows_) pending.poll();
 }
 
 void Dispatch::finish(int64_t round) {
-  wait_for(pending_metadata_, {&pending_rows_, 1}, trip_.times);
+  wait_for(pending_notice_, pending_rows_, notices_, trip_.clock, trip_.times);
   received_rows_ = buffer_of(received_, round).slice(0, total(rows_from_));
   group_by_expert();
 }
@@ -194,7 +196,7 @@ void Return::start(const Stream& stream, int64_t round, const Dispatch& dispatch
         if (trip_.routes.expert_on(r, token, slot) >= 0) y_rows_.push_back(token * layout_.top_k + slot);
     results_from_[static_cast<size_t>(r)] = std::ssize(y_rows_) - before;
   }
-  pending_notice_ = notices_.send(trip_.group, stream, dispatch.results_to(), results_from_);
+  pending_notice_ = notices_.send(trip_.group, stream, dispatch.results_to(), results_from_, trip_.clock);
   pending_results_ =
       trip_.group.start_all_to_all_v(stream, results(round, dispatch.num_results()), dispatch.results_to(),
                                      returned_.slice(0, std::ssize(y_rows_)), results_from_);
@@ -207,7 +209,7 @@ void Return::poll() {
 }
 
 void Return::finish(const Stream& stream) {
-  wait_for(pending_notice_, {&pending_results_, 1}, trip_.times);
+  wait_for(pending_notice_, {&pending_results_, 1}, notices_, trip_.clock, trip_.times);
   if (y_rows_.empty()) return;
   const ArenaScope scope(arena_);
   scatter_rows(stream, returned_.slice(0, std::ssize(y_rows_)), on_device(stream, arena_, view_of(y_rows_)), trip_.y);

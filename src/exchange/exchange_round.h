@@ -1,11 +1,12 @@
 // The two journeys of a round: rows out to the ranks of their experts, results back. Each is started, travels while
-// experts compute, and is finished. A small message goes ahead of the rows (exchange/travel.h). A stage has the buffers
+// experts compute, and is finished. A notice goes ahead of the rows (exchange/travel.h). A stage has the buffers
 // that this overlap needs:
 //
 //   dispatch i + 1 travels    received ×2 (round i is being read)        send ×1 (round i has arrived)
 //   experts of round i write  results ×2 (round i − 1 is travelling)     returned ×1 (round i − 1 ends before i starts)
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -67,6 +68,7 @@ struct Trip {
   View y;
   std::vector<int64_t>& bytes_to;
   ExchangeTimes& times;
+  FlightClock& clock;
 };
 
 /// Rows to their experts, and with each row its metadata: [k] the receiver's experts for its slots, −1 for those
@@ -101,7 +103,9 @@ class Dispatch {
   std::vector<int64_t> rows_to_, rows_from_, results_to_;  // [ranks]
   ConstView received_rows_;
   OwnedGroupedRows work_;
-  Pending pending_metadata_, pending_rows_;  // last: they end before what they use
+  Notices notices_;
+  Pending pending_notice_;
+  std::array<Pending, 2> pending_rows_;  // metadata, rows. Last: they end before what they use
 };
 
 /// Results to the tokens' owners.

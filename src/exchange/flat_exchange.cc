@@ -90,12 +90,13 @@ class FlatExchange::FlatFlight final : public Flight {
     const Routes& routes = routing_.routes();
     FlatExchange& e = routing_.exchange();
     const GroupedRows local = routes.plan.local.for_ops(stream_, arena_);
+    clock_.start();
     num_rounds_ = (routes.most_rows() + e.rows_per_round_ - 1) / e.rows_per_round_;
     e.counters_.rounds += num_rounds_;
     if (num_rounds_ > 0) {
       const RoundLayout rounds =
           layout_of(e.shape_, std::min(e.rows_per_round_, routes.most_rows()), num_rounds_ > 1 ? 2 : 1);
-      const Trip trip{e.group_, routes, x_, y_, e.counters_.bytes_to, routing_.times()};
+      const Trip trip{e.group_, routes, x_, y_, e.counters_.bytes_to, routing_.times(), clock_};
       dispatch_.emplace(trip, rounds, arena_);
       results_.emplace(trip, rounds, arena_);
       dispatch_->start(polling_, 0);
@@ -172,6 +173,7 @@ class FlatExchange::FlatFlight final : public Flight {
   int64_t num_rounds_ = 0;
   double seconds_ = 0;  // beside experts and waiting
   int64_t bytes_ = 0;   // sent
+  FlightClock clock_;
   std::optional<Dispatch> dispatch_;
   std::optional<Return> results_;
 };

@@ -165,6 +165,7 @@ ExpertRows GradientWindows::count_rows(ConstView expert_of, std::span<const int6
     notes.reserve(static_cast<size_t>(group_.size()));
     for (int rank = 0; rank < group_.size(); ++rank) notes.push_back(std::exchange(note_of(rank), 0));
     meetings_.met(seconds, notes, times_);
+    clock_.start();
   }
   for (int expert = 0; expert < num_experts; ++expert) {
     const std::span<int32_t> counts = row_of(expert);
@@ -268,12 +269,12 @@ void GradientWindows::start_sending() {
     gather_rows(travelling_, rows.slice(0, num_tokens_), token, sent);
     return start(sent, rows.slice(num_tokens_, num_received));
   };
+  pending_notice_ = notices_.send(group_, travelling_, sent_to_, received_from_, clock_);
   if (backward()) {
     const View weight = buffers_.sent_weight.slice(0, num_sent);
     gather_rows(travelling_, by_assignment(tensors_.weight), lists_.sent_assignment.slice(0, num_sent), weight);
-    pending_ahead_ = start(weight, buffers_.received_weight.slice(0, num_received));
+    pending_rows_[2] = start(weight, buffers_.received_weight.slice(0, num_received));
   }
-  if (!backward()) pending_ahead_ = notices_.send(group_, travelling_, sent_to_, received_from_);
   pending_rows_[0] = start_rows(tensors_.u, buffers_.sent_u.slice(0, num_sent));
   if (backward()) pending_rows_[1] = start_rows(tensors_.dy, buffers_.sent_dy.slice(0, num_sent));
   counters_.remote += num_sent;
@@ -294,7 +295,7 @@ GradientRows GradientWindows::rows() {
                     .result = tensors_.result,
                     .result_row = list(lists_.result_row),
                     .dweight = buffers_.dweight.slice(0, num_rows_)};
-  if (!alone()) wait_for(pending_ahead_, pending_rows_, times_);
+  if (!alone()) wait_for(pending_notice_, pending_rows_, notices_, clock_, times_);
   if (backward()) for_each_number(tensors_.weight, buffers_.weight, [](float there, float& here) { here = there; });
   return rows;
 }
@@ -320,9 +321,9 @@ void GradientWindows::start_returning() {
   const auto start = [&](ConstView from, View to) {
     return group_.start_all_to_all_v(travelling_, from, received_from_, to, sent_to_);
   };
+  pending_notice_ = notices_.send(group_, travelling_, received_from_, sent_to_, clock_);
   if (backward())
-    pending_ahead_ = start(buffers_.received_weight.slice(0, num_received), buffers_.sent_weight.slice(0, num_sent));
-  if (!backward()) pending_ahead_ = notices_.send(group_, travelling_, received_from_, sent_to_);
+    pending_rows_[2] = start(buffers_.received_weight.slice(0, num_received), buffers_.sent_weight.slice(0, num_sent));
   pending_rows_[0] = start(tensors_.result.slice(num_assignments_, num_received), buffers_.sent_u.slice(0, num_sent));
   returning_ = true;
   count_bytes(received_from_, backward() ? row_bytes() + sizeof(float) : row_bytes(), counters_.bytes_to);
@@ -330,7 +331,7 @@ void GradientWindows::start_returning() {
 
 void GradientWindows::end_returning() {
   if (!std::exchange(returning_, false)) return;
-  wait_for(pending_ahead_, {pending_rows_.data(), 1}, times_);
+  wait_for(pending_notice_, pending_rows_, notices_, clock_, times_);
   const int64_t num_sent = total(sent_to_);
   const View assignment = lists_.sent_assignment.slice(0, num_sent);
   scatter_rows(travelling_, buffers_.sent_u.slice(0, num_sent), assignment, tensors_.result);
@@ -339,7 +340,7 @@ void GradientWindows::end_returning() {
 }
 
 void GradientWindows::poll() {
-  pending_ahead_.poll();
+  pending_notice_.poll();
   for (Pending& pending : pending_rows_) pending.poll();
   if (stream_.poll) stream_.poll();
 }

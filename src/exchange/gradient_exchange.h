@@ -186,9 +186,10 @@ class GradientWindows {
   std::vector<int64_t> next_received_;            // [ranks] while these are listed
   int64_t num_rows_ = 0;                          // of this rank's experts in the window
   bool returning_ = false;                        // results are on their way
-  Notices notices_;                               // forward; backward the weights go ahead
-  Pending pending_ahead_;
-  std::array<Pending, 2> pending_rows_;  // last: they end before what they use
+  FlightClock clock_;
+  Notices notices_;
+  Pending pending_notice_;
+  std::array<Pending, 3> pending_rows_;  // last: they end before what they use
 };
 
 /// Among the ranks of `group`, which outlives it and which the experts are placed on.

@@ -13,50 +13,78 @@
 
 namespace switchyard {
 
-/// Waits for a small message that goes ahead of rows, then for these: what is waited for until the first is there is
-/// that others have not sent yet, from then on it is the transfer.
-inline void wait_for(Pending& ahead, std::span<Pending> rows, ExchangeTimes& times) {
-  {
-    const Stopwatch stopwatch(times.wait);
-    ahead.wait();
-  }
-  const Stopwatch stopwatch(times.transfer);
-  for (Pending& pending : rows) pending.wait();
+inline int64_t total(std::span<const int64_t> counts) {
+  return std::accumulate(counts.begin(), counts.end(), int64_t{0});
 }
+
+/// For how long a rank has been busy since the ranks of a flight have met: all of its time but that in which rows were
+/// under way that it waited for. What a rank waits for while a sender was still busy is waiting, the rest is transfer;
+/// so that a link's queues, which the sender's word comes through as well, count as what they are. No clocks are
+/// compared, only what has passed since the meeting.
+class FlightClock {
+ public:
+  void start() {
+    met_ = seconds_now();
+    transferred_ = 0;
+  }
+  double busy() const { return seconds_now() - met_ - transferred_; }
+  /// Since it was so busy it has waited for what others sent; the last of these had been busy for `of_senders` then.
+  void waited(double was_busy, double of_senders, ExchangeTimes& times) {
+    const double seconds = busy() - was_busy, waiting = std::clamp(of_senders - was_busy, 0.0, seconds);
+    times.wait += waiting;
+    times.transfer += seconds - waiting;
+    transferred_ += seconds - waiting;
+  }
+
+ private:
+  double met_ = seconds_now();
+  double transferred_ = 0;
+};
 
 /// A flight's way there and back, as far as nothing is computed meanwhile. bytes: that a rank sends; size: bytes, ranks
 inline Work work_of_travel(double bytes, int num_ranks) {
   return {.name = "exchange", .amount = bytes, .size = {bytes, static_cast<double>(num_ranks)}};
 }
 
-inline int64_t total(std::span<const int64_t> counts) {
-  return std::accumulate(counts.begin(), counts.end(), int64_t{0});
-}
-
-/// A small message to every rank that is sent rows, ahead of these.
+/// A small message to every rank that is sent rows: for how long the sender has been busy.
 class Notices {
  public:
   explicit Notices(int num_ranks)
-      : numbers_(2 * static_cast<size_t>(num_ranks)), to_(static_cast<size_t>(num_ranks)), from_(to_.size()) {}
+      : microseconds_(2 * static_cast<size_t>(num_ranks)), to_(static_cast<size_t>(num_ranks)), from_(to_.size()) {}
   static size_t bytes(int num_ranks) {
     return 2 * static_cast<size_t>(num_ranks) * (sizeof(int32_t) + sizeof(int64_t));
   }
 
   /// rows_to, rows_from: [ranks] of what follows. The one before has ended.
   Pending send(Communicator& group, const Stream& stream, std::span<const int64_t> rows_to,
-               std::span<const int64_t> rows_from) {
+               std::span<const int64_t> rows_from, const FlightClock& clock) {
     const auto is_any = [](int64_t rows) { return int64_t{rows > 0}; };
     std::ranges::transform(rows_to, to_.begin(), is_any);
     std::ranges::transform(rows_from, from_.begin(), is_any);
+    std::ranges::fill(microseconds_, static_cast<int32_t>(std::clamp(1e6 * clock.busy(), 0.0, 2e9)));
     const int64_t num_ranks = std::ssize(to_);
-    const View all{numbers_.data(), {2 * num_ranks, 1}, DType::i32, Device::cpu};
+    const View all{microseconds_.data(), {2 * num_ranks, 1}, DType::i32, Device::cpu};
     return group.start_all_to_all_v(stream, all.slice(0, total(to_)), to_, all.slice(num_ranks, total(from_)), from_);
+  }
+  /// Seconds, the most of those who sent; 0: nobody did.
+  double busy_of_senders() const {
+    const auto received = std::span(microseconds_).subspan(to_.size(), static_cast<size_t>(total(from_)));
+    return received.empty() ? 0 : 1e-6 * std::ranges::max(received);
   }
 
  private:
-  std::vector<int32_t> numbers_;    // [2 · ranks] to and from each
-  std::vector<int64_t> to_, from_;  // [ranks] 1 where there are rows
+  std::vector<int32_t> microseconds_;  // [2 · ranks] to and from each
+  std::vector<int64_t> to_, from_;     // [ranks] 1 where there are rows
 };
+
+/// Waits for a notice and for the rows behind it.
+inline void wait_for(Pending& notice, std::span<Pending> rows, const Notices& notices, FlightClock& clock,
+                     ExchangeTimes& times) {
+  const double was_busy = clock.busy();
+  notice.wait();
+  for (Pending& pending : rows) pending.wait();
+  clock.waited(was_busy, notices.busy_of_senders(), times);
+}
 
 /// Ranks that meet, each waiting for the last one. Whoever comes last waits for nobody: what the meeting takes it is
 /// the journey of what they tell each other. So the least that a rank has spent there is everybody's transfer, and what

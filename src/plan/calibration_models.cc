@@ -52,8 +52,4 @@ ModelConfig calibration_model(int64_t hidden_size, int num_experts) {
   return c;
 }
 
-std::vector<int64_t> calibration_widths() {
-  return {256, 768, 2048};
-}
-
 }  // namespace switchyard

@@ -12,7 +12,4 @@ namespace switchyard {
 /// latent attention with a shared expert. num_experts: of each layer that has any.
 ModelConfig calibration_model(int64_t hidden_size, int num_experts);
 
-/// Of those that `calibrate` runs.
-std::vector<int64_t> calibration_widths();
-
 }  // namespace switchyard

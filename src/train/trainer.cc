@@ -67,7 +67,9 @@ StepResult Trainer::step(const StepBatch& batch, double learning_rate) {
   StepResult result{
       .losses = pass_.run(stream_, arena_, batch), .tokens = batch.step_tokens, .targets = batch.step_targets};
   const Stopwatch stopwatch(update_seconds_);
-  result.gradient_norm = optimiser_.step(stream_, batch.step, learning_rate, result.losses.tokens_per_expert);
+  Stream updating = stream_;
+  updating.works = nullptr;  // all of it is one
+  result.gradient_norm = optimiser_.step(updating, batch.step, learning_rate, result.losses.tokens_per_expert);
   result.penalty = optimiser_.penalty();
   return result;
 }

@@ -1,8 +1,10 @@
+#include "jobs/score/predicted_score.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "jobs/plan/predicted_parts.h"
+#include "jobs/prediction/predicted_parts.h"
 #include "jobs/score/batch_plan.h"
 #include "jobs/score/results.h"
 
@@ -71,10 +73,18 @@ class Chunks {
   double tokens_per_second_ = 0;
 };
 
+/// Of two micro-batches the rows of one travel while the other computes.
+void hide_exchange(StepSeconds& steps) {
+  const double hidden = std::min(steps.exchange, (steps.all - steps.exchange) / 2);
+  steps.all -= hidden;
+  steps.exchange -= hidden;
+}
+
 }  // namespace
 
-Prediction predict_scoring(const ScorePlan& plan, const RecordLengths& lengths, const Profile& profile,
-                           const std::vector<double>& share, int64_t step_seconds, uint64_t model_bytes) {
+Prediction predict_scoring(const ScoreOptions& options, const ScorePlan& plan, const RecordLengths& lengths,
+                           const Profile& profile, const std::vector<double>& share, uint64_t model_bytes) {
+  const int64_t step_seconds = std::max<int64_t>(1, options.term_grace / 4);
   const int64_t nodes = (plan.world_size + plan.ranks_on_host - 1) / plan.ranks_on_host;
   const PlannedLayout layout{plan.ranks_on_host, plan.threads, (plan.ep + plan.ranks_on_host - 1) / plan.ranks_on_host};
   PriceList prices(profile, layout);
@@ -92,6 +102,7 @@ Prediction predict_scoring(const ScorePlan& plan, const RecordLengths& lengths, 
     sampled.steps += seconds.steps;
     sampled.tokens += seconds.tokens;
   }
+  if (plan.limits.micro_batches > 1) hide_exchange(sampled.steps);
   // A group has every num_groups-th chunk; the first one has most of them.
   const int64_t groups = plan.num_groups(), most = (plan.units.total + groups - 1) / groups;
   const double mean_tokens =
@@ -115,6 +126,8 @@ Prediction predict_scoring(const ScorePlan& plan, const RecordLengths& lengths, 
       profile, layout, plan.operand,
       2 * static_cast<double>(plan.config.active_parameters()) * static_cast<double>(plan.num_tokens), plan.world_size);
   p.notes = prices.notes();
+  if (plan.limits.micro_batches > 1 && plan.ep > 1)
+    p.notes.push_back("assumed: what travels is hidden behind half of the computing (--micro-batches 2)");
   if (plan.units.total < groups)
     p.notes.push_back(
         fmt::format("{} chunks for {} groups of ranks: with fewer --chunk-records, or a larger --ep, all have work",

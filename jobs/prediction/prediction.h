@@ -6,9 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "base/dtype.h"
 #include "io/input.h"
-#include "jobs/score/plan.h"
-#include "jobs/train/train_plan.h"
+#include "io/json.h"
+#include "jobs/input/input_size.h"
+#include "model/config/model_config.h"
 #include "plan/listed_steps.h"
 #include "plan/price_list.h"
 
@@ -37,29 +39,14 @@ Json to_json(const Prediction& prediction);
 /// In a line, for the log.
 std::string describe(const Prediction& prediction);
 
+/// The work's seconds, predicted and measured, in a line.
+std::string beside_prediction(const Prediction& prediction, double seconds);
+
 /// Lengths of some records of what is read, in order.
 using RecordLengths = std::function<std::vector<PlannedRecord>(int64_t first, int64_t count)>;
 RecordLengths lengths_of(const ScoringInput& input, int64_t max_positions);
 /// Where no more is known than this.
 RecordLengths even_lengths(const InputSize& size);
-
-/// share: as ScoringSteps has it. nodes: that the plan's ranks are on. model_bytes: of the stored model
-Prediction predict_scoring(const ScorePlan& plan, const RecordLengths& lengths, const Profile& profile,
-                           const std::vector<double>& share, int64_t step_seconds, uint64_t model_bytes);
-
-/// What a training run learns from.
-struct PlannedData {
-  DataOrder order;
-  std::vector<std::vector<PlannedRecord>> records;  ///< [datasets][records]
-  int64_t held_out_tokens = 0;
-
-  int64_t tokens(const RecordPlace& place) const { return of(place).length; }
-  const PlannedRecord& of(const RecordPlace& place) const {
-    return records[static_cast<size_t>(place.dataset)][static_cast<size_t>(place.record)];
-  }
-};
-Prediction predict_training(const TrainOptions& options, const TrainPlan& plan, const ModelConfig& config,
-                            const PlannedData& data, const Profile& profile, uint64_t model_bytes);
 
 /// Bytes of all tensors of a model's directory; 0 of what is none.
 uint64_t stored_bytes(const std::filesystem::path& model);

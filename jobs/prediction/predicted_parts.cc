@@ -1,4 +1,4 @@
-#include "jobs/plan/predicted_parts.h"
+#include "jobs/prediction/predicted_parts.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "jobs/plan/prediction.h"
+#include "jobs/prediction/prediction.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -9,7 +9,6 @@
 #include "base/text.h"
 #include "io/file.h"
 #include "io/json_field.h"
-#include "model/checkpoint/loader.h"
 
 namespace switchyard {
 
@@ -51,6 +50,11 @@ std::string describe(const Prediction& p) {
                      rate_text(p.tokens_per_second()), duration_text(p.work), duration_text(p.load),
                      100 * p.exchange_share, p.node_hours(),
                      p.notes.empty() ? "" : fmt::format(" ({})", fmt::join(p.notes, "; ")));
+}
+
+std::string beside_prediction(const Prediction& p, double seconds) {
+  return fmt::format("the work took {:.2f} s, predicted were {:.2f} s ({:+.0f} %)", seconds, p.work,
+                     seconds > 0 ? 100 * (p.work / seconds - 1) : 0);
 }
 
 RecordLengths lengths_of(const ScoringInput& input, int64_t max_positions) {

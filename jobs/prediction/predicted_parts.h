@@ -1,7 +1,7 @@
 // What the predictions of all jobs have in common.
 #pragma once
 
-#include "jobs/plan/prediction.h"
+#include "jobs/prediction/prediction.h"
 
 namespace switchyard {
 
