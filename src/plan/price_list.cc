@@ -13,8 +13,28 @@ namespace {
 
 constexpr double kFar = 2;  // beyond what was tried by so much counts as extrapolated
 
-constexpr size_t size_of_ranks(const Work& work) {
+/// Among an exchange's sizes: how many ranks share it. The first one is what travels.
+constexpr size_t place_of_ranks(const Work& work) {
   return std::string_view(work.name) == "exchange" ? 1 : 2;
+}
+
+double most_ranks(const RateTable& table, size_t place) {
+  return std::ranges::max(table.samples(), {}, [&](const RateSample& sample) { return sample.size[place]; })
+      .size[place];
+}
+
+/// Of the smallest messages of the largest group.
+double least_seconds(const RateTable& table, size_t place) {
+  const double ranks = most_ranks(table, place);
+  double least = INFINITY;
+  for (const RateSample& sample : table.samples())
+    if (sample.size[place] == ranks) least = std::min(least, sample.seconds / static_cast<double>(sample.count));
+  return least;
+}
+
+/// An exchange of more ranks than one.
+bool is_shared(const Work& work) {
+  return is_exchange(work) && work.size[place_of_ranks(work)] > 1;
 }
 
 /// Of a group's bytes: those that leave a host.
@@ -64,59 +84,53 @@ double PriceList::price(const Work& work) {
   return price.seconds * scale_;
 }
 
-/// From a group as large as any that was tried. What lies between hosts goes by the bytes that cross; every rank more
-/// is a message more, and takes as long as one did.
-double PriceList::price_of_exchange(const Work& work) {
-  const size_t place = size_of_ranks(work);
-  const double ranks = work.size[place];
-  if (ranks < 2) return std::string_view(work.name) == "exchange" ? 0 : price(work);
-  const LayoutRates* best = nullptr;
-  const RateTable* table = nullptr;
+PriceList::Exchange PriceList::find_exchange(const Work& work) const {
+  const size_t place = place_of_ranks(work);
+  Exchange best;
   double most = 0;
   for (const LayoutRates& layout : profile_.layouts) {
-    if ((layout.hosts > 1) != (layout_.hosts_of_group > 1)) continue;
-    const RateTable* candidate = layout.rates.find(work);
-    if (candidate == nullptr) continue;
-    double tried = 0;
-    for (const RateSample& sample : candidate->samples()) tried = std::max(tried, sample.size[place]);
-    // Of those that were tried with as many ranks, those of the layout most like this.
-    const double value = std::min(tried, ranks) * 1e3 - std::abs(layout.ranks_on_host - layout_.ranks_on_host);
-    if (best == nullptr || value > most) {
-      best = &layout;
-      table = candidate;
+    const RateTable* table = layout.rates.find(work);
+    if (table == nullptr || (layout.hosts > 1) != (layout_.hosts_of_group > 1)) continue;
+    const double ranks = most_ranks(*table, place);
+    // As many ranks as are wanted; of such the layout most like this one.
+    const double value =
+        std::min(ranks, work.size[place]) * 1e3 - std::abs(layout.ranks_on_host - layout_.ranks_on_host);
+    if (best.table == nullptr || value > most) {
+      best = {table, layout.hosts, ranks};
       most = value;
     }
   }
-  if (table == nullptr) {
+  return best;
+}
+
+/// From a group as large as any that was tried. What lies between hosts goes by the bytes that cross; every rank more
+/// is a message more, and takes as long as one did.
+double PriceList::price_of_exchange(const Work& work) {
+  const size_t place = place_of_ranks(work);
+  const double ranks = work.size[place];
+  const Exchange tried = find_exchange(work);
+  if (tried.table == nullptr) {
     unknown_.insert(fmt::format("{} between {} ranks on {} host{}", work.name, ranks, layout_.hosts_of_group,
                                 layout_.hosts_of_group > 1 ? "s" : ""));
     return 0;
   }
-  double tried = 0;
-  for (const RateSample& sample : table->samples()) tried = std::max(tried, sample.size[place]);
   Work like = work;
-  like.size[place] = std::min(ranks, tried);
-  if (best->hosts > 1) {
-    const double crossing = crossing_share(layout_.hosts_of_group) / crossing_share(best->hosts);
+  like.size[place] = std::min(ranks, tried.ranks);
+  if (tried.hosts > 1) {
+    const double crossing = crossing_share(layout_.hosts_of_group) / crossing_share(tried.hosts);
     like.amount *= crossing;
-    like.size[place - 1] *= crossing;
+    like.size[0] *= crossing;
   }
-  const RateTable::Price price = table->price(like);
-  note_beyond(work, std::max(price.beyond, ranks / tried));
-  if (ranks <= tried) return price.seconds;
-  double fewest = INFINITY, latency = 0;
-  for (const RateSample& sample : table->samples())
-    if (sample.size[place] == tried && sample.size[place - 1] < fewest) {
-      fewest = sample.size[place - 1];
-      latency = sample.seconds / static_cast<double>(sample.count);
-    }
-  return price.seconds + latency * (ranks - tried) / std::max(1.0, tried - 1);
+  const RateTable::Price price = tried.table->price(like);
+  note_beyond(work, std::max(price.beyond, ranks / tried.ranks));
+  if (ranks <= tried.ranks) return price.seconds;
+  return price.seconds + least_seconds(*tried.table, place) * (ranks - tried.ranks) / std::max(1.0, tried.ranks - 1);
 }
 
 double PriceList::seconds_of(const Work& work) {
   if (work.amount == 0) return 0;
   const auto [place, is_new] = known_.try_emplace({work.name, work.dtype, work.amount, work.size}, 0);
-  if (is_new) place->second = is_exchange(work) ? price_of_exchange(work) : price(work);
+  if (is_new) place->second = is_shared(work) ? price_of_exchange(work) : price(work);
   return place->second;
 }
 

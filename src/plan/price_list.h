@@ -40,6 +40,13 @@ class PriceList {
  private:
   double price(const Work& work);
   double price_of_exchange(const Work& work);
+  /// The measurements that are nearest to an exchange: none, or of so many ranks at most.
+  struct Exchange {
+    const RateTable* table = nullptr;
+    int hosts = 1;
+    double ranks = 1;
+  };
+  Exchange find_exchange(const Work& work) const;
   void note_beyond(const Work& work, double beyond);
 
   const Profile& profile_;
