@@ -54,6 +54,8 @@ Profile profile_to_add_to(const std::string& path, const ProfiledMachine& machin
     fail(ExitCode::mismatch, "{}: the profile is another machine's ({}), and this is {}; expected a new --output", path,
          describe(old.machine), describe(machine));
   profile.layouts = std::move(old.layouts);
+  profile.machine.cores = std::max(machine.cores, old.machine.cores);
+  profile.machine.memory_bytes = std::max(machine.memory_bytes, old.machine.memory_bytes);
   return profile;
 }
 

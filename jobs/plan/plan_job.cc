@@ -18,7 +18,6 @@
 #include "jobs/plan/planned_machine.h"
 #include "jobs/plan/workload.h"
 #include "jobs/slurm/time_limit.h"
-#include "kernels/cpu_isa.h"
 
 namespace switchyard {
 namespace {
@@ -53,7 +52,8 @@ void vary(Options& job, int64_t& tasks_per_node, const std::string& name, const 
     if (value != "auto") operand_of(value);
     return;
   }
-  const int64_t number = number_of("over " + name, value, kMaxRanks);
+  const int64_t most = name == "batch-tokens" ? kMaxBatchTokens : name == "threads" ? kMaxThreads : kMaxRanks;
+  const int64_t number = number_of("over " + name, value, most);
   if (name == "ep") job.ep = number;
   if (name == "threads") job.threads = number;
   if (name == "batch-tokens") job.batch_tokens = number;
@@ -95,7 +95,12 @@ class PlanCommand {
         (plan_.over.size() != 2 || std::ranges::find(kOver, plan_.over.front()) == std::end(kOver)))
       fail(ExitCode::usage, "plan --over {}: expected one of {}, and a list, as in --over ep 1,2",
            fmt::join(plan_.over, " "), fmt::join(kOver, ", "));
-    set_cpu_isa(options_.cpu_isa);
+    if (!plan_.over.empty())
+      for (const std::string& value : words_of(plan_.over.back())) {  // refused as what it is, not as a layout
+        Options job = options_;
+        int64_t tasks = 1;
+        vary(job, tasks, plan_.over.front(), value);
+      }
     const Profile profile = read_profile(plan_.profile);
     PlanTable table{job_, plan_.profile, profile.machine, {}};
     if (const std::string other = difference(profile.machine); !other.empty()) table.notes.push_back(other);
@@ -129,6 +134,9 @@ class PlanCommand {
     Options job = options_;
     int64_t tasks = plan_.tasks_per_node > 0 ? plan_.tasks_per_node : profile.layouts.back().ranks_on_host;
     if (!plan_.over.empty()) vary(job, tasks, plan_.over.front(), row.value);
+    // What a node of the profile would choose, and not this one.
+    if (job_ == "score" && job.dtype == "auto" && profile.machine.device == "cpu")
+      job.dtype = profile.machine.cpu_isa == "avx512_bf16" ? "bf16" : "f32";
     return subject.predict(job, planned_machine(profile.machine, row.nodes, tasks));
   }
 

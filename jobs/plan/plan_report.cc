@@ -175,7 +175,22 @@ Json to_json(const PlanTable& table) {
     if (!table.over.empty()) json[table.over] = row.value;
     rows.push_back(std::move(json));
   }
-  return {{"job", table.job}, {"profile", table.profile}, {"notes", notes_of(table)}, {"layouts", std::move(rows)}};
+  Json json{{"job", table.job}, {"profile", table.profile}, {"notes", notes_of(table)}, {"layouts", std::move(rows)}};
+  if (table.deadline) json["deadline"] = *table.deadline;
+  const auto name_best = [&](const char* name, const PlanTable::Row* row) {
+    if (row == nullptr) return;
+    json[name] = {{"layout", row - table.rows.data()}, {"keeps_deadline", table.keeps_deadline(*row)}};
+  };
+  name_best("cheapest", table.cheapest());
+  name_best("fastest", table.fastest());
+  for (const CostRow& row : table.costs)
+    json["costs"].push_back({{"where", row.where},
+                             {"what", row.what},
+                             {"hours", row.hours},
+                             {"tokens", row.tokens},
+                             {"cost", row.cost},
+                             {"currency", table.workload->currency}});
+  return json;
 }
 
 }  // namespace switchyard

@@ -19,7 +19,9 @@ PlanSubject<ScoreOptions>::PlanSubject(Runtime& runtime, const ScoreOptions& opt
   if (sources.empty()) {
     input_.emplace(options.input.front());
     size_ = size_of(runtime.world, *input_, config_.max_positions);
-    lengths_ = lengths_of(*input_, config_.max_positions);
+    const int64_t all = size_.records;
+    size_ = sample_of(size_, options.sample_tokens);
+    lengths_ = sampled_lengths(lengths_of(*input_, config_.max_positions), all, size_.records);
     return;
   }
   const TextInput text(
@@ -42,6 +44,7 @@ PlanSubject<TrainOptions>::PlanSubject(Runtime& runtime, const TrainOptions& opt
     : config_(read_model_config(options.config_path(), options.allowed_fields())),
       profile_(profile),
       model_bytes_(options.init.empty() ? stored_bytes(options.model) : 0),
+      longest_(options.max_tokens > 0 ? std::min(options.max_tokens, config_.max_positions) : config_.max_positions),
       chosen_(options, config_),
       files_(runtime.world, options.sources(), config_) {
   if (!routing.empty())
@@ -65,7 +68,7 @@ std::vector<PlannedRecord> PlanSubject<TrainOptions>::records_of(const DataFile&
     records = records_to_learn(even_lengths(size), size.records);
   } else {
     const ScoringInput input(file.path);
-    records = records_to_learn(lengths_of(input, config_.max_positions), input.num_records());
+    records = records_to_learn(lengths_of(input, longest_), input.num_records());
   }
   if (records.empty()) fail(ExitCode::input, "{}: no record has tokens to learn", file.path);
   return records;

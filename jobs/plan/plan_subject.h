@@ -45,6 +45,7 @@ class PlanSubject<TrainOptions> {
   const ModelConfig config_;
   const Profile& profile_;
   const uint64_t model_bytes_;
+  const int64_t longest_;  ///< record that is learnt from
   const ChosenParameters chosen_;
   const DataFiles files_;
   PlannedData data_;

@@ -13,7 +13,7 @@ namespace {
 
 constexpr double kNights = 365, kMonths = 12;
 
-double number_of(const ConfigLine& line, const std::string& subject) {
+double value_of(const ConfigLine& line, const std::string& subject) {
   double value = 0;
   const char* end = line.value.data() + line.value.size();
   const auto [stop, error] = std::from_chars(line.value.data(), end, value);
@@ -71,7 +71,7 @@ Workload read_workload(const std::filesystem::path& path, bool training) {
     if (found == numbers.end())
       fail(ExitCode::usage, "{}:{}: {} is nothing of a workload; see docs/planning.md", subject, line.number,
            line.name);
-    const double value = number_of(line, subject);
+    const double value = value_of(line, subject);
     std::visit([&](auto* target) { *target = value; }, found->second);
   }
   check(w, training, subject);
@@ -85,7 +85,7 @@ std::vector<CostRow> costs_of_year(const Workload& w, const Prediction& best, bo
     rows.push_back({std::move(where), std::move(what), hours, paid_tokens, cost});
   };
   if (w.node_hour_price) {
-    if (tokens > 0) {
+    if (tokens > 0 && (training ? w.scoring_tokens_per_second : best.tokens_per_second()) > 0) {
       const double rate = training ? w.scoring_tokens_per_second : best.tokens_per_second();
       const double loading = training ? 0 : kNights * (best.load + best.finish);
       const double hours = static_cast<double>(best.nodes) * (tokens / rate + loading) / 3600;

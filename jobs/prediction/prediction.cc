@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "base/text.h"
 #include "io/file.h"
@@ -75,6 +76,27 @@ RecordLengths even_lengths(const InputSize& size) {
   };
 }
 
+InputSize sample_of(InputSize size, int64_t sample_tokens) {
+  if (sample_tokens == 0 || sample_tokens >= size.tokens) return size;
+  const double share = static_cast<double>(sample_tokens) / static_cast<double>(size.tokens);
+  size.records = std::max<int64_t>(1, static_cast<int64_t>(share * static_cast<double>(size.records)));
+  size.tokens = sample_tokens;
+  if (size.documents)
+    size.documents = std::max<int64_t>(1, static_cast<int64_t>(share * static_cast<double>(*size.documents)));
+  return size;
+}
+
+RecordLengths sampled_lengths(RecordLengths lengths, int64_t of_records, int64_t records) {
+  if (records >= of_records) return lengths;
+  const int64_t stride = of_records / records;
+  return [lengths = std::move(lengths), stride](int64_t first, int64_t count) {
+    std::vector<PlannedRecord> some;
+    const std::vector<PlannedRecord> all = lengths(first * stride, count * stride);
+    for (size_t i = 0; i < all.size(); i += static_cast<size_t>(stride)) some.push_back(all[i]);
+    return some;
+  };
+}
+
 uint64_t stored_bytes(const std::filesystem::path& model) {
   if (!directory_exists(model)) return 0;
   uint64_t bytes = 0;
@@ -88,11 +110,14 @@ std::vector<double> measured_routing(const std::filesystem::path& run, const Mod
   const Json ranks = parse_json(read_text_file(path), path.native());
   const auto counts = json_field<std::vector<std::vector<int64_t>>>(ranks, "tokens_per_expert", path.native());
   const auto layers = static_cast<size_t>(config.num_layers()), experts = static_cast<size_t>(config.num_experts());
+  if (counts.size() != layers)
+    fail(ExitCode::mismatch, "{}: the routing of {} layers, and the model has {}", path.native(), counts.size(),
+         layers);
   std::vector<double> share;
   for (const std::vector<int64_t>& layer : counts) {
-    if (counts.size() != layers || layer.size() != experts)
-      fail(ExitCode::mismatch, "{}: routing of {} layers of {} experts, and the model has {} of {}", path.native(),
-           counts.size(), layer.size(), layers, experts);
+    if (layer.size() != experts)
+      fail(ExitCode::mismatch, "{}: the routing of {} experts, and the model has {}", path.native(), layer.size(),
+           experts);
     const int64_t all = std::accumulate(layer.begin(), layer.end(), int64_t{0});
     for (const int64_t tokens : layer)
       share.push_back(all > 0 ? static_cast<double>(tokens) / static_cast<double>(all)

@@ -48,6 +48,10 @@ RecordLengths lengths_of(const ScoringInput& input, int64_t max_positions);
 /// Where no more is known than this.
 RecordLengths even_lengths(const InputSize& size);
 
+/// What --sample-tokens takes of an input, and the lengths of its records: evenly over all of it.
+InputSize sample_of(InputSize size, int64_t sample_tokens);
+RecordLengths sampled_lengths(RecordLengths lengths, int64_t of_records, int64_t records);
+
 /// Bytes of all tensors of a model's directory; 0 of what is none.
 uint64_t stored_bytes(const std::filesystem::path& model);
 

@@ -29,7 +29,7 @@ int ScoreRun::run() {
   prepare();
   if (!reads_text()) {
     const InputSize size = open_input(options_.input.front());
-    if (options_.sample_tokens == 0 || options_.dry_run) plan(size);
+    if (options_.sample_tokens == 0 || options_.dry_run) plan(sample_of(size, options_.sample_tokens));
     if (on_root() && !options_.given_for_text.empty())
       log::warning("{} is a scoring input, whose records are made already: {} have no say in them",
                    options_.input.front(), fmt::join(options_.given_for_text, ", "));
@@ -139,7 +139,9 @@ void ScoreRun::plan(const InputSize& input) {
 void ScoreRun::predict(const InputSize& input) {
   if (options_.profile.empty()) return;
   const Profile profile = read_profile(options_.profile);
-  const RecordLengths lengths = input_ ? lengths_of(*input_, config_.max_positions) : even_lengths(input);
+  const RecordLengths lengths =
+      input_ ? sampled_lengths(lengths_of(*input_, config_.max_positions), input_->num_records(), input.records)
+             : even_lengths(input);
   prediction_ = predict_scoring(options_, plan_, lengths, profile, {}, stored_bytes(options_.model));
 }
 

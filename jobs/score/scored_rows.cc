@@ -42,16 +42,16 @@ class Unpacker {
   std::span<const std::byte> bytes_;
 };
 
-struct Place {
+struct RowPlace {
   int64_t record;
   size_t part, index;
-  auto operator<=>(const Place&) const = default;
+  auto operator<=>(const RowPlace&) const = default;
 };
 
 /// records_of: of a part, what is to be put in order.
 template <class Records>
-std::vector<Place> in_input_order(std::span<const ScoredRows> parts, const Records& records_of) {
-  std::vector<Place> places;
+std::vector<RowPlace> in_input_order(std::span<const ScoredRows> parts, const Records& records_of) {
+  std::vector<RowPlace> places;
   for (size_t p = 0; p < parts.size(); ++p) {
     const std::span<const int64_t> records = records_of(parts[p]);
     for (size_t i = 0; i < records.size(); ++i) places.push_back({records[i], p, i});
@@ -109,7 +109,7 @@ ChunkResult assemble_chunk(std::span<const ScoredRows> parts, const ResultOption
     for (const ScoredRows& part : parts) bytes += part.accepted.columns[i].bytes.size();
     result.accepted.columns[i].bytes.reserve(bytes);
   }
-  for (const Place& place : in_input_order(parts, [](const ScoredRows& part) { return part.accepted.records(); }))
+  for (const RowPlace& place : in_input_order(parts, [](const ScoredRows& part) { return part.accepted.records(); }))
     result.accepted.append(parts[place.part].accepted, static_cast<int64_t>(place.index));
   for (const ScoredRows& part : parts)
     result.rejects.insert(result.rejects.end(), part.rejects.begin(), part.rejects.end());
@@ -117,7 +117,8 @@ ChunkResult assemble_chunk(std::span<const ScoredRows> parts, const ResultOption
             [](const Reject& a, const Reject& b) { return a.record < b.record; });
 
   Hasher hasher;
-  for (const Place& place : in_input_order(parts, [](const ScoredRows& part) { return std::span(part.hashed_record); }))
+  for (const RowPlace& place :
+       in_input_order(parts, [](const ScoredRows& part) { return std::span(part.hashed_record); }))
     hasher.update(&parts[place.part].hash[place.index], sizeof(Hash128));
   result.input_hash = hasher.digest();
   return result;

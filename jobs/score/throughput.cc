@@ -19,26 +19,26 @@ struct Span {
 };
 
 /// What an attempt's groups did.
-struct Work {
+struct AttemptWork {
   double begin, end;  ///< of the attempt, as far as is known
   std::vector<Span> spans = {};
 };
 
 /// By attempt. The lines count a group's tokens from the beginning of its attempt.
-std::vector<Work> work_of(const std::vector<AttemptRecord>& attempts, const std::filesystem::path& metrics) {
-  std::vector<Work> work;
+std::vector<AttemptWork> work_of(const std::vector<AttemptRecord>& attempts, const std::filesystem::path& metrics) {
+  std::vector<AttemptWork> work;
   for (const AttemptRecord& attempt : attempts) {
     const auto started = static_cast<double>(attempt.started);
     work.push_back({started, started});
   }
-  std::map<std::pair<Work*, double>, double> counted;  // tokens, by attempt and group
+  std::map<std::pair<AttemptWork*, double>, double> counted;  // tokens, by attempt and group
   std::ifstream file = open_lines(metrics);
   for (std::string text; std::getline(file, text);) {
     const Json line = parse_json_if_whole(text).value_or(Json());  // the last may be half written
     const double time = number_or_zero(line, "time"), seconds = number_or_zero(line, "seconds");
-    const auto later = std::ranges::upper_bound(work, time, {}, &Work::begin);
+    const auto later = std::ranges::upper_bound(work, time, {}, &AttemptWork::begin);
     if (later == work.begin()) continue;
-    Work& own = *std::prev(later);
+    AttemptWork& own = *std::prev(later);
     const double tokens = number_or_zero(line, "group_tokens");
     const double before = std::exchange(counted[{&own, number_or_zero(line, "group")}], tokens);
     if (seconds <= 0 || time <= own.begin || tokens < before) continue;
@@ -49,7 +49,7 @@ std::vector<Work> work_of(const std::vector<AttemptRecord>& attempts, const std:
 }
 
 /// Tokens per second in even steps of a second at least: a span spreads its tokens evenly over its time.
-std::vector<report::TimeSeries::Point> rates(const Work& work, double origin) {
+std::vector<report::TimeSeries::Point> rates(const AttemptWork& work, double origin) {
   constexpr double kMostPoints = 240;
   const double seconds = work.end - work.begin, num_points = std::clamp(std::floor(seconds), 1.0, kMostPoints);
   const double step = seconds / num_points;
@@ -71,7 +71,7 @@ std::vector<report::TimeSeries::Point> rates(const Work& work, double origin) {
 
 std::vector<report::TimeSeries::Attempt> throughput(const RunDirectory& run) {
   const std::vector<AttemptRecord> attempts = list_attempts(run);
-  const std::vector<Work> work = work_of(attempts, run.metrics_path());
+  const std::vector<AttemptWork> work = work_of(attempts, run.metrics_path());
   std::vector<report::TimeSeries::Attempt> series;
   for (size_t i = 0; i < work.size(); ++i) {
     if (work[i].spans.empty()) continue;

@@ -89,12 +89,16 @@ std::vector<std::string> holders_of(const Submission& s) {
   return holders;
 }
 
-/// On stderr, where the job has a profile.
+/// On stderr, where the job has a profile, and it is known how many nodes and ranks it will have.
 void tell_plan(Runtime& runtime, const Submission& s) {
-  if (s.is_array() || !s.values.contains("profile")) return;
+  const JobShape shape = shape_of(s);
+  if (s.is_array() || !s.values.contains("profile") || !shape.nodes || !shape.ranks) return;
   std::vector<std::string> words = s.arguments;
-  words.insert(words.end(), {"--nodes", std::to_string(std::max<int64_t>(1, s.options.nodes)), "--tasks-per-node",
-                             std::to_string(std::max<int64_t>(1, s.options.tasks_per_node))});
+  std::erase_if(words, [](const std::string& word) { return word.starts_with("--quiet"); });
+  words.insert(words.end(), {"--nodes", std::to_string(*shape.nodes), "--tasks-per-node",
+                             std::to_string(std::max<int64_t>(1, *shape.ranks / *shape.nodes))});
+  if (shape.cores_per_rank && !s.values.contains("threads"))
+    words.insert(words.end(), {"--threads", std::to_string(*shape.cores_per_rank)});
   std::cerr << plan_of_job(runtime, std::string(s.entry->name), words);
 }
 

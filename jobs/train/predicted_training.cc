@@ -10,7 +10,8 @@
 namespace switchyard {
 namespace {
 
-constexpr int64_t kSampledSteps = 12, kSampledRanks = 4, kCountedSteps = 4096;
+constexpr int64_t kSampledSteps = 12, kCountedSteps = 4096;
+constexpr size_t kSampledRanks = 4;
 
 /// A step's records in its slices, and how many tokens all of them have.
 struct PlannedStep {
@@ -32,6 +33,28 @@ PlannedStep planned_step(const PlannedData& data, const DataOrder& order, int64_
   return planned;
 }
 
+int64_t total_length(std::span<const PlannedRecord> records) {
+  return std::accumulate(records.begin(), records.end(), int64_t{0},
+                         [](int64_t sum, const PlannedRecord& record) { return sum + record.length; });
+}
+
+/// The rank with most of the step's tokens, and some with fewer, evenly.
+std::vector<int> some_ranks(const PlannedStep& step, int64_t slices, int world_size) {
+  std::vector<int64_t> tokens;
+  for (int rank = 0; rank < world_size; ++rank) {
+    const SliceRange range = slices_of_rank(slices, rank, world_size);
+    int64_t& of_rank = tokens.emplace_back();
+    for (int64_t s = range.first; s < range.end; ++s) of_rank += total_length(step.slices[static_cast<size_t>(s)]);
+  }
+  std::vector<int> ranks(tokens.size());
+  std::iota(ranks.begin(), ranks.end(), 0);
+  std::ranges::stable_sort(ranks, std::greater<>{}, [&](int rank) { return tokens[static_cast<size_t>(rank)]; });
+  const size_t count = std::min(ranks.size(), kSampledRanks);
+  for (size_t i = 0; i < count; ++i) ranks[i] = ranks[i * ranks.size() / count];
+  ranks.resize(count);
+  return ranks;
+}
+
 /// Of so many steps; of very many the first ones stand for all.
 int64_t tokens_of_steps(const PlannedData& data, const DataOrder& order, int64_t steps) {
   const int64_t counted = std::min(steps, kCountedSteps);
@@ -39,11 +62,6 @@ int64_t tokens_of_steps(const PlannedData& data, const DataOrder& order, int64_t
   for (int64_t step = 1; step <= counted; ++step)
     for (const RecordPlace& place : order.records(step)) tokens += data.of(place).length;
   return static_cast<int64_t>(static_cast<double>(tokens) * static_cast<double>(steps) / static_cast<double>(counted));
-}
-
-int64_t tokens_of(std::span<const PlannedRecord> records) {
-  return std::accumulate(records.begin(), records.end(), int64_t{0},
-                         [](int64_t sum, const PlannedRecord& record) { return sum + record.length; });
 }
 
 }  // namespace
@@ -55,19 +73,23 @@ std::vector<int64_t> PlannedData::sizes() const {
 }
 
 int64_t PlannedData::held_out_tokens() const {
-  return tokens_of(held_out);
+  return total_length(held_out);
 }
 
 DataSummary PlannedData::summary(const TrainOptions& options, const DataOrder& order) const {
   DataSummary summary{.sizes = sizes()};
-  int64_t tokens = 0, count = 0;
-  for (const auto& dataset : records) {
-    tokens += tokens_of(dataset);
-    count += std::ssize(dataset);
+  // As TrainingData::mean_step_tokens has it.
+  const std::vector<double> weights = options.file_weights();
+  double tokens = 0, shares = 0;
+  for (size_t i = 0; i < records.size(); ++i) {
+    const auto count = static_cast<double>(records[i].size());
+    const double share = weights.empty() ? count : weights[i];
+    tokens += share * static_cast<double>(total_length(records[i])) / count;
+    shares += share;
   }
+  summary.mean_step_tokens = static_cast<int64_t>(tokens / shares * static_cast<double>(options.step_records));
   for (const PlannedRecord& record : held_out)
     summary.longest_held_out = std::max(summary.longest_held_out, record.length + 1);
-  summary.mean_step_tokens = tokens / std::max<int64_t>(1, count) * options.step_records;
   summary.largest_step = [this, &order](int64_t steps, int64_t slices, int ranks) {
     return largest_step([this](const RecordPlace& place) { return of(place).length; }, order, steps, slices, ranks);
   };
@@ -96,7 +118,8 @@ Prediction predict_training(const TrainOptions& options, const TrainPlan& plan, 
                             const PlannedData& data, const Profile& profile, uint64_t model_bytes) {
   const TrainMemoryRequest& shape = plan.shape();
   const int ranks_on_host = plan.layout.ranks_on_host;
-  const PlannedLayout layout{ranks_on_host, shape.threads, (shape.ep + ranks_on_host - 1) / ranks_on_host};
+  const auto hosts_of = [&](int ranks) { return (ranks + ranks_on_host - 1) / ranks_on_host; };
+  const PlannedLayout layout{ranks_on_host, shape.threads, hosts_of(shape.ep), hosts_of(shape.world_size)};
   PriceList prices(profile, layout);
   Prediction p{.nodes = (shape.world_size + ranks_on_host - 1) / ranks_on_host,
                .ranks = shape.world_size,
@@ -114,9 +137,7 @@ Prediction predict_training(const TrainOptions& options, const TrainPlan& plan, 
   for (int64_t i = 0; i < num_sampled; ++i) {
     const PlannedStep step = planned_step(data, order, 1 + i * plan.steps / num_sampled, plan.slices);
     std::vector<WorkLog> works;
-    const int64_t ranks = std::min<int64_t>(kSampledRanks, shape.world_size);
-    for (int64_t r = 0; r < ranks; ++r) {
-      const auto rank = static_cast<int>(r * shape.world_size / ranks);
+    for (const int rank : some_ranks(step, plan.slices, shape.world_size)) {
       const SliceRange range = slices_of_rank(plan.slices, rank, shape.world_size);
       const auto records =
           std::span(step.slices).subspan(static_cast<size_t>(range.first), static_cast<size_t>(range.count()));

@@ -109,11 +109,16 @@ void TrainRun::dry_run() {
   collectively(world_, [&] {
     plan_ = plan_training(options_, config_, data, machine_, RunDirectory(options_.run), chosen_->trained_share());
     if (!on_root()) return;
-    PlannedData planned;  // as long as they are on average
-    for (const InputSize& size : train) planned.records.push_back(records_to_learn(even_lengths(size), size.records));
-    for (const InputSize& size : eval)
-      std::ranges::copy(records_to_learn(even_lengths(size), size.records), std::back_inserter(planned.held_out));
-    predict(planned);
+    if (!options_.profile.empty()) {
+      PlannedData planned;  // as long as they are on average
+      for (const InputSize& size : train) planned.records.push_back(records_to_learn(even_lengths(size), size.records));
+      for (const InputSize& size : eval)
+        std::ranges::copy(records_to_learn(even_lengths(size), size.records), std::back_inserter(planned.held_out));
+      for (size_t i = 0; i < planned.records.size(); ++i)
+        if (planned.records[i].empty())
+          fail(ExitCode::input, "{}: no record has tokens to learn", files_->train()[i].path);
+      predict(planned);
+    }
     for (const std::string& line : describe_all()) std::cout << line << '\n';
   });
 }

@@ -65,6 +65,6 @@ def layout(hosts, rates):
 
 print(json.dumps({
     "format": "switchyard profile 1", "made_by": "perf/plan/assumed_h200.py",
-    "machine": {"cpu": "any", "device": "NVIDIA H200", "cores": 64, "memory_bytes": 1 << 40, "device_memory_bytes": 132 << 30},
+    "machine": {"cpu": "any", "cpu_isa": "any", "device": "NVIDIA H200", "cores": 64, "memory_bytes": 1 << 40, "device_memory_bytes": 132 << 30},
     "assumed": "rooflines from one H200's measurements; links and files by their makers' figures, see perf/plan/assumed_h200.py",
     "layouts": [layout(1, node), layout(2, tables)]}))

@@ -159,7 +159,11 @@ class FlatExchange::FlatFlight final : public Flight {
     const double start_;
     const int64_t bytes_;
   };
-  double seconds_elsewhere() const { return routing_.times().useful + routing_.times().wait; }
+  /// Of all layers: a meeting's journey is told apart from waiting at the next one.
+  double seconds_elsewhere() const {
+    const ExchangeTimes times = routing_.exchange().counters_.total_times();
+    return times.useful + times.wait;
+  }
   int64_t bytes_sent() const { return total(routing_.exchange().counters_.bytes_to); }
 
   FlatRouting& routing_;

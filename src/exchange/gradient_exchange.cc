@@ -109,7 +109,7 @@ GradientWindows::GradientWindows(Communicator& group, const GradientExchangeShap
   polling_.poll = [this] { poll(); };
   travelling_ = polling_;
   travelling_.works = nullptr;
-  seconds_ = -times_.wait;
+  seconds_ = -counters_.total_times().wait;
   const Stopwatch stopwatch(seconds_);
   expert_rows_ = count_rows(expert_of, slice_offsets);
   schedule_.emplace(shape.placement, shape.slices_of_rank, expert_rows_, max_rows_);
@@ -117,8 +117,8 @@ GradientWindows::GradientWindows(Communicator& group, const GradientExchangeShap
 
 GradientWindows::~GradientWindows() {
   if (stream_.works != nullptr)
-    stream_.works->push_back(
-        {work_of_windows(static_cast<double>(num_assignments_), shape_, way_), std::max(1e-9, seconds_ - times_.wait)});
+    stream_.works->push_back({work_of_windows(static_cast<double>(num_assignments_), shape_, way_),
+                              std::max(1e-9, seconds_ - counters_.total_times().wait)});
 }
 
 Work work_of_windows(double assignments, const GradientExchangeShape& shape, Way way) {
@@ -261,22 +261,22 @@ void GradientWindows::list_sent() {
 void GradientWindows::start_sending() {
   list_sent();
   const int64_t num_sent = total(sent_to_), num_received = total(received_from_);
-  const View token = lists_.sent_token.slice(0, num_sent);
+  const View token = lists_.sent_token.slice(0, num_sent), u = buffers_.sent_u.slice(0, num_sent),
+             dy = buffers_.sent_dy.slice(0, num_sent), weight = buffers_.sent_weight.slice(0, num_sent);
+  gather_rows(travelling_, tensors_.u.slice(0, num_tokens_), token, u);
+  if (backward()) {
+    gather_rows(travelling_, tensors_.dy.slice(0, num_tokens_), token, dy);
+    gather_rows(travelling_, by_assignment(tensors_.weight), lists_.sent_assignment.slice(0, num_sent), weight);
+  }
   const auto start = [&](ConstView from, View to) {
     return group_.start_all_to_all_v(travelling_, from, sent_to_, to, received_from_);
   };
-  const auto start_rows = [&](View rows, View sent) {
-    gather_rows(travelling_, rows.slice(0, num_tokens_), token, sent);
-    return start(sent, rows.slice(num_tokens_, num_received));
-  };
   pending_notice_ = notices_.send(group_, travelling_, sent_to_, received_from_, clock_);
+  pending_rows_[0] = start(u, tensors_.u.slice(num_tokens_, num_received));
   if (backward()) {
-    const View weight = buffers_.sent_weight.slice(0, num_sent);
-    gather_rows(travelling_, by_assignment(tensors_.weight), lists_.sent_assignment.slice(0, num_sent), weight);
+    pending_rows_[1] = start(dy, tensors_.dy.slice(num_tokens_, num_received));
     pending_rows_[2] = start(weight, buffers_.received_weight.slice(0, num_received));
   }
-  pending_rows_[0] = start_rows(tensors_.u, buffers_.sent_u.slice(0, num_sent));
-  if (backward()) pending_rows_[1] = start_rows(tensors_.dy, buffers_.sent_dy.slice(0, num_sent));
   counters_.remote += num_sent;
   count_bytes(sent_to_, backward() ? 2 * row_bytes() + sizeof(float) : row_bytes(), counters_.bytes_to);
 }

@@ -21,6 +21,15 @@ int host_of(Communicator& world) {
   return static_cast<int>(std::ranges::find(all, name) - all.begin());
 }
 
+/// Powers of two, and all of a host's ranks.
+std::vector<int> group_sizes(int ranks) {
+  std::vector<int> sizes;
+  for (int size = 2; size < ranks; size *= 2)
+    if (ranks % size == 0) sizes.push_back(size);
+  if (ranks > 1) sizes.push_back(ranks);
+  return sizes;
+}
+
 /// What ranks of a group take together: exchanges, sums and updates; of several hosts these alone are kept.
 Rates time_groups(Communicator& world, Communicator& group, const CalibrationRequest& request) {
   Rates rates;
@@ -56,16 +65,17 @@ std::vector<LayoutRates> calibrate(Communicator& world, const CalibrationRequest
         time_training(world, *self, request, calibration_model(width, 32), operand, of_host);
     }
   const std::unique_ptr<Communicator> host = world.split(host_of(world), world.rank());
-  for (int size = 2; size <= request.ranks_on_host; size *= 2) {
-    if (request.ranks_on_host % size != 0) continue;
+  for (const int size : group_sizes(request.ranks_on_host)) {
     log::info("calibrating: groups of {} ranks on a host", size);
-    const std::unique_ptr<Communicator> group = host->split(host->rank() / size, host->rank());
+    const std::unique_ptr<Communicator> group =
+        connect_devices(host->split(host->rank() / size, host->rank()), request.device);
     of_host.add(time_groups(world, *group, request));
   }
   const int hosts = world.size() / request.ranks_on_host;
   if (hosts > 1) {
     log::info("calibrating: {} ranks on {} hosts", world.size(), hosts);
-    between_hosts = time_groups(world, world, request);
+    const std::unique_ptr<Communicator> all = connect_devices(world.split(0, world.rank()), request.device);
+    between_hosts = time_groups(world, *all, request);
   }
   log::info("calibrating: files");
   time_files(world, request, of_host);

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/stopwatch.h"
 #include "comm/collectively.h"
@@ -64,37 +65,53 @@ void forget_pages(const std::filesystem::path& directory) {
   }
 }
 
-/// Every rank's own, at once.
+/// Every rank's own, at once. Collective.
 void time_checkpoint(Communicator& world, const CalibrationRequest& request, const std::filesystem::path& folder,
                      Rates& rates) {
   const std::unique_ptr<Communicator> self = make_self_communicator();
   const DType operand = request.operands.front();
-  TrainerOptions options;
-  options.shape = training_shape(request, operand, 1, kCalibratedSlices);
-  // A GiB or so a host.
-  Trainer trainer(*self, calibration_model(512, std::clamp(64 / request.ranks_on_host, 8, 64)), options);
-  trainer.initialise({});
-  Checkpoints checkpoints(folder / fmt::format("rank-{}", world.rank()), trainer.model(), "calibration");
+  std::optional<Trainer> trainer;
+  std::optional<Checkpoints> checkpoints;
+  collectively(world, [&] {
+    TrainerOptions options;
+    options.shape = training_shape(request, operand, 1, kCalibratedSlices);
+    // A GiB or so a host.
+    trainer.emplace(*self, calibration_model(512, std::clamp(64 / request.ranks_on_host, 8, 64)), options);
+    trainer->initialise({});
+    checkpoints.emplace(folder / fmt::format("rank-{}", world.rank()), trainer->model(), "calibration");
+  });
   for (int64_t i = 1; i <= kCalibrationRepetitions; ++i) {
     world.barrier();
     double seconds = 0;
-    {
+    collectively(world, [&] {
       const Stopwatch stopwatch(seconds);
-      checkpoints.save(
+      checkpoints->save(
           {.step = i}, [] {}, [] {});
-    }
-    rates.add(work_of_checkpoint(static_cast<double>(checkpoints.bytes_each())), seconds);
+    });
+    rates.add(work_of_checkpoint(static_cast<double>(checkpoints->bytes_each())), seconds);
   }
 }
+
+/// Goes, with all that is in it, whatever happens.
+struct TemporaryFolder {
+  std::filesystem::path path;
+  bool is_ours = false;
+
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    if (is_ours) std::filesystem::remove_all(path, ignored);
+  }
+};
 
 }  // namespace
 
 void time_files(Communicator& world, const CalibrationRequest& request, Rates& rates) {
-  const std::filesystem::path folder = request.directory / "calibration-files";
   const bool on_root = world.rank() == 0;
+  const std::string name = on_root ? temporary_path(request.directory / "calibration").native() : "";
+  const TemporaryFolder temporary{world.broadcast_string(name, 0), on_root};
+  const std::filesystem::path& folder = temporary.path;
   collectively(world, [&] {
     if (!on_root) return;
-    std::filesystem::remove_all(folder);
     make_directories(folder);
     time_commits(folder, rates);
     write_stored_model(folder);
@@ -103,9 +120,8 @@ void time_files(Communicator& world, const CalibrationRequest& request, Rates& r
   const ModelConfig config = read_model_config(model);
   const DecoderLimits limits{.max_tokens = 1, .max_record = 1};
   for (const DType operand : request.operands) {
-    collectively(world, [&] {
-      if (on_root) forget_pages(model);
-    });
+    const auto forget = [&] { collectively(world, [&] { forget_pages(model); }); };
+    forget();
     double seconds = 0;
     uint64_t bytes = 0;
     collectively(world, [&] {
@@ -119,6 +135,7 @@ void time_files(Communicator& world, const CalibrationRequest& request, Rates& r
     });
     rates.add(work_of_load(operand, static_cast<double>(bytes), false), seconds);
     if (!request.training) continue;
+    forget();
     seconds = 0;
     collectively(world, [&] {
       const std::unique_ptr<Communicator> self = make_self_communicator();
@@ -129,12 +146,8 @@ void time_files(Communicator& world, const CalibrationRequest& request, Rates& r
     });
     rates.add(work_of_load(operand, static_cast<double>(bytes), true), seconds);
   }
-  collectively(world, [&] {
-    if (request.training) time_checkpoint(world, request, folder, rates);
-  });
-  collectively(world, [&] {
-    if (on_root) std::filesystem::remove_all(folder);
-  });
+  if (request.training) time_checkpoint(world, request, folder, rates);
+  world.barrier();  // nobody needs the files any more
 }
 
 }  // namespace switchyard

@@ -8,8 +8,10 @@ namespace {
 
 constexpr int64_t kVocabulary = 16384, kPositions = 4096;
 
+/// group: query heads of a key-value head, or fewer where these do not divide.
 AttentionConfig heads(int64_t queries, int64_t group, int64_t head_dim) {
-  return AttentionConfig::of_heads(queries, std::max<int64_t>(1, queries / group), head_dim, 1e4);
+  while (queries % group != 0) --group;
+  return AttentionConfig::of_heads(queries, queries / group, head_dim, 1e4);
 }
 
 AttentionConfig latent_heads(int64_t queries, int64_t hidden_size) {

@@ -37,8 +37,7 @@ class Repetition {
  public:
   Repetition(Communicator& world, const CalibrationRequest& request) : world_(world), request_(request) {}
 
-  /// run(log): seconds, with everything that is listed. expected: tokens times what they cost. Adds to the rates what
-  /// it has listed, and rest(seconds beside it).
+  /// run(log): with everything that is listed, which goes to the rates; and so does rest(log, seconds beside that).
   template <class Run, class Rest>
   void repeat(int64_t tokens, Rates& rates, const Run& run, const Rest& rest) {
     // What is long needs no repetition, and no warming up.
@@ -54,8 +53,8 @@ class Repetition {
       const double seconds = seconds_now() - begin;
       if (i > 0) {
         rates.add(log);
-        const Work work = rest(log);
-        rates.add(work, std::max(1e-9, seconds - total(log)));
+        const WorkDone beside = rest(log, std::max(1e-9, seconds - total(log)));
+        rates.add(beside.work, beside.seconds);
       }
       seconds_per_token_ = world_.all_reduce_one(seconds, ReduceOp::max) / static_cast<double>(tokens);
     }
@@ -92,8 +91,11 @@ void time_scoring(Communicator& world, Communicator& group, const CalibrationReq
       engine.decoder().score(engine.stream(), engine.arena(), states, row, target);
       engine.list_works(nullptr);
     };
-    repetition.repeat(sizes.tokens, rates, run,
-                      [&](const WorkLog& log) { return work_between(log.size(), sizes.tokens, config.hidden_size); });
+    // Of a group what lies between ops has the waiting for each other in it.
+    repetition.repeat(sizes.tokens, rates, run, [&](const WorkLog& log, double seconds) {
+      return group.size() > 1 ? WorkDone{}
+                              : WorkDone{work_between(log.size(), sizes.tokens, config.hidden_size), seconds};
+    });
   }
 }
 
@@ -131,17 +133,20 @@ void time_training(Communicator& world, Communicator& group, const CalibrationRe
     batch.end();
     batch.step_tokens = batch.batch.tokens() * group.size();
     batch.step_targets = std::ssize(batch.row) * group.size();
-    double updating = 0;
+    double updating = 0, waited = 0;
     const auto run = [&](WorkLog& log) {
-      const double before = trainer.seconds().update;
+      const double before = trainer.seconds().update, waited_before = trainer.exchange_counters().total_times().wait;
       batch.step = ++step;
       trainer.list_works(&log);
       trainer.step(batch, 1e-4);
       trainer.list_works(nullptr);
       updating = trainer.seconds().update - before;
+      waited = trainer.exchange_counters().total_times().wait - waited_before;
       log.push_back({work_of_update(trainer.model()), updating});
     };
-    repetition.repeat(batch.batch.tokens(), rates, run, [&](const WorkLog&) { return work_of_sums(trainer.model()); });
+    repetition.repeat(batch.batch.tokens(), rates, run, [&](const WorkLog&, double seconds) {
+      return WorkDone{work_of_sums(trainer.model()), std::max(1e-9, seconds - waited)};
+    });
   }
 }
 

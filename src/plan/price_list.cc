@@ -13,9 +13,28 @@ namespace {
 
 constexpr double kFar = 2;  // beyond what was tried by so much counts as extrapolated
 
-/// Among an exchange's sizes: how many ranks share it. The first one is what travels.
-constexpr size_t place_of_ranks(const Work& work) {
-  return std::string_view(work.name) == "exchange" ? 1 : 2;
+/// What ranks do together: among the sizes of such work, how many they are; and whether it is an exchange, whose first
+/// size is what travels, or something that the whole world does.
+struct SharedKind {
+  std::string_view name;
+  size_t place;
+  bool is_exchange;
+};
+constexpr SharedKind kSharedKinds[] = {{"exchange", 1, true},
+                                       {"windows", 2, true},
+                                       {"windows_backward", 2, true},
+                                       {"sums_of_gradients", 1, false},
+                                       {"update", 2, false}};
+
+const SharedKind* shared_kind(const Work& work) {
+  const auto found = std::ranges::find(kSharedKinds, work.name, &SharedKind::name);
+  return found == std::end(kSharedKinds) ? nullptr : found;
+}
+
+/// A stream of bytes: no faster for more threads, or for being longer.
+bool is_stream(const Work& work) {
+  constexpr std::string_view kStreams[] = {"load", "load_to_train", "commit", "checkpoint"};
+  return std::ranges::find(kStreams, work.name) != std::end(kStreams);
 }
 
 double most_ranks(const RateTable& table, size_t place) {
@@ -32,11 +51,6 @@ double least_seconds(const RateTable& table, size_t place) {
   return least;
 }
 
-/// An exchange of more ranks than one.
-bool is_shared(const Work& work) {
-  return is_exchange(work) && work.size[place_of_ranks(work)] > 1;
-}
-
 /// Of a group's bytes: those that leave a host.
 double crossing_share(int hosts) {
   return 1 - 1.0 / hosts;
@@ -45,8 +59,8 @@ double crossing_share(int hosts) {
 }  // namespace
 
 bool is_exchange(const Work& work) {
-  const std::string_view name = work.name;
-  return name == "exchange" || name == "windows" || name == "windows_backward";
+  const SharedKind* kind = shared_kind(work);
+  return kind != nullptr && kind->is_exchange;
 }
 
 StepSeconds& StepSeconds::operator+=(const StepSeconds& other) {
@@ -62,13 +76,11 @@ PriceList::PriceList(const Profile& profile, const PlannedLayout& layout) : prof
            std::abs(std::log2(static_cast<double>(l.ranks_on_host) / layout.ranks_on_host)) + (l.hosts > 1 ? 100 : 0);
   };
   nearest_ = &*std::ranges::min_element(profile.layouts, {}, distance);
-  scale_ = static_cast<double>(nearest_->threads) / layout.threads;
+  if (profile.machine.device == "cpu") scale_ = static_cast<double>(nearest_->threads) / layout.threads;
 }
 
-/// A stream of bytes is no faster for being longer.
 void PriceList::note_beyond(const Work& work, double beyond) {
-  constexpr std::string_view kStreams[] = {"load", "load_to_train", "commit", "checkpoint", "between_ops"};
-  if (std::ranges::find(kStreams, work.name) != std::end(kStreams)) return;
+  if (is_stream(work) || std::string_view(work.name) == "between_ops") return;
   double& most = beyond_[work.name];
   if (beyond > kFar) most = std::max(most, beyond);
 }
@@ -81,17 +93,17 @@ double PriceList::price(const Work& work) {
   }
   const RateTable::Price price = table->price(work);
   note_beyond(work, price.beyond);
-  return price.seconds * scale_;
+  return price.seconds * (is_stream(work) ? 1 : scale_);
 }
 
-PriceList::Exchange PriceList::find_exchange(const Work& work) const {
-  const size_t place = place_of_ranks(work);
-  Exchange best;
+PriceList::Shared PriceList::find_shared(const Work& work, size_t place, int hosts) const {
+  Shared best;
   double most = 0;
   for (const LayoutRates& layout : profile_.layouts) {
     const RateTable* table = layout.rates.find(work);
-    if (table == nullptr || (layout.hosts > 1) != (layout_.hosts_of_group > 1)) continue;
+    if (table == nullptr || (layout.hosts > 1) != (hosts > 1)) continue;
     const double ranks = most_ranks(*table, place);
+    if (ranks < 2) continue;
     // As many ranks as are wanted; of such the layout most like this one.
     const double value =
         std::min(ranks, work.size[place]) * 1e3 - std::abs(layout.ranks_on_host - layout_.ranks_on_host);
@@ -105,32 +117,36 @@ PriceList::Exchange PriceList::find_exchange(const Work& work) const {
 
 /// From a group as large as any that was tried. What lies between hosts goes by the bytes that cross; every rank more
 /// is a message more, and takes as long as one did.
-double PriceList::price_of_exchange(const Work& work) {
-  const size_t place = place_of_ranks(work);
-  const double ranks = work.size[place];
-  const Exchange tried = find_exchange(work);
+double PriceList::price_of_shared(const Work& work) {
+  const SharedKind& kind = *shared_kind(work);
+  const double ranks = work.size[kind.place];
+  const int hosts = kind.is_exchange ? layout_.hosts_of_group : layout_.hosts_of_world;
+  const Shared tried = find_shared(work, kind.place, hosts);
   if (tried.table == nullptr) {
-    unknown_.insert(fmt::format("{} between {} ranks on {} host{}", work.name, ranks, layout_.hosts_of_group,
-                                layout_.hosts_of_group > 1 ? "s" : ""));
+    unknown_.insert(fmt::format("{} between {} ranks on {} host{}", work.name, ranks, hosts, hosts > 1 ? "s" : ""));
     return 0;
   }
   Work like = work;
-  like.size[place] = std::min(ranks, tried.ranks);
-  if (tried.hosts > 1) {
-    const double crossing = crossing_share(layout_.hosts_of_group) / crossing_share(tried.hosts);
+  like.size[kind.place] = std::min(ranks, tried.ranks);
+  if (kind.is_exchange && tried.hosts > 1) {
+    const double crossing = crossing_share(hosts) / crossing_share(tried.hosts);
     like.amount *= crossing;
     like.size[0] *= crossing;
   }
   const RateTable::Price price = tried.table->price(like);
   note_beyond(work, std::max(price.beyond, ranks / tried.ranks));
-  if (ranks <= tried.ranks) return price.seconds;
-  return price.seconds + least_seconds(*tried.table, place) * (ranks - tried.ranks) / std::max(1.0, tried.ranks - 1);
+  if (!kind.is_exchange || ranks <= tried.ranks) return price.seconds;
+  return price.seconds +
+         least_seconds(*tried.table, kind.place) * (ranks - tried.ranks) / std::max(1.0, tried.ranks - 1);
 }
 
 double PriceList::seconds_of(const Work& work) {
   if (work.amount == 0) return 0;
   const auto [place, is_new] = known_.try_emplace({work.name, work.dtype, work.amount, work.size}, 0);
-  if (is_new) place->second = is_shared(work) ? price_of_exchange(work) : price(work);
+  if (is_new) {
+    const SharedKind* kind = shared_kind(work);
+    place->second = kind != nullptr && work.size[kind->place] > 1 ? price_of_shared(work) : price(work);
+  }
   return place->second;
 }
 

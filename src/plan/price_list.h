@@ -14,6 +14,7 @@ namespace switchyard {
 struct PlannedLayout {
   int ranks_on_host = 1, threads = 1;
   int hosts_of_group = 1;  ///< that ranks which share experts are on
+  int hosts_of_world = 1;
 };
 
 /// Seconds of a step of some ranks that meet in every exchange: each goes on when the last one has come.
@@ -39,14 +40,14 @@ class PriceList {
 
  private:
   double price(const Work& work);
-  double price_of_exchange(const Work& work);
-  /// The measurements that are nearest to an exchange: none, or of so many ranks at most.
-  struct Exchange {
+  double price_of_shared(const Work& work);
+  /// The measurements that are nearest to what ranks do together: none, or of so many ranks at most.
+  struct Shared {
     const RateTable* table = nullptr;
     int hosts = 1;
     double ranks = 1;
   };
-  Exchange find_exchange(const Work& work) const;
+  Shared find_shared(const Work& work, size_t place, int hosts) const;
   void note_beyond(const Work& work, double beyond);
 
   const Profile& profile_;

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "io/file.h"
 #include "io/json_field.h"
+#include "kernels/cpu_isa.h"
 
 namespace switchyard {
 namespace {
@@ -18,6 +19,7 @@ constexpr std::string_view kFormat = "switchyard profile 1";
 ProfiledMachine this_machine(const MachineShare& share) {
   const bool on_gpu = share.device.device == Device::cuda;
   return {.cpu = cpu_model(),
+          .cpu_isa = std::string(current_cpu_isa()),
           .device = on_gpu ? device_info(share.device.index).name : "cpu",
           .cores = share.cores * share.ranks_on_host,
           .memory_bytes = static_cast<int64_t>(share.memory.bytes) * share.ranks_on_host,
@@ -51,6 +53,7 @@ Json to_json(const Profile& p) {
             {"made_by", p.made_by},
             {"machine",
              {{"cpu", p.machine.cpu},
+              {"cpu_isa", p.machine.cpu_isa},
               {"device", p.machine.device},
               {"cores", p.machine.cores},
               {"memory_bytes", p.machine.memory_bytes},
@@ -70,9 +73,15 @@ Profile read_profile(const std::filesystem::path& path) {
   if (find_field(json, "assumed") != nullptr) profile.assumed = require_string(json, "assumed", subject);
   const auto machine = json_field<Json>(json, "machine", subject);
   profile.machine = {json_field<std::string>(machine, "cpu", subject),
-                     json_field<std::string>(machine, "device", subject), json_field<int>(machine, "cores", subject),
+                     json_field<std::string>(machine, "cpu_isa", subject),
+                     json_field<std::string>(machine, "device", subject),
+                     json_field<int>(machine, "cores", subject),
                      json_field<int64_t>(machine, "memory_bytes", subject),
                      json_field<int64_t>(machine, "device_memory_bytes", subject)};
+  const ProfiledMachine& m = profile.machine;
+  if (m.cores < 1 || m.memory_bytes < 1 || m.device_memory_bytes < (m.device == "cpu" ? 0 : 1))
+    fail(ExitCode::input, "{}: a machine of {} cores, {} bytes of memory and {} of a device: expected more", subject,
+         m.cores, m.memory_bytes, m.device_memory_bytes);
   for (const Json& layout : json_field<Json>(json, "layouts", subject)) {
     LayoutRates read{json_field<int>(layout, "hosts", subject), json_field<int>(layout, "ranks_on_host", subject),
                      json_field<int>(layout, "threads", subject)};

@@ -14,13 +14,15 @@ namespace switchyard {
 
 struct ProfiledMachine {
   std::string cpu;                  ///< model
+  std::string cpu_isa;              ///< of products
   std::string device;               ///< "cpu", or a GPU's name
-  int cores = 0;                    ///< that a host's ranks may use
+  int cores = 0;                    ///< that a host's ranks may use, the most that has been seen
   int64_t memory_bytes = 0;         ///< likewise
   int64_t device_memory_bytes = 0;  ///< that a rank may use of a GPU
-  /// Whether what one does the other would. How much memory is free is nothing of it.
+  /// Whether what one does the other would. How many cores ranks are bound to, and how much memory is free, is nothing
+  /// of it.
   bool is_like(const ProfiledMachine& other) const {
-    return cpu == other.cpu && device == other.device && cores == other.cores;
+    return cpu == other.cpu && cpu_isa == other.cpu_isa && device == other.device;
   }
 };
 /// This rank's host.

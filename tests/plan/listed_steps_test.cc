@@ -100,6 +100,14 @@ TEST(TrainingSteps, ListWhatAPassDoes) {
   for (const auto& [name, amount] : found) EXPECT_TRUE(expected.contains(name)) << name;
 }
 
+TEST(TrainingSteps, ARankWithoutSlicesComputesNothing) {
+  const TrainingCase c{.config = trainable_config("qwen3_moe")};
+  const WorkLog listed = list_training_step(c.config, shape_of(c, {.ranks = 16, .ep = 1}), 0, 1000, {});
+  const std::map<std::string, double> found = amounts(listed);
+  EXPECT_EQ(found.count("grouped_ffn"), 0U);
+  EXPECT_EQ(found.count("update"), 1U);
+}
+
 TEST(ExpectedExchange, SharesRowsByTheRouting) {
   EXPECT_NEAR(chance_of_any(0.5, 1, 8), 0.5, 1e-12);
   EXPECT_NEAR(chance_of_any(0.25, 2, 8), 1 - 6.0 / 8 * 5 / 7, 1e-12);

@@ -16,6 +16,7 @@ Work pass(double bytes) {
 /// A gigabyte a second, whatever the size; between two ranks a tenth of that, and a millisecond a flight.
 Profile profile() {
   Profile profile;
+  profile.machine.device = "cpu";
   LayoutRates layout{1, 2, 4};
   LayoutRates between{2, 2, 4};
   for (const double bytes : {1e3, 1e6, 1e9, 1e10}) {
@@ -52,6 +53,32 @@ TEST(PriceList, SaysWhatItHasNotSeen) {
   EXPECT_TRUE(says("4 ranks a node × 2 threads, from 2 × 4"));
   EXPECT_TRUE(says("cast (100 times"));
   EXPECT_TRUE(says("gemm in f32"));
+}
+
+TEST(PriceList, MoreThreadsAreNothingToFilesAndGpus) {
+  Profile of_machine = profile();
+  const Work file{.name = "commit", .amount = 1e6, .size = {1e6}};
+  of_machine.layouts.front().rates.add(file, 0.5);
+  PriceList more(of_machine, {.ranks_on_host = 2, .threads = 8});
+  EXPECT_NEAR(more.seconds_of(file), 0.5, 1e-6);
+  EXPECT_NEAR(more.seconds_of(pass(1e6)), 0.5e-3, 1e-5);
+  of_machine.machine.device = "a GPU";
+  EXPECT_NEAR(PriceList(of_machine, {.ranks_on_host = 2, .threads = 8}).seconds_of(pass(1e6)), 1e-3, 1e-5);
+}
+
+TEST(PriceList, WhatTheWorldDoesIsTakenFromWhereItsHostsAre) {
+  Profile of_machine = profile();
+  const auto sums = [](double ranks) { return Work{.name = "sums_of_gradients", .amount = 1e6, .size = {1e6, ranks}}; };
+  of_machine.layouts[0].rates.add(sums(1), 1);
+  of_machine.layouts[0].rates.add(sums(2), 2);
+  of_machine.layouts[1].rates.add(sums(4), 9);
+  const auto seconds = [&](double ranks, int hosts) {
+    return PriceList(of_machine, {.ranks_on_host = 2, .threads = 4, .hosts_of_world = hosts}).seconds_of(sums(ranks));
+  };
+  EXPECT_NEAR(seconds(1, 1), 1, 0.1);
+  EXPECT_NEAR(seconds(2, 1), 2, 0.1);
+  EXPECT_NEAR(seconds(4, 2), 9, 0.1);
+  EXPECT_NEAR(seconds(8, 4), 9, 0.1);
 }
 
 TEST(PriceList, LargerGroupsSendMoreMessages) {

@@ -196,8 +196,9 @@ void expect_windows(const StepPass& pass, const GradientExchange& exchange, Way 
   const int64_t hosted = shape.placement.count(ranks.group().rank()), slices = shape.slices().count();
   const int64_t rows =
       pass.batch.step_tokens * shape.top_k * hosted / (groups_of_ranks * shape.placement.num_experts());
-  const int64_t most = exchange.scratch().max_rows, windows = std::clamp<int64_t>((rows + most - 1) / most, 1, hosted);
-  for (int64_t i = 0; i < windows && slices > 0; ++i) {
+  const int64_t most = exchange.scratch().max_rows;  // 0 where there are no slices
+  const int64_t windows = slices > 0 ? std::clamp<int64_t>((rows + most - 1) / most, 1, hosted) : 0;
+  for (int64_t i = 0; i < windows; ++i) {
     const int64_t first = hosted * i / windows, experts = hosted * (i + 1) / windows - first;
     const int64_t count = rows * experts / hosted;
     std::vector<int64_t> offsets(static_cast<size_t>(experts * slices) + 1);

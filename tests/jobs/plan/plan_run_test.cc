@@ -42,6 +42,7 @@ class PlanRunTest : public ::testing::Test {
                 {"made_by", "a test"},
                 {"machine",
                  {{"cpu", cpu},
+                  {"cpu_isa", "avx2"},
                   {"device", "cpu"},
                   {"cores", 4},
                   {"memory_bytes", int64_t{8} << 30},
@@ -91,6 +92,9 @@ TEST_F(PlanRunTest, TellsWhatLayoutsTakeAndWhichIsCheapest) {
 TEST_F(PlanRunTest, TrainingIsPlannedToo) {
   expect(plan({"--nodes", "1,2", "--max-steps", "10", "--step-records", "16"}, "train"), 0,
          {"nodes", "not measured, and taken to cost nothing", "weight_gradient in f32"});
+  // More ranks than slices.
+  expect(plan({"--nodes", "8", "--tasks-per-node", "4", "--max-steps", "10", "--step-records", "16"}, "train"), 0,
+         {"32    1"});
 }
 
 TEST_F(PlanRunTest, AYearsCostsStandInTableAndCsv) {
@@ -110,6 +114,8 @@ TEST_F(PlanRunTest, WhatCannotBeIsRefusedByName) {
   expect(plan({"--nodes", "0"}), 64, {"--nodes", "\"0\""});
   expect(plan({"--deadline", "soon"}), 64, {"--deadline soon"});
   expect(plan({"--over", "colour", "red"}), 64, {"colour"});
+  expect(plan({"--over", "ep", "1,abc"}), 64, {"over ep", "abc"});
+  expect(plan({"--over", "dtype", "f32,foo"}), 64, {"foo"});
   expect(plan({"--routing", directory_ / "nothing"}), 66, {"ranks.json"});
   write("workload.cfg", "tokens_per_night = 1e6\ngpu_hour_price = 2\n");
   expect(plan({"--workload", directory_ / "workload.cfg"}), 64, {"gpu_hour_price", "price without hours"});
