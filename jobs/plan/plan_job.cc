@@ -48,8 +48,9 @@ std::vector<std::string> words_of(const std::string& list) {
 template <class Options>
 void vary(Options& job, int64_t& tasks_per_node, const std::string& name, const std::string& value) {
   if (name == "dtype") {
+    if (value != "auto" && value != "f32" && value != "bf16")
+      fail(ExitCode::usage, "plan --over dtype: expected auto, f32 or bf16, found \"{}\"", value);
     job.dtype = value;
-    if (value != "auto") operand_of(value);
     return;
   }
   const int64_t most = name == "batch-tokens" ? kMaxBatchTokens : name == "threads" ? kMaxThreads : kMaxRanks;

@@ -78,9 +78,9 @@ GradientScratch gradient_scratch(const GradientExchangeShape& shape, int num_loc
   const int num_ranks = shape.placement.num_ranks();
   const size_t counting = 2 * static_cast<size_t>(shape.placement.num_experts()) * sizeof(int64_t) +
                           static_cast<size_t>(num_ranks) * sizeof(int32_t);
-  const size_t travelling = WindowSchedule::host_bytes(num_ranks) +
-                            3 * static_cast<size_t>(num_ranks) * sizeof(int64_t) + Notices::bytes(num_ranks);
-  return {arena.high_water(), sizeof(GradientWindows) + std::max(counting, travelling), max_rows};
+  const size_t travelling = 3 * static_cast<size_t>(num_ranks) * sizeof(int64_t) + Notices::bytes(num_ranks);
+  return {arena.high_water(),
+          sizeof(GradientWindows) + travelling + std::max(counting, WindowSchedule::host_bytes(num_ranks)), max_rows};
 }
 
 GradientWindows::GradientWindows(Communicator& group, const GradientExchangeShape& shape, GradientCounters& counters,

@@ -103,9 +103,9 @@ TEST(TrainingSteps, ListWhatAPassDoes) {
 TEST(TrainingSteps, ARankWithoutSlicesComputesNothing) {
   const TrainingCase c{.config = trainable_config("qwen3_moe")};
   const WorkLog listed = list_training_step(c.config, shape_of(c, {.ranks = 16, .ep = 1}), 0, 1000, {});
-  const std::map<std::string, double> found = amounts(listed);
-  EXPECT_EQ(found.count("grouped_ffn"), 0U);
-  EXPECT_EQ(found.count("update"), 1U);
+  std::map<std::string, double> found = amounts(listed);
+  EXPECT_EQ(found["grouped_ffn"] + found["grouped_ffn_taped"], 0);
+  EXPECT_GT(found["update"], 0);
 }
 
 TEST(ExpectedExchange, SharesRowsByTheRouting) {
