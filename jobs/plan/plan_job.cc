@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 #include <iostream>
 #include <optional>
 
@@ -13,6 +12,7 @@
 #include "io/file.h"
 #include "jobs/job.h"
 #include "jobs/limits.h"
+#include "jobs/lists.h"
 #include "jobs/plan/plan_report.h"
 #include "jobs/plan/plan_subject.h"
 #include "jobs/plan/planned_machine.h"
@@ -24,25 +24,6 @@ namespace {
 
 /// Options of a job that mean nothing to a plan.
 constexpr std::string_view kNotPlanned[] = {"dry-run", "quiet", "profile"};
-constexpr std::string_view kOver[] = {"ep", "tasks-per-node", "threads", "batch-tokens", "dtype"};
-
-int64_t number_of(const std::string& option, const std::string& word, int64_t most) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-  if (error != std::errc() || end != word.data() + word.size() || value < 1 || value > most)
-    fail(ExitCode::usage, "plan --{}: expected numbers from 1 to {}, found \"{}\"", option, most, word);
-  return value;
-}
-
-std::vector<std::string> words_of(const std::string& list) {
-  std::vector<std::string> words;
-  for (size_t begin = 0; begin <= list.size();) {
-    const size_t end = std::min(list.find(',', begin), list.size());
-    words.push_back(list.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return words;
-}
 
 /// What is varied beside the nodes, in the job's options.
 template <class Options>
@@ -54,7 +35,7 @@ void vary(Options& job, int64_t& tasks_per_node, const std::string& name, const 
     return;
   }
   const int64_t most = name == "batch-tokens" ? kMaxBatchTokens : name == "threads" ? kMaxThreads : kMaxRanks;
-  const int64_t number = number_of("over " + name, value, most);
+  const int64_t number = count_of("plan --over " + name, value, most);
   if (name == "ep") job.ep = number;
   if (name == "threads") job.threads = number;
   if (name == "batch-tokens") job.batch_tokens = number;
@@ -93,11 +74,11 @@ class PlanCommand {
   PlanTable make() {
     if constexpr (std::is_same_v<Options, TrainOptions>) options_.resolve(set_);
     if (!plan_.over.empty() &&
-        (plan_.over.size() != 2 || std::ranges::find(kOver, plan_.over.front()) == std::end(kOver)))
+        (plan_.over.size() != 2 || std::ranges::find(kVariedOptions, plan_.over.front()) == std::end(kVariedOptions)))
       fail(ExitCode::usage, "plan --over {}: expected one of {}, and a list, as in --over ep 1,2",
-           fmt::join(plan_.over, " "), fmt::join(kOver, ", "));
+           fmt::join(plan_.over, " "), fmt::join(kVariedOptions, ", "));
     if (!plan_.over.empty())
-      for (const std::string& value : words_of(plan_.over.back())) {  // refused as what it is, not as a layout
+      for (const std::string& value : items_of(plan_.over.back())) {  // refused as what it is, not as a layout
         Options job = options_;
         int64_t tasks = 1;
         vary(job, tasks, plan_.over.front(), value);
@@ -107,9 +88,9 @@ class PlanCommand {
     if (const std::string other = difference(profile.machine); !other.empty()) table.notes.push_back(other);
     const PlanSubject<Options> subject(runtime_, options_, profile, plan_.routing);
     std::optional<Error> refused;
-    for (const std::string& nodes : words_of(plan_.nodes))
-      for (const std::string& value : plan_.over.empty() ? std::vector<std::string>{""} : words_of(plan_.over.back())) {
-        PlanTable::Row row{number_of("nodes", nodes, kMaxRanks), value};
+    for (const std::string& nodes : items_of(plan_.nodes))
+      for (const std::string& value : plan_.over.empty() ? std::vector<std::string>{""} : items_of(plan_.over.back())) {
+        PlanTable::Row row{count_of("plan --nodes", nodes, kMaxRanks), value};
         try {
           row.prediction = predict(subject, profile, row);
         } catch (const Error& error) {

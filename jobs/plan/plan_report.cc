@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 #include "base/text.h"
+#include "jobs/csv.h"
 #include "report/document.h"
-#include "report/stacked_bars.h"
 #include "report/table.h"
 
 namespace switchyard {
@@ -56,11 +55,6 @@ std::vector<std::string> recommendations(const PlanTable& table) {
   say("cheapest", table.cheapest());
   say("fastest", table.fastest());
   return lines;
-}
-
-std::string csv_text(std::string text) {
-  if (text.find_first_of(",\"\n") == std::string::npos) return text;
-  return '"' + replaced(std::move(text), "\"", "\"\"") + '"';
 }
 
 report::Table table_of(const PlanTable& table) {
@@ -134,12 +128,12 @@ std::string plan_csv(const PlanTable& table) {
   for (const PlanTable::Row& row : table.rows) {
     const std::string over = table.over.empty() ? "" : fmt::format("{}={}", table.over, row.value);
     if (!row.is_possible()) {
-      csv += fmt::format("{},{},,,,,,,,,,,,,{}\n", row.nodes, csv_text(over), csv_text(row.refusal));
+      csv += fmt::format("{},{},,,,,,,,,,,,,{}\n", row.nodes, csv_field(over), csv_field(row.refusal));
       continue;
     }
     const Prediction& p = *row.prediction;
     csv += fmt::format("{},{},{},{},{},{},{:.6g},{:.6g},{:.6g},{:.6g},{:.6g},{:.6g},{:.6g},{},\n", p.nodes,
-                       csv_text(over), p.ranks, p.ep, name_of(p.operand), p.memory, p.tokens_per_second(),
+                       csv_field(over), p.ranks, p.ep, name_of(p.operand), p.memory, p.tokens_per_second(),
                        p.exchange_share, p.load, p.work, p.finish, p.seconds(), p.node_hours(), p.limit());
   }
   if (!table.costs.empty()) csv += '\n' + costs_csv(*table.workload, table.costs);

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <utility>
 
@@ -91,8 +92,7 @@ RecordLengths sampled_lengths(RecordLengths lengths, int64_t of_records, int64_t
   const int64_t stride = of_records / records;
   return [lengths = std::move(lengths), stride](int64_t first, int64_t count) {
     std::vector<PlannedRecord> some;
-    const std::vector<PlannedRecord> all = lengths(first * stride, count * stride);
-    for (size_t i = 0; i < all.size(); i += static_cast<size_t>(stride)) some.push_back(all[i]);
+    for (int64_t i = first; i < first + count; ++i) std::ranges::copy(lengths(i * stride, 1), std::back_inserter(some));
     return some;
   };
 }

@@ -26,7 +26,7 @@ struct Prediction {
   double exchange_share = 0;              ///< of the work, on the way between ranks
   double idle_share = 0;                  ///< of the work, waiting for slower ranks
   double flop_seconds = 0;                ///< of the work, if all of it were products at the best rate that was seen
-  size_t memory = 0, memory_bound = 0;    ///< bytes of a rank
+  size_t memory = 0;                      ///< bytes of a rank
   std::vector<std::string> notes = {};
 
   double seconds() const { return load + work + finish; }

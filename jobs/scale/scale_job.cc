@@ -2,43 +2,25 @@
 #include "jobs/scale/scale_job.h"
 
 #include <algorithm>
-#include <charconv>
 #include <iostream>
 
 #include "base/log.h"
 #include "io/file.h"
 #include "jobs/limits.h"
+#include "jobs/lists.h"
 #include "jobs/scale/slurm_scale.h"
 
 namespace switchyard {
 namespace {
 
-/// Options that a study may vary beside its size.
-constexpr std::array<std::string_view, 5> kOver = {"ep", "tasks-per-node", "threads", "batch-tokens", "dtype"};
 /// Those of a job that are the study's own, or mean nothing in one.
 constexpr std::array<std::string_view, 5> kOwn = {"run", "dry-run", "quiet", "nodes", "config"};
-
-std::vector<std::string> words_of(const std::string& list) {
-  std::vector<std::string> words;
-  for (size_t begin = 0; begin <= list.size();) {
-    const size_t end = std::min(list.find(',', begin), list.size());
-    words.push_back(list.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return words;
-}
 
 /// "1,2,4": ascending, each once.
 std::vector<int64_t> sizes_of(std::string_view option, const std::string& list) {
   std::vector<int64_t> sizes;
-  for (const std::string& word : words_of(list)) {
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (error != std::errc() || end != word.data() + word.size() || value < 1 || value > kMaxRanks)
-      fail(ExitCode::usage, "scale --{} {}: expected numbers from 1 to {} like 1,2,4, found \"{}\"", option, list,
-           kMaxRanks, word);
-    sizes.push_back(value);
-  }
+  for (const std::string& word : items_of(list))
+    sizes.push_back(count_of(fmt::format("scale --{} {}", option, list), word, kMaxRanks));
   std::ranges::sort(sizes);
   if (std::ranges::adjacent_find(sizes) != sizes.end())
     fail(ExitCode::usage, "scale --{} {}: a number comes again (--reps repeats)", option, list);
@@ -119,9 +101,9 @@ class CommandLine {
       fail(ExitCode::usage, "scale --over: expected a name and a list, as in --over ep 1,2; found {} words",
            options.over.size());
     d.over = options.over.front();
-    d.values = words_of(options.over.back());
-    if (std::ranges::find(kOver, d.over) == kOver.end())
-      fail(ExitCode::usage, "scale --over {}: expected one of {}", d.over, fmt::join(kOver, ", "));
+    d.values = items_of(options.over.back());
+    if (std::ranges::find(kVariedOptions, d.over) == std::end(kVariedOptions))
+      fail(ExitCode::usage, "scale --over {}: expected one of {}", d.over, fmt::join(kVariedOptions, ", "));
     if (d.options.contains(d.over)) fail(ExitCode::usage, "scale --over {}: --{} is given as well", d.over, d.over);
     if (d.over == "tasks-per-node") {
       if (d.local) fail(ExitCode::usage, "scale --over tasks-per-node: a local study has --ranks alone");

@@ -92,7 +92,6 @@ Prediction predict_scoring(const ScoreOptions& options, const ScorePlan& plan, c
   p.operand = plan.operand;
   p.tokens = plan.num_tokens;
   p.memory = plan.memory.peak();
-  p.memory_bound = plan.bound.bytes;
 
   Chunks chunks(plan, prices, share, step_seconds);
   chunks.seconds_of(lengths(0, plan.units.items_in(0)));  // which finds its pace

@@ -8,17 +8,10 @@
 #include "base/tensor.h"
 #include "io/file.h"
 #include "io/hdf5.h"
+#include "jobs/csv.h"
 
 namespace switchyard {
 namespace {
-
-/// As RFC 4180 has it.
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
-}
 
 /// Names of datasets have no slashes of their own.
 std::string dataset_of(std::string_view group, std::string name) {

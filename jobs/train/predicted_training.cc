@@ -33,26 +33,15 @@ PlannedStep planned_step(const PlannedData& data, const DataOrder& order, int64_
   return planned;
 }
 
-int64_t total_length(std::span<const PlannedRecord> records) {
-  return std::accumulate(records.begin(), records.end(), int64_t{0},
-                         [](int64_t sum, const PlannedRecord& record) { return sum + record.length; });
-}
-
-/// The rank with most of the step's tokens, and some with fewer, evenly.
-std::vector<int> some_ranks(const PlannedStep& step, int64_t slices, int world_size) {
+/// [ranks] of the step.
+std::vector<int64_t> tokens_of_ranks(const PlannedStep& step, int64_t slices, int world_size) {
   std::vector<int64_t> tokens;
   for (int rank = 0; rank < world_size; ++rank) {
     const SliceRange range = slices_of_rank(slices, rank, world_size);
     int64_t& of_rank = tokens.emplace_back();
     for (int64_t s = range.first; s < range.end; ++s) of_rank += total_length(step.slices[static_cast<size_t>(s)]);
   }
-  std::vector<int> ranks(tokens.size());
-  std::iota(ranks.begin(), ranks.end(), 0);
-  std::ranges::stable_sort(ranks, std::greater<>{}, [&](int rank) { return tokens[static_cast<size_t>(rank)]; });
-  const size_t count = std::min(ranks.size(), kSampledRanks);
-  for (size_t i = 0; i < count; ++i) ranks[i] = ranks[i * ranks.size() / count];
-  ranks.resize(count);
-  return ranks;
+  return tokens;
 }
 
 /// Of so many steps; of very many the first ones stand for all.
@@ -127,7 +116,6 @@ Prediction predict_training(const TrainOptions& options, const TrainPlan& plan, 
                .threads = shape.threads};
   p.operand = shape.operand;
   p.memory = plan.layout.memory.peak();
-  p.memory_bound = plan.layout.bound.bytes;
 
   const DataOrder order(options.order(data.sizes()));
   // Some steps in full, the others by their tokens.
@@ -137,7 +125,9 @@ Prediction predict_training(const TrainOptions& options, const TrainPlan& plan, 
   for (int64_t i = 0; i < num_sampled; ++i) {
     const PlannedStep step = planned_step(data, order, 1 + i * plan.steps / num_sampled, plan.slices);
     std::vector<WorkLog> works;
-    for (const int rank : some_ranks(step, plan.slices, shape.world_size)) {
+    const std::vector<int64_t> tokens = tokens_of_ranks(step, plan.slices, shape.world_size);
+    for (const size_t number : some_ranks(tokens, kSampledRanks)) {
+      const auto rank = static_cast<int>(number);
       const SliceRange range = slices_of_rank(plan.slices, rank, shape.world_size);
       const auto records =
           std::span(step.slices).subspan(static_cast<size_t>(range.first), static_cast<size_t>(range.count()));

@@ -11,19 +11,25 @@
 #include "plan/works.h"
 
 namespace switchyard {
-namespace {
 
-int64_t tokens_of(std::span<const PlannedRecord> records) {
+int64_t total_length(std::span<const PlannedRecord> records) {
   return std::accumulate(records.begin(), records.end(), int64_t{0},
                          [](int64_t sum, const PlannedRecord& record) { return sum + record.length; });
 }
 
-}  // namespace
+std::vector<size_t> some_ranks(std::span<const int64_t> tokens, size_t most) {
+  std::vector<size_t> ranks(tokens.size());
+  std::iota(ranks.begin(), ranks.end(), size_t{0});
+  std::ranges::stable_sort(ranks, std::greater<>{}, [&](size_t rank) { return tokens[rank]; });
+  const size_t count = std::min(ranks.size(), most);
+  for (size_t i = 0; i < count; ++i) ranks[i] = ranks[i * ranks.size() / count];
+  ranks.resize(count);
+  return ranks;
+}
 
 /// A rank's decoder.
 struct ScoringSteps::Rank {
   Measurement measured;
-  WorkLog works;
   Stream stream;
   ModelWeights weights;
   std::unique_ptr<ExpectedExchange> expected;  ///< null: it is alone
@@ -52,16 +58,9 @@ ScoringSteps::~ScoringSteps() = default;
 
 std::vector<WorkLog> ScoringSteps::list(std::span<const std::vector<PlannedRecord>> records) {
   std::vector<int64_t> tokens;
-  for (const auto& of_rank : records) tokens.push_back(tokens_of(of_rank));
-  std::vector<size_t> listed(records.size());
-  std::iota(listed.begin(), listed.end(), size_t{0});
-  std::ranges::stable_sort(listed, std::greater<>{}, [&](size_t rank) { return tokens[rank]; });
-  const size_t count = std::min(listed.size(), kMostListed);
-  for (size_t i = 0; i < count; ++i) listed[i] = listed[i * listed.size() / count];
-  listed.resize(count);
-
+  for (const auto& of_rank : records) tokens.push_back(total_length(of_rank));
   std::vector<WorkLog> works;
-  for (const size_t rank : listed) {
+  for (const size_t rank : some_ranks(tokens, kMostListed)) {
     if (!ranks_[rank]) ranks_[rank] = std::make_unique<Rank>(config_, layout_, static_cast<int>(rank), share_);
     Rank& r = *ranks_[rank];
     if (r.expected) r.expected->set_tokens(tokens);

@@ -16,6 +16,10 @@ struct PlannedRecord {
   int64_t length = 0, scored = 0;
 };
 
+/// Which ranks stand for all: the one with most tokens, and some with fewer, evenly. tokens: [ranks]
+std::vector<size_t> some_ranks(std::span<const int64_t> tokens, size_t most);
+int64_t total_length(std::span<const PlannedRecord> records);
+
 /// Of an expert group that scores.
 class ScoringSteps {
  public:

@@ -48,7 +48,6 @@ class Rates {
   void add(const Work& work, double seconds) { tables_[key_of(work)].add(work, seconds); }
   void add(const WorkLog& log);
   void add(const Rates& other);
-  bool is_empty() const { return tables_.empty(); }
 
   /// Null: nothing of the kind has been seen.
   const RateTable* find(const Work& work) const;
