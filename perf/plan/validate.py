@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Holds plans against runs: two models, two dtypes, two mixes of lengths, eight times the tokens, scoring and training.
 
-usage: validate.py SWITCHYARD PROFILE WORK [RANKS ...]   (calibrated before, for 1 rank with all cores and, with RANKS 2, for 2)
+usage: validate.py predict SWITCHYARD PROFILE WORK [RANKS ...]    writes WORK/predictions.json: to be committed first
+       validate.py measure SWITCHYARD PROFILE WORK                runs what was predicted, and compares
 
-All predictions are written to WORK/predictions.json before anything is run. Wants numpy, h5py, safetensors and ml_dtypes.
+RANKS: 1, with all cores, unless told; 2, with a core each. The profile has been calibrated for each, on the same day. On more ranks than
+cores, planned as one a node, memory alone is compared. Wants numpy, h5py, safetensors and ml_dtypes.
 """
 import json
 import os
@@ -18,8 +20,9 @@ import ml_dtypes
 import numpy as np
 from safetensors.numpy import save_file
 
-PROGRAM, PROFILE, WORK = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
-RANKS = [int(word) for word in sys.argv[4:]] or [1]
+VERB, PROGRAM, PROFILE, WORK = *sys.argv[1:4], pathlib.Path(sys.argv[4])
+RANKS = [int(word) for word in sys.argv[5:]] or [1]
+CORES = len(os.sched_getaffinity(0))
 ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
 MODELS = {"A": dict(d=512, layers=6, experts=128, k=8, f=128, heads=8, kv=2, head_dim=64, vocab=32000),
           "B": dict(d=1024, layers=4, experts=64, k=4, f=384, heads=16, kv=4, head_dim=128, vocab=16000)}
@@ -77,48 +80,65 @@ def prepare():
 def cases(ranks):
     def of(job, model, data, dtype, more=()):
         option = "--input" if job == "score" else "--data"
-        return (job, ["--model", WORK / model, option, WORK / f"{data}.h5", "--dtype", dtype, "--ep", ranks, *more], ranks,
-                f"{job}-{model}-{data}-{dtype}-{ranks}")
+        arguments = ["--model", WORK / model, option, WORK / f"{data}.h5", "--dtype", dtype, "--ep", ranks, *more]
+        return {"job": job, "ranks": ranks, "name": f"{job}-{model}-{data}-{dtype}-{ranks}", "arguments": words(*arguments)}
 
+    def training(model, data, dtype, records, more=()):
+        return of("train", model, data, dtype, ["--step-records", records, "--max-steps", 8, "--eval-steps", 0, "--save-steps", 0, *more])
+
+    if ranks > CORES:
+        one = ["--threads", 1]
+        return [of("score", "A", "short", "f32", one), of("score", "B", "mixed", "bf16", one), training("A", "mixed", "bf16", 8, one)]
     every = [of("score", m, i, d) for m in MODELS for i in ("short", "mixed") for d in ("f32", "bf16")]
-    steps = {"A": ("mixed", 8), "B": ("short", 32)}
-    for m, (data, records) in steps.items():
-        for d in ("f32", "bf16"):
-            every.append(of("train", m, data, d, ["--step-records", records, "--max-steps", 8, "--eval-steps", 0, "--save-steps", 0]))
-    every.append(of("score", "A", "short8", "bf16"))
-    return every
+    every += [training(m, data, d, records) for m, data, records in (("A", "mixed", 8), ("B", "short", 32)) for d in ("f32", "bf16")]
+    return [*every, of("score", "A", "short8", "bf16")]
 
 
 def words(*all_words):
     return [str(word) for word in all_words]
 
 
-def predict(job, arguments, ranks):
-    command = words(PROGRAM, "plan", job, "--profile", PROFILE, "--nodes", 1, "--tasks-per-node", ranks, "--json", *arguments)
+def predict(case):
+    nodes = 1 if case["ranks"] <= CORES else case["ranks"]
+    command = words(PROGRAM, "plan", case["job"], "--profile", PROFILE, "--nodes", nodes, "--tasks-per-node", case["ranks"] // nodes, "--json",
+                    *case["arguments"])
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT).stdout)["layouts"][0]
 
 
-def measure(job, arguments, ranks, name):
-    run = WORK / f"run-{name}"
+def measure(case):
+    run = WORK / f"run-{case['name']}"
     shutil.rmtree(run, ignore_errors=True)
-    command = words(PROGRAM, job, "--run", run, "--quiet", *arguments)
-    if ranks > 1:
-        command = words("mpirun", "-np", ranks, "--bind-to", "core", *command)
+    command = words(PROGRAM, case["job"], "--run", run, "--quiet", *case["arguments"])
+    if case["ranks"] > 1:
+        binding = ["--bind-to", "core"] if case["ranks"] <= CORES else ["--oversubscribe"]
+        command = words("mpirun", "-np", case["ranks"], *binding, *command)
     subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT)
     return json.loads((run / "ranks.json").read_text())["ranks"]
 
 
-prepare()
-all_cases = [case for ranks in RANKS for case in cases(ranks)]
-predictions = [predict(job, arguments, ranks) for job, arguments, ranks, _ in all_cases]
-(WORK / "predictions.json").write_text(json.dumps(predictions, indent=1))
-errors, by_operations = [], []
-for (job, arguments, ranks, name), predicted in zip(all_cases, predictions):
-    measured = measure(job, arguments, ranks, name)
-    work, load, memory = (max(rank[key] for rank in measured) for key in ("work", "load", "memory_bytes"))
-    errors.append(predicted["work"] / work - 1)
-    by_operations.append(predicted["flop_seconds"] / work - 1)
-    print(f"{name:26} work {work:7.2f} s, predicted {predicted['work']:7.2f} ({errors[-1]:+.1%}), by operations alone {by_operations[-1]:+.0%};"
-          f" load {load:.2f} s, {predicted['load']:.2f}; memory {memory / 1e6:.0f} MB, {predicted['memory_bytes'] / 1e6:.0f}", flush=True)
-print(f"median error {statistics.median(map(abs, errors)):.1%}, worst {max(map(abs, errors)):.1%} of {len(errors)};"
-      f" by operations alone {statistics.median(map(abs, by_operations)):.1%}, {max(map(abs, by_operations)):.1%}")
+def compare(cases_with_plans):
+    errors, by_operations = [], []
+    for case in cases_with_plans:
+        measured, predicted = measure(case), case["predicted"]
+        work, load, memory = (max(rank[key] for rank in measured) for key in ("work", "load", "memory_bytes"))
+        line = f"{case['name']:26} memory {memory / 1e6:.0f} MB, {predicted['memory_bytes'] / 1e6:.0f}"
+        if case["ranks"] <= CORES:
+            errors.append(predicted["work"] / work - 1)
+            by_operations.append(predicted["flop_seconds"] / work - 1)
+            line += (f"; work {work:7.2f} s, predicted {predicted['work']:7.2f} ({errors[-1]:+.1%}), by operations alone {by_operations[-1]:+.0%};"
+                     f" load {load:.2f} s, {predicted['load']:.2f}")
+        print(line, flush=True)
+    print(f"median error {statistics.median(map(abs, errors)):.1%}, worst {max(map(abs, errors)):.1%} of {len(errors)};"
+          f" by operations alone {statistics.median(map(abs, by_operations)):.1%}, {max(map(abs, by_operations)):.1%}")
+
+
+if VERB == "predict":
+    prepare()
+    every = [case for ranks in RANKS for case in cases(ranks)]
+    for case in every:
+        case["predicted"] = predict(case)
+    (WORK / "predictions.json").write_text(json.dumps(every, indent=1) + "\n")
+elif VERB == "measure":
+    compare(json.loads((WORK / "predictions.json").read_text()))
+else:
+    sys.exit(__doc__)
