@@ -1,22 +1,14 @@
-# SWITCHYARD_UNITY: the sources of a folder are compiled as one, so that headers are read and templates are compiled once, not in every source: ON
-# everywhere, TESTS in tests alone. ON is for builds that only tests need; the release build, without it, proves that every file of the program includes
-# what it uses, and compiles again only what changed. Sources of a folder do not give two things one name, anonymous namespaces or not; but for the folders
-# of SWITCHYARD_APART, whose files are alike on purpose.
+# SWITCHYARD_UNITY: the sources of a folder are compiled as one, so that headers are read and templates are compiled once, not in every source: what is
+# built whole, as `make build` and `make test` do, takes a third less. Without it a change compiles its own file again, and every file proves that it
+# includes what it uses (`make lint` does so). Sources of a folder do not give two things one name, anonymous namespaces or not; but for the folders of
+# SWITCHYARD_APART, whose files are alike on purpose.
 #
-# switchyard_unity(TARGET program|tests): the target's C++ sources, one unit a folder.
-set(SWITCHYARD_UNITY OFF CACHE STRING "Compile the sources of a folder as one: OFF, TESTS, ON")
-set_property(CACHE SWITCHYARD_UNITY PROPERTY STRINGS OFF TESTS ON)
+# switchyard_unity(TARGET): the target's C++ sources, one unit a folder.
+option(SWITCHYARD_UNITY "Compile the sources of a folder as one" OFF)
 set(SWITCHYARD_APART src/model/checkpoint/formats src/model/config/families src/report tests/emulator)
 
-set(SWITCHYARD_UNITY_OF)
-if(SWITCHYARD_UNITY STREQUAL "TESTS")
-  set(SWITCHYARD_UNITY_OF tests)
-elseif(SWITCHYARD_UNITY)
-  set(SWITCHYARD_UNITY_OF program tests)
-endif()
-
-function(switchyard_unity target part)
-  if(NOT part IN_LIST SWITCHYARD_UNITY_OF)
+function(switchyard_unity target)
+  if(NOT SWITCHYARD_UNITY)
     return()
   endif()
   get_target_property(sources ${target} SOURCES)
