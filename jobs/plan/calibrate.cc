@@ -59,6 +59,33 @@ Profile profile_to_add_to(const std::string& path, const ProfiledMachine& machin
   return profile;
 }
 
+/// What was found, in a line each: of what computes the best rate, of bytes that of the most, of exchanges the least
+/// time as well.
+std::vector<std::string> findings(const LayoutRates& layout) {
+  constexpr struct {
+    const char *work, *label, *unit;
+  } kShown[] = {{"gemm", "products", "GFLOP/s"},       {"grouped_ffn", "experts", "GFLOP/s"},
+                {"attention", "attention", "GFLOP/s"}, {"memory", "memory", "GB/s"},
+                {"load", "models read", "GB/s"},       {"commit", "files committed", "GB/s"},
+                {"checkpoint", "checkpoints", "GB/s"}, {"exchange", "exchange", "GB/s"}};
+  const auto rate = [](const RateSample& sample) { return sample.amount / sample.seconds; };
+  const auto once = [](const RateSample& sample) { return sample.seconds / static_cast<double>(sample.count); };
+  std::vector<std::string> lines;
+  for (const auto& shown : kShown)
+    for (const auto& [key, table] : layout.rates.tables()) {
+      if (key.first != shown.work) continue;
+      const bool computes = shown.unit == std::string_view("GFLOP/s");
+      const RateSample& best = computes ? std::ranges::max(table.samples(), {}, rate)
+                                        : std::ranges::max(table.samples(), {}, &RateSample::size);
+      std::string line =
+          fmt::format("{} ({}): {:.3g} {} a rank", shown.label, name_of(key.second), rate(best) / 1e9, shown.unit);
+      if (key.first == "exchange")
+        line += fmt::format(", at least {:.3g} µs", 1e6 * once(std::ranges::min(table.samples(), {}, once)));
+      lines.push_back(std::move(line));
+    }
+  return lines;
+}
+
 }  // namespace
 
 void CalibrateOptions::describe(OptionSet& o) {
@@ -99,7 +126,11 @@ int run_calibrate(Runtime& runtime, std::span<const std::string> args) {
   std::vector<LayoutRates> layouts = calibrate(world, request);
   collectively(world, [&] {
     if (!on_root) return;
-    for (LayoutRates& layout : layouts) profile.put(std::move(layout));
+    for (LayoutRates& layout : layouts) {
+      for (const std::string& line : findings(layout))
+        log::info("{}{}", line, layout.hosts > 1 ? ", between hosts" : "");
+      profile.put(std::move(layout));
+    }
     write_file_atomically(options.output, to_text(to_json(profile), 1) + '\n');
     log::info("{}: {} ranks on {} hosts × {} threads, {}", options.output, world.size(),
               world.size() / machine.ranks_on_host, request.threads, duration_text(seconds_now() - start));

@@ -42,6 +42,26 @@ void vary(Options& job, int64_t& tasks_per_node, const std::string& name, const 
   if (name == "tasks-per-node") tasks_per_node = number;
 }
 
+struct Varied {
+  std::string name;
+  std::vector<std::string> values;
+};
+
+/// Every value of each with every one of the others; of nothing the one empty combination.
+std::vector<std::vector<std::string>> combinations(std::span<const Varied> over) {
+  std::vector<std::vector<std::string>> all(1);
+  for (const Varied& option : over) {
+    std::vector<std::vector<std::string>> longer;
+    for (const auto& combination : all)
+      for (const std::string& value : option.values) {
+        longer.push_back(combination);
+        longer.back().push_back(value);
+      }
+    all = std::move(longer);
+  }
+  return all;
+}
+
 template <class Options>
 class PlanCommand {
  public:
@@ -73,26 +93,17 @@ class PlanCommand {
 
   PlanTable make() {
     if constexpr (std::is_same_v<Options, TrainOptions>) options_.resolve(set_);
-    if (!plan_.over.empty() &&
-        (plan_.over.size() != 2 || std::ranges::find(kVariedOptions, plan_.over.front()) == std::end(kVariedOptions)))
-      fail(ExitCode::usage, "plan --over {}: expected one of {}, and a list, as in --over ep 1,2",
-           fmt::join(plan_.over, " "), fmt::join(kVariedOptions, ", "));
-    if (!plan_.over.empty())
-      for (const std::string& value : items_of(plan_.over.back())) {  // refused as what it is, not as a layout
-        Options job = options_;
-        int64_t tasks = 1;
-        vary(job, tasks, plan_.over.front(), value);
-      }
+    const std::vector<Varied> over = varied();
     const Profile profile = read_profile(plan_.profile);
     PlanTable table{job_, plan_.profile, profile.machine, {}};
     if (const std::string other = difference(profile.machine); !other.empty()) table.notes.push_back(other);
     const PlanSubject<Options> subject(runtime_, options_, profile, plan_.routing);
     std::optional<Error> refused;
     for (const std::string& nodes : items_of(plan_.nodes))
-      for (const std::string& value : plan_.over.empty() ? std::vector<std::string>{""} : items_of(plan_.over.back())) {
-        PlanTable::Row row{count_of("plan --nodes", nodes, kMaxRanks), value};
+      for (const std::vector<std::string>& values : combinations(over)) {
+        PlanTable::Row row{count_of("plan --nodes", nodes, kMaxRanks), values};
         try {
-          row.prediction = predict(subject, profile, row);
+          row.prediction = predict(subject, profile, over, row);
         } catch (const Error& error) {
           if (error.code() != ExitCode::usage && error.code() != ExitCode::environment) throw;
           row.refusal = error.what();
@@ -100,7 +111,7 @@ class PlanCommand {
         }
         table.rows.push_back(std::move(row));
       }
-    table.over = plan_.over.empty() ? "" : plan_.over.front();
+    for (const Varied& option : over) table.over.push_back(option.name);
     if (refused && std::ranges::none_of(table.rows, &PlanTable::Row::is_possible)) throw Error(*refused);
     if (!plan_.deadline.empty()) table.deadline = deadline();
     if (!plan_.workload.empty()) {
@@ -112,10 +123,29 @@ class PlanCommand {
   }
 
  private:
-  Prediction predict(const PlanSubject<Options>& subject, const Profile& profile, const PlanTable::Row& row) const {
+  /// --over, every value refused as what it is, not as a layout.
+  std::vector<Varied> varied() const {
+    std::vector<Varied> all;
+    for (size_t i = 0; i < plan_.over.size(); i += 2) {
+      if (i + 1 == plan_.over.size() || std::ranges::find(kVariedOptions, plan_.over[i]) == std::end(kVariedOptions) ||
+          std::ranges::find(all, plan_.over[i], &Varied::name) != all.end())
+        fail(ExitCode::usage, "plan --over {}: expected each of {} once at most, and its list, as in --over ep 1,2",
+             fmt::join(plan_.over, " "), fmt::join(kVariedOptions, ", "));
+      all.push_back({plan_.over[i], items_of(plan_.over[i + 1])});
+      for (const std::string& value : all.back().values) {
+        Options job = options_;
+        int64_t tasks = 1;
+        vary(job, tasks, plan_.over[i], value);
+      }
+    }
+    return all;
+  }
+
+  Prediction predict(const PlanSubject<Options>& subject, const Profile& profile, std::span<const Varied> over,
+                     const PlanTable::Row& row) const {
     Options job = options_;
     int64_t tasks = plan_.tasks_per_node > 0 ? plan_.tasks_per_node : profile.layouts.back().ranks_on_host;
-    if (!plan_.over.empty()) vary(job, tasks, plan_.over.front(), row.value);
+    for (size_t i = 0; i < over.size(); ++i) vary(job, tasks, over[i].name, row.values[i]);
     // What a node of the profile would choose, and not this one.
     if (job_ == "score" && job.dtype == "auto" && profile.machine.device == "cpu")
       job.dtype = profile.machine.cpu_isa == "avx512_bf16" ? "bf16" : "f32";
@@ -153,7 +183,9 @@ void PlanOptions::describe(OptionSet& o) {
   o.add("nodes", &nodes, "LIST", "numbers of nodes: 1,2,4");
   o.add("tasks-per-node", within(&tasks_per_node, 0, kMaxRanks), "N",
         "ranks of a node (0: as the profile's last layout)");
-  o.add("over", &over, "NAME LIST", "varied as well: ep, tasks-per-node, threads, batch-tokens or dtype: ep 1,2");
+  o.add("over", &over, "NAME LIST",
+        "varied as well, every value with every other: ep, tasks-per-node, threads, batch-tokens, dtype; "
+        "--over ep 1,2 dtype f32,bf16");
   o.add("routing", &routing, "RUN", "a scoring run whose experts' loads are taken (without: all experts alike)");
   o.add("deadline", &deadline, "TIME", "that the fastest and the cheapest layout must keep, as sbatch writes it");
   o.add("workload", &workload, "FILE", "a year's work and prices, for a table of costs (docs/planning.md)");

@@ -29,8 +29,8 @@ const PlanTable::Row* least(const PlanTable& table, const Value& value) {
 }
 
 std::string name_of_row(const PlanTable& table, const PlanTable::Row& row) {
-  return fmt::format("{} node{}{}", row.nodes, row.nodes > 1 ? "s" : "",
-                     table.over.empty() ? "" : fmt::format(", {} {}", table.over, row.value));
+  return fmt::format("{} node{}{}{}", row.nodes, row.nodes > 1 ? "s" : "", table.over.empty() ? "" : ", ",
+                     table.varied(row));
 }
 
 /// Of all rows, each once.
@@ -48,8 +48,9 @@ std::vector<std::string> recommendations(const PlanTable& table) {
   const auto say = [&](std::string_view what, const PlanTable::Row* row) {
     if (row == nullptr) return;
     const Prediction& p = *row->prediction;
-    lines.push_back(fmt::format("{}: {}, {}, {:.3g} node-hours; what limits it is {}{}", what, name_of_row(table, *row),
-                                duration_text(p.seconds()), p.node_hours(), p.limit(),
+    lines.push_back(fmt::format("{}: {}, {}, {:.3g} node-hours{}; what limits it is {}{}", what,
+                                name_of_row(table, *row), duration_text(p.seconds()), p.node_hours(),
+                                p.on_gpus ? fmt::format(", {:.3g} GPU-hours", p.gpu_hours()) : "", p.limit(),
                                 table.keeps_deadline(*row) ? "" : "; NONE keeps the deadline"));
   };
   say("cheapest", table.cheapest());
@@ -60,7 +61,7 @@ std::vector<std::string> recommendations(const PlanTable& table) {
 report::Table table_of(const PlanTable& table) {
   report::Table shown{.title = "Layouts",
                       .columns = {{"nodes", report::kCount},
-                                  {table.over.empty() ? "ranks" : table.over, std::nullopt},
+                                  {table.over.empty() ? "ranks" : "varied", std::nullopt},
                                   {"experts over", report::kCount},
                                   {"dtype", std::nullopt},
                                   {"memory of a rank", report::kBytes},
@@ -68,21 +69,31 @@ report::Table table_of(const PlanTable& table) {
                                   {"exchange", report::kShare},
                                   {"time", report::kSeconds},
                                   {"node-hours", report::kNumber},
+                                  {"GPU-hours", report::kNumber},
                                   {"limit", std::nullopt}}};
   for (const PlanTable::Row& row : table.rows) {
     if (!row.is_possible()) {
-      shown.rows.push_back({static_cast<double>(row.nodes), row.value, NAN, "", NAN, NAN, NAN, NAN, NAN, row.refusal});
+      shown.rows.push_back(
+          {static_cast<double>(row.nodes), table.varied(row), NAN, "", NAN, NAN, NAN, NAN, NAN, NAN, row.refusal});
       continue;
     }
     const Prediction& p = *row.prediction;
-    shown.rows.push_back({static_cast<double>(p.nodes), table.over.empty() ? std::to_string(p.ranks) : row.value,
-                          static_cast<double>(p.ep), std::string(name_of(p.operand)), static_cast<double>(p.memory),
-                          p.tokens_per_second(), p.exchange_share, p.seconds(), p.node_hours(), p.limit()});
+    shown.rows.push_back({static_cast<double>(p.nodes),
+                          table.over.empty() ? std::to_string(p.ranks) : table.varied(row), static_cast<double>(p.ep),
+                          std::string(name_of(p.operand)), static_cast<double>(p.memory), p.tokens_per_second(),
+                          p.exchange_share, p.seconds(), p.node_hours(), p.on_gpus ? p.gpu_hours() : NAN, p.limit()});
   }
   return shown;
 }
 
 }  // namespace
+
+std::string PlanTable::varied(const Row& row) const {
+  std::string text;
+  for (size_t i = 0; i < over.size(); ++i)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", over[i], row.values[i]);
+  return text;
+}
 
 const PlanTable::Row* PlanTable::cheapest() const {
   return least(*this, [](const Prediction& p) { return p.node_hours(); });
@@ -98,7 +109,7 @@ std::string table_text(const PlanTable& table) {
   text += fmt::format("{:>6} {:>6} {:>4} {:>5} {:>12} {:>10} {:>9} {:>10} {:>11}  {}\n", "nodes", "ranks", "ep",
                       "dtype", "memory/rank", "tok/s", "exchange", "time", "node-hours", "limit");
   for (const PlanTable::Row& row : table.rows) {
-    const std::string value = table.over.empty() ? "" : fmt::format("  [{} {}]", table.over, row.value);
+    const std::string value = table.over.empty() ? "" : fmt::format("  [{}]", table.varied(row));
     if (!row.is_possible()) {
       text += fmt::format("{:>6}  impossible{}: {}\n", row.nodes, value, row.refusal);
       continue;
@@ -124,17 +135,18 @@ std::string table_text(const PlanTable& table) {
 std::string plan_csv(const PlanTable& table) {
   std::string csv =
       "nodes,over,ranks,ep,dtype,memory_bytes,tokens_per_second,exchange_share,load,work,finish,seconds,node_hours,"
-      "limit,refusal\n";
+      "gpu_hours,limit,refusal\n";
   for (const PlanTable::Row& row : table.rows) {
-    const std::string over = table.over.empty() ? "" : fmt::format("{}={}", table.over, row.value);
+    const std::string over = table.varied(row);
     if (!row.is_possible()) {
-      csv += fmt::format("{},{},,,,,,,,,,,,,{}\n", row.nodes, csv_field(over), csv_field(row.refusal));
+      csv += fmt::format("{},{},,,,,,,,,,,,,,{}\n", row.nodes, csv_field(over), csv_field(row.refusal));
       continue;
     }
     const Prediction& p = *row.prediction;
-    csv += fmt::format("{},{},{},{},{},{},{:.6g},{:.6g},{:.6g},{:.6g},{:.6g},{:.6g},{:.6g},{},\n", p.nodes,
-                       csv_field(over), p.ranks, p.ep, name_of(p.operand), p.memory, p.tokens_per_second(),
-                       p.exchange_share, p.load, p.work, p.finish, p.seconds(), p.node_hours(), p.limit());
+    csv +=
+        fmt::format("{},{},{},{},{},{},{:.6g},{:.6g},{:.6g},{:.6g},{:.6g},{:.6g},{:.6g},{:.6g},{},\n", p.nodes,
+                    csv_field(over), p.ranks, p.ep, name_of(p.operand), p.memory, p.tokens_per_second(),
+                    p.exchange_share, p.load, p.work, p.finish, p.seconds(), p.node_hours(), p.gpu_hours(), p.limit());
   }
   if (!table.costs.empty()) csv += '\n' + costs_csv(*table.workload, table.costs);
   return csv;
@@ -166,7 +178,7 @@ Json to_json(const PlanTable& table) {
   Json rows = Json::array();
   for (const PlanTable::Row& row : table.rows) {
     Json json = row.is_possible() ? to_json(*row.prediction) : Json{{"nodes", row.nodes}, {"refusal", row.refusal}};
-    if (!table.over.empty()) json[table.over] = row.value;
+    for (size_t i = 0; i < table.over.size(); ++i) json[table.over[i]] = row.values[i];
     rows.push_back(std::move(json));
   }
   Json json{{"job", table.job}, {"profile", table.profile}, {"notes", notes_of(table)}, {"layouts", std::move(rows)}};

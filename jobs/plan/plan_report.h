@@ -12,7 +12,7 @@ namespace switchyard {
 struct PlanTable {
   struct Row {
     int64_t nodes = 1;
-    std::string value = {};  ///< of what is varied beside nodes
+    std::vector<std::string> values = {};  ///< of what is varied beside nodes
     std::optional<Prediction> prediction = {};
     std::string refusal = {};  ///< why there is none
     bool is_possible() const { return prediction.has_value(); }
@@ -20,7 +20,7 @@ struct PlanTable {
   std::string job, profile;
   ProfiledMachine machine;
   std::vector<Row> rows;
-  std::string over = {};
+  std::vector<std::string> over = {};   ///< what is
   std::optional<double> deadline = {};  ///< seconds
   std::optional<Workload> workload = {};
   std::vector<CostRow> costs = {};
@@ -29,6 +29,8 @@ struct PlanTable {
   /// Of those that keep the deadline, if any does, else of all.
   const Row* cheapest() const;
   const Row* fastest() const;
+  /// What a row has of what is varied: "ep 2, dtype bf16".
+  std::string varied(const Row& row) const;
   bool keeps_deadline(const Row& row) const { return !deadline || row.prediction->seconds() <= *deadline; }
 };
 

@@ -43,6 +43,7 @@ Json to_json(const Prediction& p) {
           {"flop_seconds", p.flop_seconds},
           {"memory_bytes", p.memory},
           {"node_hours", p.node_hours()},
+          {"gpu_hours", p.gpu_hours()},
           {"limit", p.limit()},
           {"notes", p.notes}};
 }

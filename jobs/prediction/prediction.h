@@ -19,6 +19,7 @@ namespace switchyard {
 struct Prediction {
   int64_t nodes = 1;
   int ranks = 1, ep = 1, threads = 1;
+  bool on_gpus = false;  ///< a rank each
   DType operand = DType::f32;
   int64_t tokens = 0;
   double load = 0, work = 0, finish = 0;  ///< seconds: the model read, batches or steps, results or the model written
@@ -32,6 +33,7 @@ struct Prediction {
   double seconds() const { return load + work + finish; }
   double tokens_per_second() const { return work > 0 ? static_cast<double>(tokens) / work : 0; }
   double node_hours() const { return static_cast<double>(nodes) * seconds() / 3600; }
+  double gpu_hours() const { return on_gpus ? ranks * seconds() / 3600 : 0; }
   /// What takes most of it: "computing", "the exchange", "waiting for the slowest rank", "reading the model", …
   std::string limit() const;
 };

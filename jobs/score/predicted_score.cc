@@ -89,6 +89,7 @@ Prediction predict_scoring(const ScoreOptions& options, const ScorePlan& plan, c
   const PlannedLayout layout{plan.ranks_on_host, plan.threads, (plan.ep + plan.ranks_on_host - 1) / plan.ranks_on_host};
   PriceList prices(profile, layout);
   Prediction p{.nodes = nodes, .ranks = plan.world_size, .ep = plan.ep, .threads = plan.threads};
+  p.on_gpus = profile.machine.device != "cpu";
   p.operand = plan.operand;
   p.tokens = plan.num_tokens;
   p.memory = plan.memory.peak();

@@ -114,6 +114,7 @@ Prediction predict_training(const TrainOptions& options, const TrainPlan& plan, 
                .ranks = shape.world_size,
                .ep = shape.ep,
                .threads = shape.threads};
+  p.on_gpus = profile.machine.device != "cpu";
   p.operand = shape.operand;
   p.memory = plan.layout.memory.peak();
 

@@ -77,7 +77,8 @@ std::vector<LayoutRates> calibrate(Communicator& world, const CalibrationRequest
     const std::unique_ptr<Communicator> all = connect_devices(world.split(0, world.rank()), request.device);
     between_hosts = time_groups(world, *all, request);
   }
-  log::info("calibrating: files");
+  log::info("calibrating: memory and files");
+  time_memory(world, request, of_host);
   time_files(world, request, of_host);
   std::vector<LayoutRates> layouts{{1, request.ranks_on_host, request.threads, gather_rates(world, of_host)}};
   if (hosts > 1) layouts.push_back({hosts, request.ranks_on_host, request.threads, gather_rates(world, between_hosts)});

@@ -17,6 +17,8 @@ void time_scoring(Communicator& world, Communicator& group, const CalibrationReq
 /// Steps of a model that all ranks of `group` train.
 void time_training(Communicator& world, Communicator& group, const CalibrationRequest& request,
                    const ModelConfig& config, DType operand, Rates& rates);
+/// Memory copied, by all of a rank's threads.
+void time_memory(Communicator& world, const CalibrationRequest& request, Rates& rates);
 /// A model's directory, written by the world's first rank and read by all; checkpoints, and files that are committed.
 void time_files(Communicator& world, const CalibrationRequest& request, Rates& rates);
 

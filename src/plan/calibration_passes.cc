@@ -32,7 +32,22 @@ double total(const WorkLog& log) {
                          [](double sum, const WorkDone& done) { return sum + done.seconds; });
 }
 
-/// Repeats what a rank does unless it is too long; all ranks begin together, and take as many turns.
+/// Of logs of the same work the median of every piece's seconds, of two the lower: what else happens on the machine is
+/// in few of them. One whose pieces are others, as where tokens have found other experts meanwhile, does not count.
+WorkLog median_log(std::vector<WorkLog> logs) {
+  WorkLog median = logs.back();
+  std::erase_if(logs, [&](const WorkLog& log) { return log.size() != median.size(); });
+  for (size_t i = 0; i < median.size(); ++i) {
+    std::vector<WorkDone> pieces;
+    for (const WorkLog& log : logs) pieces.push_back(log[i]);
+    const auto middle = pieces.begin() + (std::ssize(pieces) - 1) / 2;
+    std::ranges::nth_element(pieces, middle, {}, &WorkDone::seconds);
+    median[i] = *middle;
+  }
+  return median;
+}
+
+/// Repeats what a rank does; all ranks begin together, and take as many turns.
 class Repetition {
  public:
   Repetition(Communicator& world, const CalibrationRequest& request) : world_(world), request_(request) {}
@@ -40,24 +55,23 @@ class Repetition {
   /// run(log): with everything that is listed, which goes to the rates; and so does rest(log, seconds beside that).
   template <class Run, class Rest>
   void repeat(int64_t tokens, Rates& rates, const Run& run, const Rest& rest) {
-    // What is long needs no repetition, and no warming up.
+    // What is long needs no warming up, and fewer turns.
     const double expected = seconds_per_token_ * static_cast<double>(tokens);
     if (expected > kMostSeconds) return;
-    const bool once = expected > kShortSeconds;
-    for (int i = once ? kCalibrationRepetitions : 0; i <= kCalibrationRepetitions; ++i) {
+    const bool is_long = expected > kShortSeconds;
+    std::vector<WorkLog> logs;
+    for (int i = is_long ? kCalibrationRepetitions - 1 : 0; i <= kCalibrationRepetitions; ++i) {
       if (request_.poll) request_.poll();
       world_.barrier();
       WorkLog log;
       const double begin = seconds_now();
       run(log);
       const double seconds = seconds_now() - begin;
-      if (i > 0) {
-        rates.add(log);
-        const WorkDone beside = rest(log, std::max(1e-9, seconds - total(log)));
-        rates.add(beside.work, beside.seconds);
-      }
+      log.push_back(rest(log, std::max(1e-9, seconds - total(log))));
+      if (i > 0) logs.push_back(std::move(log));
       seconds_per_token_ = world_.all_reduce_one(seconds, ReduceOp::max) / static_cast<double>(tokens);
     }
+    rates.add(median_log(std::move(logs)));
   }
 
  private:

@@ -44,7 +44,7 @@ DType dtype_named(std::string_view name, std::string_view subject) {
 }  // namespace
 
 void RateTable::add(const Work& work, double seconds) {
-  if (work.amount > 0) add_sample({work.size, work.amount, seconds, 1});
+  add_sample({work.size, work.amount, seconds, 1});
 }
 
 void RateTable::add(const RateTable& other) {

@@ -45,7 +45,9 @@ class RateTable {
 /// Of all kinds, by the op's name and the operands' type.
 class Rates {
  public:
-  void add(const Work& work, double seconds) { tables_[key_of(work)].add(work, seconds); }
+  void add(const Work& work, double seconds) {
+    if (work.amount > 0) tables_[key_of(work)].add(work, seconds);
+  }
   void add(const WorkLog& log);
   void add(const Rates& other);
 

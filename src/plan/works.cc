@@ -19,6 +19,10 @@ Work work_between(size_t ops, int64_t tokens, int64_t hidden_size) {
           .size = {static_cast<double>(std::max<int64_t>(1, tokens)), static_cast<double>(hidden_size)}};
 }
 
+Work work_of_memory(double bytes) {
+  return {.name = "memory", .amount = bytes, .size = {bytes}};
+}
+
 Work work_of_load(DType operand, double bytes, bool trained) {
   return {.name = trained ? "load_to_train" : "load", .dtype = operand, .amount = bytes, .size = {bytes}};
 }

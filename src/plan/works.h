@@ -9,6 +9,9 @@ namespace switchyard {
 /// Beside so many ops of a batch: lists, copies, fills. size: tokens, width
 Work work_between(size_t ops, int64_t tokens, int64_t hidden_size);
 
+/// Bytes read and written by a rank that copies memory. size: bytes
+Work work_of_memory(double bytes);
+
 /// A model that a rank reads, to compute with or to train. bytes: of what is stored; size: bytes
 Work work_of_load(DType operand, double bytes, bool trained);
 

@@ -21,7 +21,7 @@ class PlanRunTest : public ::testing::Test {
   void write(const std::string& name, const std::string& text) const { std::ofstream(directory_ / name) << text; }
 
   /// One rank of a node, four cores: 10 GFLOP/s, 1 GB/s, and between two ranks 100 MB/s.
-  static std::string profile(const std::string& cpu = "no such CPU") {
+  static std::string profile(const std::string& cpu = "no such CPU", const std::string& device = "cpu") {
     Json rates = Json::array();
     const auto add = [&](const char* work, const char* dtype, std::vector<double> size, double amount, double seconds) {
       rates.push_back({{"work", work},
@@ -43,10 +43,10 @@ class PlanRunTest : public ::testing::Test {
                 {"machine",
                  {{"cpu", cpu},
                   {"cpu_isa", "avx2"},
-                  {"device", "cpu"},
+                  {"device", device},
                   {"cores", 4},
                   {"memory_bytes", int64_t{8} << 30},
-                  {"device_memory_bytes", 0}}},
+                  {"device_memory_bytes", device == "cpu" ? 0 : int64_t{8} << 30}}},
                 {"layouts", {{{"hosts", 1}, {"ranks_on_host", 2}, {"threads", 2}, {"rates", rates}}}}}
         .dump();
   }
@@ -87,6 +87,19 @@ TEST_F(PlanRunTest, TellsWhatLayoutsTakeAndWhichIsCheapest) {
   expect(plan({"--nodes", "1,4", "--chunk-records", "10"}), 0,
          {"cheapest: 1 node", "fastest: 4 nodes", "another machine's"});
   expect(plan({"--nodes", "1,2", "--over", "ep", "1,2"}), 0, {"[ep 2]", "[ep 1]"});
+  expect(plan({"--nodes", "1", "--over", "ep", "1,2", "batch-tokens", "512,1024", "--csv", directory_ / "p.csv"}), 0,
+         {"[ep 1, batch-tokens 512]", "[ep 1, batch-tokens 1024]", "[ep 2, batch-tokens 512]"});
+  EXPECT_NE(bytes_of_file(directory_ / "p.csv").find("\"ep 2, batch-tokens 1024\",2,2,f32,"), std::string::npos);
+}
+
+TEST_F(PlanRunTest, OnGpusTheirHoursAreTold) {
+  write("profile.json", profile("no such CPU", "NVIDIA H200"));
+  const ProcessResult result = plan({"--nodes", "2", "--device", "cuda", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const Json layout = parse_json(result.out, "the plan").at("layouts").at(0);
+  EXPECT_EQ(layout.at("ranks"), 4);
+  EXPECT_NEAR(layout.at("gpu_hours").get<double>(), 2 * layout.at("node_hours").get<double>(), 1e-9);
+  expect(plan({"--nodes", "2", "--device", "cuda"}), 0, {" GPU-hours; what limits it"});
 }
 
 TEST_F(PlanRunTest, TrainingIsPlannedToo) {
@@ -114,6 +127,8 @@ TEST_F(PlanRunTest, WhatCannotBeIsRefusedByName) {
   expect(plan({"--nodes", "0"}), 64, {"--nodes", "\"0\""});
   expect(plan({"--deadline", "soon"}), 64, {"--deadline soon"});
   expect(plan({"--over", "colour", "red"}), 64, {"colour"});
+  expect(plan({"--over", "ep"}), 64, {"--over ep", "its list"});
+  expect(plan({"--over", "ep", "1", "ep", "2"}), 64, {"--over ep 1 ep 2", "once"});
   expect(plan({"--over", "ep", "1,abc"}), 64, {"over ep", "abc"});
   expect(plan({"--over", "dtype", "f32,foo"}), 64, {"foo"});
   expect(plan({"--routing", directory_ / "nothing"}), 66, {"ranks.json"});
