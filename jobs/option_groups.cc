@@ -97,6 +97,11 @@ void RunOptions::describe(OptionSet& o) {
   o.add("quiet", &quiet, "", "warnings and errors only");
 }
 
+std::vector<std::string> RunOptions::timeouts() const {
+  return {"--lease-timeout", std::to_string(lease_timeout), "--comm-timeout", std::to_string(comm_timeout),
+          "--term-grace",    std::to_string(term_grace),    "--limit-grace",  std::to_string(limit_grace)};
+}
+
 Attempt::Options RunOptions::attempt() const {
   using std::chrono::seconds;
   return {run, seconds(lease_timeout), seconds(comm_timeout), seconds(term_grace), seconds(limit_grace), quiet};

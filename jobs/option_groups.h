@@ -65,8 +65,9 @@ struct RunOptions {
   bool dry_run = false, quiet = false;
 
   Attempt::Options attempt() const;
-  void describe_directory(OptionSet& o);  ///< among what the job works on
-  void describe(OptionSet& o);            ///< the others
+  std::vector<std::string> timeouts() const;  ///< as words, for a run that this one starts
+  void describe_directory(OptionSet& o);      ///< among what the job works on
+  void describe(OptionSet& o);                ///< the others
 };
 
 }  // namespace switchyard

@@ -103,6 +103,7 @@ PointRecord parse_point_record(const Json& json, std::string_view subject) {
   record.tokens_per_expert = json_field<std::vector<std::vector<int64_t>>>(json, "tokens_per_expert", subject);
   if (const Json* predicted = find_field(json, "predicted"); predicted != nullptr) {
     record.predicted_work = json_field<double>(*predicted, "work", subject);
+    record.predicted_transfer = record.predicted_work * json_field<double>(*predicted, "exchange_share", subject);
     record.predicted_total = json_field<double>(*predicted, "seconds", subject);
   }
   const Json ranks = json_field<Json>(json, "ranks", subject);

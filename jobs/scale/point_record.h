@@ -33,6 +33,7 @@ struct PointRecord {
   int ep = 1, threads = 1;
   int64_t attempts = 1;
   double predicted_work = NAN, predicted_total = NAN;  ///< seconds, as the run was told by a profile
+  double predicted_transfer = NAN;                     ///< bytes over what the profile's exchanges carried
   std::vector<RankTimes> ranks = {};
   std::vector<std::vector<int64_t>> tokens_per_expert = {};  ///< [layers][experts] of all ranks; zeros in a dense layer
 

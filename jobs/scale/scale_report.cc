@@ -236,12 +236,13 @@ class Page {
                                     {"parallel efficiency", report::kNumber},
                                     {"wait", report::kShare},
                                     {"transfer", report::kShare},
+                                    {"bytes over calibrated bandwidth", report::kShare},
                                     {"overhead", report::kShare}}};
     for (const SizeSummary* size : measured_) {
       const StudyPoint& p = middle(*size);
       table.rows.push_back({label(*size), p.metric("load_balance"), p.metric("communication_efficiency"),
                             p.metric("parallel_efficiency"), p.metric("wait"), p.metric("transfer"),
-                            p.metric("overhead")});
+                            p.metric("predicted_transfer"), p.metric("overhead")});
     }
     return table;
   }

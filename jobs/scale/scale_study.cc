@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <optional>
 #include <set>
 
@@ -151,6 +152,7 @@ std::vector<std::string> ScaleStudy::local_command(int64_t number, const Stage& 
       folder_of_mpirun + "/mpirun", "-n", std::to_string(point(number).ranks), "--oversubscribe", "--bind-to", "none"};
   if (::geteuid() == 0) command.emplace_back("--allow-run-as-root");  // who has started this is
   command.insert(command.end(), {own_program(), stage.job, "--config", config.native()});
+  std::ranges::copy(options_.timeouts(), std::back_inserter(command));
   return command;
 }
 
@@ -198,6 +200,7 @@ std::map<std::string, double> ScaleStudy::metrics_of(int64_t number) const {
   metrics["memory_bytes"] = memory;
   if (std::isfinite(record.predicted_work)) {
     metrics["predicted_work"] = record.predicted_work;
+    metrics["predicted_transfer"] = record.predicted_transfer / record.work();
     metrics["predicted_total"] = record.predicted_total;
   }
   return metrics;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <iterator>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -43,6 +44,7 @@ Submission submission_of(const ScaleStudy& study, const Submission& request, int
   const std::filesystem::path config = study.folder(number) / "run.cfg";
   s.files[config] = stage.config();
   s.arguments = {"--config", config.native()};
+  std::ranges::copy(study.options().timeouts(), std::back_inserter(s.arguments));
   s.options.nodes = point.size;
   s.options.tasks_per_node = point.ranks / point.size;
   return s;

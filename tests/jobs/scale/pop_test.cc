@@ -148,6 +148,9 @@ TEST(PointRecord, CollectivesBeyondTheLeastAreWaiting) {
   EXPECT_DOUBLE_EQ(parsed.ranks[0].other(), 9 - 6 - 1.25 - 1.25 - 0.25);
   EXPECT_DOUBLE_EQ(parsed.total(), 10.5);
   EXPECT_EQ(parsed.tokens(), 14);
+  EXPECT_TRUE(std::isnan(parsed.predicted_transfer));
+  record["predicted"] = {{"work", 8.0}, {"seconds", 9.0}, {"exchange_share", 0.25}};
+  EXPECT_DOUBLE_EQ(parse_point_record(record, "ranks.json").predicted_transfer, 2);
   record["ep"] = "two";
   EXPECT_TRUE(fails_input({"ranks.json", "\"ep\"", "two"}, [&] { parse_point_record(record, "ranks.json"); }));
   record.erase("ep");
