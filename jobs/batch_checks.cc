@@ -32,9 +32,10 @@ void check_numerics(const Json& manifest, const std::string& subject, const JobA
     const std::string there = require_string(info, field, subject);
     if (given && *given != "auto" && *given != there) run_differs(subject, fmt::format("--{}", option), there, *given);
   }
-  const std::string id = require_string(manifest["fingerprint"], "numerics", subject), own = numerics_id(DType::f32);
-  const auto revision = [](const std::string& numerics) { return numerics.substr(0, numerics.find('/')); };
-  if (revision(id) != revision(own)) run_differs(subject, "numerics", id, own);
+  const std::string id = require_string(manifest["fingerprint"], "numerics", subject);
+  const Device device = require_string(info, "device", subject) == "cuda" ? Device::cuda : Device::cpu;
+  if (numerics_revision(id) != numerics_revision(device))
+    run_differs(subject, "numerics", id, numerics_revision(device));
 }
 
 void run_differs(const std::string& subject, const std::string& what, const std::string& there,

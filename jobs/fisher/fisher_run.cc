@@ -10,6 +10,7 @@
 #include "base/version.h"
 #include "comm/collectively.h"
 #include "io/file.h"
+#include "jobs/numerics.h"
 #include "kernels/cpu_isa.h"
 
 namespace switchyard {
@@ -70,6 +71,7 @@ void FisherRun::read_data(const RunDirectory& run) {
     passes_.emplace(*data_, options_, config_.vocab_size);
     plan_ = plan_fisher(options_, config_, *passes_, machine_, run);
   });
+  require_same_numerics(world_, plan_.numerics);
   if (on_root())
     for (const std::string& line : describe_plan(plan_, options_, config_, *passes_)) log::info("{}", line);
 }

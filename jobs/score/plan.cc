@@ -67,7 +67,9 @@ ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, con
                   .quantiles = parse_levels(options.quantiles)};
 
   static_cast<Layout&>(plan) = choose_layout(config, wishes_for(options, run), batch, machine);
-  plan.numerics = numerics_id(plan.operand, plan.device.device, plan.device.index);
+  plan.numerics = numerics_id(config, plan.operand, plan.device.device, plan.device.index);
+  if (plan.device.device == Device::cuda && plan.device.index >= 0)
+    plan.algorithms = pinned_algorithms(config, plan.operand, plan.device.index);
   const int64_t counts = config.num_layers() * config.num_experts();
   plan.disk_bytes =
       predicted_results_bytes(plan.units.items_total, plan.num_tokens, counts, plan.results) +
@@ -85,6 +87,7 @@ std::vector<std::string> describe_plan(const ScorePlan& p) {
                   p.num_tokens, p.limits.max_record, p.units.total, p.units.items_per_unit),
       fmt::format("device: {} ({})", p.device.device == Device::cuda ? "CUDA" : "CPU", p.device.why),
       fmt::format("numerics: {}{}", p.numerics, p.why_operand.empty() ? "" : " (" + p.why_operand + ")")};
+  for (const std::string& algorithm : p.algorithms) lines.push_back("cuBLASLt: products of " + algorithm);
   std::ranges::move(describe_layout(p), std::back_inserter(lines));
   lines.push_back(fmt::format("disk: {} for shards and results", bytes_text(p.disk_bytes)));
   return lines;

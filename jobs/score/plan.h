@@ -18,8 +18,9 @@ namespace switchyard {
 
 struct ScorePlan : Layout {
   ModelConfig config;
-  std::string numerics;  ///< the numerics id
-  WorkUnits units;       ///< chunks of records
+  std::string numerics;                 ///< the numerics id
+  std::vector<std::string> algorithms;  ///< of cuBLASLt, where it multiplies
+  WorkUnits units;                      ///< chunks of records
   int64_t num_tokens = 0;
   std::optional<int64_t> num_documents;  ///< of a joined input: the records are their pieces
   ResultOptions results;

@@ -10,6 +10,7 @@
 #include "io/file.h"
 #include "jobs/input/sample.h"
 #include "jobs/input/tokenizer_check.h"
+#include "jobs/numerics.h"
 #include "jobs/score/quantiles.h"
 #include "jobs/score/recorded_input.h"
 #include "kernels/cpu_isa.h"
@@ -132,6 +133,7 @@ void ScoreRun::plan(const InputSize& input) {
     pieces_ = find_token_pieces(*input_, options_.model, options_.tokenizer, config_.vocab_size);
     plan_.disk_bytes += static_cast<uint64_t>(pieces_.bytes());
   });
+  require_same_numerics(world_, plan_.numerics);
   if (on_root() && !options_.dry_run)
     for (const std::string& line : describe_all()) log::info("{}", line);
 }

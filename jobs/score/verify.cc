@@ -97,7 +97,8 @@ class Rescoring {
     set_cpu_isa(run_.cpu_isa);
     const DType operand = operand_of(run_.dtype);
     const DeviceChoice device = choose_device(self_, {device_request(run_.device), "as the run was scored"}, true);
-    if (const std::string now = numerics_id(operand, device.device, device.index); now != run_.numerics)
+    const ModelConfig config = read_model_config(run_.model, run_.allowed_fields);
+    if (const std::string now = numerics_id(config, operand, device.device, device.index); now != run_.numerics)
       fail(ExitCode::mismatch, "the run's numerics are {}, here they are {}: the bits cannot be compared",
            run_.numerics, now);
 
@@ -105,7 +106,6 @@ class Rescoring {
     int64_t longest = 1;
     for (const int64_t row : rows)
       for (const auto& record : document_of(row).records) longest = std::max(longest, record.length);
-    const ModelConfig config = read_model_config(run_.model, run_.allowed_fields);
     const bool predicts = !run_.results.quantiles.empty();
     const Bins bins = predicts ? bins_of(input_, config.vocab_size) : Bins{};
     const DecoderLimits limits{.max_tokens = kMaxBatch * longest, .max_record = longest, .logits = predicts};

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "comm/collectively.h"
 #include "io/file.h"
+#include "jobs/numerics.h"
 #include "jobs/train/export_log.h"
 #include "kernels/cpu_isa.h"
 #include "model/export/model_writer.h"
@@ -136,6 +137,7 @@ void TrainRun::plan() {
         std::ranges::copy(records_to_learn(set), std::back_inserter(planned.held_out));
     predict(planned);
   });
+  require_same_numerics(world_, plan_.numerics);
   if (on_root())
     for (const std::string& line : describe_all()) log::info("{}", line);
 }

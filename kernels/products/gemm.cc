@@ -59,6 +59,9 @@ void gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput o
 std::string cuda::cublas_version() {
   return {};
 }
+std::string cuda::dense_algorithm(int, int64_t, int64_t, DType) {
+  return {};
+}
 #endif
 
 }  // namespace switchyard

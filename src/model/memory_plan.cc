@@ -29,11 +29,12 @@ size_t MemoryPlan::host_peak() const {
   return device == Device::cpu ? peak() : std::max(loading, bookkeeping);
 }
 
-DecoderMemory measure_decoder(const ModelConfig& config, DType operand, const DecoderLimits& limits,
-                              Exchange& exchange) {
+DecoderMemory measure_decoder(const ModelConfig& config, DType operand, const DecoderLimits& limits, Exchange& exchange,
+                              WorkLog* works) {
   const Device device = exchange.shape().device;
   Measurement measured;
-  const Stream stream = Stream::measuring(device, measured);
+  Stream stream = Stream::measuring(device, measured);
+  stream.works = works;
   Arena arena = Arena::measuring(device);
   const ModelWeights weights =
       shape_only_weights(with_distinct_layers(config), operand, exchange.num_local_experts(), device);

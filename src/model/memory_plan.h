@@ -40,9 +40,9 @@ struct DecoderMemory {
   size_t working = 0;  ///< of ops: of each thread on the CPU, of the stream on a CUDA device
 };
 
-/// Runs a decoder of such a model on shapes alone. exchange: a measuring one.
-DecoderMemory measure_decoder(const ModelConfig& config, DType operand, const DecoderLimits& limits,
-                              Exchange& exchange);
+/// Runs a decoder of such a model on shapes alone. exchange: a measuring one; works: what it does, if that is wanted.
+DecoderMemory measure_decoder(const ModelConfig& config, DType operand, const DecoderLimits& limits, Exchange& exchange,
+                              WorkLog* works = nullptr);
 
 MemoryPlan plan_memory(const ModelConfig& config, const MemoryRequest& request);
 

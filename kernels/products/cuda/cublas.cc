@@ -46,15 +46,10 @@ cublasLtHandle_t handle_of(int device_index) {
   return entry->second;
 }
 
-// Many rows are computed piece by piece, so that every number of rows cuBLASLt ever sees was checked beforehand.
-constexpr int64_t kMostRows = 16384;
-// The algorithm is the one that suits this many: with fewer it is bound by the weights' way from memory.
-constexpr int64_t kTypicalRows = 4096;
-
 /// Descriptions of one product's matrices.
 class Matrices {
  public:
-  Matrices(const Matrix& w, int64_t rows) {
+  Matrices(const DenseShape& w, int64_t rows) {
     const cudaDataType_t type = w.operand == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F;
     cublasLtMatmulDesc_t desc = nullptr;
     SWITCHYARD_CUBLAS_CALL(cublas().cublasLtMatmulDescCreate(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
@@ -62,7 +57,7 @@ class Matrices {
     const cublasOperation_t transposed = CUBLAS_OP_T;
     SWITCHYARD_CUBLAS_CALL(
         cublas().cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed));
-    w_ = layout(type, w.k, w.n, w.padded_k());
+    w_ = layout(type, w.k, w.n, rounded_up(w.k, Matrix::kColumnMultiple));
     x_ = layout(type, w.k, rows, w.k);
     y_ = layout(CUDA_R_32F, w.n, rows, w.n);
   }
@@ -87,15 +82,15 @@ void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttribut
   SWITCHYARD_CUBLAS_CALL(cublas().cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value));
 }
 
-/// What cuBLASLt proposes, best first.
-std::vector<cublasLtMatmulAlgo_t> proposals(cublasLtHandle_t handle, const Matrices& m) {
+/// What cuBLASLt proposes, best first, of these ways to add up parts of k.
+std::vector<cublasLtMatmulAlgo_t> proposals(cublasLtHandle_t handle, const Matrices& m, uint32_t reduction_schemes) {
   constexpr int kMost = 32;
   constexpr uint32_t kAlignment = 16;  // of rows anywhere in a tensor
   cublasLtMatmulPreference_t raw = nullptr;
   SWITCHYARD_CUBLAS_CALL(cublas().cublasLtMatmulPreferenceCreate(&raw));
   const Handle<PreferenceTraits> preference(raw);
   set<uint64_t>(raw, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, 0);
-  set<uint32_t>(raw, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, CUBLASLT_REDUCTION_SCHEME_NONE);
+  set<uint32_t>(raw, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, reduction_schemes);
   for (const auto attribute : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                                CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
     set(raw, attribute, kAlignment);
@@ -138,10 +133,28 @@ bool keep_from_splitting(cublasLtMatmulAlgo_t& algorithm) {
          configure<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, CUBLASLT_REDUCTION_SCHEME_NONE);
 }
 
+/// 0 of an algorithm that has no such attribute.
+template <class T>
+T value_of(const cublasLtMatmulAlgo_t& algorithm, cublasLtMatmulAlgoConfigAttributes_t attribute) {
+  T value{};
+  size_t written = 0;
+  const bool has_it = cublas().cublasLtMatmulAlgoConfigGetAttribute(&algorithm, attribute, &value, sizeof value,
+                                                                    &written) == CUBLAS_STATUS_SUCCESS;
+  return has_it ? value : T{};
+}
+
 class PinnedAlgorithm : public CublasProduct {
  public:
-  PinnedAlgorithm(cublasLtHandle_t handle, const cublasLtMatmulAlgo_t& algorithm)
-      : handle_(handle), algorithm_(algorithm) {}
+  PinnedAlgorithm(cublasLtHandle_t handle, const DenseShape& shape, const cublasLtMatmulAlgo_t& algorithm)
+      : handle_(handle), shape_(shape), algorithm_(algorithm) {}
+
+  std::string name() const override {
+    return fmt::format("algorithm {}, tile {}, stages {}, cluster {}",
+                       value_of<int32_t>(algorithm_, CUBLASLT_ALGO_CONFIG_ID),
+                       value_of<uint32_t>(algorithm_, CUBLASLT_ALGO_CONFIG_TILE_ID),
+                       value_of<uint32_t>(algorithm_, CUBLASLT_ALGO_CONFIG_STAGES_ID),
+                       value_of<uint16_t>(algorithm_, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID));
+  }
 
   void run(const Stream& stream, const void* x, int64_t rows, const Matrix& w, GemmOutput output,
            float* y) const override {
@@ -150,7 +163,7 @@ class PinnedAlgorithm : public CublasProduct {
     const auto* in = static_cast<const std::byte*>(x);
     const auto row_bytes = static_cast<size_t>(w.k) * size_of(w.operand);
     for (int64_t first = 0; first < rows; first += kMostRows) {
-      const Matrices m(w, rounded_up(std::min(kMostRows, rows - first), kRowBucket));
+      const Matrices m(shape_, rounded_up(std::min(kMostRows, rows - first), kRowBucket));
       float* to = y + first * w.n;
       SWITCHYARD_CUBLAS_CALL(cublas().cublasLtMatmul(handle_, m.desc(), &one, w.memory.data(), m.w(),
                                                      in + static_cast<size_t>(first) * row_bytes, m.x(), &kept, to,
@@ -160,6 +173,7 @@ class PinnedAlgorithm : public CublasProduct {
 
  private:
   cublasLtHandle_t handle_;
+  DenseShape shape_;
   cublasLtMatmulAlgo_t algorithm_;
 };
 
@@ -170,16 +184,17 @@ std::string cublas_version() {
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
-std::unique_ptr<const CublasProduct> CublasProduct::find(const Stream& stream, const Matrix& w) {
-  if (w.n % 8 != 0 || w.k % 8 != 0) return nullptr;
-  use_device(stream.device_index);
-  const cublasLtHandle_t handle = handle_of(stream.device_index);
-  for (cublasLtMatmulAlgo_t algorithm : proposals(handle, Matrices(w, kTypicalRows))) {
-    bool good = keep_from_splitting(algorithm);
-    for (int64_t rows = kRowBucket; good && rows <= kMostRows; rows += kRowBucket)
-      good = fits(handle, algorithm, Matrices(w, rows));
-    if (good) return std::make_unique<PinnedAlgorithm>(handle, algorithm);
-  }
+std::unique_ptr<const CublasProduct> CublasProduct::find(const DenseShape& shape) {
+  use_device(shape.device_index);
+  const cublasLtHandle_t handle = handle_of(shape.device_index);
+  // Where nothing is proposed that adds up k in one go, something may be that can be told to.
+  for (const uint32_t schemes : {CUBLASLT_REDUCTION_SCHEME_NONE, CUBLASLT_REDUCTION_SCHEME_MASK})
+    for (cublasLtMatmulAlgo_t algorithm : proposals(handle, Matrices(shape, kMostRows), schemes)) {
+      bool good = keep_from_splitting(algorithm);
+      for (int64_t rows = kRowBucket; good && rows <= kMostRows; rows += kRowBucket)
+        good = fits(handle, algorithm, Matrices(shape, rows));
+      if (good) return std::make_unique<PinnedAlgorithm>(handle, shape, algorithm);
+    }
   return nullptr;
 }
 

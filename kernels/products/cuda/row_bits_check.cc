@@ -35,7 +35,8 @@ int64_t place(int64_t i, int64_t rows, int64_t shift) {
 
 bool keeps_row_bits(const Stream& stream, const CublasProduct& product, const Matrix& w) {
   constexpr int64_t kMostRows = RowBitsWorkspace::kRows;
-  constexpr int64_t kRowCounts[] = {kRowBucket, kRowBucket, 2 * kRowBucket, 3 * kRowBucket, kMostRows};
+  std::vector<int64_t> row_counts = {kRowBucket};  // the first one twice, at other places
+  for (int64_t rows = kRowBucket; rows <= kMostRows; rows += kRowBucket) row_counts.push_back(rows);
   const RowBitsWorkspace workspace(w.n, w.k, w.operand);
   SWITCHYARD_CHECK(stream.workspace.size() >= workspace.bytes, "gemm [{}, {}]: a workspace of {} bytes, {} wanted", w.n,
                    w.k, stream.workspace.size(), workspace.bytes);
@@ -43,7 +44,7 @@ bool keeps_row_bits(const Stream& stream, const CublasProduct& product, const Ma
   std::byte* y = stream.workspace.data();
   std::byte* x = y + workspace.x;
   std::vector<std::byte> host(x_row * kMostRows), want(y_row * kProbes), got(y_row * kProbes);
-  for (int64_t shift = 0; const int64_t rows : kRowCounts) {
+  for (int64_t shift = 0; const int64_t rows : row_counts) {
     for (int64_t r = 0; r < rows; ++r) fill_row(1000 * (shift + 1) + r, w.k, w.operand, host.data() + r * x_row);
     for (int64_t i = 0; i < kProbes; ++i) fill_row(i, w.k, w.operand, host.data() + place(i, rows, shift) * x_row);
     SWITCHYARD_CUDA_CALL(cudaMemcpyAsync(x, host.data(), rows * x_row, cudaMemcpyHostToDevice, stream.cuda));

@@ -200,7 +200,7 @@ TEST_P(DeviceProduct, GoodRowBitsAreTrusted) {
   if (layout() != Layout::rows) GTEST_SKIP() << "cuBLASLt does not know slabs";
   const TestStream stream(Device::cuda);
   const PackedMatrix w = pack(stream, random_tensor({64, 128}, DType::f32, 2));
-  const auto cublas = cuda::CublasProduct::find(stream, w.on_cuda());
+  const auto cublas = cuda::CublasProduct::find({stream.stream().device_index, 64, 128, operand()});
   ASSERT_NE(cublas, nullptr);
   EXPECT_TRUE(keeps_row_bits(stream, *cublas, w.on_cuda()));
   emulator::break_cublas_row_bits(true);
