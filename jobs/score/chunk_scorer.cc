@@ -104,9 +104,15 @@ void ChunkScorer::score_step(const Records& records, const std::vector<std::vect
   const double start = seconds_now();
   score_batch(mine, rows);
   {
-    // The slowest rank's time, so that all ranks plan alike.
-    const Stopwatch stopwatch(counters_.agree);
-    pace_.add_step(step_tokens, group_.all_reduce_one(seconds_now() - start, ReduceOp::max));
+    // The slowest rank's time, so that all ranks plan alike; and for how long each was busy since they met in the last
+    // exchange: what a rank waits for here beyond that is rows under way to another one.
+    const double end = seconds_now(), busy = engine_.exchange().busy_since_meeting();
+    double most[2] = {end - start, busy};
+    group_.all_reduce({most, {2}, DType::f64}, ReduceOp::max);
+    const double here = seconds_now() - end, waited = std::clamp(most[1] - busy, 0.0, here);
+    counters_.agree += waited;
+    counters_.late_rows += here - waited;
+    pace_.add_step(step_tokens, most[0]);
   }
   progress.tokens_left -= step_tokens;
   counters_.group_tokens += step_tokens;

@@ -20,6 +20,7 @@ namespace switchyard {
 /// Seconds of this rank by phase, and what was done in them.
 struct ScoreCounters {
   double read = 0, decode = 0, head = 0, gather = 0, write = 0, agree = 0;
+  double late_rows = 0;       ///< at a step's end, for a rank whose rows were still under way
   int64_t tokens = 0;         ///< through the decoder, this rank
   int64_t group_tokens = 0;   ///< through the decoder, all ranks of the group
   int64_t scored_tokens = 0;  ///< log-probabilities, this rank

@@ -82,9 +82,9 @@ RankRecord ScoreRun::rank_record() {
                       .finish = since_resume - worked,
                       .useful = c.decode + c.head - times.wait - times.transfer,
                       .exchange_wait = times.wait,
-                      .exchange_transfer = times.transfer,
+                      .exchange_transfer = times.transfer + c.late_rows,
                       .waiting = c.agree + attempt_->seconds_waited(),
-                      .collectives = std::max(0.0, communicated_ - times.wait - times.transfer - c.agree),
+                      .collectives = std::max(0.0, communicated_ - times.wait - times.transfer - c.agree - c.late_rows),
                       .overhead = c.read + write_seconds_};
   RankRecord record{.seconds = seconds,
                     .layers = layer_seconds(engine_->layer_seconds(), exchange.times),
@@ -170,7 +170,7 @@ PhaseSeconds ScoreRun::phases() const {
           .head = c.head,
           .gather = c.gather,
           .write = write_seconds_,
-          .agree = c.agree,
+          .agree = c.agree + c.late_rows,
           .wait = attempt_->seconds_waited(),
           .merge = merge_seconds_,
           .total = seconds_now() - start_};

@@ -117,6 +117,9 @@ class Exchange {
   bool budget_too_small() const { return shape_.exchange_bytes < least_exchange_bytes(); }
 
   const ExchangeCounters& counters() const { return counters_; }
+  /// Seconds since all ranks were last told what each needs, but for those in which something was under way that this
+  /// rank waited for.
+  virtual double busy_since_meeting() const { return 0; }
   /// Brings counters() up to date where a device counts; waits for the stream then.
   virtual void fetch_counters(const Stream& stream) = 0;
   const ExchangeShape& shape() const { return shape_; }

@@ -58,13 +58,14 @@ class FlatExchange::FlatRouting final : public Routing {
           std::span(exchange_.counters_.tokens_per_expert).subspan(layer_ * routes_->plan.tokens_per_expert.size());
       for (size_t i = 0; i < routes_->plan.tokens_per_expert.size(); ++i)
         counts[i] += routes_->plan.tokens_per_expert[i];
-      const double begin = seconds_now();
-      const std::vector<int32_t> of_last =
-          routes_->exchange_counts(exchange_.group_, exchange_.meetings_.microseconds());
-      exchange_.meetings_.met(seconds_now() - begin, of_last, times());
+      Meetings& meetings = exchange_.meetings_;
+      const std::vector<int32_t> busy = routes_->exchange_counts(exchange_.group_, meetings.arrive());
+      meetings.met(busy, times());
+      clock_ = meetings.flight();
     }
     return *routes_;
   }
+  FlightClock& clock() { return clock_; }
   ExchangeTimes& times() const { return exchange_.counters_.times[layer_]; }
   FlatExchange& exchange() const { return exchange_; }
 
@@ -74,6 +75,7 @@ class FlatExchange::FlatRouting final : public Routing {
   const size_t layer_;
   HostMirror chosen_;
   std::optional<Routes> routes_;
+  FlightClock clock_;  // since they are known
 };
 
 class FlatExchange::FlatFlight final : public Flight {
@@ -90,13 +92,12 @@ class FlatExchange::FlatFlight final : public Flight {
     const Routes& routes = routing_.routes();
     FlatExchange& e = routing_.exchange();
     const GroupedRows local = routes.plan.local.for_ops(stream_, arena_);
-    clock_.start();
     num_rounds_ = (routes.most_rows() + e.rows_per_round_ - 1) / e.rows_per_round_;
     e.counters_.rounds += num_rounds_;
     if (num_rounds_ > 0) {
       const RoundLayout rounds =
           layout_of(e.shape_, std::min(e.rows_per_round_, routes.most_rows()), num_rounds_ > 1 ? 2 : 1);
-      const Trip trip{e.group_, routes, x_, y_, e.counters_.bytes_to, routing_.times(), clock_};
+      const Trip trip{e.group_, routes, x_, y_, e.counters_.bytes_to, routing_.times(), routing_.clock()};
       dispatch_.emplace(trip, rounds, arena_);
       results_.emplace(trip, rounds, arena_);
       dispatch_->start(polling_, 0);
@@ -159,11 +160,7 @@ class FlatExchange::FlatFlight final : public Flight {
     const double start_;
     const int64_t bytes_;
   };
-  /// Of all layers: a meeting's journey is told apart from waiting at the next one.
-  double seconds_elsewhere() const {
-    const ExchangeTimes times = routing_.exchange().counters_.total_times();
-    return times.useful + times.wait;
-  }
+  double seconds_elsewhere() const { return routing_.times().useful + routing_.times().wait; }
   int64_t bytes_sent() const { return total(routing_.exchange().counters_.bytes_to); }
 
   FlatRouting& routing_;
@@ -177,7 +174,6 @@ class FlatExchange::FlatFlight final : public Flight {
   int64_t num_rounds_ = 0;
   double seconds_ = 0;  // beside experts and waiting
   int64_t bytes_ = 0;   // sent
-  FlightClock clock_;
   std::optional<Dispatch> dispatch_;
   std::optional<Return> results_;
 };

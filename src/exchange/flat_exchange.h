@@ -21,6 +21,7 @@ class FlatExchange final : public Exchange {
   std::unique_ptr<Routing> route(const Stream& stream, Arena& arena, ConstView expert_of, int layer) override;
   int64_t least_exchange_bytes() const override;
   void fetch_counters(const Stream&) override {}
+  double busy_since_meeting() const override { return meetings_.busy(); }
 
  private:
   class FlatRouting;

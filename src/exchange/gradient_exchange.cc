@@ -109,7 +109,7 @@ GradientWindows::GradientWindows(Communicator& group, const GradientExchangeShap
   polling_.poll = [this] { poll(); };
   travelling_ = polling_;
   travelling_.works = nullptr;
-  seconds_ = -counters_.total_times().wait;
+  seconds_ = -times_.wait;
   const Stopwatch stopwatch(seconds_);
   expert_rows_ = count_rows(expert_of, slice_offsets);
   schedule_.emplace(shape.placement, shape.slices_of_rank, expert_rows_, max_rows_);
@@ -117,8 +117,8 @@ GradientWindows::GradientWindows(Communicator& group, const GradientExchangeShap
 
 GradientWindows::~GradientWindows() {
   if (stream_.works != nullptr)
-    stream_.works->push_back({work_of_windows(static_cast<double>(num_assignments_), shape_, way_),
-                              std::max(1e-9, seconds_ - counters_.total_times().wait)});
+    stream_.works->push_back(
+        {work_of_windows(static_cast<double>(num_assignments_), shape_, way_), std::max(1e-9, seconds_ - times_.wait)});
 }
 
 Work work_of_windows(double assignments, const GradientExchangeShape& shape, Way way) {
@@ -157,15 +157,13 @@ ExpertRows GradientWindows::count_rows(ConstView expert_of, std::span<const int6
     const auto note_of = [&](int rank) -> int32_t& {
       return row_of(shape_.placement.experts_of(rank).front()).front();
     };
-    note_of(group_.rank()) = meetings_.microseconds();
-    const double begin = seconds_now();
+    note_of(group_.rank()) = meetings_.arrive();
     group_.all_reduce(lists_.before, ReduceOp::sum);
-    const double seconds = seconds_now() - begin;
-    std::vector<int32_t> notes;
-    notes.reserve(static_cast<size_t>(group_.size()));
-    for (int rank = 0; rank < group_.size(); ++rank) notes.push_back(std::exchange(note_of(rank), 0));
-    meetings_.met(seconds, notes, times_);
-    clock_.start();
+    std::vector<int32_t> busy;
+    busy.reserve(static_cast<size_t>(group_.size()));
+    for (int rank = 0; rank < group_.size(); ++rank) busy.push_back(std::exchange(note_of(rank), 0));
+    meetings_.met(busy, times_);
+    clock_ = meetings_.flight();
   }
   for (int expert = 0; expert < num_experts; ++expert) {
     const std::span<int32_t> counts = row_of(expert);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/stopwatch.h"
@@ -17,28 +18,65 @@ inline int64_t total(std::span<const int64_t> counts) {
   return std::accumulate(counts.begin(), counts.end(), int64_t{0});
 }
 
-/// For how long a rank has been busy since the ranks of a flight have met: all of its time but that in which rows were
-/// under way that it waited for. What a rank waits for while a sender was still busy is waiting, the rest is transfer;
-/// so that a link's queues, which the sender's word comes through as well, count as what they are. No clocks are
-/// compared, only what has passed since the meeting.
+/// For how long a rank has been busy since ranks have met: all of its time but that in which something was under way
+/// that it waited for. What a rank waits for while a sender was still busy is waiting, the rest is transfer; so that a
+/// link's queues, which the sender's word comes through as well, count as what they are. No clocks are compared, only
+/// what has passed since the meeting.
 class FlightClock {
  public:
-  void start() {
-    met_ = seconds_now();
-    transferred_ = 0;
-  }
+  /// outer: hears of transfer as well.
+  explicit FlightClock(FlightClock* outer = nullptr) : outer_(outer) {}
   double busy() const { return seconds_now() - met_ - transferred_; }
   /// Since it was so busy it has waited for what others sent; the last of these had been busy for `of_senders` then.
   void waited(double was_busy, double of_senders, ExchangeTimes& times) {
     const double seconds = busy() - was_busy, waiting = std::clamp(of_senders - was_busy, 0.0, seconds);
     times.wait += waiting;
     times.transfer += seconds - waiting;
-    transferred_ += seconds - waiting;
+    add_transfer(seconds - waiting);
   }
 
  private:
+  void add_transfer(double seconds) {
+    transferred_ += seconds;
+    if (outer_ != nullptr) outer_->add_transfer(seconds);
+  }
+
+  FlightClock* outer_;
   double met_ = seconds_now();
   double transferred_ = 0;
+};
+
+inline int32_t in_microseconds(double seconds) {
+  return static_cast<int32_t>(std::clamp(1e6 * seconds, 0.0, 2e9));
+}
+
+/// Ranks meet to tell each other how many rows each will send, and wait for the last one. With that travels for how
+/// long each has been busy since the meeting before: a rank has waited for as long as the last one was busy beyond it;
+/// what is left was a journey, of this or of what the last one itself had to wait for.
+class Meetings {
+ public:
+  /// This rank is there. Returns what it is to tell all.
+  int32_t arrive() {
+    arrived_ = seconds_now();
+    was_busy_ = clock_.busy();
+    return in_microseconds(was_busy_);
+  }
+  /// All are. of_all: [ranks] what they have told; times: of what they met for.
+  void met(std::span<const int32_t> of_all, ExchangeTimes& times) {
+    if (std::exchange(have_met_, true))
+      clock_.waited(was_busy_, 1e-6 * std::ranges::max(of_all), times);
+    else  // they began when they liked
+      times.wait += seconds_now() - arrived_;
+    clock_ = FlightClock();
+  }
+  double busy() const { return clock_.busy(); }  ///< since the last one
+  /// Of a flight that begins with the last meeting; this outlives it.
+  FlightClock flight() { return FlightClock(&clock_); }
+
+ private:
+  bool have_met_ = false;
+  double arrived_ = 0, was_busy_ = 0;
+  FlightClock clock_;
 };
 
 /// A flight's way there and back, as far as nothing is computed meanwhile. bytes: that a rank sends; size: bytes, ranks
@@ -61,7 +99,7 @@ class Notices {
     const auto is_any = [](int64_t rows) { return int64_t{rows > 0}; };
     std::ranges::transform(rows_to, to_.begin(), is_any);
     std::ranges::transform(rows_from, from_.begin(), is_any);
-    std::ranges::fill(microseconds_, static_cast<int32_t>(std::clamp(1e6 * clock.busy(), 0.0, 2e9)));
+    std::ranges::fill(microseconds_, in_microseconds(clock.busy()));
     const int64_t num_ranks = std::ssize(to_);
     const View all{microseconds_.data(), {2 * num_ranks, 1}, DType::i32, Device::cpu};
     return group.start_all_to_all_v(stream, all.slice(0, total(to_)), to_, all.slice(num_ranks, total(from_)), from_);
@@ -85,31 +123,6 @@ inline void wait_for(Pending& notice, std::span<Pending> rows, const Notices& no
   for (Pending& pending : rows) pending.wait();
   clock.waited(was_busy, notices.busy_of_senders(), times);
 }
-
-/// Ranks that meet, each waiting for the last one. Whoever comes last waits for nobody: what the meeting takes it is
-/// the journey of what they tell each other. So the least that a rank has spent there is everybody's transfer, and what
-/// is beyond it waiting. How long it was for each rank is told at the next meeting; until then all of it counts as
-/// waiting, as it does in the last one.
-class Meetings {
- public:
-  /// Of this rank at the last meeting: goes to all ranks with the next one.
-  int32_t microseconds() const { return microseconds_; }
-  /// The next one has taken this rank `seconds`; of_last: [ranks] microseconds() of all. times: of what they met for.
-  void met(double seconds, std::span<const int32_t> of_last, ExchangeTimes& times) {
-    if (times_ != nullptr) {
-      const double journey = 1e-6 * std::ranges::min(of_last);
-      times_->wait -= journey;
-      times_->transfer += journey;
-    }
-    times_ = &times;
-    times.wait += seconds;
-    microseconds_ = static_cast<int32_t>(std::min(1e6 * seconds, 2e9));
-  }
-
- private:
-  int32_t microseconds_ = 0;
-  ExchangeTimes* times_ = nullptr;
-};
 
 inline void count_bytes(std::span<const int64_t> rows_to, size_t row_bytes, std::vector<int64_t>& bytes_to) {
   for (size_t r = 0; r < rows_to.size(); ++r) bytes_to[r] += rows_to[r] * static_cast<int64_t>(row_bytes);

@@ -82,13 +82,14 @@ void Decoder::through_layers(const Stream& stream, std::deque<MicroBatch>& parts
   for (size_t i = 0; i < weights_.layers.size(); ++i) {
     const LayerConfig& config = weights_.config.layers[i];
     const LayerWeights& layer = weights_.layers[i];
-    stream.at_layer(i);
     for (MicroBatch& part : parts) {
       part.finish();
+      stream.at_layer(i);
       part.attend(polling, config.attention, layer.attention, positions_.of_layer(i));
       part.route(polling, config, layer, static_cast<int>(i));
       for (MicroBatch& other : parts)
         if (&other != &part) other.finish();
+      stream.at_layer(i);
       part.begin();
     }
   }

@@ -40,6 +40,7 @@ void MicroBatch::attend(const Stream& stream, const AttentionConfig& c, const At
 void MicroBatch::route(const Stream& stream, const LayerConfig& c, const LayerWeights& w, int layer) {
   const MoeConfig* moe = c.moe();
   FeedForward& block = feed_forward_.emplace(arena_);
+  layer_ = static_cast<size_t>(layer);
   View u = arena_.alloc(x_.shape, moe != nullptr ? DType::f32 : weights_.operand);
   rms_norm(stream, x_, w.ffn_norm.view(), static_cast<float>(weights_.config.rms_norm_eps), u);
   if (moe != nullptr) {
@@ -56,6 +57,7 @@ void MicroBatch::begin() {
 
 void MicroBatch::finish() {
   if (!feed_forward_) return;
+  stream_.at_layer(layer_);
   feed_forward_->moe->finish();
   feed_forward_.reset();
 }

@@ -27,7 +27,7 @@ class MicroBatch {
   /// Chooses experts for norm(x); a dense layer is done here. layer: its number in the model.
   void route(const Stream& stream, const LayerConfig& c, const LayerWeights& w, int layer);
   void begin();   ///< sends rows out, computes what is local
-  void finish();  ///< x += what came back. Nothing when nothing is under way.
+  void finish();  ///< x += what came back, which is the layer's time. Nothing when nothing is under way.
   void poll();
 
   View x() const { return x_; }
@@ -48,6 +48,7 @@ class MicroBatch {
   std::vector<int64_t> offsets_;  ///< [records + 1]
   RecordsView records_;
   std::optional<FeedForward> feed_forward_;
+  size_t layer_ = 0;  ///< whose that is
 };
 
 }  // namespace switchyard

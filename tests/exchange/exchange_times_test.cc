@@ -71,19 +71,29 @@ TEST(ExchangeTimes, SlowComputingIsUsefulWork) {
   }
 }
 
-TEST(Meetings, WhoComesLastTellsHowLongTheJourneyIs) {
+TEST(Meetings, WhatOthersWereBusyForIsWaitedForAndTheRestIsAJourney) {
   Meetings meetings;
   ExchangeTimes first, second;
-  const std::vector<int32_t> unknown(3);
-  meetings.met(0.5, unknown, first);
-  EXPECT_EQ(meetings.microseconds(), 500000);
-  EXPECT_EQ(first.wait, 0.5);  // until more is known
+  meetings.arrive();
+  std::this_thread::sleep_for(kSleep / 10);
+  meetings.met(std::vector<int32_t>{0, 0, 0}, first);  // whatever they say: they began when they liked
+  EXPECT_GE(first.wait, 0.06);
   EXPECT_EQ(first.transfer, 0);
-  const std::vector<int32_t> of_first = {500000, 20000, 300000};  // the second one came last
-  meetings.met(0.25, of_first, second);
-  EXPECT_DOUBLE_EQ(first.wait, 0.48);
-  EXPECT_DOUBLE_EQ(first.transfer, 0.02);
-  EXPECT_EQ(second.wait, 0.25);
+
+  std::this_thread::sleep_for(kSleep / 10);
+  const int32_t busy = meetings.arrive();
+  EXPECT_GE(busy, 60'000);
+  std::this_thread::sleep_for(kSleep / 6);
+  meetings.met(std::vector<int32_t>{busy, busy + 20'000, busy - 5'000}, second);
+  EXPECT_NEAR(second.wait, 0.02, 1e-5);
+  EXPECT_GE(second.transfer, 0.08);
+
+  // What a flight waits for that was under way, nobody was busy for.
+  std::this_thread::sleep_for(kSleep / 10);
+  FlightClock flight = meetings.flight();
+  std::this_thread::sleep_for(kSleep / 6);
+  flight.waited(0, 0, second);
+  EXPECT_LT(meetings.arrive(), 90'000);
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ class PlantedFaultsTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     directory_ = new TemporaryDirectory;
-    write_text_input(*directory_ / "input.h5", 6000, 400);
+    write_text_input(*directory_ / "input.h5", 4500, 400);
     Process quiet(command("quiet"), mpi_environment());
     ASSERT_EQ(quiet.wait().exit_code, 0);
     quiet_ = record("quiet");
@@ -30,9 +30,11 @@ class PlantedFaultsTest : public ::testing::Test {
   }
   static void TearDownTestSuite() { delete directory_; }
 
-  static std::vector<std::string> command(const std::string& run) {
-    return ScoreCase{
-        *directory_ / "input.h5", *directory_ / run, 2, {"--dtype", "f32", "--ep", "2", "--chunk-records", "500"}}
+  static std::vector<std::string> command(const std::string& run, const std::string& sample_tokens = "0") {
+    return ScoreCase{*directory_ / "input.h5",
+                     *directory_ / run,
+                     2,
+                     {"--dtype", "f32", "--ep", "2", "--chunk-records", "500", "--sample-tokens", sample_tokens}}
         .command();
   }
   static PointRecord record(const std::string& run) { return read_point_record(RunDirectory(*directory_ / run)); }
@@ -51,10 +53,10 @@ TEST_F(PlantedFaultsTest, WhatIsMeasuredIsTheRanksTime) {
 }
 
 TEST_F(PlantedFaultsTest, ALateRankIsWaitedFor) {
-  constexpr double kPlanted = 2;
+  constexpr double kPlanted = 3;
   std::map<std::string, std::string> environment = mpi_environment();
   environment.insert({{"LD_PRELOAD", SWITCHYARD_SLOW_DISK},
-                      {"SLOW_READ_MILLISECONDS", "2000"},
+                      {"SLOW_READ_MILLISECONDS", "3000"},
                       {"SLOW_READ_RANK", "1"},
                       {"SLOW_READ_AFTER", "model.safetensors"},
                       {"SLOW_READ_FILES", "input.h5"},
@@ -68,12 +70,12 @@ TEST_F(PlantedFaultsTest, ALateRankIsWaitedFor) {
   EXPECT_LT(most_unexplained(late), 0.01);
 }
 
-/// Stopped for half of the time: it computes twice as long as it would.
+/// Stopped for most of the time: it computes five times as long as it would.
 TEST_F(PlantedFaultsTest, ASlowRankIsLoadImbalance) {
-  Process process(command("slow"), mpi_environment());
+  Process process(command("slow", "300000"), mpi_environment());
   std::vector<pid_t> ranks;
-  const auto has_begun = [&] { return std::filesystem::exists(*directory_ / "slow/shards/chunk-000000.h5"); };
-  while (!has_begun() && process.running()) std::this_thread::sleep_for(milliseconds(2));
+  const auto has = [&](const char* file) { return std::filesystem::exists(*directory_ / "slow" / file); };
+  while (!has("shards/chunk-000000.h5") && process.running()) std::this_thread::sleep_for(milliseconds(2));
   for (const pid_t pid : descendants(process.pid(), "switchyard")) {
     std::ifstream file("/proc/" + std::to_string(pid) + "/environ", std::ios::binary);
     const std::string environment(std::istreambuf_iterator<char>(file), {});
@@ -81,20 +83,19 @@ TEST_F(PlantedFaultsTest, ASlowRankIsLoadImbalance) {
   }
   ASSERT_EQ(ranks.size(), 1U);
   double planted = 0;
-  while (process.running()) {
+  while (!has("results.h5") && process.running()) {
     const auto begin = std::chrono::steady_clock::now();
     ::kill(ranks.front(), SIGSTOP);
-    std::this_thread::sleep_for(milliseconds(100));
+    std::this_thread::sleep_for(milliseconds(24));
     ::kill(ranks.front(), SIGCONT);
     planted += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    std::this_thread::sleep_for(milliseconds(100));
+    std::this_thread::sleep_for(milliseconds(6));
   }
   ASSERT_EQ(process.wait().exit_code, 0);
   const PointRecord slow = record("slow");
-  ASSERT_GT(planted, 0.5);
-  const double more = slow.ranks[1].useful - slow.ranks[0].useful,
-               before = quiet_.ranks[1].useful - quiet_.ranks[0].useful;
-  EXPECT_NEAR(more - before, planted, kTolerance * planted);
+  ASSERT_GT(planted, 1);
+  // Beside the other rank in the same run, which has as much to do: from run to run cores differ by more.
+  EXPECT_NEAR(slow.ranks[1].useful - slow.ranks[0].useful, planted, kTolerance * planted);
   EXPECT_LT(pop_factors(slow).load_balance, pop_factors(quiet_).load_balance - 0.08);
   const std::vector<std::string> notes = scaling_advice(slow, quiet_);
   EXPECT_TRUE(std::ranges::any_of(notes, [](const std::string& note) {
