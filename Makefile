@@ -48,7 +48,7 @@ format:
 
 # Every file by itself: one that lacks an #include is named.
 lint: build
-	cmake --preset $(PRESET) -B build/lint -DSWITCHYARD_UNITY=OFF
+	cmake --fresh --preset $(PRESET) -B build/lint -DSWITCHYARD_UNITY=OFF
 	clang-format --dry-run --Werror $(SOURCES)
 	git ls-files 'src/**/*.cc' 'kernels/**/*.cc' 'kernels/*.cc' 'comm/*.cc' 'jobs/*.cc' 'jobs/**/*.cc' ':!*/no_*.cc' | sort -u | xargs -P $(shell nproc) -n 4 clang-tidy -p build/lint --quiet
 	tests/shellcheck_test $(BUILD)/src/switchyard

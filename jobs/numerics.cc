@@ -5,13 +5,14 @@
 
 #include "base/device.h"
 #include "base/hash.h"
+#include "comm/collectively.h"
 #include "kernels/products/gemm.h"
 #include "model/dense_products.h"
 
 namespace switchyard {
 
 std::string numerics_revision(Device device) {
-  return device == Device::cuda ? "r4" : "r3";
+  return device == Device::cuda ? "r5" : "r3";
 }
 
 std::string numerics_revision(std::string_view id) {
@@ -45,9 +46,9 @@ void require_same_numerics(Communicator& world, const std::string& id) {
   const std::vector<std::string> ids = world.all_gather_strings(id);
   for (size_t rank = 1; rank < ids.size(); ++rank)
     if (ids[rank] != ids.front())
-      fail(ExitCode::environment,
-           "rank {} computes as {}, rank 0 as {}: expected one kind of node, for one kind of bits", rank, ids[rank],
-           ids.front());
+      fail_together(ExitCode::environment,
+                    "rank {} computes as {}, rank 0 as {}: expected one kind of node, for one kind of bits", rank,
+                    ids[rank], ids.front());
 }
 
 }  // namespace switchyard

@@ -64,10 +64,11 @@ Profile profile_to_add_to(const std::string& path, const ProfiledMachine& machin
 std::vector<std::string> findings(const LayoutRates& layout) {
   constexpr struct {
     const char *work, *label, *unit;
-  } kShown[] = {{"gemm", "products", "GFLOP/s"},       {"grouped_ffn", "experts", "GFLOP/s"},
-                {"attention", "attention", "GFLOP/s"}, {"memory", "memory", "GB/s"},
-                {"load", "models read", "GB/s"},       {"commit", "files committed", "GB/s"},
-                {"checkpoint", "checkpoints", "GB/s"}, {"exchange", "exchange", "GB/s"}};
+    bool by_dtype;
+  } kShown[] = {{"gemm", "products", "GFLOP/s", true},        {"grouped_ffn", "experts", "GFLOP/s", true},
+                {"attention", "attention", "GFLOP/s", true},  {"memory", "memory", "GB/s", false},
+                {"load", "reading models", "GB/s", true},     {"commit", "committing files", "GB/s", false},
+                {"checkpoint", "checkpoints", "GB/s", false}, {"exchange", "exchange", "GB/s", true}};
   const auto rate = [](const RateSample& sample) { return sample.amount / sample.seconds; };
   const auto once = [](const RateSample& sample) { return sample.seconds / static_cast<double>(sample.count); };
   std::vector<std::string> lines;
@@ -75,10 +76,11 @@ std::vector<std::string> findings(const LayoutRates& layout) {
     for (const auto& [key, table] : layout.rates.tables()) {
       if (key.first != shown.work) continue;
       const bool computes = shown.unit == std::string_view("GFLOP/s");
-      const RateSample& best = computes ? std::ranges::max(table.samples(), {}, rate)
-                                        : std::ranges::max(table.samples(), {}, &RateSample::size);
-      std::string line =
-          fmt::format("{} ({}): {:.3g} {} a rank", shown.label, name_of(key.second), rate(best) / 1e9, shown.unit);
+      const RateSample& shown_sample = computes ? std::ranges::max(table.samples(), {}, rate)
+                                                : std::ranges::max(table.samples(), {}, &RateSample::size);
+      std::string line = fmt::format("{}{}: {:.3g} {} a rank", shown.label,
+                                     shown.by_dtype ? fmt::format(" in {}", name_of(key.second)) : "",
+                                     rate(shown_sample) / 1e9, shown.unit);
       if (key.first == "exchange")
         line += fmt::format(", at least {:.3g} µs", 1e6 * once(std::ranges::min(table.samples(), {}, once)));
       lines.push_back(std::move(line));

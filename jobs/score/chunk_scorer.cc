@@ -109,9 +109,9 @@ void ChunkScorer::score_step(const Records& records, const std::vector<std::vect
     const double end = seconds_now(), busy = engine_.exchange().busy_since_meeting();
     double most[2] = {end - start, busy};
     group_.all_reduce({most, {2}, DType::f64}, ReduceOp::max);
-    const double here = seconds_now() - end, waited = std::clamp(most[1] - busy, 0.0, here);
-    counters_.agree += waited;
-    counters_.late_rows += here - waited;
+    const ExchangeTimes here = engine_.exchange().waited_since(busy, most[1]);
+    counters_.agree += here.wait;
+    counters_.late_rows += here.transfer;
     pace_.add_step(step_tokens, most[0]);
   }
   progress.tokens_left -= step_tokens;

@@ -23,8 +23,8 @@ namespace cuda {
 GemmFn gemm;
 WorkingBytes<GemmFn> gemm_bytes;
 std::string cublas_version();  ///< "13.0.2", part of the numerics id; empty in a build without CUDA
-/// The algorithm that cuBLASLt would multiply by W [n, k] with on a device, "algorithm 66, tile 20, stages 10, cluster
-/// 2"; empty where the product is our own, and in a build without CUDA.
+/// The algorithm that cuBLASLt would multiply by W [n, k] with on a device, "algorithm 66, tile 20, stages 10,
+/// …"; empty where the product is our own, and in a build without CUDA.
 std::string dense_algorithm(int device_index, int64_t n, int64_t k, DType operand);
 }  // namespace cuda
 WorkOf<GemmFn> gemm_work;  ///< size: rows, n, k

@@ -120,6 +120,9 @@ class Exchange {
   /// Seconds since all ranks were last told what each needs, but for those in which something was under way that this
   /// rank waited for.
   virtual double busy_since_meeting() const { return 0; }
+  /// All ranks have met elsewhere, the last of them when it had been busy for so long: what this one, which was there
+  /// when it had been busy for `was_busy`, has waited for.
+  virtual ExchangeTimes waited_since(double /*was_busy*/, double /*of_last*/) { return {}; }
   /// Brings counters() up to date where a device counts; waits for the stream then.
   virtual void fetch_counters(const Stream& stream) = 0;
   const ExchangeShape& shape() const { return shape_; }

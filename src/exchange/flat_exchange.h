@@ -22,6 +22,9 @@ class FlatExchange final : public Exchange {
   int64_t least_exchange_bytes() const override;
   void fetch_counters(const Stream&) override {}
   double busy_since_meeting() const override { return meetings_.busy(); }
+  ExchangeTimes waited_since(double was_busy, double of_last) override {
+    return meetings_.waited_since(was_busy, of_last);
+  }
 
  private:
   class FlatRouting;

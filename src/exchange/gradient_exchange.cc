@@ -109,7 +109,7 @@ GradientWindows::GradientWindows(Communicator& group, const GradientExchangeShap
   polling_.poll = [this] { poll(); };
   travelling_ = polling_;
   travelling_.works = nullptr;
-  seconds_ = -times_.wait;
+  seconds_ = times_.wait;
   const Stopwatch stopwatch(seconds_);
   expert_rows_ = count_rows(expert_of, slice_offsets);
   schedule_.emplace(shape.placement, shape.slices_of_rank, expert_rows_, max_rows_);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -46,8 +47,14 @@ class FlightClock {
   double transferred_ = 0;
 };
 
+inline constexpr int32_t kMostMicroseconds = 2'000'000'000;
 inline int32_t in_microseconds(double seconds) {
-  return static_cast<int32_t>(std::clamp(1e6 * seconds, 0.0, 2e9));
+  return static_cast<int32_t>(std::clamp(1e6 * seconds, 0.0, double{kMostMicroseconds}));
+}
+/// The most of them; of what is too long to be told, for ever.
+inline double longest_of(std::span<const int32_t> microseconds) {
+  const int32_t most = std::ranges::max(microseconds);
+  return most < kMostMicroseconds ? 1e-6 * most : std::numeric_limits<double>::infinity();
 }
 
 /// Ranks meet to tell each other how many rows each will send, and wait for the last one. With that travels for how
@@ -64,12 +71,18 @@ class Meetings {
   /// All are. of_all: [ranks] what they have told; times: of what they met for.
   void met(std::span<const int32_t> of_all, ExchangeTimes& times) {
     if (std::exchange(have_met_, true))
-      clock_.waited(was_busy_, 1e-6 * std::ranges::max(of_all), times);
+      clock_.waited(was_busy_, longest_of(of_all), times);
     else  // they began when they liked
       times.wait += seconds_now() - arrived_;
     clock_ = FlightClock();
   }
   double busy() const { return clock_.busy(); }  ///< since the last one
+  /// See Exchange::waited_since().
+  ExchangeTimes waited_since(double was_busy, double of_last) {
+    ExchangeTimes times;
+    clock_.waited(was_busy, of_last, times);
+    return times;
+  }
   /// Of a flight that begins with the last meeting; this outlives it.
   FlightClock flight() { return FlightClock(&clock_); }
 
@@ -107,7 +120,7 @@ class Notices {
   /// Seconds, the most of those who sent; 0: nobody did.
   double busy_of_senders() const {
     const auto received = std::span(microseconds_).subspan(to_.size(), static_cast<size_t>(total(from_)));
-    return received.empty() ? 0 : 1e-6 * std::ranges::max(received);
+    return received.empty() ? 0 : longest_of(received);
   }
 
  private:

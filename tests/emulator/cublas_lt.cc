@@ -55,6 +55,11 @@ constexpr size_t word_of(cublasLtMatmulAlgoConfigAttributes_t attribute) {
   return static_cast<size_t>(attribute);
 }
 
+/// As some of the real ones, these have not the latest attributes.
+bool has_attribute(cublasLtMatmulAlgoConfigAttributes_t attribute) {
+  return attribute <= CUBLASLT_ALGO_CONFIG_STAGES_ID;
+}
+
 cublasLtMatmulAlgo_t algorithm(int id, uint32_t splits) {
   cublasLtMatmulAlgo_t algo{};
   algo.data[word_of(CUBLASLT_ALGO_CONFIG_ID)] = static_cast<uint64_t>(id) + 1;
@@ -315,7 +320,8 @@ cublasStatus_t cublasLtMatmulAlgoConfigSetAttribute(cublasLtMatmulAlgo_t* algo,
                                                     cublasLtMatmulAlgoConfigAttributes_t attribute, const void* value,
                                                     size_t bytes) {
   uint32_t word = 0;
-  if (attribute == CUBLASLT_ALGO_CONFIG_ID) return CUBLAS_STATUS_INVALID_VALUE;  // read only
+  if (attribute == CUBLASLT_ALGO_CONFIG_ID || !has_attribute(attribute))  // the id is read only
+    return CUBLAS_STATUS_INVALID_VALUE;
   const cublasStatus_t status = set(word, value, bytes);
   if (status == CUBLAS_STATUS_SUCCESS) algo->data[word_of(attribute)] = word;
   return status;
@@ -323,7 +329,7 @@ cublasStatus_t cublasLtMatmulAlgoConfigSetAttribute(cublasLtMatmulAlgo_t* algo,
 cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t* algo,
                                                     cublasLtMatmulAlgoConfigAttributes_t attribute, void* value,
                                                     size_t bytes, size_t* written) {
-  if (bytes != sizeof(uint32_t)) return CUBLAS_STATUS_INVALID_VALUE;
+  if (bytes != sizeof(uint32_t) || !has_attribute(attribute)) return CUBLAS_STATUS_INVALID_VALUE;
   const auto word = static_cast<uint32_t>(algo->data[word_of(attribute)] - (attribute == CUBLASLT_ALGO_CONFIG_ID));
   std::memcpy(value, &word, bytes);
   if (written != nullptr) *written = bytes;

@@ -93,7 +93,7 @@ TEST(Meetings, WhatOthersWereBusyForIsWaitedForAndTheRestIsAJourney) {
   FlightClock flight = meetings.flight();
   std::this_thread::sleep_for(kSleep / 6);
   flight.waited(0, 0, second);
-  EXPECT_LT(meetings.arrive(), 90'000);
+  EXPECT_LT(meetings.arrive(), 150'000);
 }
 
 }  // namespace

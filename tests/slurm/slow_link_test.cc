@@ -29,7 +29,7 @@ TEST(SlowLink, IsTransfer) {
     return read_point_record(RunDirectory(run.path()));
   };
   const PointRecord quick = record("quick");
-  cluster.control({"limit", "n1", "100mbit"});
+  ASSERT_EQ(cluster.control({"limit", "n1", "100mbit"}).exit_code, 0);
   const PointRecord slow = record("slow");
 
   ASSERT_EQ(slow.num_ranks(), 2);
@@ -38,7 +38,7 @@ TEST(SlowLink, IsTransfer) {
   // longer.
   const double planted = slow.work() - quick.work();
   const auto most_bytes = static_cast<double>(std::max(slow.ranks[0].bytes_to.at(1), slow.ranks[1].bytes_to.at(0)));
-  ASSERT_GT(planted, most_bytes / kBytesPerSecond);
+  ASSERT_GT(planted, most_bytes / kBytesPerSecond / 2);  // some of it is hidden
   ASSERT_GT(planted, 1);
   for (size_t r = 0; r < 2; ++r) {
     EXPECT_NEAR(slow.ranks[r].transfer - quick.ranks[r].transfer, planted, kTolerance * planted);
@@ -47,9 +47,9 @@ TEST(SlowLink, IsTransfer) {
     EXPECT_LT(std::abs(slow.ranks[r].other()), 0.01 * slow.ranks[r].work);
   }
   const std::vector<std::string> notes = scaling_advice(slow, quick);
-  EXPECT_TRUE(std::ranges::any_of(notes, [](const std::string& note) {
-    return note.find("rows under way") != note.npos;
-  })) << notes.front();
+  EXPECT_TRUE(
+      std::ranges::any_of(notes, [](const std::string& note) { return note.find("rows under way") != note.npos; }))
+      << notes.size() << " notes";
 }
 
 }  // namespace

@@ -149,10 +149,12 @@ class PinnedAlgorithm : public CublasProduct {
       : handle_(handle), shape_(shape), algorithm_(algorithm) {}
 
   std::string name() const override {
-    return fmt::format("algorithm {}, tile {}, stages {}, cluster {}",
+    return fmt::format("algorithm {}, tile {}, stages {}, option {}, inner shape {}, cluster {}",
                        value_of<int32_t>(algorithm_, CUBLASLT_ALGO_CONFIG_ID),
                        value_of<uint32_t>(algorithm_, CUBLASLT_ALGO_CONFIG_TILE_ID),
                        value_of<uint32_t>(algorithm_, CUBLASLT_ALGO_CONFIG_STAGES_ID),
+                       value_of<uint32_t>(algorithm_, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION),
+                       value_of<uint16_t>(algorithm_, CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID),
                        value_of<uint16_t>(algorithm_, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID));
   }
 

@@ -37,7 +37,7 @@ class CublasProduct {
   static std::unique_ptr<const CublasProduct> find(const DenseShape& shape);
   virtual ~CublasProduct() = default;
 
-  /// "algorithm 66, tile 20, stages 10, cluster 2": with the version, what the bits depend on.
+  /// "algorithm 66, tile 20, stages 10, …": with the version, what the bits depend on.
   virtual std::string name() const = 0;
 
   /// x: [rows, k], y: [rows, n] f32, both with room for whole row buckets, at multiples of 16 bytes.

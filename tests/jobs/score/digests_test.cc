@@ -37,6 +37,14 @@ std::string digest_of(const std::filesystem::path& results) {
   return hasher.digest().hex();
 }
 
+/// An emulated GPU's products have the same bits by any of cuBLASLt's algorithms, whose hash may stand last.
+[[maybe_unused]] std::string without_algorithms(const std::string& numerics) {
+  constexpr int kParts = 4;
+  size_t end = 0;
+  for (int part = 0; part < kParts && end != std::string::npos; ++part) end = numerics.find('/', end + 1);
+  return numerics.substr(0, end);
+}
+
 /// A model, the dtype of its products, and where it is scored.
 class Digests : public ::testing::TestWithParam<std::tuple<std::string, const char*, const char*>> {};
 
@@ -55,7 +63,7 @@ TEST_P(Digests, AreThoseOfTheNumericsId) {
   ASSERT_EQ(result.exit_code, 0) << result.err;
   auto numerics = read_json(directory / "run" / "manifest.json")["fingerprint"]["numerics"].get<std::string>();
 #if defined(SWITCHYARD_EMULATED_GPU)
-  numerics += ", emulated";
+  if (where == "cuda") numerics = without_algorithms(numerics) + ", emulated";
 #endif
   const std::string digest = digest_of(directory / "run" / "results.h5");
 

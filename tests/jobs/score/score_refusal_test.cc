@@ -11,6 +11,7 @@
 #include "io/input.h"
 #include "io/seal.h"
 #include "jobs/score/results.h"
+#include "kernels/cpu_isa.h"
 #include "tests/support/score_case.h"
 #include "tests/support/temporary_directory.h"
 
@@ -258,6 +259,23 @@ TEST_F(ScoreRefusals, RanksOfAnotherMpisLauncher) {
   // A shell that mpiexec started once.
   const ProcessResult result = test::run(at("run").command(), {{"PMI_SIZE", "1"}, {"MPI_LOCALNRANKS", "1"}});
   EXPECT_EQ(result.exit_code, 0) << result.err;
+}
+
+// Their bits would be neither rank's alone.
+TEST_F(ScoreRefusals, RanksThatComputeDifferently) {
+  if (detected_cpu_isa() == "avx2") GTEST_SKIP() << "this CPU has one instruction set for products";
+  std::vector<std::string> words = {"mpirun", "--oversubscribe"};
+  for (const char* isa : {"avx2", "auto"}) {
+    if (words.size() > 2) words.emplace_back(":");
+    words.insert(words.end(), {"-n", "1"});
+    const auto command = at("run", {"--ep", "2", "--cpu-isa", isa}).command();
+    words.insert(words.end(), command.begin(), command.end());
+  }
+  const ProcessResult result = test::run(words, test::mpi_environment());
+  EXPECT_EQ(result.exit_code, 69) << result.err;
+  EXPECT_NE(result.err.find("rank 1 computes as r"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("rank 0 as r"), std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find("computes as"), result.err.rfind("computes as")) << result.err;  // said once
 }
 
 TEST_F(ScoreRefusals, OtherWorkInTheSameDirectory) {

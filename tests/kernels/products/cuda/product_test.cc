@@ -202,6 +202,7 @@ TEST_P(DeviceProduct, GoodRowBitsAreTrusted) {
   const PackedMatrix w = pack(stream, random_tensor({64, 128}, DType::f32, 2));
   const auto cublas = cuda::CublasProduct::find({stream.stream().device_index, 64, 128, operand()});
   ASSERT_NE(cublas, nullptr);
+  EXPECT_EQ(cublas->name(), "algorithm 0, tile 15, stages 10, option 0, inner shape 0, cluster 0");
   EXPECT_TRUE(keeps_row_bits(stream, *cublas, w.on_cuda()));
   emulator::break_cublas_row_bits(true);
   EXPECT_FALSE(keeps_row_bits(stream, *cublas, w.on_cuda()));
