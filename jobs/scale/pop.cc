@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 
 #include "base/text.h"
 #include "exchange/placement.h"
@@ -32,9 +33,25 @@ std::string named_experts(const std::vector<HotExpert>& experts) {
   return fmt::format("{}", fmt::join(names, " and "));
 }
 
-/// A rank's useful seconds over the mean, as far as neither its tokens nor those of its experts explain them.
-double slowness(const PointRecord& record, int rank) {
-  const double mean = sum_over_ranks(record, &RankTimes::useful) / record.num_ranks();
+/// The ranks that share experts with this one.
+std::span<const RankTimes> group_of(const PointRecord& record, int rank) {
+  return std::span(record.ranks)
+      .subspan(static_cast<size_t>(rank / record.ep * record.ep), static_cast<size_t>(record.ep));
+}
+
+double tokens_of(std::span<const RankTimes> ranks) {
+  return static_cast<double>(std::accumulate(ranks.begin(), ranks.end(), int64_t{0},
+                                             [](int64_t sum, const RankTimes& rank) { return sum + rank.tokens; }));
+}
+
+/// A group's tokens over the mean of all groups.
+double group_share(const PointRecord& record, int rank) {
+  const double all = tokens_of(record.ranks);
+  return all > 0 ? tokens_of(group_of(record, rank)) * record.num_ranks() / record.ep / all : 1;
+}
+
+/// What a rank has to do over the mean of its group: the larger one of its tokens and of those of its experts.
+double share_in_group(const PointRecord& record, int rank) {
   const ExpertPlacement placement = ExpertPlacement::blocks(record.num_experts(), record.ep);
   double mine = 0, all = 0;
   for (const auto& layer : record.tokens_per_expert) {
@@ -42,11 +59,60 @@ double slowness(const PointRecord& record, int rank) {
     for (const int expert : placement.experts_of(rank % record.ep))
       mine += static_cast<double>(layer[static_cast<size_t>(expert)]);
   }
-  const RankTimes& of_rank = record.ranks[static_cast<size_t>(rank)];
-  const double of_experts = all > 0 ? mine / all : 1;
-  const double of_tokens = static_cast<double>(of_rank.tokens * record.num_ranks()) /
-                           static_cast<double>(std::max<int64_t>(1, record.tokens()));
-  return of_rank.useful / mean / std::max({of_experts, of_tokens, 1e-9});
+  const double of_experts = all > 0 ? mine / all : 1, of_group = tokens_of(group_of(record, rank));
+  const double of_tokens =
+      of_group > 0 ? static_cast<double>(record.ranks[static_cast<size_t>(rank)].tokens) * record.ep / of_group : 1;
+  return std::max(of_experts, of_tokens);
+}
+
+double mean_useful(std::span<const RankTimes> ranks) {
+  return std::accumulate(ranks.begin(), ranks.end(), 0.0,
+                         [](double sum, const RankTimes& rank) { return sum + rank.useful; }) /
+         static_cast<double>(ranks.size());
+}
+
+/// Ranks without a token of the whole run: "ranks 2, 3".
+std::string idle_ranks(const PointRecord& record) {
+  std::vector<int> idle;
+  for (int rank = 0; rank < record.num_ranks(); ++rank)
+    if (record.ranks[static_cast<size_t>(rank)].tokens == 0) idle.push_back(rank);
+  if (idle.empty()) return {};
+  return fmt::format("rank{} {}", idle.size() > 1 ? "s" : "", fmt::join(idle, ", "));
+}
+
+/// Why the ranks do not compute equally long, the causes that are seen.
+void explain_imbalance(const PointRecord& record, std::vector<std::string>& notes) {
+  constexpr double kHot = 1.25, kSlow = 1.15, kMore = 1.05;
+  const int slow = slowest_rank(record);
+  const RankTimes& rank = record.ranks[static_cast<size_t>(slow)];
+  const double times_mean = rank.useful / mean_useful(record.ranks), of_group = group_share(record, slow);
+  const auto percent = [](double times) { return 100 * (times - 1); };
+  if (times_mean / std::max(1e-9, of_group * share_in_group(record, slow)) > kSlow) {
+    notes.push_back(
+        fmt::format("rank {} on {} computes {:.0f} % longer than the mean, and not because it has more to do: look at "
+                    "that node (clock, neighbours, binding)",
+                    slow, rank.host, percent(times_mean)));
+    return;
+  }
+  const char* const finer = record.job == "train" ? "more records a step (--step-records)"
+                                                  : "more chunks, of fewer records (--chunk-records),";
+  if (const std::string idle = idle_ranks(record); !idle.empty())
+    notes.push_back(fmt::format("{} had nothing to compute: {} give every rank some", idle, finer));
+  else if (of_group > kMore && record.ep > 1)
+    notes.push_back(
+        fmt::format("the group of rank {} has {:.0f} % more tokens than the mean of all groups: {} even that out", slow,
+                    percent(of_group), finer));
+  const double in_group = rank.useful / mean_useful(group_of(record, slow));
+  const std::vector<HotExpert> hot =
+      record.ep > 1 && record.num_experts() > 0 ? hottest_experts(record, slow, 2) : std::vector<HotExpert>();
+  if (in_group > kMore && !hot.empty() && hot.front().times_mean > kHot)
+    notes.push_back(
+        fmt::format("the exchange waits for rank {}, which computes {:.0f} % longer than the mean of its group: it "
+                    "hosts {}; fewer ranks a group (--ep) even that out",
+                    slow, percent(in_group), named_experts(hot)));
+  if (notes.empty())
+    notes.push_back(fmt::format("rank {} on {} has {:.0f} % more to compute than the mean: {} even that out", slow,
+                                rank.host, percent(times_mean), finer));
 }
 
 }  // namespace
@@ -124,35 +190,14 @@ std::vector<HotExpert> hottest_experts(const PointRecord& record, int rank, size
 }
 
 std::vector<std::string> scaling_advice(const PointRecord& record, const PointRecord& base) {
-  constexpr double kGood = 0.8, kMuch = 0.1, kHot = 1.25, kSlow = 1.15;
+  constexpr double kGood = 0.8, kMuch = 0.1;
   std::vector<std::string> notes;
   const PopFactors pop = pop_factors(record);
   if (record.shares_cores())
     notes.push_back(
         fmt::format("ranks share cores ({} threads a rank): the times are no measure; use fewer --threads or ranks",
                     record.threads));
-  if (pop.load_balance < 0.95 && record.num_ranks() > 1) {
-    const int slow = slowest_rank(record);
-    const RankTimes& rank = record.ranks[static_cast<size_t>(slow)];
-    const double excess = 100 * (1 / pop.load_balance - 1);
-    const std::vector<HotExpert> hot =
-        record.ep > 1 && record.num_experts() > 0 ? hottest_experts(record, slow, 2) : std::vector<HotExpert>();
-    if (slowness(record, slow) > kSlow)
-      notes.push_back(fmt::format(
-          "rank {} on {} computes {:.0f} % longer than the mean, and not because it has more to do: look at "
-          "that node (clock, neighbours, binding)",
-          slow, rank.host, excess));
-    else if (!hot.empty() && hot.front().times_mean > kHot)
-      notes.push_back(fmt::format(
-          "the exchange waits for rank {}, which computes {:.0f} % longer than the mean: it hosts {}; fewer "
-          "ranks a group (--ep) even that out",
-          slow, excess, named_experts(hot)));
-    else
-      notes.push_back(
-          fmt::format("rank {} on {} has {:.0f} % more to compute than the mean: more records a chunk or a step even "
-                      "that out",
-                      slow, rank.host, excess));
-  }
+  if (pop.load_balance < 0.95 && record.num_ranks() > 1) explain_imbalance(record, notes);
   if (pop.transfer > kMuch)
     notes.push_back(
         fmt::format("{:.0f} % of the ranks' time is rows under way: fewer ranks a group (--ep), larger "
@@ -176,7 +221,7 @@ std::vector<std::string> scaling_advice(const PointRecord& record, const PointRe
   if (notes.empty() && pop.parallel_efficiency() >= kGood)
     notes.push_back(fmt::format("nothing holds it back: parallel efficiency {:.2f} (POP takes 0.8 as good)",
                                 pop.parallel_efficiency()));
-  if (&record != &base && base.num_ranks() < record.num_ranks()) {
+  if (&record != &base && base.num_ranks() < record.num_ranks() && !record.shares_cores()) {
     const double rate = static_cast<double>(record.tokens()) / record.work() / record.num_ranks();
     const double alone = static_cast<double>(base.tokens()) / base.work() / base.num_ranks();
     if (pop.parallel_efficiency() >= 0.9 && rate < 0.8 * alone)

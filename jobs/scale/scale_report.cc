@@ -125,8 +125,8 @@ class Page {
           scalability(definition_.scaling, base_of(*size), *size).efficiency >= 0.8)
         good = size;
     if (good != nullptr && good != &last)
-      notes.push_back(
-          fmt::format("past {} {} efficiency is below 0.8", label(*good), definition_.local ? "ranks" : "nodes"));
+      notes.push_back(fmt::format("past {} {}{} efficiency is below 0.8", label(*good),
+                                  definition_.local ? "rank" : "node", good->point.size > 1 ? "s" : ""));
     for (std::string& note : scaling_advice(largest, base))
       notes.push_back(fmt::format("{} {}: {}", definition_.local ? "ranks" : "nodes", label(last), note));
     return notes;
@@ -181,7 +181,8 @@ class Page {
     report::Scatter scatter{.title = value.empty() ? title : fmt::format("{}, {} {}", title, definition_.over, value),
                             .x_name = "ranks",
                             .y_name = title,
-                            .line_label = "ideal"};
+                            .line_label = "ideal",
+                            .rest_label = "measured"};
     for (const SizeSummary* size : measured_) {
       if (size->point.value != value) continue;
       const SizeSummary& base = base_of(*size);

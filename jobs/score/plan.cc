@@ -77,6 +77,12 @@ ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, con
   return plan;
 }
 
+std::string idle_groups_note(const ScorePlan& p) {
+  if (p.units.total >= p.num_groups()) return {};
+  return fmt::format("{} chunk{} for {} groups of ranks: with fewer --chunk-records, or a larger --ep, all have work",
+                     p.units.total, p.units.total > 1 ? "s" : "", p.num_groups());
+}
+
 std::vector<std::string> describe_plan(const ScorePlan& p) {
   std::vector<std::string> lines = {
       fmt::format("model: {}, {} layers, {} experts, {} per token; {} parameters, {} active", p.config.family,
@@ -89,6 +95,7 @@ std::vector<std::string> describe_plan(const ScorePlan& p) {
       fmt::format("numerics: {}{}", p.numerics, p.why_operand.empty() ? "" : " (" + p.why_operand + ")")};
   for (const std::string& algorithm : p.algorithms) lines.push_back("cuBLASLt: products of " + algorithm);
   std::ranges::move(describe_layout(p), std::back_inserter(lines));
+  if (const std::string note = idle_groups_note(p); !note.empty()) lines.push_back("note: " + note);
   lines.push_back(fmt::format("disk: {} for shards and results", bytes_text(p.disk_bytes)));
   return lines;
 }

@@ -41,6 +41,9 @@ void require_joinable(const ScoreOptions& options, const std::string& input);
 ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, const InputSize& input,
                      const MachineShare& machine, const RunDirectory& run);
 
+/// Where some groups of ranks have no chunk: what to do; else empty.
+std::string idle_groups_note(const ScorePlan& plan);
+
 /// The plan for a person: --dry-run and the start of the log.
 std::vector<std::string> describe_plan(const ScorePlan& plan);
 

@@ -128,10 +128,7 @@ Prediction predict_scoring(const ScoreOptions& options, const ScorePlan& plan, c
   p.notes = prices.notes();
   if (plan.limits.micro_batches > 1 && plan.ep > 1)
     p.notes.push_back("assumed: what travels is hidden behind half of the computing (--micro-batches 2)");
-  if (plan.units.total < groups)
-    p.notes.push_back(
-        fmt::format("{} chunks for {} groups of ranks: with fewer --chunk-records, or a larger --ep, all have work",
-                    plan.units.total, groups));
+  if (const std::string note = idle_groups_note(plan); !note.empty()) p.notes.push_back(note);
   return p;
 }
 

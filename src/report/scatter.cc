@@ -56,7 +56,7 @@ std::string render(const Scatter& given) {
     plot.description =
         fmt::format("{}. {} points, {} over {}", scatter.title, points.size(), scatter.y_name, scatter.x_name);
     figure.drawing = render(plot);
-    if (!scatter.line_label.empty()) figure.legend = {{"c5", scatter.line_label}, {"c0", "others"}};
+    if (!scatter.line_label.empty()) figure.legend = {{"c5", scatter.line_label}, {"c0", scatter.rest_label}};
   }
   add_remark_on_left_out(figure, static_cast<long long>(not_finite));
   return render(figure);

@@ -20,6 +20,7 @@ struct Scatter {
   std::vector<Point> points = {};
   std::vector<size_t> line = {};  ///< of these points, from left to right
   std::string line_label = {};    ///< what the line, and what is marked, is
+  std::string rest_label = "others";
 };
 std::string render(const Scatter& scatter);
 

@@ -76,7 +76,26 @@ TEST(Pop, ARankWithMoreTokensIsNotCalledSlow) {
   record.ranks[0].tokens = 1600;
   for (size_t r = 1; r < 4; ++r) record.ranks[r].useful = 4.8, record.ranks[r].wait = 4.9;
   const auto notes = scaling_advice(record, even());
-  EXPECT_TRUE(says(notes, {"rank 0 on n0", "more to compute than the mean", "more records"})) << notes.front();
+  EXPECT_TRUE(says(notes, {"rank 0 on n0", "more to compute than the mean", "more chunks"})) << notes.front();
+}
+
+TEST(Pop, GroupsWithoutWorkAreNamedAndNoExpertsAreBlamed) {
+  PointRecord record = even();
+  record.ep = 2;
+  for (size_t r : {2, 3}) record.ranks[r].useful = 0, record.ranks[r].wait = 9.7, record.ranks[r].tokens = 0;
+  auto notes = scaling_advice(record, even());
+  EXPECT_TRUE(says(notes, {"ranks 2, 3 had nothing to compute", "--chunk-records"})) << notes.front();
+  EXPECT_FALSE(says(notes, {"expert"})) << notes.front();
+
+  for (size_t r : {2, 3}) record.ranks[r].useful = 6, record.ranks[r].wait = 3.7, record.ranks[r].tokens = 500;
+  notes = scaling_advice(record, even());
+  EXPECT_TRUE(says(notes, {"the group of rank 0", "23 % more tokens"})) << notes.front();
+  record.job = "train";
+  record.tokens_per_expert[0][3] = 900;  // and beside that of rank 0
+  record.ranks[1].useful = 7.8;
+  notes = scaling_advice(record, even());
+  EXPECT_TRUE(says(notes, {"the group of rank 0", "--step-records"})) << notes.front();
+  EXPECT_TRUE(says(notes, {"waits for rank 0", "expert 3 of layer 0", "of its group"})) << notes.front();
 }
 
 TEST(Pop, TransferOverheadAndSharedCoresAreNamed) {
