@@ -68,7 +68,7 @@ std::vector<std::string> findings(const LayoutRates& layout) {
   } kShown[] = {{"gemm", "products", "GFLOP/s", true},        {"grouped_ffn", "experts", "GFLOP/s", true},
                 {"attention", "attention", "GFLOP/s", true},  {"memory", "memory", "GB/s", false},
                 {"load", "reading models", "GB/s", true},     {"commit", "committing files", "GB/s", false},
-                {"checkpoint", "checkpoints", "GB/s", false}, {"exchange", "exchange", "GB/s", true}};
+                {"checkpoint", "checkpoints", "GB/s", false}, {"exchange", "exchange", "GB/s", false}};
   const auto rate = [](const RateSample& sample) { return sample.amount / sample.seconds; };
   const auto once = [](const RateSample& sample) { return sample.seconds / static_cast<double>(sample.count); };
   std::vector<std::string> lines;
