@@ -1,5 +1,5 @@
 # SWITCHYARD_UNITY: the sources of a folder are compiled as one, so that headers are read and templates are compiled once, not in every source: what is
-# built whole, as `make build` and `make test` do, takes a third less. Without it a change compiles its own file again, and every file proves that it
+# built whole, as `make build` and `make test` do, takes half as many compilations. Without it a change compiles its own file again, and every file proves that it
 # includes what it uses (`make lint` does so). Sources of a folder do not give two things one name, anonymous namespaces or not; but for the folders of
 # SWITCHYARD_APART, whose files are alike on purpose.
 #

@@ -15,6 +15,6 @@ inline constexpr int64_t kMaxSteps = int64_t{1} << 40;
 inline constexpr int64_t kMaxStepRecords = int64_t{1} << 22;
 inline constexpr double kMaxRate = 1000;  ///< of learning, of decay
 inline constexpr double kMaxMemoryGib = 1 << 20;
-inline constexpr int64_t kMaxSeconds = 366 * 24 * 3600;
+inline constexpr int64_t kMaxSeconds = int64_t{366} * 24 * 3600;
 
 }  // namespace switchyard

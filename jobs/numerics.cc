@@ -19,27 +19,23 @@ std::string numerics_revision(std::string_view id) {
   return std::string(id.substr(0, id.find('/')));
 }
 
-std::vector<std::string> pinned_algorithms(const ModelConfig& config, DType operand, int device_index) {
-  std::vector<std::string> lines;
+Numerics numerics_of(const ModelConfig& config, DType operand, Device device, int device_index) {
+  const std::string begin = fmt::format("{}/{}", numerics_revision(device), name_of(operand));
+  if (device == Device::cpu) return {fmt::format("{}/{}/onednn-{}", begin, current_cpu_isa(), onednn_version()), {}};
+  if (device_index < 0) return {begin + "/a GPU", {}};
+  Numerics numerics{
+      fmt::format("{}/{}/cublas-{}", begin, device_info(device_index).architecture, cuda::cublas_version()), {}};
   for (const DenseProduct& product : dense_products(config, operand))
     if (const std::string algorithm = cuda::dense_algorithm(device_index, product.n, product.k, product.operand);
         !algorithm.empty())
-      lines.push_back(fmt::format("{} [{}, {}]: {}", name_of(product.operand), product.n, product.k, algorithm));
-  return lines;
-}
-
-std::string numerics_id(const ModelConfig& config, DType operand, Device device, int device_index) {
-  const std::string begin = fmt::format("{}/{}", numerics_revision(device), name_of(operand));
-  if (device == Device::cpu) return fmt::format("{}/{}/onednn-{}", begin, current_cpu_isa(), onednn_version());
-  if (device_index < 0) return begin + "/a GPU";
-  constexpr size_t kDigits = 8;
-  std::string id =
-      fmt::format("{}/{}/cublas-{}", begin, device_info(device_index).architecture, cuda::cublas_version());
-  if (const auto pinned = pinned_algorithms(config, operand, device_index); !pinned.empty()) {
-    const std::string text = fmt::format("{}", fmt::join(pinned, "\n"));
-    id += "/" + hash_of(std::as_bytes(std::span(text))).hex().substr(0, kDigits);
+      numerics.algorithms.push_back(
+          fmt::format("{} [{}, {}]: {}", name_of(product.operand), product.n, product.k, algorithm));
+  if (!numerics.algorithms.empty()) {
+    constexpr size_t kDigits = 8;
+    const std::string text = fmt::format("{}", fmt::join(numerics.algorithms, "\n"));
+    numerics.id += "/" + hash_of(std::as_bytes(std::span(text))).hex().substr(0, kDigits);
   }
-  return id;
+  return numerics;
 }
 
 void require_same_numerics(Communicator& world, const std::string& id) {

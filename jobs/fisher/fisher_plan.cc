@@ -46,7 +46,7 @@ FisherPlan plan_fisher(const FisherOptions& options, const ModelConfig& config, 
   FisherPlan plan;
   const OperandChoice operand = choose_operand(options, run);
   plan.why_operand = operand.why;
-  plan.numerics = numerics_id(config, operand.type);
+  plan.numerics = numerics_of(config, operand.type).id;
   plan.slices = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(options.step_records)));
   for (int64_t i = 0; i < passes.count(); ++i) plan.tokens += passes.tokens(i);
   const TrainMemoryRequest wanted{

@@ -178,7 +178,8 @@ Json to_json(const PlanTable& table) {
   Json rows = Json::array();
   for (const PlanTable::Row& row : table.rows) {
     Json json = row.is_possible() ? to_json(*row.prediction) : Json{{"nodes", row.nodes}, {"refusal", row.refusal}};
-    for (size_t i = 0; i < table.over.size(); ++i) if (!json.contains(table.over[i])) json[table.over[i]] = row.values[i];
+    for (size_t i = 0; i < table.over.size(); ++i)
+      if (!json.contains(table.over[i])) json[table.over[i]] = row.values[i];
     rows.push_back(std::move(json));
   }
   Json json{{"job", table.job}, {"profile", table.profile}, {"notes", notes_of(table)}, {"layouts", std::move(rows)}};

@@ -108,6 +108,9 @@ PointRecord parse_point_record(const Json& json, std::string_view subject) {
   }
   const Json ranks = json_field<Json>(json, "ranks", subject);
   if (!ranks.is_array() || ranks.empty()) fail(ExitCode::input, "{}: expected \"ranks\", found none", subject);
+  if (record.ep < 1 || std::ssize(ranks) % record.ep != 0)
+    fail(ExitCode::input, "{}: {} ranks in groups of {}: expected groups of one size", subject, ranks.size(),
+         record.ep);
   record.cpu = json_field<std::string>(ranks.front(), "cpu", subject);
   std::vector<double> collectives;
   for (const Json& rank : ranks) {

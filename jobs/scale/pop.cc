@@ -35,8 +35,8 @@ std::string named_experts(const std::vector<HotExpert>& experts) {
 
 /// The ranks that share experts with this one.
 std::span<const RankTimes> group_of(const PointRecord& record, int rank) {
-  return std::span(record.ranks)
-      .subspan(static_cast<size_t>(rank / record.ep * record.ep), static_cast<size_t>(record.ep));
+  const auto first = static_cast<size_t>(rank - rank % record.ep), count = static_cast<size_t>(record.ep);
+  return std::span(record.ranks).subspan(first, count);
 }
 
 double tokens_of(std::span<const RankTimes> ranks) {
@@ -71,11 +71,11 @@ double mean_useful(std::span<const RankTimes> ranks) {
          static_cast<double>(ranks.size());
 }
 
-/// Ranks without a token of the whole run: "ranks 2, 3".
+/// Ranks whose groups have no token of the whole run: "ranks 2, 3".
 std::string idle_ranks(const PointRecord& record) {
   std::vector<int> idle;
   for (int rank = 0; rank < record.num_ranks(); ++rank)
-    if (record.ranks[static_cast<size_t>(rank)].tokens == 0) idle.push_back(rank);
+    if (tokens_of(group_of(record, rank)) == 0) idle.push_back(rank);
   if (idle.empty()) return {};
   return fmt::format("rank{} {}", idle.size() > 1 ? "s" : "", fmt::join(idle, ", "));
 }

@@ -67,9 +67,9 @@ ScorePlan plan_score(const ScoreOptions& options, const ModelConfig& config, con
                   .quantiles = parse_levels(options.quantiles)};
 
   static_cast<Layout&>(plan) = choose_layout(config, wishes_for(options, run), batch, machine);
-  plan.numerics = numerics_id(config, plan.operand, plan.device.device, plan.device.index);
-  if (plan.device.device == Device::cuda && plan.device.index >= 0)
-    plan.algorithms = pinned_algorithms(config, plan.operand, plan.device.index);
+  Numerics numerics = numerics_of(config, plan.operand, plan.device.device, plan.device.index);
+  plan.numerics = std::move(numerics.id);
+  plan.algorithms = std::move(numerics.algorithms);
   const int64_t counts = config.num_layers() * config.num_experts();
   plan.disk_bytes =
       predicted_results_bytes(plan.units.items_total, plan.num_tokens, counts, plan.results) +

@@ -98,7 +98,7 @@ class Rescoring {
     const DType operand = operand_of(run_.dtype);
     const DeviceChoice device = choose_device(self_, {device_request(run_.device), "as the run was scored"}, true);
     const ModelConfig config = read_model_config(run_.model, run_.allowed_fields);
-    if (const std::string now = numerics_id(config, operand, device.device, device.index); now != run_.numerics)
+    if (const std::string now = numerics_of(config, operand, device.device, device.index).id; now != run_.numerics)
       fail(ExitCode::mismatch, "the run's numerics are {}, here they are {}: the bits cannot be compared",
            run_.numerics, now);
 

@@ -101,7 +101,7 @@ TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, 
   TrainPlan plan;
   const OperandChoice operand = choose_operand(options, run);
   plan.why_operand = operand.why;
-  plan.numerics = numerics_id(config, operand.type);
+  plan.numerics = numerics_of(config, operand.type).id;
   plan.steps = options.num_steps(DataOrder(options.order(data.sizes)));
   plan.schedule = options.schedule(plan.steps);
   plan.slices = options.slices > 0 ? options.slices : default_slices(data.mean_step_tokens);

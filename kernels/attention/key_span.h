@@ -48,7 +48,7 @@ struct KeySpan {
 
   bool operator==(const KeySpan&) const = default;
   static constexpr auto fields() { return std::tuple{Field{"kind", &KeySpan::kind}, Field{"size", &KeySpan::size}}; }
-  friend constexpr int format_as(Kind kind) { return static_cast<int>(kind); }
+  friend constexpr int format_as(Kind value) { return static_cast<int>(value); }
 };
 
 }  // namespace switchyard

@@ -64,16 +64,14 @@ class Meetings {
  public:
   /// This rank is there. Returns what it is to tell all.
   int32_t arrive() {
-    arrived_ = seconds_now();
     was_busy_ = clock_.busy();
     return in_microseconds(was_busy_);
   }
   /// All are. of_all: [ranks] what they have told; times: of what they met for.
   void met(std::span<const int32_t> of_all, ExchangeTimes& times) {
-    if (std::exchange(have_met_, true))
-      clock_.waited(was_busy_, longest_of(of_all), times);
-    else  // they began when they liked
-      times.wait += seconds_now() - arrived_;
+    // Before the first one they began when they liked: all of it is waiting.
+    const bool is_first = !std::exchange(have_met_, true);
+    clock_.waited(was_busy_, is_first ? std::numeric_limits<double>::infinity() : longest_of(of_all), times);
     clock_ = FlightClock();
   }
   double busy() const { return clock_.busy(); }  ///< since the last one
@@ -88,7 +86,7 @@ class Meetings {
 
  private:
   bool have_met_ = false;
-  double arrived_ = 0, was_busy_ = 0;
+  double was_busy_ = 0;
   FlightClock clock_;
 };
 

@@ -64,7 +64,7 @@ Json to_json(const Profile& p) {
 }
 
 Profile read_profile(const std::filesystem::path& path) {
-  const std::string subject = path.native();
+  const std::string& subject = path.native();
   const Json json = parse_json(read_text_file(path), subject);
   if (const std::string format = require_string(json, "format", subject); format != kFormat)
     fail(ExitCode::input, "{}: expected a profile (\"{}\"), found \"{}\"", subject, kFormat, format);

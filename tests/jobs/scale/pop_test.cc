@@ -170,6 +170,8 @@ TEST(PointRecord, CollectivesBeyondTheLeastAreWaiting) {
   EXPECT_TRUE(std::isnan(parsed.predicted_transfer));
   record["predicted"] = {{"work", 8.0}, {"seconds", 9.0}, {"exchange_share", 0.25}};
   EXPECT_DOUBLE_EQ(parse_point_record(record, "ranks.json").predicted_transfer, 2);
+  record["ep"] = 3;
+  EXPECT_TRUE(fails_input({"ranks.json", "2 ranks in groups of 3"}, [&] { parse_point_record(record, "ranks.json"); }));
   record["ep"] = "two";
   EXPECT_TRUE(fails_input({"ranks.json", "\"ep\"", "two"}, [&] { parse_point_record(record, "ranks.json"); }));
   record.erase("ep");
