@@ -191,10 +191,10 @@ all_nodes_answer() {
   [[ $(node_states | grep -cE ' (idle|allocated|mixed|completing|reserved|planned)$') -eq $nodes ]]
 }
 
-node_answers() { node_states | grep -E "^$1 [a-z]+$" | grep -qv down; }
+node_answers() { node_states | grep -E "^$1 [a-z]+$" | grep -v down >/dev/null; }
 
 # STATE may be the beginning of it: drain for draining and drained.
-node_is() { node_states | grep -qE "^$1 $2"; }
+node_is() { node_states | grep -E "^$1 $2" >/dev/null; }
 
 # Every slurmstepd has a socket.
 has_no_steps() { ! compgen -G "$state/spool/$1/$1_*" >/dev/null; }

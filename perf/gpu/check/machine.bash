@@ -34,7 +34,7 @@ folder_of() {
   return 1
 }
 
-gpu_name() { nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null | head -1; }
+gpu_name() { nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null | sed -n 1p; }
 
 newest_glibc() { printf '%s\n%s\n' "$1" "$2" | sort -V | tail -1; }
 own_glibc() { getconf GNU_LIBC_VERSION | cut -d' ' -f2; }

@@ -18,7 +18,7 @@ copy_programs() {
   local name file
   mkdir -p "$1/bin"
   for name in "${programs[@]}"; do
-    file=$(find "$root/build/gpu-check" -type f -name "$name" -perm -u+x | head -1)
+    file=$(find "$root/build/gpu-check" -type f -name "$name" -perm -u+x -print -quit)
     [[ -n $file ]] || die 70 "$name was not built"
     strip -o "$1/bin/$name" "$file"
   done
