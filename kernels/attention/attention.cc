@@ -244,6 +244,10 @@ std::vector<Task> make_tasks(std::span<const int64_t> offsets, int64_t kv_heads,
 
 void check_attention(ConstView q, ConstView k, ConstView v, const KeySpan& span, ConstView sinks, ConstView lse,
                      ConstView out) {
+  const DType operand = attention_operand(q.device, out.dtype);
+  SWITCHYARD_CHECK(q.dtype == operand && k.dtype == operand && v.dtype == operand,
+                   "attention: q {}, k {}, v {}, for {} of this device {} is expected", name_of(q.dtype),
+                   name_of(k.dtype), name_of(v.dtype), name_of(out.dtype), name_of(operand));
   SWITCHYARD_CHECK(q.shape.rank() == 3 && k.shape.rank() == 3 && k.rows() == q.rows() && k.shape[1] > 0 &&
                        q.shape[1] % k.shape[1] == 0 && k.shape[2] == q.shape[2] && v.shape.rank() == 3 &&
                        v.shape == Shape({k.rows(), k.shape[1], v.shape[2]}) &&

@@ -1,6 +1,3 @@
-#include <cmath>
-#include <numbers>
-
 #include "kernels/attention/attention.h"
 #include "kernels/attention/cuda/attention.h"
 
@@ -23,22 +20,17 @@ void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, Cons
   SWITCHYARD_CHECK(stream.workspace.size() >= plan.layout.bytes(), "attention: a workspace of {} bytes, {} are needed",
                    stream.workspace.size(), plan.layout.bytes());
   if (q.elements() == 0) return;
-  std::byte* workspace = stream.workspace.data();
-  auto* tiles = reinterpret_cast<Tile*>(workspace + plan.tiles);
+  auto* tiles = reinterpret_cast<Tile*>(stream.workspace.data() + plan.tiles);
   make_tile_table(stream, {record_offsets.as<int64_t>(), static_cast<size_t>(record_offsets.elements())},
                   plan.tile_positions, {tiles, static_cast<size_t>(plan.num_tiles)});
 
   const auto size = [](int64_t n) { return static_cast<int>(n); };
-  const bool by_fours = q.shape[2] % 4 == 0 && v.shape[2] % 4 == 0 && is_aligned(q.data, 16) &&
-                        is_aligned(k.data, 16) && is_aligned(v.data, 16) && is_aligned(out.data, 16);
-  const AttentionProblem problem{.q = q.as<float>(),
-                                 .k = k.as<float>(),
-                                 .v = v.as<float>(),
+  const auto by_pieces = [](ConstView x) { return x.shape[2] * size_of(x.dtype) % 16 == 0 && is_aligned(x.data, 16); };
+  const AttentionProblem problem{.q = q.data,
+                                 .k = k.data,
+                                 .v = v.data,
                                  .sinks = sinks.as<float>(),
-                                 .keys = reinterpret_cast<BFloat16*>(workspace + plan.keys),
-                                 .values = reinterpret_cast<BFloat16*>(workspace + plan.values),
                                  .offsets = record_offsets.as<int64_t>(),
-                                 .tokens = q.rows(),
                                  .tiles = tiles,
                                  .num_tiles = size(plan.num_tiles),
                                  .span = span,
@@ -48,8 +40,8 @@ void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, Cons
                                  .group = plan.group,
                                  .parts = plan.parts,
                                  .tile_heads = plan.tile_heads,
-                                 .factor = static_cast<float>(static_cast<double>(scale) * std::numbers::log2e),
-                                 .by_fours = by_fours};
+                                 .factor = attention_factor(scale),
+                                 .by_pieces = by_pieces(q) && by_pieces(k) && by_pieces(v) && by_pieces(out)};
   if (out.dtype == DType::bf16) {
     attention_bf16(stream, plan, problem, out.as<BFloat16>());
   } else {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <numbers>
+
 #include "kernels/attention/key_span.h"
 #include "kernels/op.h"
 
@@ -9,15 +11,16 @@ namespace switchyard {
 /// more than a tile of scores exists, and blocks of keys that no query of a tile sees cost nothing. Query head h uses
 /// key-value head h / (heads / kv_heads). A row's bits depend on its record alone; a span that leaves out no key gives
 /// those of Kind::all.
-///   q: [tokens, heads, head_dim], k: [tokens, kv_heads, head_dim], v: [tokens, kv_heads, value_dim], all f32
+///   q: [tokens, heads, head_dim], k: [tokens, kv_heads, head_dim], v: [tokens, kv_heads, value_dim], all of
+///      attention_operand's dtype; queries in bf16 come multiplied by attention_factor(scale)
 ///   record_offsets: [records + 1] i64, from 0 to tokens, non-decreasing (checked on the CPU only)
 ///   sinks: [heads] f32, a logit of each query head that joins the softmax's denominator and nothing else (gpt-oss);
 ///          no data: none
 ///   lse: [tokens, heads] f32, the logarithm of each softmax's denominator, Σ e^score, its sink included; no data: not
 ///        wanted (a CUDA device does not compute it)
 ///   out: [tokens, heads, value_dim] f32|bf16
-/// Arithmetic in f32. On a CUDA device with a bf16 result the products are bf16's: q, k, v and the probabilities are
-/// rounded, sums are f32. There head_dim and value_dim are at most 256.
+/// Arithmetic in f32. Where q, k and v are bf16, the probabilities are rounded too, and sums are f32. On a CUDA device
+/// head_dim and value_dim are at most 256.
 using AttentionFn = void(const Stream&, ConstView q, ConstView k, ConstView v, ConstView record_offsets,
                          const KeySpan& span, ConstView sinks, float scale, View lse, View out);
 namespace cpu {
@@ -66,7 +69,17 @@ AttentionSinksBackwardFn attention_sinks_backward;
 inline constexpr Op<AttentionSinksBackwardFn> attention_sinks_backward{"attention_sinks_backward",
                                                                        cpu::attention_sinks_backward, nullptr};
 
-/// Fails (internal) where the shapes do not go together.
+/// What q, k and v of a result's dtype come in.
+inline DType attention_operand(Device device, DType out) {
+  return device == Device::cuda ? out : DType::f32;
+}
+
+/// scale · log₂e: what queries are multiplied by where scores are exponents of two.
+inline float attention_factor(float scale) {
+  return static_cast<float>(static_cast<double>(scale) * std::numbers::log2e);
+}
+
+/// Fails (internal) where shapes and dtypes do not go together.
 void check_attention(ConstView q, ConstView k, ConstView v, const KeySpan& span, ConstView sinks, ConstView lse,
                      ConstView out);
 

@@ -12,10 +12,15 @@ namespace switchyard {
 /// Of an op's results, all together.
 inline constexpr size_t kCachedBytes = size_t{8} << 20;
 
-/// Whether y is larger, and its rows are whole lines.
-inline bool goes_past_caches(ConstView y) {
-  return y.bytes() > kCachedBytes && std::bit_cast<uintptr_t>(y.data) % 64 == 0 &&
+/// Whether y's rows are whole lines.
+inline bool in_whole_lines(ConstView y) {
+  return std::bit_cast<uintptr_t>(y.data) % 64 == 0 &&
          static_cast<size_t>(y.row_elements()) * size_of(y.dtype) % 64 == 0;
+}
+
+/// Whether y, with so many bytes of results beside it, is larger, and its rows are whole lines.
+inline bool goes_past_caches(ConstView y, size_t beside = 0) {
+  return y.bytes() + beside > kCachedBytes && in_whole_lines(y);
 }
 
 /// To an address of whole lanes.

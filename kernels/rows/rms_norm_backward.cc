@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "kernels/row_blocks.h"
-#include "kernels/rows/cpu/inverse_rms.h"
+#include "kernels/rows/cpu/norm_row.h"
 #include "kernels/rows/rms_norm.h"
 
 namespace switchyard {

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "kernels/attention/attention.h"
-#include "kernels/attention/rope.h"
+#include "kernels/attention/prepare_heads.h"
 #include "kernels/products/gemm.h"
 #include "kernels/products/grouped_ffn.h"
 #include "kernels/routing/group_by_expert.h"
@@ -28,7 +28,7 @@ class Ops {
   void run() {
     rows();
     projections();
-    attention_and_rope();
+    attention_and_heads();
     for (const int64_t tokens : {kTokens, int64_t{64}}) experts(tokens);
     vocabulary();
   }
@@ -60,6 +60,8 @@ class Ops {
     OwnedTensor rounded = empty({kTokens, d_}, DType::bf16), y = empty({kTokens, d_}, DType::f32);
     bytes("rms_norm [16384, 2048] to bf16", f(kTokens * d_) * 6,
           [&] { rms_norm(stream(), x.view(), weight.view(), 1e-6f, rounded.view()); });
+    bytes("rms_norm [16384, 2048] to f32 and bf16", f(kTokens * d_) * 10,
+          [&] { rms_norm_rounded(stream(), x.view(), weight.view(), 1e-6f, y.view(), rounded.view()); });
     bytes("cast [16384, 2048] to bf16", f(kTokens * d_) * 6, [&] { cast(stream(), x.view(), rounded.view()); });
     const Batch batch = random_batch(c_, kRecords, kLength);
     OwnedTensor ids = empty({kTokens}, DType::i32);
@@ -82,21 +84,23 @@ class Ops {
           [&] { gemm(stream(), wide.view(), w.o.weight, GemmOutput::add, sum.view()); });
   }
 
-  void attention_and_rope() {
+  void attention_and_heads() {
     const Shape heads{kTokens, a_.num_heads, a_.head_dim}, kv_heads{kTokens, a_.num_kv_heads, a_.head_dim};
-    OwnedTensor q = random(heads), cos_sin = random({kLength, a_.head_dim});
-    const OwnedTensor k = random(kv_heads), v = random(kv_heads), weight = random({a_.head_dim});
-    OwnedTensor out = empty(heads, DType::bf16), positions = empty({kTokens}, DType::i32),
-                offsets = empty({kRecords + 1}, DType::i64);
+    const OwnedTensor product = random(heads), cos_sin = random({kLength, a_.head_dim}), weight = random({a_.head_dim});
+    const OwnedTensor k = random(kv_heads, DType::bf16), v = random(kv_heads, DType::bf16);
+    OwnedTensor q = empty(heads, DType::bf16), out = empty(heads, DType::bf16),
+                positions = empty({kTokens}, DType::i32), offsets = empty({kRecords + 1}, DType::i64);
     const Batch batch = random_batch(c_, kRecords, kLength);
     copy(stream(), view_of<int32_t>(batch.positions), positions.view());
     copy(stream(), view_of<int64_t>(batch.record_offsets), offsets.view());
-    const View flat = q.view().reshaped({kTokens * a_.num_heads, a_.head_dim});
-    bytes("rms_norm of q's heads, in place", f(kTokens * q_) * 8,
-          [&] { rms_norm(stream(), flat, weight.view(), 1e-6f, flat); });
-    bytes("rope of q, in place", f(kTokens * q_) * 8,
-          [&] { rope(stream(), positions.view(), cos_sin.view(), RotaryPairs::halves, 0, q.view()); });
     const auto scale = static_cast<float>(1 / std::sqrt(f(a_.head_dim)));
+    const HeadSteps steps{.norm = QkNorm::before_rotary,
+                          .norm_weight = weight.view(),
+                          .eps = 1e-6f,
+                          .cos_sin = cos_sin.view(),
+                          .factor = attention_factor(scale)};
+    bytes("prepare_heads: q's norm, rotary embedding and factor, to bf16", f(kTokens * q_) * 6,
+          [&] { prepare_heads(stream(), product.view(), positions.view(), steps, q.view()); });
     flops("attention, 16 records of 1024", 4 * f(q_) * f(kTokens) * f(kLength + 1) / 2,
           [&] { attention(stream(), q.view(), k.view(), v.view(), offsets.view(), {}, {}, scale, {}, out.view()); });
   }

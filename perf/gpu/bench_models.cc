@@ -1,6 +1,7 @@
 // A layer, and whole models, as the decoder calls them.
 #include <algorithm>
 
+#include "kernels/rows/cast.h"
 #include "model/moe_layer.h"
 #include "random_engine.h"
 
@@ -22,8 +23,12 @@ void measure_layer(RandomEngine& engine, int64_t tokens) {
   const Stream& stream = engine.stream();
   const OwnedTensor u =
       engine.bench().random({tokens, c.hidden_size}, DType::f32, 1, 1.732f);  // as normed: mean square 1
-  OwnedTensor x = engine.bench().random({tokens, c.hidden_size}, DType::f32, 2, 1);
-  const auto run = [&] { moe_layer(stream, engine.arena(), c.moe(), w, 0, engine.exchange(), u.view(), x.view()); };
+  OwnedTensor x = engine.bench().random({tokens, c.hidden_size}, DType::f32, 2, 1),
+              rounded(x.view().shape, DType::bf16, Device::cuda);
+  cast(stream, u.view(), rounded.view());
+  const auto run = [&] {
+    moe_layer(stream, engine.arena(), c.moe(), w, 0, engine.exchange(), u.view(), rounded.view(), x.view());
+  };
 
   engine.exchange().fetch_counters(stream);
   const std::vector<int64_t> before = engine.exchange().counters().tokens_per_expert;

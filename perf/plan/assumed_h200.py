@@ -40,7 +40,7 @@ for r, g, d, f in itertools.product(powers(1, 16384), (1, 4, 16, 128), (1024, 20
 for keys, dims, group, queries in itertools.product(powers(1, 65536), (128, 256), (1, 8, 16), (1024, 1048576)):
     amount = 2 * queries * keys * dims
     add("attention", "bf16", (keys, dims, group, queries), amount, LAUNCH + max(amount / (150 * TERA), queries * dims * 4 / COPY))
-for name in ("rms_norm", "rope", "embedding", "gather_rows", "cast", "combine", "router_top_k", "group_by_expert", "scale_rows", "add_bias", "copy_columns"):
+for name in ("rms_norm", "rms_norm_rounded", "prepare_heads", "embedding", "gather_rows", "cast", "combine", "router_top_k", "group_by_expert", "scale_rows", "add_bias", "copy_columns"):
     for size in powers(1024, 1 << 34, 16):
         add(name, "f32", (size,), size, LAUNCH + size / COPY)
 for tokens, width in itertools.product(powers(1, 65536), (512, 8192)):

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "base/rng.h"
+#include "kernels/rows/cast.h"
 #include "model/moe_layer.h"
 #include "share_of_ceiling.h"
 
@@ -42,7 +43,8 @@ void moe_layer_8192_tokens(benchmark::State& state, DType operand) {
   const Stream stream{Device::cpu, &pool, {}};
   const LayerWeights w = random_layer(operand);
   const OwnedTensor u = random_tensor({kTokens, kDim}, 2.0f, 3);
-  OwnedTensor x = random_tensor({kTokens, kDim}, 2.0f, 4);
+  OwnedTensor x = random_tensor({kTokens, kDim}, 2.0f, 4), rounded(u.view().shape, operand);
+  cast(stream, u.view(), rounded.view());
   const auto group = make_self_communicator();
   const auto exchange = make_exchange(*group, {.placement = ExpertPlacement::blocks(128, 1),
                                                .dim = kDim,
@@ -51,10 +53,11 @@ void moe_layer_8192_tokens(benchmark::State& state, DType operand) {
                                                .exchange_bytes = 1 << 20});
   Measurement measured;
   Arena need = Arena::measuring(Device::cpu);
-  moe_layer(Stream::measuring(Device::cpu, measured), need, kLayer, w, 0, *exchange->measuring(), u.view(), x.view());
+  moe_layer(Stream::measuring(Device::cpu, measured), need, kLayer, w, 0, *exchange->measuring(), u.view(),
+            rounded.view(), x.view());
   Arena arena(need.high_water());
 
-  const auto run = [&] { moe_layer(stream, arena, kLayer, w, 0, *exchange, u.view(), x.view()); };
+  const auto run = [&] { moe_layer(stream, arena, kLayer, w, 0, *exchange, u.view(), rounded.view(), x.view()); };
   const auto tokens = static_cast<double>(kTokens), d = static_cast<double>(kDim);
   const double flops = tokens * 2 * d * (128 + 4 * 3 * static_cast<double>(kLayer.expert_size));
   measure_share(state, stream, operand, flops, run);

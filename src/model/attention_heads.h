@@ -10,10 +10,11 @@ namespace switchyard {
 
 inline constexpr float kLatentEps = 1e-6f;  ///< of the latents' norms, whatever rms_norm_eps is
 
+/// In attention_operand's dtype; in bf16 queries are multiplied by attention_factor.
 struct AttentionHeads {
-  View q;  ///< [tokens, num_heads, head_dim] f32
-  View k;  ///< [tokens, num_kv_heads, head_dim] f32
-  View v;  ///< [tokens, num_kv_heads, value_dim] f32
+  View q;  ///< [tokens, num_heads, head_dim]
+  View k;  ///< [tokens, num_kv_heads, head_dim]
+  View v;  ///< [tokens, num_kv_heads, value_dim]
 };
 
 /// Of u, the layer's normed input [tokens, d] in the operand; in the arena. positions: [tokens] i32, within the record

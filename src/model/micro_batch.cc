@@ -41,10 +41,16 @@ void MicroBatch::route(const Stream& stream, const LayerConfig& c, const LayerWe
   const MoeConfig* moe = c.moe();
   FeedForward& block = feed_forward_.emplace(arena_);
   layer_ = static_cast<size_t>(layer);
-  View u = arena_.alloc(x_.shape, moe != nullptr ? DType::f32 : weights_.operand);
-  rms_norm(stream, x_, w.ffn_norm.view(), static_cast<float>(weights_.config.rms_norm_eps), u);
+  const auto eps = static_cast<float>(weights_.config.rms_norm_eps);
+  const bool twice = moe != nullptr && weights_.operand != DType::f32;  // the router takes f32
+  const View rounded = arena_.alloc(x_.shape, weights_.operand),
+             u = twice ? arena_.alloc(x_.shape, DType::f32) : rounded;
+  if (twice)
+    rms_norm_rounded(stream, x_, w.ffn_norm.view(), eps, u, rounded);
+  else
+    rms_norm(stream, x_, w.ffn_norm.view(), eps, u);
   if (moe != nullptr) {
-    block.moe.emplace(stream_, arena_, *moe, w, layer, exchange_, u, x_);
+    block.moe.emplace(stream_, arena_, *moe, w, layer, exchange_, u, rounded, x_);
   } else {
     add_ffn(stream, arena_, w.dense, {}, u, x_);
     feed_forward_.reset();

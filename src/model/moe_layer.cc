@@ -7,7 +7,6 @@
 #include "kernels/products/gemm.h"
 #include "kernels/routing/permute.h"
 #include "kernels/routing/router.h"
-#include "kernels/rows/cast.h"
 #include "kernels/rows/scale_rows.h"
 #include "model/linear.h"
 
@@ -25,8 +24,8 @@ ExchangeShape exchange_shape(const ModelConfig& c, const ExpertPlacement& placem
 }
 
 MoeCall::MoeCall(const Stream& stream, Arena& arena, const MoeConfig& c, const LayerWeights& w, int layer,
-                 Exchange& exchange, ConstView u, View x)
-    : stream_(stream), arena_(arena), config_(c), w_(w), u_(u), x_(x) {
+                 Exchange& exchange, ConstView u, ConstView rounded, View x)
+    : stream_(stream), arena_(arena), config_(c), w_(w), rounded_(rounded), x_(x) {
   const int64_t tokens = u.rows(), k = c.router.experts_per_token;
   const DType operand = w.experts.front().gate_up.operand();  // every rank hosts at least one expert
 
@@ -37,12 +36,7 @@ MoeCall::MoeCall(const Stream& stream, Arena& arena, const MoeConfig& c, const L
   linear(stream, u, w.router, GemmOutput::store, logits);
   router_top_k(stream, logits, c.router.rule(), w.selection_bias.view(), expert_of, weight_);
 
-  if (operand != DType::f32) {
-    View rounded = arena.alloc(u.shape, operand);
-    cast(stream, u, rounded);
-    u_ = rounded;
-  }
-  ConstView input = u_;
+  ConstView input = rounded;
   if (c.scaled_input) {
     View scaled = arena.alloc(u.shape, operand);
     scale_rows(stream, u, {}, weight_.reshaped({tokens}), scaled);
@@ -58,7 +52,7 @@ MoeCall::MoeCall(const Stream& stream, Arena& arena, const MoeConfig& c, const L
 
 void MoeCall::begin() {
   flight_->begin();
-  if (!w_.shared.empty()) add_ffn(stream_, arena_, w_.shared, config_.activation, u_, x_);
+  if (!w_.shared.empty()) add_ffn(stream_, arena_, w_.shared, config_.activation, rounded_, x_);
 }
 
 void MoeCall::finish() {
@@ -68,9 +62,9 @@ void MoeCall::finish() {
 }
 
 void moe_layer(const Stream& stream, Arena& arena, const MoeConfig& c, const LayerWeights& w, int layer,
-               Exchange& exchange, ConstView u, View x) {
+               Exchange& exchange, ConstView u, ConstView rounded, View x) {
   const ArenaScope scope(arena);
-  MoeCall call(stream, arena, c, w, layer, exchange, u, x);
+  MoeCall call(stream, arena, c, w, layer, exchange, u, rounded, x);
   call.begin();
   call.finish();
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/device.h"
+#include "kernels/attention/prepare_heads.h"
 #include "kernels/op.h"
 #include "kernels/products/grouped_ffn.h"
 
@@ -79,6 +80,11 @@ class TestStream {
       const View device = there(host);
       if (host.data != nullptr) written_.emplace_back(device, host);
       return device;
+    }
+    HeadSteps argument(HeadSteps steps) {
+      for (ConstView* view : {&steps.norm_weight, &steps.cos_sin, &steps.factors})
+        if (view->data != nullptr) *view = there(*view);
+      return steps;
     }
     GroupedRows argument(const GroupedRows& rows) {
       return {moved_span(rows.offsets), moved_span(rows.input_row), moved_span(rows.output_row)};

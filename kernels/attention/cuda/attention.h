@@ -33,24 +33,21 @@ struct AttentionPlan {
 
   ScratchLayout layout;  ///< of the workspace:
   size_t tiles;          ///< [num_tiles] Tile
-  size_t keys, values;   ///< bf16: k and v, rounded once, [kv_heads, tokens, padded size]
 };
 
 /// What the kernels get.
 struct AttentionProblem {
-  const float *q, *k, *v;
-  const float* sinks;  ///< null: none
-  BFloat16 *keys, *values;
+  const void *q, *k, *v;  ///< f32 or bf16
+  const float* sinks;     ///< null: none
   const int64_t* offsets;
-  int64_t tokens;
   const Tile* tiles;
   int num_tiles;
   KeySpan span;
   int heads, kv_heads;
   AttentionSizes size;
   int group, parts, tile_heads;
-  float factor;   ///< scale · log₂e: q times it gives scores for exp2
-  bool by_fours;  ///< q, k, v (and an f32 out) can be read as float4
+  float factor;    ///< attention_factor(scale), for f32
+  bool by_pieces;  ///< q, k, v and out can be read and written in pieces of 16 bytes
 };
 
 void attention_f32(const Stream& stream, const AttentionPlan& plan, const AttentionProblem& problem, float* out);

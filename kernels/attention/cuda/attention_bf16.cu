@@ -35,40 +35,51 @@ struct Sizes {
 
 using SharedVectors = SharedArray<BFloat16>;
 
-/// k and v rounded to bf16 and filled up to `padded`: once, instead of in every block that reads them. A head's vectors
-/// then follow each other.
-__global__ void round_kernel(AttentionProblem problem, AttentionSizes padded) {
-  const bool is_key = blockIdx.y == 0;
-  const int dim = is_key ? problem.size.head_dim : problem.size.value_dim;
-  const int padded_dim = is_key ? padded.head_dim : padded.value_dim, pieces = padded_dim / kPiece;
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x, vector = i / pieces;
-  const int64_t token = vector / problem.kv_heads, head = vector % problem.kv_heads;
-  if (token >= problem.tokens) return;
-  const int d = static_cast<int>(i % pieces) * kPiece;
-  const float* from = (is_key ? problem.k : problem.v) + vector * dim;
-  const float4 low = load_four(from, d, dim, problem.by_fours), high = load_four(from, d + 4, dim, problem.by_fours);
-  BFloat16* to = (is_key ? problem.keys : problem.values) + (head * problem.tokens + token) * padded_dim + d;
-  *reinterpret_cast<uint4*>(to) = make_uint4(pack_bf16(low.x, low.y), pack_bf16(low.z, low.w),
-                                             pack_bf16(high.x, high.y), pack_bf16(high.z, high.w));
+/// Vectors of q, k or v in memory.
+struct Vectors {
+  const BFloat16* first;
+  int64_t stride;  ///< from one to the next
+  int dim;
+  bool by_pieces;
+
+  __device__ Vectors(const void* vectors, const AttentionProblem& problem, int heads, int size)
+      : first(static_cast<const BFloat16*>(vectors)),
+        stride(static_cast<int64_t>(heads) * size),
+        dim(size),
+        by_pieces(problem.by_pieces) {}
+
+  /// Elements d … d + 7 of the vector at `from` are on their way to shared memory; zeros where there are none.
+  __device__ void start_piece(const BFloat16* from, int d, bool is_there, const SharedVectors& to, int place) const {
+    if (by_pieces) return copy_async_16(to.address(place), from + d, is_there && d < dim);
+    for (int i = 0; i < kPiece; ++i) to[place + i] = is_there && d + i < dim ? from[d + i] : BFloat16{};
+  }
+};
+
+/// The queries of a block are on their way; zeros for rows that are not there.
+template <int kRows, int kDim>
+__device__ void start_queries(const AttentionProblem& problem, const QueryTile& tile, const SharedVectors& to) {
+  constexpr int kPieces = kDim / kPiece;
+  const Vectors queries(problem.q, problem, 1, problem.size.head_dim);
+  for (int i = static_cast<int>(threadIdx.x); i < kRows * kPieces; i += kThreads) {
+    const int row = i / kPieces, d = i % kPieces * kPiece;
+    const int64_t vector = tile.vector(row);
+    const bool is_there = vector >= 0;
+    queries.start_piece(queries.first + (is_there ? vector * queries.stride : 0), d, is_there, to,
+                        row * stride_of(kDim) + d);
+  }
 }
 
-/// The queries, scaled so that scores are exponents of two; zeros for rows that are not there.
-template <int kRows, int kDim>
-__device__ void load_queries(const AttentionProblem& problem, const QueryTile& tile, const SharedVectors& q) {
-  constexpr int kFours = kDim / 4;
-  for (int i = static_cast<int>(threadIdx.x); i < kRows * kFours; i += kThreads) {
-    const int row = i / kFours, d = i % kFours * 4, dim = problem.size.head_dim;
-    const int64_t vector = tile.vector(row);
-    float4 x = make_float4(0, 0, 0, 0);
-    if (vector >= 0) x = load_four(problem.q + vector * dim, d, dim, problem.by_fours);
-    const float f = problem.factor;
-    q.store(row * stride_of(kDim) + d, make_uint2(pack_bf16(x.x * f, x.y * f), pack_bf16(x.z * f, x.w * f)));
-  }
+/// The keys or values of a tile's head, from the record's number `key` on.
+__device__ inline Vectors of_head(const void* vectors, const AttentionProblem& problem, const QueryTile& tile, int key,
+                                  int dim) {
+  Vectors of(vectors, problem, problem.kv_heads, dim);
+  of.first += (tile.record_begin() + key) * of.stride + static_cast<int64_t>(tile.kv_head()) * dim;
+  return of;
 }
 
 /// kKeys vectors are on their way to shared memory; from number `num_keys` on, zeros.
 template <int kKeys, int kDim>
-__device__ void start_copy(const BFloat16* vectors, int num_keys, const SharedVectors& to) {
+__device__ void start_copy(const Vectors& vectors, int num_keys, const SharedVectors& to) {
   constexpr int kPieces = kDim / kPiece, kAcross = kPieces & -kPieces;  // a power of two: columns of pieces at once
   constexpr int kDown = kThreads / kAcross;                             // vectors at once
   static_assert(kKeys % kDown == 0, "every thread copies as much");
@@ -77,8 +88,8 @@ __device__ void start_copy(const BFloat16* vectors, int num_keys, const SharedVe
   for (int k = 0; k < kKeys; k += kDown) {
     SWITCHYARD_UNROLL
     for (int c = 0; c < kDim; c += kAcross * kPiece)
-      copy_async_16(to.address((key + k) * stride_of(kDim) + d + c), vectors + (key + k) * kDim + d + c,
-                    key + k < num_keys);
+      vectors.start_piece(vectors.first + (key + k) * vectors.stride, d + c, key + k < num_keys, to,
+                          (key + k) * stride_of(kDim) + d + c);
   }
 }
 
@@ -221,7 +232,7 @@ class WarpRows {
   }
 
   /// The results replace the warp's own queries, and go to memory from there in long rows.
-  __device__ void store(const SharedVectors& q, int value_dim, BFloat16* out) const {
+  __device__ void store(const SharedVectors& q, int value_dim, bool by_pieces, BFloat16* out) const {
     __syncwarp();  // no lane reads the queries any more
     SWITCHYARD_UNROLL
     for (int m = 0; m < kTiles; ++m) {
@@ -238,7 +249,6 @@ class WarpRows {
       }
     }
     __syncwarp();
-    const bool by_pieces = value_dim % kPiece == 0 && reinterpret_cast<uintptr_t>(out) % 16 == 0;
     const int width = by_pieces ? kPiece : 1, units = value_dim / width;
     for (int i = lane_; i < Size::kWarpRows * units; i += kWarp) {
       const int r = first_row_ + i / units, d = i % units * width;
@@ -280,21 +290,20 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionProblem pr
 
   int first = tile.first_key(kKeys);
   const int num_keys = tile.num_keys();
-  const int64_t first_vector = tile.kv_head() * problem.tokens + tile.record_begin() + first;
-  const BFloat16* keys = problem.keys + first_vector * kDim;
-  const BFloat16* values = problem.values + first_vector * kValueDim;
+  Vectors keys = of_head(problem.k, problem, tile, first, problem.size.head_dim);
+  Vectors values = of_head(problem.v, problem, tile, first, problem.size.value_dim);
   const auto start_block = [&](int count, const SharedVectors& stage) {
     start_copy<kKeys, kDim>(keys, count, stage);
     start_copy<kKeys, kValueDim>(values, count, stage.part(Size::kStageKeys, Size::kStage - Size::kStageKeys));
     commit_copies();
   };
+  start_queries<Size::kRows, kDim>(problem, tile, q);
   start_block(num_keys - first, stages.part(0, Size::kStage));
-  load_queries<Size::kRows, kDim>(problem, tile, q);
   WarpRows<kDim, kValueDim> rows(tile);
   for (int stage = 0; first < num_keys; first += kKeys, stage ^= 1) {
     wait_for_copies<0>();
     __syncthreads();  // this stage is there, and nobody needs the other one any more
-    keys += kKeys * kDim, values += kKeys * kValueDim;
+    keys.first += kKeys * keys.stride, values.first += kKeys * values.stride;
     if (first + kKeys < num_keys)
       start_block(num_keys - first - kKeys, stages.part((stage ^ 1) * Size::kStage, Size::kStage));
     if (!rows.see_any(first)) continue;
@@ -304,7 +313,7 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionProblem pr
     rows.exponentiate();
     rows.add_values(block);
   }
-  rows.store(q, problem.size.value_dim, out);
+  rows.store(q, problem.size.value_dim, problem.by_pieces, out);
 }
 
 template <int kDim, int kValueDim>
@@ -317,8 +326,6 @@ void launch_kernel(const Stream& stream, const AttentionPlan& plan, const Attent
 }  // namespace
 
 void attention_bf16(const Stream& stream, const AttentionPlan& plan, const AttentionProblem& problem, BFloat16* out) {
-  const int64_t pieces = problem.tokens * problem.kv_heads * (plan.padded.head_dim / kPiece);
-  launch(stream, {dim3(blocks_for(pieces, kThreads), 2), kThreads, 0}, round_kernel, problem, plan.padded);
   switch (plan.padded.head_dim) {
     case 32:
       return launch_kernel<32, 32>(stream, plan, problem, out);

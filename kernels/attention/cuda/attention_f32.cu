@@ -29,6 +29,13 @@ __device__ float element_of(const float4& v, int i) {
   return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }
 
+/// Elements d … d + 3 of a vector; zeros beyond its end.
+__device__ inline float4 load_four(const float* vector, int d, int dim, bool by_pieces) {
+  if (by_pieces && d < dim) return *reinterpret_cast<const float4*>(vector + d);
+  const auto at = [&](int i) { return i < dim ? vector[i] : 0.0f; };
+  return make_float4(at(d), at(d + 1), at(d + 2), at(d + 3));
+}
+
 /// The queries, scaled so that scores are exponents of two; zeros for rows that are not there.
 template <int kDim>
 __device__ void load_queries(const AttentionProblem& problem, const QueryTile& tile, const SharedArray<float>& q) {
@@ -37,7 +44,7 @@ __device__ void load_queries(const AttentionProblem& problem, const QueryTile& t
     const int64_t vector = tile.vector(row);
     const int dim = problem.size.head_dim;
     float4 x = make_float4(0, 0, 0, 0);
-    if (vector >= 0) x = load_four(problem.q + vector * dim, d, dim, problem.by_fours);
+    if (vector >= 0) x = load_four(static_cast<const float*>(problem.q) + vector * dim, d, dim, problem.by_pieces);
     const float f = problem.factor;
     q.store(row * stride_of(kDim) + d, make_float4(x.x * f, x.y * f, x.z * f, x.w * f));
   }
@@ -45,15 +52,16 @@ __device__ void load_queries(const AttentionProblem& problem, const QueryTile& t
 
 /// Vectors [first, first + kKeys) of a tile's keys or values, k or v, of `dim` elements; zeros from its last on.
 template <int kDim>
-__device__ void load_block(const AttentionProblem& problem, const QueryTile& tile, const float* vectors, int dim,
+__device__ void load_block(const AttentionProblem& problem, const QueryTile& tile, const void* vectors, int dim,
                            int first, const SharedArray<float>& to) {
   const int64_t stride = static_cast<int64_t>(problem.kv_heads) * dim;
-  const float* record = vectors + (tile.record_begin() * problem.kv_heads + tile.kv_head()) * dim;
+  const float* record =
+      static_cast<const float*>(vectors) + (tile.record_begin() * problem.kv_heads + tile.kv_head()) * dim;
   const int num_keys = tile.num_keys();
   for (int i = static_cast<int>(threadIdx.x); i < kKeys * kDim / 4; i += kThreads) {
     const int key = i / (kDim / 4), d = i % (kDim / 4) * 4;
     float4 x = make_float4(0, 0, 0, 0);
-    if (first + key < num_keys) x = load_four(record + (first + key) * stride, d, dim, problem.by_fours);
+    if (first + key < num_keys) x = load_four(record + (first + key) * stride, d, dim, problem.by_pieces);
     to.store(key * stride_of(kDim) + d, x);
   }
 }
@@ -149,7 +157,7 @@ class ThreadRows {
     }
   }
 
-  __device__ void store(int dim, bool by_fours, float* out) const {
+  __device__ void store(int dim, bool by_pieces, float* out) const {
     SWITCHYARD_UNROLL
     for (int i = 0; i < 4; ++i) {
       float total = total_[i];
@@ -163,7 +171,7 @@ class ThreadRows {
         const int d = 4 * x_ + kSide * c;
         float* to = out + vector * dim + d;
         const float* sum = sums_[i] + c;
-        if (by_fours) {
+        if (by_pieces) {
           const float4 y = make_float4(sum[0] * inverse, sum[1] * inverse, sum[2] * inverse, sum[3] * inverse);
           if (d < dim) *reinterpret_cast<float4*>(to) = y;
           continue;
@@ -204,7 +212,7 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionProblem pr
     rows.add_values(scores, block);
     __syncthreads();
   }
-  rows.store(problem.size.value_dim, problem.by_fours, out);
+  rows.store(problem.size.value_dim, problem.by_pieces, out);
 }
 
 template <int kDim, int kValueDim>

@@ -26,11 +26,6 @@ AttentionPlan::AttentionPlan(ConstView q, ConstView k, ConstView v, ConstView re
   tile_positions = rows / tile_heads;
   num_tiles = max_tiles(q.rows(), record_offsets.elements() - 1, tile_positions);
   tiles = layout.add(static_cast<size_t>(num_tiles) * sizeof(Tile));
-  const auto rounded = [&](int dim) {
-    return layout.add(output == DType::bf16 ? static_cast<size_t>(k.rows() * k.shape[1] * dim) * sizeof(BFloat16) : 0);
-  };
-  keys = rounded(padded.head_dim);
-  values = rounded(padded.value_dim);
 }
 
 size_t attention_bytes(ConstView q, ConstView k, ConstView v, ConstView record_offsets, const KeySpan&, ConstView,

@@ -67,11 +67,4 @@ class QueryTile {
   int first_position_ = 0, num_positions_ = 0;
 };
 
-/// Elements d … d + 3 of a vector; zeros beyond its end.
-__device__ inline float4 load_four(const float* vector, int d, int dim, bool by_fours) {
-  if (by_fours && d < dim) return *reinterpret_cast<const float4*>(vector + d);
-  const auto at = [&](int i) { return i < dim ? vector[i] : 0.0f; };
-  return make_float4(at(d), at(d + 1), at(d + 2), at(d + 3));
-}
-
 }  // namespace switchyard::cuda

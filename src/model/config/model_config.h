@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "io/json.h"
 #include "kernels/attention/key_span.h"
+#include "kernels/attention/prepare_heads.h"
 #include "kernels/products/gated_activation.h"
 #include "kernels/routing/router.h"
 #include "model/config/rotary.h"
@@ -39,9 +40,6 @@ struct LatentProjections {
                       Field{"kv_rank", &LatentProjections::kv_rank}};
   }
 };
-
-/// Per-head RMSNorm of queries and keys: with weights before they are turned, or without any after that.
-enum class QkNorm : uint8_t { none, before_rotary, after_rotary };
 
 /// Queries are multiplied by 1 + scale · ln(1 + ⌊(position + 1) / floor⌋): Llama-4, in layers without rotary embedding.
 struct QueryTemperature {

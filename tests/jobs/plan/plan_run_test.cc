@@ -32,7 +32,7 @@ class PlanRunTest : public ::testing::Test {
     add("grouped_ffn", "f32", {64, 16, 64, 64}, 1e10, 1);
     add("attention", "f32", {64, 64, 2, 1024}, 1e10, 1);
     for (const char* work :
-         {"rms_norm", "rope", "embedding", "gather_rows", "combine", "router_top_k", "group_by_expert"})
+         {"rms_norm", "prepare_heads", "embedding", "gather_rows", "combine", "router_top_k", "group_by_expert"})
       add(work, "f32", {1e5}, 1e9, 1);
     add("between_ops", "f32", {1000, 64}, 1e6, 1);
     add("load", "f32", {1e6}, 1e9, 1);

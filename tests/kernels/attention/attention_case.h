@@ -57,9 +57,16 @@ inline ConstView sinks_of(const AttentionCase& c) {
 inline Tensor attend(const TestStream& stream, const AttentionInputs& in, const AttentionCase& c, float scale,
                      const std::vector<int64_t>& offsets, int64_t first, int64_t count, View lse = {}) {
   Tensor out({count, c.heads, c.value_dim}, c.output);
-  const auto part = [&](const Tensor& t) { return ConstView(t.view().slice(first, count)); };
-  stream.run(attention, part(in.q), part(in.k), part(in.v), view_of(std::span<const int64_t>(offsets)), c.span,
-             sinks_of(c), scale, lse, out);
+  const DType operand = attention_operand(stream.stream().device, c.output);
+  const auto part = [&](const Tensor& t, float factor) {
+    Tensor of({count, t.view().shape[1], t.view().shape[2]}, operand);
+    for (int64_t i = 0; i < of.size(); ++i)
+      of.set(i, static_cast<float>(t.at(first * of.size() / std::max<int64_t>(1, count) + i)) * factor);
+    return of;
+  };
+  const Tensor q = part(in.q, operand == DType::f32 ? 1 : attention_factor(scale)), k = part(in.k, 1),
+               v = part(in.v, 1);
+  stream.run(attention, q, k, v, view_of(std::span<const int64_t>(offsets)), c.span, sinks_of(c), scale, lse, out);
   return out;
 }
 inline Tensor attend(const TestStream& stream, const AttentionInputs& in, const AttentionCase& c, float scale) {

@@ -27,12 +27,9 @@ std::vector<double> frequencies_of(int64_t pairs) {
   return frequencies;
 }
 
-class RopeTest : public testing::TestWithParam<std::tuple<Device, Case>> {
+class RopeTest : public testing::TestWithParam<Case> {
  protected:
-  void SetUp() override {
-    if (const std::string why = why_skipped(device_); !why.empty()) GTEST_SKIP() << why;
-    fill_rope_table(CpuStream(), frequencies_, kFactor, table_);
-  }
+  void SetUp() override { fill_rope_table(CpuStream(), frequencies_, kFactor, table_); }
   Tensor before() const { return random_tensor({5, case_.heads, case_.head_dim}, DType::f32, 1); }
 
   /// The pairs of before() turned by their angles, times `sign`.
@@ -57,8 +54,7 @@ class RopeTest : public testing::TestWithParam<std::tuple<Device, Case>> {
     return want;
   }
 
-  const Device device_ = std::get<Device>(GetParam());
-  const Case case_ = std::get<Case>(GetParam());
+  const Case case_ = GetParam();
   const std::vector<int32_t> positions_{0, 1, 7, 4095, 2};
   const std::vector<double> frequencies_ = frequencies_of(case_.rotated / 2);
   const Tensor table_{{4096, case_.rotated}, DType::f32};
@@ -66,21 +62,8 @@ class RopeTest : public testing::TestWithParam<std::tuple<Device, Case>> {
 
 TEST_P(RopeTest, TurnsEachPairByItsAngle) {
   Tensor x = before();
-  TestStream(device_).run(rope, i32_tensor(positions_), table_, case_.pairs, case_.first, x);
+  rope(CpuStream(), i32_tensor(positions_), table_, case_.pairs, case_.first, x);
   EXPECT_TRUE(close(x, turned(1)));
-}
-
-// The arithmetic is two roundings that are written out: one result, on every device and at any address.
-TEST_P(RopeTest, GivesTheCpusBits) {
-  Tensor want = before();
-  CpuStream cpu;
-  rope(cpu, i32_tensor(positions_), table_, case_.pairs, case_.first, want);
-  TestStream stream(device_);
-  for (const int64_t displacement : {0, 1}) {
-    Tensor x = before();
-    stream.run_displaced(displacement, rope, i32_tensor(positions_), table_, case_.pairs, case_.first, x);
-    EXPECT_TRUE(same_bits(x, want));
-  }
 }
 
 // Adjacent pairs are halves in another order: the same bits in other places.
@@ -94,9 +77,9 @@ TEST_P(RopeTest, TurnsPairsAlikeWhereverTheyLie) {
       halves.set(h * case_.rotated + i, value);
       adjacent.set(h * case_.rotated + (i < pairs ? 2 * i : 2 * (i - pairs) + 1), value);
     }
-  const TestStream stream(device_);
-  stream.run(rope, i32_tensor(positions_), table_, RotaryPairs::halves, 0, halves);
-  stream.run(rope, i32_tensor(positions_), table_, RotaryPairs::adjacent, 0, adjacent);
+  const CpuStream stream;
+  rope(stream, i32_tensor(positions_), table_, RotaryPairs::halves, 0, halves);
+  rope(stream, i32_tensor(positions_), table_, RotaryPairs::adjacent, 0, adjacent);
   for (int64_t h = 0; h < heads; ++h)
     for (int64_t i = 0; i < pairs; ++i) {
       const int64_t head = h * case_.rotated;
@@ -105,15 +88,14 @@ TEST_P(RopeTest, TurnsPairsAlikeWhereverTheyLie) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, RopeTest,
-    testing::Combine(testing::ValuesIn(kDevices),
-                     testing::Values(Case{3, 2}, Case{3, 12}, Case{1, 16}, Case{4, 64}, Case{9, 80},
-                                     Case{3, 2, RotaryPairs::adjacent}, Case{5, 12, RotaryPairs::adjacent},
-                                     Case{1, 80, RotaryPairs::adjacent}, Case{4, 128, RotaryPairs::halves, 0, 64},
-                                     Case{6, 192, RotaryPairs::adjacent, 128, 64},
-                                     Case{1, 24, RotaryPairs::adjacent, 4, 10}, Case{3, 23, RotaryPairs::halves, 5, 18},
-                                     Case{2, 16, RotaryPairs::halves, 3, 8})));
+INSTANTIATE_TEST_SUITE_P(Shapes, RopeTest,
+                         testing::Values(Case{3, 2}, Case{3, 12}, Case{1, 16}, Case{4, 64}, Case{9, 80},
+                                         Case{3, 2, RotaryPairs::adjacent}, Case{5, 12, RotaryPairs::adjacent},
+                                         Case{1, 80, RotaryPairs::adjacent}, Case{4, 128, RotaryPairs::halves, 0, 64},
+                                         Case{6, 192, RotaryPairs::adjacent, 128, 64},
+                                         Case{1, 24, RotaryPairs::adjacent, 4, 10},
+                                         Case{3, 23, RotaryPairs::halves, 5, 18},
+                                         Case{2, 16, RotaryPairs::halves, 3, 8}));
 
 class RopeBackwardTest : public RopeTest {};
 
@@ -140,11 +122,10 @@ TEST_P(RopeBackwardTest, IsTheTransposeOfRope) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RopeBackwardTest,
-                         testing::Combine(testing::Values(Device::cpu),
-                                          testing::Values(Case{3, 2}, Case{9, 80}, Case{5, 12, RotaryPairs::adjacent},
-                                                          Case{4, 128, RotaryPairs::halves, 0, 64},
-                                                          Case{1, 24, RotaryPairs::adjacent, 4, 10},
-                                                          Case{3, 23, RotaryPairs::halves, 5, 18})));
+                         testing::Values(Case{3, 2}, Case{9, 80}, Case{5, 12, RotaryPairs::adjacent},
+                                         Case{4, 128, RotaryPairs::halves, 0, 64},
+                                         Case{1, 24, RotaryPairs::adjacent, 4, 10},
+                                         Case{3, 23, RotaryPairs::halves, 5, 18}));
 
 TEST(RopeTable, HasAnglesInDoublePrecision) {
   Tensor table({100000, 4}, DType::f32);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/rows/cast.h"
 #include "reference/rms_norm.h"
 #include "support/compare.h"
 #include "support/device.h"
@@ -83,6 +84,21 @@ TEST_P(RmsNormOnDeviceTest, WithoutWeightsTheyAreOnes) {
     }
 }
 
+TEST_P(RmsNormOnDeviceTest, RoundedBesideGivesTheSameBits) {
+  TestStream stream(GetParam());
+  for (const int64_t dim : {45, 64, 256, 1028})
+    for (const int64_t displacement : {0, 1}) {
+      const Tensor x = random_tensor({20, dim}, DType::f32, 1), weight = random_tensor({dim}, DType::f32, 2);
+      const Tensor want({20, dim}, DType::f32), want_rounded({20, dim}, DType::bf16);
+      const Tensor y = poisoned({20, dim}, DType::f32), rounded = poisoned({20, dim}, DType::bf16);
+      stream.run(rms_norm, x, weight, 1e-6f, want);
+      stream.run(rms_norm, x, weight, 1e-6f, want_rounded);
+      stream.run_displaced(displacement, rms_norm_rounded, x, weight, 1e-6f, y, rounded);
+      EXPECT_TRUE(same_bits(y, want));
+      EXPECT_TRUE(same_bits(rounded, want_rounded));
+    }
+}
+
 TEST_P(RmsNormOnDeviceTest, AZeroRowStaysZero) {
   Tensor x({1, 16}, DType::f32), y({1, 16}, DType::f32);
   TestStream(GetParam()).run(rms_norm, x, random_tensor({16}, DType::f32, 2), 1e-6f, y);
@@ -102,6 +118,11 @@ TEST(RmsNorm, AsManyRowsAsNoCacheHoldsAreTheSame) {
         rms_norm(stream, x.view().slice(first, kRows / kParts), weight, 1e-6f,
                  parts.view().slice(first, kRows / kParts));
       EXPECT_TRUE(same_bits(all, parts));
+      if (output == DType::bf16) continue;
+      const Tensor rounded = poisoned({kRows, dim}, DType::bf16), want({kRows, dim}, DType::bf16);
+      cast(stream, all, want);
+      rms_norm_rounded(stream, x, weight, 1e-6f, parts, rounded);
+      EXPECT_TRUE(same_bits(parts, all) && same_bits(rounded, want));
     }
 }
 
