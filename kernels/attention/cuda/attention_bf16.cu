@@ -35,61 +35,42 @@ struct Sizes {
 
 using SharedVectors = SharedArray<BFloat16>;
 
-/// Vectors of q, k or v in memory.
-struct Vectors {
-  const BFloat16* first;
-  int64_t stride;  ///< from one to the next
-  int dim;
-  bool by_pieces;
-
-  __device__ Vectors(const void* vectors, const AttentionProblem& problem, int heads, int size)
-      : first(static_cast<const BFloat16*>(vectors)),
-        stride(static_cast<int64_t>(heads) * size),
-        dim(size),
-        by_pieces(problem.by_pieces) {}
-
-  /// Elements d … d + 7 of the vector at `from` are on their way to shared memory; zeros where there are none.
-  __device__ void start_piece(const BFloat16* from, int d, bool is_there, const SharedVectors& to, int place) const {
-    if (by_pieces) return copy_async_16(to.address(place), from + d, is_there && d < dim);
-    for (int i = 0; i < kPiece; ++i) to[place + i] = is_there && d + i < dim ? from[d + i] : BFloat16{};
-  }
-};
+/// Elements d … d + 7 of a vector of `dim` are on their way to shared memory; zeros where there are none.
+__device__ inline void start_piece(const BFloat16* from, int d, int dim, bool is_there, bool by_pieces,
+                                   const SharedVectors& to, int place) {
+  if (by_pieces) return copy_async_16(to.address(place), from + d, is_there && d < dim);
+  for (int i = 0; i < kPiece; ++i) to[place + i] = is_there && d + i < dim ? from[d + i] : BFloat16{};
+}
 
 /// The queries of a block are on their way; zeros for rows that are not there.
 template <int kRows, int kDim>
 __device__ void start_queries(const AttentionProblem& problem, const QueryTile& tile, const SharedVectors& to) {
   constexpr int kPieces = kDim / kPiece;
-  const Vectors queries(problem.q, problem, 1, problem.size.head_dim);
+  const auto* queries = static_cast<const BFloat16*>(problem.q);
+  const int dim = problem.size.head_dim;
   for (int i = static_cast<int>(threadIdx.x); i < kRows * kPieces; i += kThreads) {
     const int row = i / kPieces, d = i % kPieces * kPiece;
     const int64_t vector = tile.vector(row);
-    const bool is_there = vector >= 0;
-    queries.start_piece(queries.first + (is_there ? vector * queries.stride : 0), d, is_there, to,
-                        row * stride_of(kDim) + d);
+    start_piece(queries + (vector >= 0 ? vector * dim : 0), d, dim, vector >= 0, problem.by_pieces, to,
+                row * stride_of(kDim) + d);
   }
 }
 
-/// The keys or values of a tile's head, from the record's number `key` on.
-__device__ inline Vectors of_head(const void* vectors, const AttentionProblem& problem, const QueryTile& tile, int key,
-                                  int dim) {
-  Vectors of(vectors, problem, problem.kv_heads, dim);
-  of.first += (tile.record_begin() + key) * of.stride + static_cast<int64_t>(tile.kv_head()) * dim;
-  return of;
-}
-
-/// kKeys vectors are on their way to shared memory; from number `num_keys` on, zeros.
+/// kKeys vectors of `dim`, `stride` elements apart, are on their way to shared memory; from number `num_keys` on,
+/// zeros.
 template <int kKeys, int kDim>
-__device__ void start_copy(const Vectors& vectors, int num_keys, const SharedVectors& to) {
+__device__ void start_copy(const BFloat16* vectors, int stride, int dim, bool by_pieces, int num_keys,
+                           const SharedVectors& to) {
   constexpr int kPieces = kDim / kPiece, kAcross = kPieces & -kPieces;  // a power of two: columns of pieces at once
   constexpr int kDown = kThreads / kAcross;                             // vectors at once
   static_assert(kKeys % kDown == 0, "every thread copies as much");
   const int key = static_cast<int>(threadIdx.x) / kAcross, d = static_cast<int>(threadIdx.x) % kAcross * kPiece;
+  vectors += static_cast<int64_t>(key) * stride;
   SWITCHYARD_UNROLL
-  for (int k = 0; k < kKeys; k += kDown) {
+  for (int k = 0; k < kKeys; k += kDown, vectors += kDown * stride) {
     SWITCHYARD_UNROLL
     for (int c = 0; c < kDim; c += kAcross * kPiece)
-      vectors.start_piece(vectors.first + (key + k) * vectors.stride, d + c, key + k < num_keys, to,
-                          (key + k) * stride_of(kDim) + d + c);
+      start_piece(vectors, d + c, dim, key + k < num_keys, by_pieces, to, (key + k) * stride_of(kDim) + d + c);
   }
 }
 
@@ -290,11 +271,16 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionProblem pr
 
   int first = tile.first_key(kKeys);
   const int num_keys = tile.num_keys();
-  Vectors keys = of_head(problem.k, problem, tile, first, problem.size.head_dim);
-  Vectors values = of_head(problem.v, problem, tile, first, problem.size.value_dim);
+  const auto [dim, value_dim] = problem.size;
+  const int64_t first_key = tile.record_begin() + first;
+  const BFloat16* keys =
+      static_cast<const BFloat16*>(problem.k) + (first_key * problem.kv_heads + tile.kv_head()) * dim;
+  const BFloat16* values =
+      static_cast<const BFloat16*>(problem.v) + (first_key * problem.kv_heads + tile.kv_head()) * value_dim;
   const auto start_block = [&](int count, const SharedVectors& stage) {
-    start_copy<kKeys, kDim>(keys, count, stage);
-    start_copy<kKeys, kValueDim>(values, count, stage.part(Size::kStageKeys, Size::kStage - Size::kStageKeys));
+    start_copy<kKeys, kDim>(keys, problem.kv_heads * dim, dim, problem.by_pieces, count, stage);
+    start_copy<kKeys, kValueDim>(values, problem.kv_heads * value_dim, value_dim, problem.by_pieces, count,
+                                 stage.part(Size::kStageKeys, Size::kStage - Size::kStageKeys));
     commit_copies();
   };
   start_queries<Size::kRows, kDim>(problem, tile, q);
@@ -303,7 +289,8 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionProblem pr
   for (int stage = 0; first < num_keys; first += kKeys, stage ^= 1) {
     wait_for_copies<0>();
     __syncthreads();  // this stage is there, and nobody needs the other one any more
-    keys.first += kKeys * keys.stride, values.first += kKeys * values.stride;
+    keys += static_cast<int64_t>(kKeys) * problem.kv_heads * dim;
+    values += static_cast<int64_t>(kKeys) * problem.kv_heads * value_dim;
     if (first + kKeys < num_keys)
       start_block(num_keys - first - kKeys, stages.part((stage ^ 1) * Size::kStage, Size::kStage));
     if (!rows.see_any(first)) continue;
