@@ -118,7 +118,7 @@ void rms_norm_backward(const Stream& stream, ConstView x, ConstView weight, floa
   const auto for_rows = [&](const auto& work) {
     for_row_blocks(stream, x.rows(), [&](int64_t first, int64_t count) { work(b, first, first + count); });
   };
-  if (!dweight.empty() && num_slices >= 2 * stream.pool->num_threads()) {
+  if (!dweight.empty() && num_slices >= int64_t{2} * stream.pool->num_threads()) {
     sum_and_find_gradient(stream, b, rows, sums);
   } else {
     for_rows(find_inverse_rms);

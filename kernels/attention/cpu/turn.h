@@ -47,7 +47,7 @@ class RotaryTable {
                      rows_);
   }
   void turn(int32_t position, float* first) const {
-    const float* cosine = table_ + position * 2 * half_;
+    const float* cosine = table_ + position * (2 * half_);
     turn_(cosine, cosine + half_, half_, first);
   }
 
