@@ -1,14 +1,12 @@
 #include "kernels/attention/prepare_heads.h"
-#include "kernels/cuda/rows.h"
 #include "kernels/cuda/unroll.h"
-#include "kernels/cuda/warp.h"
 #include "kernels/row_blocks.h"
+#include "kernels/rows/cuda/norm_row.h"
 
 namespace switchyard::cuda {
 namespace {
 
-constexpr int kLaneQuads = 2;  // of a vector, at most
-constexpr int64_t kMostDim = kLaneQuads * kQuad * kWarp;
+constexpr int kLaneQuads = kNormLaneQuads;
 
 /// What the kernel gets. Null: nothing of that kind.
 struct Problem {
@@ -41,13 +39,10 @@ class LaneVector {
   __device__ void norm(const float* weight, float eps) {
     float squares = 0;
     SWITCHYARD_UNROLL
-    for (const float4& v : values_) squares = fmaf(v.w, v.w, fmaf(v.z, v.z, fmaf(v.y, v.y, fmaf(v.x, v.x, squares))));
-    for (int offset = static_cast<int>(share_.step) / 2; offset > 0; offset /= 2)
-      squares += __shfl_xor_sync(kAllLanes, squares, offset);
-    const float scale = 1 / sqrtf(squares / static_cast<float>(dim_of_all_) + eps);
+    for (const float4& v : values_) squares = add_squares(squares, v);
+    const float scale = inverse_rms(sum_of_lanes(squares, share_.step), dim_of_all_, eps);
     for_each([&](float4& v, int64_t i) {
-      const float4 w = weight != nullptr ? load_quad<kWhole>(weight + i, dim_ - i) : make_float4(1, 1, 1, 1);
-      v = make_float4(v.x * scale * w.x, v.y * scale * w.y, v.z * scale * w.z, v.w * scale * w.w);
+      v = normed<kWhole>(v, scale, weight != nullptr ? weight + i : nullptr, dim_ - i);
     });
   }
 
@@ -65,8 +60,8 @@ class LaneVector {
         else
           turn_pairs(v, cosine + (i - first) / 2, half);
       } else {
-        turn_one<kPairs>(v.x, vector, cosine, i, first, half),
-            turn_one<kPairs>(v.y, vector, cosine, i + 1, first, half);
+        turn_one<kPairs>(v.x, vector, cosine, i, first, half);
+        turn_one<kPairs>(v.y, vector, cosine, i + 1, first, half);
         turn_one<kPairs>(v.z, vector, cosine, i + 2, first, half);
         turn_one<kPairs>(v.w, vector, cosine, i + 3, first, half);
       }
@@ -152,8 +147,8 @@ __global__ void prepare_heads_kernel(Problem p, RowSplit split, T* y) {
 void prepare_heads(const Stream& stream, ConstView x, ConstView positions, const HeadSteps& steps, View y) {
   check_prepare_heads(x, positions, steps, y);
   const int64_t rows = x.rows() * x.shape[1], dim = x.shape[2];
-  SWITCHYARD_CHECK(dim <= kMostDim && rows <= 0x7fffffff, "prepare_heads: x {}; head_dim is at most {} here",
-                   x.shape.str(), kMostDim);
+  SWITCHYARD_CHECK(dim <= kShortNorm && rows <= 0x7fffffff, "prepare_heads: x {}; head_dim is at most {} here",
+                   x.shape.str(), kShortNorm);
   const Problem problem{.x = x.as<float>(),
                         .rows = rows,
                         .heads = static_cast<uint32_t>(x.shape[1]),
@@ -167,7 +162,7 @@ void prepare_heads(const Stream& stream, ConstView x, ConstView positions, const
                         .half = steps.turn() ? steps.cos_sin.row_elements() / 2 : 0,
                         .factors = steps.factors.rows() > 0 ? steps.factors.as<float>() : nullptr,
                         .factor = steps.factor};
-  const RowSplit split = RowSplit::of(quads_of(dim), kLaneQuads);
+  const RowSplit split = short_norm_split(dim);
   LaunchShape shape = split.shape(rows);
   shape.shared_bytes = SharedLayout().add<float>(kRowThreads * kLaneQuads * kQuad).bytes();
   const bool whole = whole_quads(dim, {x, steps.norm_weight, steps.cos_sin, y}) && problem.first % kQuad == 0 &&
