@@ -12,7 +12,7 @@
 namespace switchyard {
 
 std::string numerics_revision(Device device) {
-  return device == Device::cuda ? "r5" : "r3";
+  return device == Device::cuda ? "r6" : "r3";
 }
 
 std::string numerics_revision(std::string_view id) {

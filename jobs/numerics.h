@@ -12,7 +12,7 @@
 
 namespace switchyard {
 
-/// On CPUs "r3/bf16/avx512_bf16/onednn-2.6.0", on a GPU "r5/bf16/sm_90/cublas-13.0.2", and, where cuBLASLt multiplies,
+/// On CPUs "r3/bf16/avx512_bf16/onednn-2.6.0", on a GPU "r6/bf16/sm_90/cublas-13.0.2", and, where cuBLASLt multiplies,
 /// a hash of the algorithms that it does so with. The revision, of CPUs or GPUs, grows with every change to our kernels
 /// that changes bits. device_index < 0: of a GPU that is not here.
 struct Numerics {

@@ -1,6 +1,6 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/unroll.h"
-#include "kernels/cuda/warp.h"
+#include "kernels/products/cuda/logit_sums.h"
 #include "kernels/products/cuda/matrix.h"
 #include "kernels/products/cuda/product.h"
 #include "kernels/vocabulary/cross_entropy.h"
@@ -9,102 +9,50 @@
 namespace switchyard::cuda {
 namespace {
 
-using RowState = CrossEntropyPlan::RowState;
+constexpr int kWarps = 32, kThreads = kWarps * kWarp, kRowsOfBlock = kWarp;
+constexpr int kAtOnce = 4;  // sums of a thread that are read together
 
-constexpr int kThreads = 256, kWarps = kThreads / kWarp;
-constexpr int kSegment = CrossEntropyPlan::kSegment, kPerThread = kSegment / kThreads;
-
-/// The largest of some logits; of equal ones the first.
-struct Best {
-  float value;
-  int32_t column;
-  __device__ void meet(float other, int32_t other_column) {
-    if (!(other > value || (other == value && other_column < column))) return;
-    value = other;
-    column = other_column;
-  }
+struct Fold {
+  const LogitSum* sums;  ///< [count, rows]
+  int count, rows;
+  const float* target_logits;
+  const int32_t* targets;
+  int32_t vocab;
+  float* logprob;
+  int32_t* argmax;
 };
 
-/// values, columns: one element a warp. The block passes a barrier before it may be called again.
-__device__ Best block_best(Best best, const SharedArray<float>& values, const SharedArray<int32_t>& columns) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  for (int offset = kWarp / 2; offset > 0; offset /= 2) {
-    const float value = __shfl_xor_sync(kAllLanes, best.value, offset);
-    best.meet(value, __shfl_xor_sync(kAllLanes, best.column, offset));
-  }
-  if (lane == 0) values[warp] = best.value, columns[warp] = best.column;
-  __syncthreads();
-  for (int w = 0; w < kWarps; ++w) best.meet(values[w], columns[w]);
-  return best;
-}
-
-/// Logits of some columns of the vocabulary, from `first` on.
-struct Logits {
-  const float* values;
-  int64_t stride;  ///< from row to row
-  int32_t first, columns;
-};
-
-/// A block a row: segment after segment joins the row's state; behind the last column stands the result. A thread has
-/// the same columns of every segment.
-__global__ void __launch_bounds__(kThreads) fold_kernel(Logits logits, int32_t vocab, const int32_t* targets,
-                                                        RowState* states, float* logprob, int32_t* argmax) {
+/// 32 rows a block. A lane has a row, and of its sums a warp every 32nd; then a warp has a row, whose 32 parts its
+/// lanes join.
+__global__ void __launch_bounds__(kThreads) fold_kernel(Fold fold) {
   SharedMemory shared;
-  const auto partial = shared.take<float>(kWarps), values = shared.take<float>(kWarps);
-  const auto columns = shared.take<int32_t>(kWarps);
-  const float* row = logits.values + blockIdx.x * logits.stride;
-  // A target outside the vocabulary has no logit, and the result shows it.
-  RowState state{-INFINITY, 0, NAN, 0};
-  if (logits.first > 0) state = states[blockIdx.x];
-  for (int begin = 0; begin < logits.columns; begin += kSegment) {
-    const int mine = begin + static_cast<int>(threadIdx.x);
-    float logit[kPerThread];
-    Best best{-INFINITY, logits.first + mine};
-    SWITCHYARD_UNROLL
-    for (int i = 0; i < kPerThread; ++i)
-      logit[i] = mine + i * kThreads < logits.columns ? row[mine + i * kThreads] : -INFINITY;
-    SWITCHYARD_UNROLL
-    for (int i = 0; i < kPerThread; ++i) best.meet(logit[i], logits.first + mine + i * kThreads);
-    best = block_best(best, values, columns);
-    float sum = 0;
-    SWITCHYARD_UNROLL
-    for (int i = 0; i < kPerThread; ++i) {
-      // A logit that is not finite makes the sum NaN: 0 · logit does, and is nothing otherwise.
-      if (mine + i * kThreads < logits.columns) sum += fmaf(logit[i], 0.0f, expf(logit[i] - best.value));
+  const auto parts = shared.take<LogitSum>(kRowsOfBlock * kWarps);
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int first_row = static_cast<int>(blockIdx.x) * kRowsOfBlock;
+  LogitSum sum = no_logits();
+  if (first_row + lane < fold.rows) {
+    const LogitSum* const of_row = fold.sums + first_row + lane;
+    for (int first = warp; first < fold.count; first += kWarps * kAtOnce) {
+      LogitSum next[kAtOnce];
+      SWITCHYARD_UNROLL
+      for (int i = 0; i < kAtOnce; ++i)
+        next[i] = first + i * kWarps < fold.count ? of_row[int64_t{first + i * kWarps} * fold.rows] : no_logits();
+      SWITCHYARD_UNROLL
+      for (int i = 0; i < kAtOnce; ++i) sum = join<float>(sum, next[i]);
     }
-    sum = block_sum(sum, partial);
-    const float max = fmaxf(state.max, best.value);
-    state.sum = state.sum * expf(state.max - max) + sum * expf(best.value - max);
-    if (best.value > state.max) state.argmax = best.column;
-    state.max = max;
   }
-  if (threadIdx.x != 0) return;
-  const int32_t target = targets[blockIdx.x] - logits.first;
-  if (target >= 0 && target < logits.columns) state.target_logit = row[target];
-  states[blockIdx.x] = state;
-  if (logits.first + logits.columns < vocab) return;
-  logprob[blockIdx.x] = static_cast<float>(static_cast<double>(state.target_logit) - static_cast<double>(state.max) -
-                                           static_cast<double>(logf(state.sum)));
-  argmax[blockIdx.x] = state.argmax;
-}
-
-/// logits [rows, stride] = x · Wᵀ for W's rows [first, first + columns): with our own tiles, which give a logit's bits
-/// wherever the vocabulary is cut.
-void multiply(const Stream& stream, ConstView x, const Matrix& w, const Logits& logits, float* to) {
-  const auto offset = static_cast<size_t>(logits.first * w.padded_k()) * size_of(w.operand);
-  const void* const weights[] = {w.memory.data() + offset};
-  product(stream, {.operand = w.operand,
-                   .layout = w.layout,
-                   .x = x.data,
-                   .x_stride = w.k,
-                   .k = w.k,
-                   .weights = weights,
-                   .n = logits.columns,
-                   .padded_k = w.padded_k(),
-                   .entries = x.rows(),
-                   .tile_rows = tile_rows_for(w, x.rows(), 1, logits.columns),
-                   .y = to,
-                   .y_stride = logits.stride});
+  parts.store(lane * kWarps + warp, sum);
+  __syncthreads();
+  sum = parts.load<LogitSum>(warp * kWarps + lane);
+  for (int lane_mask = 1; lane_mask < kWarp; lane_mask *= 2) sum = join<float>(sum, of_other_lane(sum, lane_mask));
+  const int row = first_row + warp;
+  if (lane != 0 || row >= fold.rows) return;
+  // A target outside the vocabulary has no logit, and the result shows it.
+  const int32_t target = fold.targets[row];
+  const float logit = target >= 0 && target < fold.vocab ? fold.target_logits[row] : NAN;
+  fold.logprob[row] = static_cast<float>(static_cast<double>(logit) - static_cast<double>(sum.max) -
+                                         static_cast<double>(logf(sum.sum)));
+  fold.argmax[row] = sum.column;
 }
 
 }  // namespace
@@ -119,22 +67,37 @@ void cross_entropy(const Stream& stream, ConstView x, const PackedMatrix& head, 
                    x.shape.str(), name_of(w.operand), vocab, w.k, target.shape.str(), logprob.shape.str(),
                    argmax.shape.str());
   SWITCHYARD_CHECK(lse.data == nullptr, "cross_entropy: lse {} is wanted of a CUDA device", lse.shape.str());
-  const CrossEntropyPlan plan(rows, vocab);
-  SWITCHYARD_CHECK(stream.workspace.size() >= plan.layout.bytes() && vocab <= 0x7fffffff - kSegment,
+  const CrossEntropyPlan plan(rows, vocab, w.operand);
+  SWITCHYARD_CHECK(stream.workspace.size() >= plan.layout.bytes(),
                    "cross_entropy: a workspace of {} bytes, {} are needed", stream.workspace.size(),
                    plan.layout.bytes());
-  auto* states = reinterpret_cast<RowState*>(stream.workspace.data() + plan.states);
-  auto* buffer = reinterpret_cast<float*>(stream.workspace.data() + plan.logits);
-  const SharedLayout shared = SharedLayout().add<float>(kWarps).add<float>(kWarps).add<int32_t>(kWarps);
+  auto* sums = reinterpret_cast<LogitSum*>(stream.workspace.data() + plan.sums);
+  auto* target_logits = reinterpret_cast<float*>(stream.workspace.data() + plan.target_logits);
+  const void* const weights[] = {w.memory.data()};
   for (int64_t row = 0; row < rows; row += plan.block_rows) {
-    const int64_t count = std::min(plan.block_rows, rows - row), columns = plan.columns(count);
-    for (int64_t first = 0; first < vocab; first += columns) {
-      const Logits logits{buffer, columns, static_cast<int32_t>(first),
-                          static_cast<int32_t>(std::min(columns, vocab - first))};
-      multiply(stream, x.slice(row, count), w, logits, buffer);
-      launch(stream, {blocks_for(count, 1), kThreads, shared.bytes()}, fold_kernel, logits, static_cast<int32_t>(vocab),
-             target.as<int32_t>() + row, states, logprob.as<float>() + row, argmax.as<int32_t>() + row);
-    }
+    const int64_t count = std::min(plan.block_rows, rows - row);
+    const auto* targets = target.as<int32_t>() + row;
+    // Our own tiles, which give a logit's bits wherever the rows are cut.
+    product(stream, {.operand = w.operand,
+                     .layout = w.layout,
+                     .x = x.slice(row, count).data,
+                     .x_stride = w.k,
+                     .k = w.k,
+                     .weights = weights,
+                     .n = vocab,
+                     .padded_k = w.padded_k(),
+                     .entries = count,
+                     .tile_rows = tile_rows_for(w, count, 1, vocab),
+                     .epilogue = Epilogue::logit_sums,
+                     .y = sums,
+                     .y_stride = count,
+                     .targets = targets,
+                     .target_logits = target_logits});
+    launch(stream,
+           {blocks_for(count, kRowsOfBlock), kThreads, SharedLayout().add<LogitSum>(kRowsOfBlock * kWarps).bytes()},
+           fold_kernel,
+           Fold{sums, static_cast<int>(plan.sums_of_row), static_cast<int>(count), target_logits, targets,
+                static_cast<int32_t>(vocab), logprob.as<float>() + row, argmax.as<int32_t>() + row});
   }
 }
 

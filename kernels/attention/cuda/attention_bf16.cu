@@ -1,6 +1,7 @@
 // Attention with tensor cores, after FlashAttention-2 (Dao 2023): a warp has whole rows of the scores in registers,
 // where they become the left operand of the second product.
 #include "kernels/attention/cuda/attention_tile.h"
+#include "kernels/cuda/exponential.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/tensor_core.h"
 #include "kernels/cuda/unroll.h"
@@ -168,11 +169,11 @@ class WarpRows {
         for (int n = 0; n < kKeys / 8; ++n) {
           SWITCHYARD_UNROLL
           for (int i = 2 * half; i < 2 * half + 2; ++i) {
-            scores_[m][n][i] = exp2f(scores_[m][n][i] - top);
+            scores_[m][n][i] = fast_exp2(scores_[m][n][i] - top);
             total += scores_[m][n][i];
           }
         }
-        shrink[half] = exp2f(top_[m][half] - top);
+        shrink[half] = fast_exp2(top_[m][half] - top);
         top_[m][half] = top;
         total_[m][half] = fmaf(total_[m][half], shrink[half], total);
       }

@@ -74,6 +74,8 @@ void product(const Stream& stream, const Product& p) {
   SWITCHYARD_CHECK(swiglu ? p.output == p.operand
                           : p.output == DType::f32 || (p.output == DType::bf16 && p.epilogue == Epilogue::store),
                    "a product of {} to {}", name_of(p.operand), name_of(p.output));
+  SWITCHYARD_CHECK(p.epilogue != Epilogue::logit_sums || (p.targets != nullptr && p.target_logits != nullptr),
+                   "a product that sums up logits of {} rows, without targets", p.entries);
   SWITCHYARD_CHECK(p.biases.empty() || p.biases.size() == p.weights.size(), "a product of {} groups with {} biases",
                    p.weights.size(), p.biases.size());
   const bool aligned = rows_are_aligned(p.operand, p.x_stride);

@@ -13,8 +13,20 @@
 namespace switchyard::cuda {
 
 /// store: y = product;  add: y += product (f32 output);  swiglu: y = activation(gate, up), of weights in
-/// RowOrder::gate_up.
-enum class Epilogue : uint8_t { store, add, swiglu };
+/// RowOrder::gate_up;  logit_sums: y = a LogitSum for every logit_sum_columns() columns, and no product is stored.
+enum class Epilogue : uint8_t { store, add, swiglu, logit_sums };
+
+/// Of some of a row's logits: their maximum, Σ e^(logit − maximum), and the first column where the maximum is. The sum
+/// is NaN if any of them is not finite.
+struct alignas(16) LogitSum {
+  float max, sum;
+  int32_t column;
+};
+
+/// Columns that one of them is of; the last one's may be fewer.
+constexpr int64_t logit_sum_columns(DType operand) {
+  return operand == DType::bf16 ? 64 : 32;
+}
 
 /// y[output_row[i], j] = Σ_k x[input_row[i], k] W_g[j, k] + bias_g[j] for each entry i of group g.
 ///
@@ -39,9 +51,11 @@ struct Product {
 
   Epilogue epilogue = Epilogue::store;
   GatedActivation activation = {};  ///< of swiglu
-  DType output = DType::f32;        ///< f32, bf16 (store) or the operand (swiglu)
-  void* y = nullptr;
-  int64_t y_stride = 0;  ///< swiglu writes n / 2 columns rounded up to 64, the others n
+  DType output = DType::f32;        ///< f32, bf16 (store) or the operand (swiglu); not used by logit_sums
+  void* y = nullptr;     ///< [rows, y_stride]; of logit_sums LogitSum [sums, y_stride]: a row's stand below each other
+  int64_t y_stride = 0;  ///< swiglu writes n / 2 columns rounded up to 64, the others n; logit_sums all of y's rows
+  const int32_t* targets = nullptr;  ///< of logit_sums: a column of each of y's rows,
+  float* target_logits = nullptr;    ///< whose logit comes here; a column that is not there: it stays as it is
 };
 
 void product(const Stream& stream, const Product& p);

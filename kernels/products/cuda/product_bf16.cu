@@ -109,6 +109,33 @@ class Accumulator {
     }
   }
 
+  /// A unit is two fragments side by side, which four lanes share.
+  __device__ void sum_logits(const ProductKernel& p, const Place& place, const SharedArray<LogitSum>& units) const {
+    const int first_column = place.column_tile * Shape::columns + first_column_ + lane_ % 4 * 2;
+    SWITCHYARD_UNROLL
+    for (int m = 0; m < kM; ++m) {
+      SWITCHYARD_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        const int r = first_row_ + m * 16 + half * 8 + lane_ / 4;
+        const TargetLogit target(p, place.tile, r);
+        SWITCHYARD_UNROLL
+        for (int n = 0; n < kN; n += 2) {
+          const auto sum_of = [&](int fragment, int i) {
+            const int column = first_column + (n + fragment) * 8 + i;
+            const float logit = sums_[m][n + fragment][2 * half + i];
+            target.meet(logit, column);
+            return sum_of_logit(logit, column, column < p.n);
+          };
+          LogitSum sum =
+              join<Element>(join<Element>(sum_of(0, 0), sum_of(0, 1)), join<Element>(sum_of(1, 0), sum_of(1, 1)));
+          sum = join<Element>(sum, of_other_lane(sum, 1));
+          sum = join<Element>(sum, of_other_lane(sum, 2));
+          if (lane_ % 4 == 0) units.store((first_column_ / kUnitColumns + n / 2) * Shape::rows + r, sum);
+        }
+      }
+    }
+  }
+
  private:
   struct Fragments {
     uint32_t x[kM][4], w[kN][2];
@@ -147,6 +174,8 @@ template <class Shape, bool kAligned>
 void launch_shape(const Stream& stream, const Product& p) {
   if (p.epilogue == Epilogue::swiglu)
     launch_tiles<Shape, kAligned, Accumulator<Shape>, Epilogue::swiglu, BFloat16>(stream, p);
+  else if (p.epilogue == Epilogue::logit_sums)
+    launch_tiles<Shape, kAligned, Accumulator<Shape>, Epilogue::logit_sums, float>(stream, p);
   else if (p.output == DType::f32)
     launch_tiles<Shape, kAligned, Accumulator<Shape>, Epilogue::store, float>(stream, p);
   else

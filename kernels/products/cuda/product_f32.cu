@@ -83,6 +83,28 @@ class Accumulator {
     }
   }
 
+  /// A unit is two columns of each of eight lanes.
+  __device__ void sum_logits(const ProductKernel& p, const Place& place, const SharedArray<LogitSum>& units) const {
+    const int first_column = place.column_tile * Shape::columns + column_;
+    SWITCHYARD_UNROLL
+    for (int m = 0; m < kM; ++m) {
+      const int r = row_ + 8 * m;
+      const TargetLogit target(p, place.tile, r);
+      SWITCHYARD_UNROLL
+      for (int n = 0; n < kN; n += 2) {
+        const auto sum_of = [&](int i) {
+          const int column = first_column + 8 * (n + i);
+          const float logit = sums_[m][n + i];
+          target.meet(logit, column);
+          return sum_of_logit(logit, column, column < p.n);
+        };
+        LogitSum sum = join<float>(sum_of(0), sum_of(1));
+        for (int lane_mask = 1; lane_mask < 8; lane_mask *= 2) sum = join<float>(sum, of_other_lane(sum, lane_mask));
+        if (column_ % 8 == 0) units.store((column_ / kUnitColumns + n / 2) * Shape::rows + r, sum);
+      }
+    }
+  }
+
  private:
   int row_, column_;
   float sums_[kM][kN] = {};
@@ -96,6 +118,8 @@ template <class Shape, bool kAligned>
 void launch_shape(const Stream& stream, const Product& p) {
   if (p.epilogue == Epilogue::swiglu)
     launch_tiles<Shape, kAligned, Accumulator<Shape>, Epilogue::swiglu, float>(stream, p);
+  else if (p.epilogue == Epilogue::logit_sums)
+    launch_tiles<Shape, kAligned, Accumulator<Shape>, Epilogue::logit_sums, float>(stream, p);
   else if (p.output == DType::f32)
     launch_tiles<Shape, kAligned, Accumulator<Shape>, Epilogue::store, float>(stream, p);
   else

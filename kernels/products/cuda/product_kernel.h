@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/cuda/exponential.h"
 #include "kernels/products/cuda/matrix.h"
 #include "kernels/products/cuda/product.h"
 
@@ -25,6 +26,8 @@ struct ProductKernel {
   const int32_t *input_row, *output_row;
   void* y;
   int64_t y_stride;
+  const int32_t* targets;
+  float* target_logits;
   bool add, clamped, biased, whole_tiles;
   float alpha, limit;
   int first_group, num_groups;
@@ -77,7 +80,7 @@ struct Bias {
 template <class Out>
 __device__ inline float times_sigmoid(float x, float alpha) {
   if constexpr (std::is_same_v<Out, float>) return x / (1 + expf(-alpha * x));
-  return __fdividef(x, 1 + __expf(-alpha * x));
+  return __fdividef(x, 1 + fast_exp(-alpha * x));
 }
 
 template <class Out>

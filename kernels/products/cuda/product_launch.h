@@ -28,6 +28,8 @@ ProductKernel product_kernel_of(const Product& p, int64_t columns, int64_t most_
           .output_row = p.output_row,
           .y = p.y,
           .y_stride = p.y_stride,
+          .targets = p.targets,
+          .target_logits = p.target_logits,
           .add = p.epilogue == Epilogue::add,
           .clamped = p.activation.clamped,
           .biased = !p.biases.empty(),

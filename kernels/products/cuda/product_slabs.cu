@@ -11,16 +11,11 @@ namespace switchyard::cuda {
 namespace slabs {
 namespace {
 
-/// One that is never used has an element too.
-template <class Shape, Epilogue kEpilogue, class Out>
-constexpr int kStagingElements =
-    std::is_same_v<Out, float> ? 1 : Staging<Shape, kEpilogue>::rows* Staging<Shape, kEpilogue>::columns;
-
 template <class Shape, bool kAligned, Epilogue kEpilogue, class Out>
 __global__ void __launch_bounds__(kThreads, 1) slab_kernel(const __grid_constant__ ProductKernel p) {
   SharedMemory shared;
   const Ring<Shape> ring(shared);
-  const auto staging = shared.take<BFloat16>(kStagingElements<Shape, kEpilogue, Out>);
+  const auto staging = shared.take<StagedElement<kEpilogue>>(kStagedElements<Shape, kEpilogue, Out>);
   if (threadIdx.x < kWarpgroup) {
     give_back_registers<kProducerRegisters>();
     produce<Shape, kAligned>(p, ring);
@@ -40,8 +35,9 @@ void launch_blocks(const Stream& stream, const Product& p) {
   SWITCHYARD_CUDA_CALL(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, stream.device_index));
   SharedLayout shared;
   Ring<Shape>::add_to(shared);
-  shared.add<BFloat16>(kStagingElements<Shape, kEpilogue, Out>);
-  static_assert((Shape::stages * Shape::stage_elements + kStagingElements<Shape, kEpilogue, Out>)*sizeof(BFloat16) +
+  shared.add<StagedElement<kEpilogue>>(kStagedElements<Shape, kEpilogue, Out>);
+  static_assert(Shape::stages * Shape::stage_elements * sizeof(BFloat16) +
+                        kStagedElements<Shape, kEpilogue, Out> * sizeof(StagedElement<kEpilogue>) +
                         3 * kSharedAlignment <=
                     227 << 10,
                 "what a block has on sm_90");
@@ -58,6 +54,8 @@ template <class Shape, bool kAligned>
 void launch_shape(const Stream& stream, const Product& p) {
   if (p.epilogue == Epilogue::swiglu)
     launch_blocks<Shape, kAligned, Epilogue::swiglu, BFloat16>(stream, p);
+  else if (p.epilogue == Epilogue::logit_sums)
+    launch_blocks<Shape, kAligned, Epilogue::logit_sums, float>(stream, p);
   else if (p.output == DType::f32)
     launch_blocks<Shape, kAligned, Epilogue::store, float>(stream, p);
   else

@@ -14,6 +14,7 @@
 #include "kernels/cuda/shared.h"
 #include "kernels/cuda/tensor_core.h"
 #include "kernels/cuda/unroll.h"
+#include "kernels/products/cuda/logit_sums.h"
 #include "kernels/products/cuda/product_launch.h"
 
 namespace switchyard::cuda {
@@ -30,6 +31,8 @@ struct TileShape {
   static constexpr int stage_elements = (rows + columns) * depth;
   static_assert((chunks == 4 || chunks == 8) && rows * chunks % kProductThreads == 0);
   static_assert(sizeof(T) * stages * stage_elements <= 163 << 10, "what a block has on sm_80");
+  static constexpr int unit_elements = rows * (columns / kUnitColumns);  // LogitSums, where stages were
+  static_assert(sizeof(LogitSum) * unit_elements <= sizeof(T) * stages * stage_elements);
 
   /// Of chunk c of row r, in elements. 8 rows further it is 8 · depth more.
   static __device__ int offset(int r, int c) { return r * depth + (c ^ (chunks == 8 ? r % 8 : r / 2 % 4)) * chunk; }
@@ -124,6 +127,18 @@ __device__ void run_slabs(const ProductKernel& p, const Place& place,
   }
 }
 
+/// Units meet where the stages were.
+template <class Shape, class Accumulator>
+__device__ void sum_logits(const ProductKernel& p, const Place& place,
+                           const SharedArray<typename Shape::Element>& stages, const Accumulator& accumulator) {
+  const SharedArray<LogitSum> units(reinterpret_cast<LogitSum*>(stages.address(0)), Shape::unit_elements);
+  __syncthreads();  // everyone is done with the last stage
+  accumulator.sum_logits(p, place, units);
+  __syncthreads();
+  write_logit_sums<typename Shape::Element, Shape::rows, Shape::columns>(
+      p, place.tile, units, place.column_tile * Shape::columns, static_cast<int>(threadIdx.x), kProductThreads);
+}
+
 // Choices that are not the main loop's are made behind it, and once for all sums: they cost no kernel more.
 template <class Shape, bool kAligned, class Accumulator, Epilogue kEpilogue, class Out>
 __global__ void __launch_bounds__(kProductThreads, Shape::blocks) product_kernel(ProductKernel p) {
@@ -136,7 +151,9 @@ __global__ void __launch_bounds__(kProductThreads, Shape::blocks) product_kernel
   constexpr bool kGated = kEpilogue == Epilogue::swiglu;
   constexpr RowOrder kOrder = kGated ? RowOrder::gate_up : RowOrder::plain;
   if (p.biased) accumulator.add(place, Bias<kOrder>{p.bias(place.tile.group), p.n});
-  if (kGated && p.clamped)
+  if constexpr (kEpilogue == Epilogue::logit_sums)
+    sum_logits<Shape>(p, place, stages, accumulator);
+  else if (kGated && p.clamped)
     accumulator.template finish<kEpilogue, Out>(p, place, ClampedSwiglu<Out>{p.alpha, p.limit});
   else
     accumulator.template finish<kEpilogue, Out>(p, place, Swiglu<Out>{});

@@ -3,173 +3,19 @@
 
 #include <type_traits>
 
-#include "kernels/cuda/unroll.h"
-#include "kernels/cuda/warpgroup_product.h"
-#include "kernels/products/cuda/slab_ring.h"
+#include "kernels/products/cuda/slab_logit_sums.h"
+#include "kernels/products/cuda/slab_stores.h"
 
 namespace switchyard::cuda::slabs {
 
-/// Of a thread among those that multiply.
-struct Consumer {
-  int thread, warpgroup, warp, lane;
-  __device__ Consumer() {
-    thread = static_cast<int>(threadIdx.x) - kWarpgroup;
-    warpgroup = thread / kWarpgroup, warp = thread / 32 % 4, lane = thread % 32;
-  }
-  /// In the tile, the first row of W whose sums it has; the other one is 8 further.
-  __device__ int w_row() const { return warpgroup * 64 + warp * 16 + lane / 4; }
-};
-
-/// sums = W xᵀ over all slabs, in order.
-template <int kWidth, class Shape>
-__device__ __forceinline__ void multiply(const Ring<Shape>& ring, Turn<Shape>& turn, int num_slabs, const Consumer& me,
-                                         WarpgroupSums& sums) {
-  SWITCHYARD_UNROLL
-  for (int i = 0; i < kWidth / 2; ++i) sums[i] = 0;
-  const int w_offset = me.warpgroup * 64 * kSlabColumns;
-  int before = -1;
-  const auto give_back = [&] {
-    if (before >= 0 && me.lane == 0) arrive(ring.empty.address(before));
-  };
-  for (int slab = 0; slab < num_slabs; ++slab, turn.next()) {
-    wait_for_phase(ring.full.address(turn.stage), turn.parity);
-    fence_products();
-    SWITCHYARD_UNROLL
-    for (int step = 0; step < kSlabColumns / 16; ++step)
-      multiply_slabs<kWidth>(sums, ring.w(turn.stage) + w_offset, ring.x(turn.stage), step);
-    commit_products();
-    wait_for_products<1>();
-    give_back();
-    before = turn.stage;
-  }
-  wait_for_products<0>();
-  give_back();
-}
-
-/// With the narrowest instruction for so many rows; its width.
-template <class Shape>
-__device__ __forceinline__ int multiply_rows(const Ring<Shape>& ring, Turn<Shape>& turn, int num_slabs,
-                                             const Consumer& me, int rows, WarpgroupSums& sums) {
-  if (rows <= Shape::width0) return multiply<Shape::width0>(ring, turn, num_slabs, me, sums), Shape::width0;
-  if (rows <= Shape::width1) return multiply<Shape::width1>(ring, turn, num_slabs, me, sums), Shape::width1;
-  if (rows <= Shape::width2) return multiply<Shape::width2>(ring, turn, num_slabs, me, sums), Shape::width2;
-  return multiply<Shape::rows>(ring, turn, num_slabs, me, sums), Shape::rows;
-}
-
-inline constexpr int kConsumersBarrier = 1;
-
-/// Results in bf16 go through shared memory, kColumns (of a plain product) or half as many (activations) columns of at
-/// most kMostRows entries at once, so that whole sectors are written.
-template <class Shape, Epilogue kEpilogue>
-struct Staging {
-  static constexpr int columns = kEpilogue == Epilogue::swiglu ? kColumns / 2 : kColumns;
-  static constexpr int rows = Shape::rows * columns > 16384 ? 16384 / columns : Shape::rows;
-  static constexpr int chunks = columns / kSlabChunk;
-  static __device__ int offset(int r, int c) { return r * columns + (c ^ r % 8) * kSlabChunk; }
-};
-
-/// Entries [first, first + count) of the tile from the staging to y.
-template <class Staging>
-__device__ __forceinline__ void write_staged(const ProductKernel& p, const Place& place,
-                                             const SharedArray<BFloat16>& staging, int first, int count, int n,
-                                             const Consumer& me) {
-  const bool whole = n % kSlabChunk == 0 && p.y_stride % kSlabChunk == 0;
-  for (int i = me.thread; i < count * Staging::chunks; i += kConsumers) {
-    const int r = i / Staging::chunks, c = i % Staging::chunks;
-    const int column = place.column_tile * Staging::columns + c * kSlabChunk;
-    if (column >= n) continue;
-    BFloat16* to = static_cast<BFloat16*>(p.y) + output_row_of(p, place.tile.first + first + r) * p.y_stride + column;
-    if (whole) {
-      *reinterpret_cast<uint4*>(to) = staging.load<uint4>(Staging::offset(r, c));
-    } else {
-      const Chunk chunk = staging.load<Chunk>(Staging::offset(r, c));
-      SWITCHYARD_UNROLL
-      for (int e = 0; e < kSlabChunk; ++e)
-        if (column + e < n) to[e] = chunk.values[e];
-    }
-  }
-}
-
-/// pair(j, which): of columns 8 j to 8 j + 7, this thread's two results of W's first (0) or second (1) row of 8.
-template <class Shape, Epilogue kEpilogue, class Pair>
-__device__ __forceinline__ void store_bf16(const ProductKernel& p, const Place& place,
-                                           const SharedArray<BFloat16>& staging, int width, int n, const Consumer& me,
-                                           const Pair& pair) {
-  using S = Staging<Shape, kEpilogue>;
-  constexpr bool kGated = kEpilogue == Epilogue::swiglu;
-  const int row = me.lane % 8, matrix = me.lane / 8 % 2;
-  SWITCHYARD_UNROLL
-  for (int first = 0; first < Shape::rows; first += S::rows) {
-    if (first >= place.tile.rows) continue;
-    SWITCHYARD_UNROLL
-    for (int j = first / 8; j < (first + S::rows) / 8; j += kGated ? 2 : 1) {
-      if (j * 8 >= width) continue;
-      // Activations: a warp has 8 columns, and two blocks of 8 entries go at once. Otherwise it has 16 of one block.
-      const int r = (kGated ? j + matrix : j) * 8 - first + row;
-      const int chunk = kGated ? me.warpgroup * 4 + me.warp : me.warpgroup * 8 + me.warp * 2 + matrix;
-      store_matrix_x2_transposed(staging.address(S::offset(r, chunk)), pair(j, 0), pair(j, 1));
-    }
-    named_barrier(kConsumersBarrier, kConsumers);
-    const int rest = place.tile.rows - first;
-    write_staged<S>(p, place, staging, first, rest < S::rows ? rest : S::rows, n, me);
-    named_barrier(kConsumersBarrier, kConsumers);
-  }
-}
-
-/// Straight from the registers: 8 lanes write a sector of 32 bytes. row_of(entry): its row of y.
-template <class Shape, bool kAdd, class RowOf>
-__device__ __forceinline__ void store_f32_rows(const ProductKernel& p, const Place& place, int width,
-                                               const Consumer& me, const WarpgroupSums& sums, const RowOf& row_of) {
-  constexpr int kAtOnce = kAdd ? 4 : 1;  // blocks of 8 entries whose old values are read before any is written
-  const int column = place.column_tile * kColumns + me.w_row(), first_row = me.lane % 4 * 2;
-  const bool low = column < p.n, high = column + 8 < p.n;
-  float* const y = static_cast<float*>(p.y) + column;
-  SWITCHYARD_UNROLL
-  for (int first = 0; first < Shape::rows / 8; first += kAtOnce) {
-    if (first * 8 >= width) continue;
-    float* rows[kAtOnce * 2];
-    float old[kAtOnce * 2][2];
-    SWITCHYARD_UNROLL
-    for (int i = 0; i < kAtOnce * 2; ++i) {
-      const int r = first * 8 + i / 2 * 8 + first_row + i % 2;
-      const bool there = r < place.tile.rows;
-      rows[i] = y + row_of(place.tile.first + (there ? r : 0)) * p.y_stride;
-      if (!kAdd) continue;
-      old[i][0] = there && low ? rows[i][0] : 0;
-      old[i][1] = there && high ? rows[i][8] : 0;
-    }
-    SWITCHYARD_UNROLL
-    for (int i = 0; i < kAtOnce * 2; ++i) {
-      const bool there = first * 8 + i / 2 * 8 + first_row + i % 2 < place.tile.rows;
-      const float* d = sums + (first + i / 2) * 4 + i % 2;
-      if (there && low) rows[i][0] = kAdd ? old[i][0] + d[0] : d[0];
-      if (there && high) rows[i][8] = kAdd ? old[i][1] + d[2] : d[2];
-    }
-  }
-}
-
-template <class Shape>
-__device__ __forceinline__ void store_f32(const ProductKernel& p, const Place& place, int width, const Consumer& me,
-                                          const WarpgroupSums& sums) {
-  const auto itself = [](int64_t entry) { return entry; };
-  const auto listed = [&](int64_t entry) { return output_row_of(p, entry); };
-  if (p.output_row == nullptr && !p.add) return store_f32_rows<Shape, false>(p, place, width, me, sums, itself);
-  if (p.output_row == nullptr) return store_f32_rows<Shape, true>(p, place, width, me, sums, itself);
-  if (!p.add) return store_f32_rows<Shape, false>(p, place, width, me, sums, listed);
-  store_f32_rows<Shape, true>(p, place, width, me, sums, listed);
-}
-
-/// What store_f32() will add to, while the product is computed.
-template <class Shape>
-__device__ void prefetch_old(const ProductKernel& p, const Place& place, const Consumer& me) {
-  constexpr int kLine = 32;  // floats
-  for (int i = me.thread; i < place.tile.rows * (kColumns / kLine); i += kConsumers) {
-    const int column = place.column_tile * kColumns + i % (kColumns / kLine) * kLine;
-    if (column >= p.n) continue;
-    const int64_t row = output_row_of(p, place.tile.first + i / (kColumns / kLine));
-    prefetch_to_l2(static_cast<const float*>(p.y) + row * p.y_stride + column);
-  }
-}
+/// What is in shared memory between the sums and y. One that is never used has an element too.
+template <Epilogue kEpilogue>
+using StagedElement = std::conditional_t<kEpilogue == Epilogue::logit_sums, LogitSum, BFloat16>;
+template <class Shape, Epilogue kEpilogue, class Out>
+inline constexpr int kStagedElements =
+    kEpilogue == Epilogue::logit_sums ? kColumns / kUnitColumns* Shape::rows
+    : std::is_same_v<Out, float>      ? 1
+                                      : Staging<Shape, kEpilogue>::rows* Staging<Shape, kEpilogue>::columns;
 
 template <class Shape, Epilogue kEpilogue, class Out, class Gated>
 __device__ __forceinline__ void finish(const ProductKernel& p, const Place& place,
@@ -193,7 +39,8 @@ __device__ __forceinline__ void finish(const ProductKernel& p, const Place& plac
 }
 
 template <class Shape, Epilogue kEpilogue, class Out>
-__device__ void consume(const ProductKernel& p, const Ring<Shape>& ring, const SharedArray<BFloat16>& staging) {
+__device__ void consume(const ProductKernel& p, const Ring<Shape>& ring,
+                        const SharedArray<StagedElement<kEpilogue>>& staging) {
   constexpr bool kGated = kEpilogue == Epilogue::swiglu;
   constexpr RowOrder kOrder = kGated ? RowOrder::gate_up : RowOrder::plain;
   const Consumer me;
@@ -203,6 +50,7 @@ __device__ void consume(const ProductKernel& p, const Ring<Shape>& ring, const S
   for (Walk walk(p, Shape::rows); walk.take(place);) {
     if (place.tile.rows == 0) continue;
     if (p.add) prefetch_old<Shape>(p, place, me);
+    const TargetColumns<Shape, kEpilogue> targets(p, place.tile, me.lane);
     WarpgroupSums sums;
     const int rows = p.whole_tiles ? Shape::rows : place.tile.rows;
     const int width = multiply_rows(ring, turn, num_slabs, me, rows, sums);
@@ -214,7 +62,9 @@ __device__ void consume(const ProductKernel& p, const Ring<Shape>& ring, const S
       for (int j = 0; j < Shape::rows / 8; ++j)
         if (j * 8 < width) sums[4 * j] += low, sums[4 * j + 1] += low, sums[4 * j + 2] += high, sums[4 * j + 3] += high;
     }
-    if (kGated && p.clamped)
+    if constexpr (kEpilogue == Epilogue::logit_sums)
+      sum_logits<Shape>(p, place, staging, targets, width, me, sums);
+    else if (kGated && p.clamped)
       finish<Shape, kEpilogue, Out>(p, place, staging, width, me, sums, ClampedSwiglu<Out>{p.alpha, p.limit});
     else
       finish<Shape, kEpilogue, Out>(p, place, staging, width, me, sums, Swiglu<Out>{});

@@ -2,38 +2,32 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 
+#include "kernels/products/cuda/product.h"
 #include "kernels/scratch.h"
 
 namespace switchyard::cuda {
 
-/// Logits exist for some rows × some columns of the vocabulary at a time. Segments of kSegment columns are summed up
-/// one by one and added in order, however many of them a product yields at once: that depends on the number of rows.
+/// Logits are summed up where they are computed, for some rows at a time: of each row exist its LogitSums, and the
+/// logit of its target.
 struct CrossEntropyPlan {
-  static constexpr int64_t kSegment = 4096;
-  static constexpr int64_t kMostRows = 2048;
-  static constexpr int64_t kMostLogits = kMostRows * kSegment;  // 32 MiB: they stay in the cache of a large GPU
+  static constexpr int64_t kLeastRows = 256, kMostRows = 2048;
+  static constexpr int64_t kMostSums = int64_t{4} << 20;  // 64 MiB
 
-  /// What is kept of a row's logits so far: Σ e^(logit − max), and where the maximum is.
-  struct RowState {
-    float max, sum, target_logit;
-    int32_t argmax;
-  };
-
-  CrossEntropyPlan(int64_t rows, int64_t vocab)
-      : block_rows(std::min(rows, kMostRows)), padded_vocab((vocab + kSegment - 1) / kSegment * kSegment) {
-    states = layout.add(static_cast<size_t>(block_rows) * sizeof(RowState));
-    // The most that any smaller number of rows takes, too.
-    logits = layout.add(static_cast<size_t>(std::min(kMostLogits, block_rows * padded_vocab)) * sizeof(float));
+  CrossEntropyPlan(int64_t rows, int64_t vocab, DType operand)
+      : sums_of_row((vocab + logit_sum_columns(operand) - 1) / logit_sum_columns(operand)) {
+    const auto fit = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(kMostSums / sums_of_row)));
+    block_rows = std::min(rows, std::clamp(fit, kLeastRows, kMostRows));
+    sums = layout.add(static_cast<size_t>(sums_of_row * block_rows) * sizeof(LogitSum));
+    target_logits = layout.add(static_cast<size_t>(block_rows) * sizeof(float));
   }
-  /// Columns of a product with `rows` rows, at most block_rows; whole segments.
-  int64_t columns(int64_t rows) const { return std::min(padded_vocab, kMostLogits / (rows * kSegment) * kSegment); }
 
-  int64_t block_rows, padded_vocab;
+  int64_t sums_of_row, block_rows;
   ScratchLayout layout;  ///< of the workspace:
-  size_t states;         ///< [block_rows] RowState
-  size_t logits;         ///< [rows, columns(rows)] f32
+  size_t sums;           ///< [sums_of_row, block_rows] LogitSum
+  size_t target_logits;  ///< [block_rows] f32
 };
 
 }  // namespace switchyard::cuda

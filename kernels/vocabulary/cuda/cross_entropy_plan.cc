@@ -4,7 +4,7 @@
 namespace switchyard::cuda {
 
 size_t cross_entropy_bytes(ConstView x, const PackedMatrix& head, ConstView, View, View, View, View) {
-  return CrossEntropyPlan(x.rows(), head.n()).layout.bytes();
+  return CrossEntropyPlan(x.rows(), head.n(), head.operand()).layout.bytes();
 }
 
 }  // namespace switchyard::cuda

@@ -161,6 +161,80 @@ TEST_P(DeviceProduct, ExpertsBitsAreTheSameForEveryTile) {
   }
 }
 
+/// Of x Wᵀ, with its targets' logits.
+struct LogitSums {
+  Tensor sums, target_logits;  ///< sums: [sums of a row, rows, 4 words]
+};
+
+constexpr Op<void(const Stream&, ConstView, const PackedMatrix&, ConstView, int32_t, View, View)> kLogitSums{
+    "logit_sums", nullptr,
+    [](const Stream& stream, ConstView x, const PackedMatrix& packed, ConstView targets, int32_t tile_rows, View sums,
+       View target_logits) {
+      const cuda::Matrix& w = packed.on_cuda();
+      const void* const weights[] = {w.memory.data()};
+      cuda::product(stream, {.operand = x.dtype,
+                             .layout = w.layout,
+                             .x = x.data,
+                             .x_stride = w.k,
+                             .k = w.k,
+                             .weights = weights,
+                             .n = w.n,
+                             .padded_k = w.padded_k(),
+                             .entries = x.rows(),
+                             .tile_rows = tile_rows,
+                             .epilogue = cuda::Epilogue::logit_sums,
+                             .y = sums.data,
+                             .y_stride = x.rows(),
+                             .targets = targets.as<int32_t>(),
+                             .target_logits = target_logits.as<float>()});
+    }};
+
+// What is stored of a product elsewhere is what its sums are of. Columns 3 and 103 are alike, and so are 7 and 71.
+TEST_P(DeviceProduct, LogitSumsAreThoseOfTheLogits) {
+  const TestStream stream(Device::cuda);
+  const int64_t rows = 150, n = 201, columns = cuda::logit_sum_columns(operand()), count = (n + columns - 1) / columns;
+  for (const int64_t k : {200, 37}) {
+    const Tensor x = random_tensor({rows, k}, operand(), 1), source = random_tensor({n, k}, DType::f32, 2);
+    for (const auto& [from, to] : {std::pair<int64_t, int64_t>{3, 103}, {7, 71}})
+      std::copy_n(source.data<float>() + from * k, k, source.data<float>() + to * k);
+    std::vector<int32_t> targets;
+    for (int32_t r = 0; r < rows; ++r) targets.push_back(r * 37 % 201);
+    targets[5] = -1, targets[149] = 201;
+    const PackedMatrix w = pack(stream, source);
+    Tensor logits({rows, n}, DType::f32);
+    stream.run(kOwnGemm, x, w, GemmOutput::store, logits, shapes(k).front());
+    std::vector<LogitSums> results;
+    for (const int32_t tile_rows : shapes(k)) {
+      results.push_back({Tensor({count, rows, 4}, DType::i32), Tensor({rows, 1}, DType::f32)});
+      for (int64_t r = 0; r < rows; ++r) results.back().target_logits.set(r, -7);
+      stream.run(kLogitSums, x, w, i32_tensor(targets), tile_rows, results.back().sums, results.back().target_logits);
+      EXPECT_TRUE(same_bits(results.back().target_logits, results.front().target_logits)) << tile_rows;
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      const int32_t target = targets[static_cast<size_t>(r)];
+      EXPECT_EQ(results.front().target_logits.at(r), target < 0 || target >= n ? -7 : logits.at(r * n + target)) << r;
+      for (int64_t s = 0; s < count; ++s) {
+        const auto* first = logits.data<float>() + r * n + s * columns;
+        const auto* end = logits.data<float>() + r * n + std::min(n, (s + 1) * columns);
+        const auto* best = std::max_element(first, end);
+        double sum = 0;
+        for (const float* logit = first; logit < end; ++logit)
+          sum += std::exp(static_cast<double>(*logit) - static_cast<double>(*best));
+        for (const LogitSums& result : results) {
+          cuda::LogitSum got{};
+          std::memcpy(&got, result.sums.data<int32_t>() + (s * rows + r) * 4, sizeof got);
+          EXPECT_EQ(got.max, *best) << r << ", " << s;
+          EXPECT_EQ(got.column, best - logits.data<float>() - r * n) << r << ", " << s;
+          EXPECT_NEAR(got.sum, sum, 1e-5 * sum) << r << ", " << s;
+          cuda::LogitSum as_first{};
+          std::memcpy(&as_first, results.front().sums.data<int32_t>() + (s * rows + r) * 4, sizeof as_first);
+          EXPECT_EQ(std::bit_cast<uint32_t>(got.sum), std::bit_cast<uint32_t>(as_first.sum)) << r << ", " << s;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(DeviceProduct, TilesGrowWithTheRowsOfAGroup) {
   cuda::Matrix w;
   w.n = w.k = 2048, w.operand = operand(), w.layout = layout();
