@@ -3,9 +3,9 @@
 # includes what it uses (`make lint` does so). Sources of a folder do not give two things one name, anonymous namespaces or not; but for the folders of
 # SWITCHYARD_APART, whose files are alike on purpose.
 #
-# switchyard_unity(TARGET): the target's C++ sources, one unit a folder.
+# switchyard_unity(TARGET): the C++ sources that the target has by now, one unit a folder.
 option(SWITCHYARD_UNITY "Compile the sources of a folder as one" OFF)
-set(SWITCHYARD_APART src/model/checkpoint/formats src/model/config/families src/report tests/emulator)
+set(SWITCHYARD_APART kernels/attention/cuda kernels/products/cuda src/model/checkpoint/formats src/model/config/families src/report tests/emulator)
 
 function(switchyard_unity target)
   if(NOT SWITCHYARD_UNITY)

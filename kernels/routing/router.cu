@@ -7,7 +7,7 @@
 namespace switchyard::cuda {
 namespace {
 
-constexpr int kWarps = 4;  // of a block, a token each
+constexpr int kTokensOfBlock = 4;  // a warp each
 
 /// The order of choice: by value, then by lowest index. NaN ranks with infinity, as on the CPU.
 struct Choice {
@@ -83,7 +83,7 @@ struct Routing {
 template <int kPerLane>
 __global__ void router_top_k_kernel(Routing r) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int64_t token = int64_t{blockIdx.x} * kWarps + warp;
+  const int64_t token = int64_t{blockIdx.x} * kTokensOfBlock + warp;
   if (token >= r.tokens) return;  // the whole warp
   const float* row = r.logits + token * r.experts;
   const LaneLogits<kPerLane> mine(row, r.experts, lane);
@@ -167,10 +167,10 @@ constexpr int kMostKeys = 4096;  // in shared memory, of each of a block's token
 /// The other rules, by keys in shared memory.
 __global__ void router_by_keys_kernel(Routing r) {
   SharedMemory shared;
-  const auto all_keys = shared.take<float>(kWarps * r.experts),
-             all_groups = shared.take<float>(kWarps * r.rule.num_groups);
+  const auto all_keys = shared.take<float>(kTokensOfBlock * r.experts),
+             all_groups = shared.take<float>(kTokensOfBlock * r.rule.num_groups);
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int64_t token = int64_t{blockIdx.x} * kWarps + warp;
+  const int64_t token = int64_t{blockIdx.x} * kTokensOfBlock + warp;
   if (token >= r.tokens) return;  // the whole warp
   const auto keys = all_keys.part(warp * r.experts, r.experts);
   const float* row = r.logits + token * r.experts;
@@ -218,10 +218,11 @@ void router_top_k(const Stream& stream, ConstView logits, const RouterRule& rule
   const Routing routing{
       logits.as<float>(),   selection_bias.as<float>(), rule, tokens, static_cast<int>(experts), static_cast<int>(k),
       expert.as<int32_t>(), weight.as<float>()};
-  const LaunchShape shape{blocks_for(tokens, kWarps), kWarps * kWarp};
+  const LaunchShape shape{blocks_for(tokens, kTokensOfBlock), kTokensOfBlock * kWarp};
   if (rule.scores != RouterScores::softmax || rule.num_groups > 1 || routing.bias != nullptr) {
     SWITCHYARD_CHECK(experts <= kMostKeys, "router_top_k: {} experts, at most {} with such a rule", experts, kMostKeys);
-    const SharedLayout shared = SharedLayout().add<float>(kWarps * experts).add<float>(kWarps * rule.num_groups);
+    const SharedLayout shared =
+        SharedLayout().add<float>(kTokensOfBlock * experts).add<float>(kTokensOfBlock * rule.num_groups);
     launch(stream, {shape.grid, shape.threads, shared.bytes()}, router_by_keys_kernel, routing);
   } else if (experts <= 4 * kWarp) {
     launch(stream, shape, router_top_k_kernel<4>, routing);

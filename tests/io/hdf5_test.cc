@@ -26,11 +26,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-template <class T>
-ConstView view(const std::vector<T>& values) {
-  return view_of(std::span<const T>(values));
-}
-
 template <class Body>
 std::string error_of(ExitCode code, const Body& body) {
   try {
@@ -82,17 +77,17 @@ class Hdf5Test : public testing::Test {
 
 void write_sample(const fs::path& path) {
   h5::Writer writer(path);
-  writer.write("tokens/values", view(std::vector<int32_t>{5, -6, 7, 8}));
-  writer.create("tokens/offsets", DType::i64, 3, 0, true).append(view(std::vector<int64_t>{0, 2, 4}));
-  writer.write("matrix", view(std::vector<float>{1, 2, 3, 4, 5, 6}).reshaped({2, 3}));
-  writer.write("f64", view(std::vector<double>{0.1, -std::numeric_limits<double>::infinity(), 1e300}));
-  writer.write("u8", view(std::vector<uint8_t>{0, 255}));
-  writer.write("empty", view(std::vector<double>{}));
+  writer.write("tokens/values", view_of(std::vector<int32_t>{5, -6, 7, 8}));
+  writer.create("tokens/offsets", DType::i64, 3, 0, true).append(view_of(std::vector<int64_t>{0, 2, 4}));
+  writer.write("matrix", view_of(std::vector<float>{1, 2, 3, 4, 5, 6}).reshaped({2, 3}));
+  writer.write("f64", view_of(std::vector<double>{0.1, -std::numeric_limits<double>::infinity(), 1e300}));
+  writer.write("u8", view_of(std::vector<uint8_t>{0, 255}));
+  writer.write("empty", view_of(std::vector<double>{}));
   writer.write_strings("id", std::vector<std::string>{"a", "", "\xc3\xa9t\xc3\xa9"});
   h5::Writer::Stream grows = writer.create("grows", DType::f64);
   h5::Writer::Stream words = writer.create_strings("words");
   for (int i = 0; i < 50; ++i) {
-    grows.append(view(std::vector<double>(1000, i)));
+    grows.append(view_of(std::vector<double>(1000, i)));
     words.append_strings(std::vector<std::string>{"w" + std::to_string(i)});
   }
   writer.attribute("text", std::string_view("value"));

@@ -11,11 +11,6 @@ namespace {
 
 using test::fails_input;
 
-template <class T>
-ConstView view(const std::vector<T>& values) {
-  return view_of(std::span<const T>(values));
-}
-
 /// A file that h5::Writer would not write.
 class RawFile {
  public:
@@ -56,11 +51,11 @@ class ScoringInputTest : public ::testing::Test {
   };
   ScoringInput open(const Columns& columns) {
     h5::Writer writer(path_);
-    writer.write("tokens/values", view(columns.values));
-    writer.write("tokens/offsets", view(columns.offsets));
-    if (columns.context) writer.write("context", view(*columns.context));
-    if (columns.ids) writer.write("id", view(*columns.ids));
-    if (columns.documents) writer.write("documents/offsets", view(*columns.documents));
+    writer.write("tokens/values", view_of(columns.values));
+    writer.write("tokens/offsets", view_of(columns.offsets));
+    if (columns.context) writer.write("context", view_of(*columns.context));
+    if (columns.ids) writer.write("id", view_of(*columns.ids));
+    if (columns.documents) writer.write("documents/offsets", view_of(*columns.documents));
     writer.close();
     return ScoringInput(path_);
   }
@@ -99,9 +94,9 @@ TEST_F(ScoringInputTest, ContextIsOneUnlessGiven) {
 
 TEST_F(ScoringInputTest, AcceptsAnyIntegerWidthAndHostileTokenIds) {
   h5::Writer writer(path_);
-  writer.write("tokens/values", view(std::vector<int64_t>{-5, int64_t{1} << 40}));
-  writer.write("tokens/offsets", view(std::vector<int32_t>{0, 2}));
-  writer.write("context", view(std::vector<uint8_t>{1}));
+  writer.write("tokens/values", view_of(std::vector<int64_t>{-5, int64_t{1} << 40}));
+  writer.write("tokens/offsets", view_of(std::vector<int32_t>{0, 2}));
+  writer.write("context", view_of(std::vector<uint8_t>{1}));
   writer.close();
   const ScoringInput input(path_);
   std::vector<int64_t> tokens;
@@ -161,9 +156,9 @@ TEST_F(ScoringInputTest, RefusesDocumentsThatAreNotAllRecordsOnce) {
   EXPECT_TRUE(refused_documents({0, 7, 3}, {"documents/offsets", "document 0", "[0, 7]"}));
   EXPECT_TRUE(refused_documents({0, -1, 3}, {"documents/offsets", "document 0", "[0, -1]"}));
   h5::Writer writer(path_);
-  writer.write("tokens/values", view(std::vector<int32_t>{1}));
-  writer.write("tokens/offsets", view(std::vector<int64_t>{0, 1}));
-  writer.write("documents/offsets", view(std::vector<double>{0, 1}));
+  writer.write("tokens/values", view_of(std::vector<int32_t>{1}));
+  writer.write("tokens/offsets", view_of(std::vector<int64_t>{0, 1}));
+  writer.write("documents/offsets", view_of(std::vector<double>{0, 1}));
   writer.close();
   EXPECT_TRUE(fails_input({"documents/offsets", "expected integers"}, [&] { ScoringInput input(path_); }));
 }
@@ -192,17 +187,19 @@ TEST_F(ScoringInputTest, RefusesWrongTypesAndShapes) {
     writer.close();
     return fails_input({"input.h5", named}, [&] { ScoringInput input(path_); });
   };
-  const ConstView one = view(integers).slice(0, 1);
+  const ConstView one = view_of(integers).slice(0, 1);
   EXPECT_TRUE(refused_with({}, "tokens/values"));
   EXPECT_TRUE(refused_with({{"tokens/values", one}}, "tokens/offsets"));
-  EXPECT_TRUE(refused_with({{"tokens/values", view(reals)}, {"tokens/offsets", view(integers)}}, "tokens/values"));
-  EXPECT_TRUE(refused_with({{"tokens/values", one}, {"tokens/offsets", view(reals)}}, "tokens/offsets"));
   EXPECT_TRUE(
-      refused_with({{"tokens/values", one.reshaped({1, 1})}, {"tokens/offsets", view(integers)}}, "tokens/values"));
+      refused_with({{"tokens/values", view_of(reals)}, {"tokens/offsets", view_of(integers)}}, "tokens/values"));
+  EXPECT_TRUE(refused_with({{"tokens/values", one}, {"tokens/offsets", view_of(reals)}}, "tokens/offsets"));
+  EXPECT_TRUE(
+      refused_with({{"tokens/values", one.reshaped({1, 1})}, {"tokens/offsets", view_of(integers)}}, "tokens/values"));
   EXPECT_TRUE(refused_with(
-      {{"tokens/values", one}, {"tokens/offsets", view(integers)}, {"context", view(reals).slice(0, 1)}}, "context"));
+      {{"tokens/values", one}, {"tokens/offsets", view_of(integers)}, {"context", view_of(reals).slice(0, 1)}},
+      "context"));
   EXPECT_TRUE(refused_with(
-      {{"tokens/values", one}, {"tokens/offsets", view(integers)}, {"id", view(reals).slice(0, 1)}}, "id"));
+      {{"tokens/values", one}, {"tokens/offsets", view_of(integers)}, {"id", view_of(reals).slice(0, 1)}}, "id"));
 }
 
 TEST_F(ScoringInputTest, RefusesTruncatedAndForeignFiles) {

@@ -5,12 +5,14 @@
 #include "base/hash.h"
 #include "io/json.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/read_tensor.h"
 #include "tests/support/temporary_directory.h"
 
 namespace switchyard {
 namespace {
 
 using test::fails_input;
+using test::read_tensor;
 using test::TemporaryDirectory;
 
 std::string safetensors_bytes(std::string_view header, std::string_view data) {
@@ -22,14 +24,6 @@ std::string safetensors_bytes(std::string_view header, std::string_view data) {
 
 std::vector<TensorInfo> parse(std::string_view header, uint64_t data_bytes) {
   return parse_safetensors_header(header, 8 + header.size(), 8 + header.size() + data_bytes, "m.safetensors");
-}
-
-std::string read_tensor(const Checkpoint& checkpoint, std::string_view name) {
-  const TensorInfo* tensor = checkpoint.find(name);
-  if (tensor == nullptr) return "no such tensor";
-  std::string bytes(tensor->bytes, '\0');
-  checkpoint.read(*tensor, 0, std::as_writable_bytes(std::span(bytes)));
-  return bytes;
 }
 
 TEST(SafetensorsHeader, ReadsTensorsInAnyOrder) {

@@ -6,21 +6,15 @@
 
 #include "io/safetensors.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/read_tensor.h"
 #include "tests/support/temporary_directory.h"
 
 namespace switchyard {
 namespace {
 
 using test::fails_input;
+using test::read_tensor;
 using test::TemporaryDirectory;
-
-std::string read_tensor(const Checkpoint& checkpoint, std::string_view name) {
-  const TensorInfo* tensor = checkpoint.find(name);
-  if (tensor == nullptr) return "no such tensor";
-  std::string bytes(tensor->bytes, '\0');
-  checkpoint.read(*tensor, 0, std::as_writable_bytes(std::span(bytes)));
-  return bytes;
-}
 
 TEST(SafetensorsWriter, RoundTrip) {
   const TemporaryDirectory directory;
