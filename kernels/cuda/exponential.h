@@ -1,5 +1,6 @@
-// The hardware's exponential and nothing around it: an error of 2^-22 or so, and 0 below 2^-126, where exp2f and __expf
-// spend three more instructions on subnormal results. For what is rounded to bf16, or added to larger numbers.
+// The hardware's exponential and nothing around it: an error of 2^-22 or so (fast_exp: and 2^-24 · |x| of rounding its
+// exponent), and 0 below 2^-126, where exp2f and __expf spend three more instructions on subnormal results. For what is
+// rounded to bf16, or added to larger numbers.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -66,21 +66,8 @@ void own_gemm_in_tiles(const Stream& stream, ConstView x, const PackedMatrix& pa
                        int32_t tile_rows) {
   const Matrix& w = packed.on_cuda();
   check_shapes(x, w, y);
-  const void* const weights[] = {w.memory.data()};
-  product(stream, {.operand = x.dtype,
-                   .layout = w.layout,
-                   .x = x.data,
-                   .x_stride = w.k,
-                   .k = w.k,
-                   .weights = weights,
-                   .n = w.n,
-                   .padded_k = w.padded_k(),
-                   .entries = x.rows(),
-                   .tile_rows = tile_rows,
-                   .epilogue = output == GemmOutput::store ? Epilogue::store : Epilogue::add,
-                   .output = DType::f32,
-                   .y = y.data,
-                   .y_stride = w.n});
+  const Epilogue epilogue = output == GemmOutput::store ? Epilogue::store : Epilogue::add;
+  dense_product(stream, x, w, tile_rows, {.epilogue = epilogue, .y = y.data, .y_stride = w.n});
 }
 
 void own_gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput output, View y) {

@@ -73,26 +73,16 @@ void cross_entropy(const Stream& stream, ConstView x, const PackedMatrix& head, 
                    plan.layout.bytes());
   auto* sums = reinterpret_cast<LogitSum*>(stream.workspace.data() + plan.sums);
   auto* target_logits = reinterpret_cast<float*>(stream.workspace.data() + plan.target_logits);
-  const void* const weights[] = {w.memory.data()};
   for (int64_t row = 0; row < rows; row += plan.block_rows) {
     const int64_t count = std::min(plan.block_rows, rows - row);
     const auto* targets = target.as<int32_t>() + row;
     // Our own tiles, which give a logit's bits wherever the rows are cut.
-    product(stream, {.operand = w.operand,
-                     .layout = w.layout,
-                     .x = x.slice(row, count).data,
-                     .x_stride = w.k,
-                     .k = w.k,
-                     .weights = weights,
-                     .n = vocab,
-                     .padded_k = w.padded_k(),
-                     .entries = count,
-                     .tile_rows = tile_rows_for(w, count, 1, vocab),
-                     .epilogue = Epilogue::logit_sums,
-                     .y = sums,
-                     .y_stride = count,
-                     .targets = targets,
-                     .target_logits = target_logits});
+    dense_product(stream, x.slice(row, count), w, tile_rows_for(w, count, 1, vocab),
+                  {.epilogue = Epilogue::logit_sums,
+                   .y = sums,
+                   .y_stride = count,
+                   .targets = targets,
+                   .target_logits = target_logits});
     launch(stream,
            {blocks_for(count, kRowsOfBlock), kThreads, SharedLayout().add<LogitSum>(kRowsOfBlock * kWarps).bytes()},
            fold_kernel,

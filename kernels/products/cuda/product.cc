@@ -88,4 +88,13 @@ void product(const Stream& stream, const Product& p) {
     product_f32(stream, p, aligned);
 }
 
+void dense_product(const Stream& stream, ConstView x, const Matrix& w, int32_t tile_rows, Product results) {
+  const void* const weights[] = {w.memory.data()};
+  results.operand = w.operand, results.layout = w.layout;
+  results.x = x.data, results.x_stride = w.k, results.k = w.k;
+  results.weights = weights, results.n = w.n, results.padded_k = w.padded_k();
+  results.entries = x.rows(), results.tile_rows = tile_rows;
+  product(stream, results);
+}
+
 }  // namespace switchyard::cuda

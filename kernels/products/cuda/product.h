@@ -60,6 +60,10 @@ struct Product {
 
 void product(const Stream& stream, const Product& p);
 
+/// x Wᵀ of one matrix and all rows of x, in tiles of `tile_rows` rows. results: the epilogue and where it writes; what
+/// is multiplied is filled in here.
+void dense_product(const Stream& stream, ConstView x, const Matrix& w, int32_t tile_rows, Product results);
+
 /// Its parts. aligned: whether rows of x begin at multiples of 16 bytes.
 void product_bf16(const Stream& stream, const Product& p, bool aligned);
 void product_bf16_slabs(const Stream& stream, const Product& p, bool aligned);

@@ -12,10 +12,10 @@ namespace switchyard::cuda::slabs {
 template <Epilogue kEpilogue>
 using StagedElement = std::conditional_t<kEpilogue == Epilogue::logit_sums, LogitSum, BFloat16>;
 template <class Shape, Epilogue kEpilogue, class Out>
-inline constexpr int kStagedElements =
-    kEpilogue == Epilogue::logit_sums ? kColumns / kUnitColumns* Shape::rows
-    : std::is_same_v<Out, float>      ? 1
-                                      : Staging<Shape, kEpilogue>::rows* Staging<Shape, kEpilogue>::columns;
+inline constexpr int kStagedElements = kEpilogue == Epilogue::logit_sums ? (kColumns / kUnitColumns) * Shape::rows
+                                       : std::is_same_v<Out, float>
+                                           ? 1
+                                           : (Staging<Shape, kEpilogue>::rows) * Staging<Shape, kEpilogue>::columns;
 
 template <class Shape, Epilogue kEpilogue, class Out, class Gated>
 __device__ __forceinline__ void finish(const ProductKernel& p, const Place& place,

@@ -1,14 +1,12 @@
 // What becomes of a tile's sums where they are stored. Included by product_slabs.cu only.
 #pragma once
 
-#include <type_traits>
-
 #include "kernels/products/cuda/slab_product.h"
 
 namespace switchyard::cuda::slabs {
 
 /// Results in bf16 go through shared memory, kColumns (of a plain product) or half as many (activations) columns of at
-/// most kMostRows entries at once, so that whole sectors are written.
+/// most Staging::rows entries at once, so that whole sectors are written.
 template <class Shape, Epilogue kEpilogue>
 struct Staging {
   static constexpr int columns = kEpilogue == Epilogue::swiglu ? kColumns / 2 : kColumns;

@@ -164,29 +164,23 @@ TEST_P(DeviceProduct, ExpertsBitsAreTheSameForEveryTile) {
 /// Of x Wᵀ, with its targets' logits.
 struct LogitSums {
   Tensor sums, target_logits;  ///< sums: [sums of a row, rows, 4 words]
+  cuda::LogitSum at(int64_t i) const {
+    cuda::LogitSum sum{};
+    std::memcpy(&sum, sums.data<int32_t>() + 4 * i, sizeof sum);
+    return sum;
+  }
 };
 
 constexpr Op<void(const Stream&, ConstView, const PackedMatrix&, ConstView, int32_t, View, View)> kLogitSums{
     "logit_sums", nullptr,
     [](const Stream& stream, ConstView x, const PackedMatrix& packed, ConstView targets, int32_t tile_rows, View sums,
        View target_logits) {
-      const cuda::Matrix& w = packed.on_cuda();
-      const void* const weights[] = {w.memory.data()};
-      cuda::product(stream, {.operand = x.dtype,
-                             .layout = w.layout,
-                             .x = x.data,
-                             .x_stride = w.k,
-                             .k = w.k,
-                             .weights = weights,
-                             .n = w.n,
-                             .padded_k = w.padded_k(),
-                             .entries = x.rows(),
-                             .tile_rows = tile_rows,
-                             .epilogue = cuda::Epilogue::logit_sums,
-                             .y = sums.data,
-                             .y_stride = x.rows(),
-                             .targets = targets.as<int32_t>(),
-                             .target_logits = target_logits.as<float>()});
+      cuda::dense_product(stream, x, packed.on_cuda(), tile_rows,
+                          {.epilogue = cuda::Epilogue::logit_sums,
+                           .y = sums.data,
+                           .y_stride = x.rows(),
+                           .targets = targets.as<int32_t>(),
+                           .target_logits = target_logits.as<float>()});
     }};
 
 // What is stored of a product elsewhere is what its sums are of. Columns 3 and 103 are alike, and so are 7 and 71.
@@ -221,14 +215,11 @@ TEST_P(DeviceProduct, LogitSumsAreThoseOfTheLogits) {
         for (const float* logit = first; logit < end; ++logit)
           sum += std::exp(static_cast<double>(*logit) - static_cast<double>(*best));
         for (const LogitSums& result : results) {
-          cuda::LogitSum got{};
-          std::memcpy(&got, result.sums.data<int32_t>() + (s * rows + r) * 4, sizeof got);
+          const cuda::LogitSum got = result.at(s * rows + r);
           EXPECT_EQ(got.max, *best) << r << ", " << s;
           EXPECT_EQ(got.column, best - logits.data<float>() - r * n) << r << ", " << s;
           EXPECT_NEAR(got.sum, sum, 1e-5 * sum) << r << ", " << s;
-          cuda::LogitSum as_first{};
-          std::memcpy(&as_first, results.front().sums.data<int32_t>() + (s * rows + r) * 4, sizeof as_first);
-          EXPECT_EQ(std::bit_cast<uint32_t>(got.sum), std::bit_cast<uint32_t>(as_first.sum)) << r << ", " << s;
+          EXPECT_EQ(got.sum, results.front().at(s * rows + r).sum) << r << ", " << s;  // to the last bit
         }
       }
     }
