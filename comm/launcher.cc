@@ -1,11 +1,11 @@
 #include "comm/launcher.h"
 
-#include <charconv>
 #include <cstdlib>
 #include <optional>
 #include <string_view>
 
 #include "base/error.h"
+#include "base/number.h"
 
 namespace switchyard {
 namespace {
@@ -46,12 +46,7 @@ constexpr Sign kSigns[] = {
 /// Empty when the variable is not set, or is no count.
 std::optional<int64_t> count_in(const char* variable) {
   const char* value = std::getenv(variable);
-  if (value == nullptr) return std::nullopt;
-  const std::string_view text = value;
-  uint32_t count = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return count;
+  return value == nullptr ? std::nullopt : number_in<uint32_t>(value);
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 #include "jobs/lists.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/error.h"
+#include "base/number.h"
 
 namespace switchyard {
 
@@ -18,9 +18,8 @@ std::vector<std::string> items_of(std::string_view list) {
 }
 
 int64_t count_of(std::string_view subject, const std::string& word, int64_t most) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-  if (error != std::errc() || end != word.data() + word.size() || value < 1 || value > most)
+  const int64_t value = number_in<int64_t>(word).value_or(0);
+  if (value < 1 || value > most)
     fail(ExitCode::usage, "{}: expected numbers from 1 to {} like 1,2,4, found \"{}\"", subject, most, word);
   return value;
 }

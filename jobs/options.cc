@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
-#include <charconv>
 #include <filesystem>
 #include <iostream>
 #include <optional>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "jobs/config_file.h"
 
 extern char** environ;
@@ -113,10 +113,7 @@ std::string_view without_blanks(std::string_view text) {
 template <class T>
 std::optional<T> number_from(std::string_view text) {
   if (text.starts_with('+')) text.remove_prefix(1);
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
+  return number_in<T>(text);
 }
 
 template <class T>

@@ -2,10 +2,10 @@
 #include "jobs/tokenize.h"
 
 #include <algorithm>
-#include <charconv>
 #include <iostream>
 
 #include "base/log.h"
+#include "base/number.h"
 #include "base/thread_pool.h"
 #include "import/importer.h"
 #include "io/json.h"
@@ -44,10 +44,9 @@ std::vector<int32_t> read_ids(const std::string& text, const std::string& path) 
     while (true) {
       line.remove_prefix(std::min(line.find_first_not_of(kBetween), line.size()));
       if (line.empty()) break;
-      int32_t id = -1;
       const std::string_view word = line.substr(0, line.find_first_of(kBetween));
-      const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
-      if (error != std::errc() || end != word.data() + word.size() || id < 0)
+      const int32_t id = number_in<int32_t>(word).value_or(-1);
+      if (id < 0)
         fail(ExitCode::input, "{}:{}: expected token ids, found {}", path, number, brief(Json(std::string(word))));
       ids.push_back(id);
       line.remove_prefix(word.size());

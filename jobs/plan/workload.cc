@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cmath>
 #include <map>
 
+#include "base/number.h"
 #include "jobs/config_file.h"
 
 namespace switchyard {
@@ -14,10 +14,8 @@ namespace {
 constexpr double kNights = 365, kMonths = 12;
 
 double value_of(const ConfigLine& line, const std::string& subject) {
-  double value = 0;
-  const char* end = line.value.data() + line.value.size();
-  const auto [stop, error] = std::from_chars(line.value.data(), end, value);
-  if (error != std::errc() || stop != end || !std::isfinite(value) || value < 0)
+  const double value = number_in<double>(line.value).value_or(-1);
+  if (!std::isfinite(value) || value < 0)
     fail(ExitCode::usage, "{}:{}: {} = {}: expected a number from 0 on", subject, line.number, line.name, line.value);
   return value;
 }

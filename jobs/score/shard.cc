@@ -1,8 +1,8 @@
 #include "jobs/score/shard.h"
 
 #include <algorithm>
-#include <charconv>
 
+#include "base/number.h"
 #include "io/hdf5.h"
 #include "io/seal.h"
 
@@ -34,20 +34,16 @@ class ShardReader {
 
   int64_t number(std::string_view name) const {
     const std::string value = text(name);
-    int64_t number = 0;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    if (error != std::errc() || end != value.data() + value.size()) refuse(name, "an integer", value);
-    return number;
+    const std::optional<int64_t> number = number_in<int64_t>(value);
+    if (!number) refuse(name, "an integer", value);
+    return *number;
   }
 
   Hash128 hash(std::string_view name) const {
     const std::string value = text(name);
-    Hash128 hash;
-    const bool good = value.size() == 32 &&
-                      std::from_chars(value.data(), value.data() + 16, hash.high, 16).ptr == value.data() + 16 &&
-                      std::from_chars(value.data() + 16, value.data() + 32, hash.low, 16).ptr == value.data() + 32;
-    if (!good) refuse(name, "32 hexadecimal digits", value);
-    return hash;
+    const std::optional<Hash128> hash = Hash128::parse(value);
+    if (!hash) refuse(name, "32 hexadecimal digits", value);
+    return *hash;
   }
 
   void expect(std::string_view name, const std::string& expected) const {

@@ -1,9 +1,9 @@
 #include "jobs/slurm/submission.h"
 
 #include <algorithm>
-#include <charconv>
 #include <regex>
 
+#include "base/number.h"
 #include "base/text.h"
 #include "io/file.h"
 #include "jobs/slurm/slurm_environment.h"
@@ -13,10 +13,8 @@ namespace {
 
 /// Empty for ranges ("2-4") and whatever else is no plain number.
 std::optional<int64_t> number_of(const std::string& text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const bool whole = error == std::errc() && end == text.data() + text.size();
-  return whole && value > 0 && value < INT32_MAX ? std::optional(value) : std::nullopt;
+  const std::optional<int64_t> value = number_in<int64_t>(text);
+  return value && *value > 0 && *value < INT32_MAX ? value : std::nullopt;
 }
 
 std::optional<int64_t> product(const std::optional<int64_t>& a, const std::optional<int64_t>& b) {

@@ -1,11 +1,11 @@
 #include "jobs/sweep/sweep_file.h"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 #include <sstream>
 
 #include "base/error.h"
+#include "base/number.h"
 #include "base/text.h"
 #include "io/json.h"
 #include "jobs/config_file.h"
@@ -28,10 +28,8 @@ const JobEntry& find_job(std::span<const JobEntry> jobs, std::string_view name, 
 
 template <class T>
 T positive_number(std::string_view text, std::string_view what, std::string_view place) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 1)
-    fail(ExitCode::usage, "{}: expected {}, found \"{}\"", place, what, text);
+  const T value = number_in<T>(text).value_or(0);
+  if (value < 1) fail(ExitCode::usage, "{}: expected {}, found \"{}\"", place, what, text);
   return value;
 }
 

@@ -3,9 +3,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/error.h"
+#include "base/number.h"
 
 namespace switchyard {
 namespace {
@@ -19,9 +19,8 @@ std::set<int64_t> layers_of(std::string_view text) {
     fail(ExitCode::usage, "--train-layers {}: expected layers and ranges of them, as in 0,4-7", text);
   };
   const auto number = [&](std::string_view word) {
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (error != std::errc() || end != word.data() + word.size() || value < 0 || value > 1 << 20) refuse();
+    const int64_t value = number_in<int64_t>(word).value_or(-1);
+    if (value < 0 || value > 1 << 20) refuse();
     return value;
   };
   for (size_t begin = 0; begin <= text.size();) {

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 
 #include "base/error.h"
+#include "base/number.h"
 #include "jobs/limits.h"
 #include "train/parameters/step_slices.h"
 
@@ -20,9 +20,8 @@ constexpr double kAlmostOne = 0.9999999;
 constexpr double kMaxWeight = 1e12;
 
 double weight_of(const std::string& word) {
-  double weight = 0;
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), weight);
-  if (error != std::errc() || end != word.data() + word.size() || !(weight > 0 && weight <= kMaxWeight))
+  const double weight = number_in<double>(word).value_or(0);
+  if (!(weight > 0 && weight <= kMaxWeight))
     fail(ExitCode::usage, "--weights {}: expected a number above 0, at most {:g}", word, kMaxWeight);
   return weight;
 }

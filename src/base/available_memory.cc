@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "base/control_groups.h"
+#include "base/number.h"
 
 namespace switchyard {
 namespace {
@@ -58,11 +58,7 @@ uint64_t left_in(const ControlGroup& group) {
 /// A variable's number; 0 when there is none.
 uint64_t variable_number(const char* name) {
   const char* value = std::getenv(name);
-  if (value == nullptr) return 0;
-  const std::string_view text = value;
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size() ? number : 0;
+  return value == nullptr ? 0 : number_in<uint64_t>(value).value_or(0);
 }
 
 /// What srun's --mem, --mem-per-cpu and --mem-per-gpu came to, in MiB by node, CPU or GPU; 0 is all of the node.

@@ -7,6 +7,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +18,8 @@ struct Hash128 {
   uint64_t high = 0, low = 0;
   auto operator<=>(const Hash128&) const = default;
   std::string hex() const;
+  /// What hex() writes; empty for any other text.
+  static std::optional<Hash128> parse(std::string_view hex);
 };
 
 /// Feed bytes in any pieces; the digest depends on their concatenation alone.

@@ -1,7 +1,6 @@
 #include "import/import_identity.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "base/error.h"
@@ -12,14 +11,10 @@ namespace {
 constexpr std::string_view kFormat = "1";
 
 Hash128 hash_from_hex(const std::string& hex, const std::string& subject) {
-  Hash128 hash;
-  const auto read = [&](size_t at, uint64_t& out) {
-    const auto [end, error] = std::from_chars(hex.data() + at, hex.data() + at + 16, out, 16);
-    return error == std::errc() && end == hex.data() + at + 16;
-  };
-  if (hex.size() != 32 || !read(0, hash.high) || !read(16, hash.low))
+  const std::optional<Hash128> hash = Hash128::parse(hex);
+  if (!hash)
     fail(ExitCode::input, "{}: field \"hash\": expected 32 hexadecimal digits, found {}", subject, brief(Json(hex)));
-  return hash;
+  return *hash;
 }
 
 const Json& member(const Json& json, std::string_view name, Json::value_t type, const std::string& subject) {

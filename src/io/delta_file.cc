@@ -1,27 +1,24 @@
 #include "io/delta_file.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <set>
+
+#include "base/hash.h"
+#include "base/number.h"
 
 namespace switchyard {
 namespace {
 
 constexpr std::string_view kIndex = ":index", kBitmap = ":bitmap", kMaster = ":master";
 constexpr std::string_view kSuffixes[] = {"", kIndex, kBitmap, kMaster, ":master:index", ":master:bitmap"};
-constexpr size_t kHashDigits = 32;
 
 using Tensors = std::map<std::string, TensorInfo, std::less<>>;
 
 /// What of the tensor's name is the model's: all before the first colon, which no model's tensor has.
 std::string_view model_name(std::string_view name) {
   return name.substr(0, name.find(':'));
-}
-
-bool is_hash(std::string_view text) {
-  return text.size() == kHashDigits && text.find_first_not_of("0123456789abcdef") == text.npos;
 }
 
 /// Values and what says whose they are; null where there are neither. Fails (input) on one without the other.
@@ -95,8 +92,8 @@ void DeltaFile::check_metadata() const {
          format == nullptr ? "none in __metadata__" : brief(Json(*format)));
   for (const char* name : {delta_field::kBase, delta_field::kResult, delta_field::kMaster})
     if (const std::string* hash = find_field(name);
-        (hash == nullptr && name != delta_field::kMaster) || (hash != nullptr && !is_hash(*hash)))
-      fail(ExitCode::input, "{}: {}: expected {} hexadecimal digits, found {}", subject, name, kHashDigits,
+        (hash == nullptr && name != delta_field::kMaster) || (hash != nullptr && !Hash128::parse(*hash)))
+      fail(ExitCode::input, "{}: {}: expected 32 hexadecimal digits, found {}", subject, name,
            hash == nullptr ? "none" : brief(Json(*hash)));
   for (const char* name : {delta_field::kTensors, delta_field::kElements, delta_field::kBytes, delta_field::kChanged})
     if (!number(name)) fail(ExitCode::input, "{}: {}: expected a number, found none", subject, name);
@@ -129,9 +126,8 @@ const std::string& DeltaFile::field(std::string_view name) const {
 std::optional<uint64_t> DeltaFile::number(const char* name) const {
   const std::string* text = find_field(name);
   if (text == nullptr) return {};
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (error != std::errc() || end != text->data() + text->size())
+  const std::optional<uint64_t> value = number_in<uint64_t>(*text);
+  if (!value)
     fail(ExitCode::input, "{}: {}: expected a number, found {}", file_.path().native(), name, brief(Json(*text)));
   return value;
 }

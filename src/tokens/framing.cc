@@ -1,9 +1,9 @@
 #include "tokens/framing.h"
 
-#include <charconv>
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/number.h"
 #include "io/file.h"
 #include "io/json.h"
 
@@ -14,10 +14,8 @@ constexpr std::string_view kConfig = "tokenizer_config.json", kSpecialTokens = "
 constexpr uint64_t kMaxConfigBytes = uint64_t{64} << 20;  // some list every token that was ever added
 
 std::optional<int32_t> id_of_number(std::string_view text) {
-  int32_t id = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  const bool whole = error == std::errc() && end == text.data() + text.size();
-  return whole && id >= 0 ? std::optional(id) : std::nullopt;
+  const std::optional<int32_t> id = number_in<int32_t>(text);
+  return id.value_or(-1) >= 0 ? id : std::nullopt;
 }
 
 /// A file beside the tokenizer's; null: there is none.

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <optional>
 #include <utility>
 
+#include "base/number.h"
 #include "base/steps.h"
 #include "comm/collectively.h"
 #include "io/temporary_file.h"
@@ -127,10 +127,9 @@ FisherFile::FisherFile(std::string option, const std::filesystem::path& path)
             .records = number("records"),
             .targets = number("targets")};
   hash_ = text("hash");
-  const std::string mean = text("mean");
-  const auto [end, error] = std::from_chars(mean.data(), mean.data() + mean.size(), mean_);
-  if (error != std::errc() || !(mean_ >= 0))
-    fail(ExitCode::input, "{}: attribute mean: expected a number of at least 0, found {}", subject(), mean);
+  mean_ = number_in<double>(text("mean")).value_or(-1);
+  if (!(mean_ >= 0))
+    fail(ExitCode::input, "{}: attribute mean: expected a number of at least 0, found {}", subject(), text("mean"));
 }
 
 std::string FisherFile::text(std::string_view attribute) const {
@@ -141,11 +140,10 @@ std::string FisherFile::text(std::string_view attribute) const {
 
 int64_t FisherFile::number(std::string_view attribute) const {
   const std::string value = text(attribute);
-  int64_t result = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), result);
-  if (error != std::errc() || end != value.data() + value.size())
+  const std::optional<int64_t> number = number_in<int64_t>(value);
+  if (!number)
     fail(ExitCode::input, "{}: attribute {}: expected a whole number, found {}", subject(), attribute, value);
-  return result;
+  return *number;
 }
 
 void FisherFile::read(const Parameter& p, int64_t first, std::span<float> out) const {
