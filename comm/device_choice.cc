@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/device.h"
+#include "comm/collectively.h"
 #include "comm/nccl_communicator.h"
 #include "comm/staged_communicator.h"
 
@@ -101,6 +102,12 @@ DeviceChoice choose_device(Communicator& world, const DeviceWish& wish, bool sha
   std::vector<RankDevices> ranks;
   for (const std::string& text : world.all_gather_strings(packed(mine))) ranks.push_back(unpacked(text));
   return choose_device(ranks, world.rank(), wish, share_gpu);
+}
+
+DeviceChoice choose_device(Communicator& world, const DeviceWish& wish, bool share_gpu) {
+  RankDevices mine;
+  collectively(world, [&] { mine = visible_devices(); });
+  return choose_device(world, wish, share_gpu, mine);
 }
 
 std::unique_ptr<Communicator> connect_devices(std::unique_ptr<Communicator> group, const DeviceChoice& choice) {

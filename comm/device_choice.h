@@ -43,9 +43,9 @@ struct DeviceChoice {
 /// share take one of those that the fewest have. `automatic` is CUDA when that works out for all ranks; what was asked
 /// for and cannot be is an Error (environment), on all ranks alike.
 DeviceChoice choose_device(std::span<const RankDevices> ranks, int rank, const DeviceWish& wish, bool share_gpu);
-/// Collective.
-DeviceChoice choose_device(Communicator& world, const DeviceWish& wish, bool share_gpu,
-                           const RankDevices& mine = visible_devices());
+/// Collective.   mine: visible_devices() where not said
+DeviceChoice choose_device(Communicator& world, const DeviceWish& wish, bool share_gpu, const RankDevices& mine);
+DeviceChoice choose_device(Communicator& world, const DeviceWish& wish, bool share_gpu);
 
 /// `group` with an all-to-all for the memory that its ranks compute in. Collective over it.
 std::unique_ptr<Communicator> connect_devices(std::unique_ptr<Communicator> group, const DeviceChoice& choice);

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/device.h"
+#include "comm/collectively.h"
 #include "comm/nccl_call.h"
 
 namespace switchyard {
@@ -58,7 +59,7 @@ NcclLink::~NcclLink() {
 
 void NcclLink::connect(Communicator& host) {
   ncclUniqueId id{};
-  if (host.rank() == 0) SWITCHYARD_NCCL(ncclGetUniqueId(&id));
+  at_root(host, [&] { SWITCHYARD_NCCL(ncclGetUniqueId(&id)); });
   host.broadcast({id.internal, {NCCL_UNIQUE_ID_BYTES}, DType::u8}, 0);
   host.barrier();
 

@@ -61,7 +61,7 @@ void FisherRun::prepare() {
     config_ = read_model_config(options_.model, options_.allowed_fields());
   });
   files_.emplace(world_, options_.sources(), config_);
-  collectively(world_, [&] { machine_ = share_machine(world_, DeviceWish(DeviceRequest::cpu), false); });
+  machine_ = share_machine(world_, DeviceRequest::cpu, false);
 }
 
 void FisherRun::read_data(const RunDirectory& run) {

@@ -1,10 +1,10 @@
 #include "jobs/plan/calibrate.h"
 
 #include <algorithm>
-#include <charconv>
 #include <iostream>
 
 #include "base/log.h"
+#include "base/number.h"
 #include "base/stopwatch.h"
 #include "base/text.h"
 #include "base/version.h"
@@ -19,9 +19,8 @@ namespace switchyard {
 namespace {
 
 int64_t width_of(const std::string& word) {
-  int64_t width = 0;
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), width);
-  if (error != std::errc() || end != word.data() + word.size() || width < 256 || width > 16384 || width % 128 != 0)
+  const int64_t width = number_in<int64_t>(word).value_or(0);
+  if (width < 256 || width > 16384 || width % 128 != 0)
     fail(ExitCode::usage, "calibrate --widths: expected multiples of 128 from 256 to 16384, found \"{}\"", word);
   return width;
 }
@@ -112,11 +111,14 @@ int run_calibrate(Runtime& runtime, std::span<const std::string> args) {
   log::set_quiet(options.quiet);
   Communicator& world = runtime.world;
   const bool on_root = world.rank() == 0;
-  MachineShare machine;
   CalibrationRequest request;
   Profile profile;
-  collectively(world, [&] { set_cpu_isa(options.cpu_isa); });
-  collectively(world, [&] { machine = share_machine(world, device_request(options.device), options.share_gpu); });
+  DeviceRequest device{};
+  collectively(world, [&] {
+    set_cpu_isa(options.cpu_isa);
+    device = device_request(options.device);
+  });
+  const MachineShare machine = share_machine(world, device, options.share_gpu);
   collectively(world, [&] {
     request = request_of(options, machine);
     if (!on_root) return;

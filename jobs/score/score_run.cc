@@ -15,6 +15,7 @@
 #include "jobs/score/recorded_input.h"
 #include "kernels/cpu_isa.h"
 #include "model/checkpoint/delta_check.h"
+#include "model/checkpoint/model_hash.h"
 
 namespace switchyard {
 
@@ -60,8 +61,10 @@ int ScoreRun::run() {
 
 void ScoreRun::prepare() {
   const RunDirectory run(options_.run);
+  std::optional<DeviceWish> device;
   collectively(world_, [&] {
     file_exists(run.manifest_path(), ExitCode::output);  // or it can never be written
+    device = requested_device(options_, run);
     set_cpu_isa(options_.cpu_isa);
     config_ = read_model_config(options_.model, options_.allowed_fields());
     if (on_root() && !options_.delta.empty()) {
@@ -79,7 +82,7 @@ void ScoreRun::prepare() {
           TextReader{"--input " + sources_.front().path, options_.model, options_.batch_tokens, options_.threads},
           config_);
   });
-  collectively(world_, [&] { machine_ = share_machine(world_, requested_device(options_, run), options_.share_gpu); });
+  machine_ = share_machine(world_, *device, options_.share_gpu);
 }
 
 InputSize ScoreRun::open_input(const std::filesystem::path& path) {
@@ -208,14 +211,14 @@ void ScoreRun::load() {
         plan_.config, checkpoint_weights(options_.model, options_.deltas()), plan_.engine(), *group_,
         [&] { attempt_->get_on_or_give_up(); }, &pulse_);
   });
+  Hash128 hash;
+  collectively(world_, [&] { hash = engine_->model_hash(); });
+  require_same_model(world_, hash, options_.model);
   collectively(world_, [&] {
-    const Hash128 hash = engine_->model_hash();
-    model_hash_ = hash.hex();
-    if (world_.broadcast_string(model_hash_, 0) != model_hash_)
-      fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", options_.model);
     if (on_root())
       require_result(plan_.config, options_.model, options_.deltas(), hash, [&] { attempt_->get_on_or_give_up(); });
   });
+  model_hash_ = hash.hex();
   log::info("model: {} loaded in {:.1f} s, hash {}", options_.model, load_seconds_, model_hash_);
   const ChunkScorer::Options scoring{plan_.results,
                                      options_.batch_tokens,

@@ -14,9 +14,8 @@ FirstWeights load_model(PassEngine& engine, const ModelOptions& options) {
     hash = engine.model_hash();
     first = {hash.hex(), engine.master_hash()};
   });
+  require_same_model(world, hash, options.model);
   collectively(world, [&] {
-    if (world.broadcast_string(first.model, 0) != first.model)
-      fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", options.model);
     if (world.rank() == 0)
       require_result(engine.model().weights().config, options.model, options.deltas(), hash, engine.stream().poll);
   });

@@ -92,7 +92,7 @@ void TrainRun::prepare() {
     chosen_.emplace(options_, config_);
   });
   files_.emplace(world_, options_.sources(), config_);
-  collectively(world_, [&] { machine_ = share_machine(world_, DeviceWish(DeviceRequest::cpu), false); });
+  machine_ = share_machine(world_, DeviceRequest::cpu, false);
 }
 
 void TrainRun::read_data(const RunDirectory& run) {
@@ -243,7 +243,10 @@ void TrainRun::train_step(int64_t step) {
   tokens_done_ += line.result.tokens;
   last_loss_ = line.result.losses.cross_entropy;
   if (eval_ && (is_time_for(step, options_.eval_steps) || step == plan_.steps)) line.held_out = evaluate(step);
-  if (log_) log_->tell(line);
+  if (log_) {
+    attempt_->check_lease_held();  // or it is another attempt's file
+    log_->tell(line);
+  }
   if (is_time_for(step, options_.save_steps) || step == plan_.steps) save(step);
   if (!log_) return;
   timing["evaluation"] = spent_.evaluation - before.evaluation;

@@ -99,9 +99,9 @@ class Replay {
     const TrainingData::Limits limits{config_.max_positions, run.options.max_tokens, config_.vocab_size};
     data_.emplace(world_, std::move(inputs), limits, [&] { pulse_.beat(); });
     order_.emplace(run.options.order(data_->sizes()));
+    const MachineShare machine = share_machine(world_, DeviceRequest::cpu, false);
     collectively(world_, [&] {
       run.require("data", data_->hash().hex());
-      const MachineShare machine = share_machine(world_, DeviceWish(DeviceRequest::cpu), false);
       TrainOptions options = run.options;
       options.slices = std::stoll(run.field("slices"));
       chosen_.emplace(run_.options, config_);

@@ -9,6 +9,7 @@
 #include "base/device.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "comm/collectively.h"
 #include "kernels/cpu_isa.h"
 
 namespace switchyard {
@@ -118,14 +119,31 @@ class Chooser {
 
 /// A rank's part of its host; the poorest host's counts for all, since all plan alike.
 void share_memory(Communicator& world, MachineShare& share) {
-  const MemoryBound bound = memory_bound();
-  const size_t part = bound.bytes / static_cast<size_t>(share.ranks_on_host) / 20 * 19;
-  const auto mine = static_cast<int64_t>(part - (bound.in_all ? std::min(part, resident_bytes()) : 0));
+  MemoryBound bound;
+  int64_t mine = 0;
+  collectively(world, [&] {
+    bound = memory_bound();
+    const size_t part = bound.bytes / static_cast<size_t>(share.ranks_on_host) / 20 * 19;
+    mine = static_cast<int64_t>(part - (bound.in_all ? std::min(part, resident_bytes()) : 0));
+  });
   std::vector<int64_t> all(static_cast<size_t>(world.size()));
   world.all_gather({&mine, {1}, DType::i64}, {all.data(), {world.size()}, DType::i64});
   const auto least = std::ranges::min_element(all);
   share.memory = {static_cast<size_t>(*least),
                   world.broadcast_string(bound.source, static_cast<int>(least - all.begin()))};
+}
+
+void share_device(Communicator& world, const std::string& host, MachineShare& share) {
+  std::string identity;
+  size_t free = 0;
+  collectively(world, [&] {
+    identity = device_identity(share.device.index);
+    free = device_info(share.device.index).free_bytes;
+  });
+  const auto names = world.all_gather_strings(host + identity);
+  const auto sharers = std::ranges::count(names, names[static_cast<size_t>(world.rank())]);
+  const size_t part = free / static_cast<size_t>(sharers) / 20 * 19;
+  share.device_memory = static_cast<size_t>(world.all_reduce_one(static_cast<int64_t>(part), ReduceOp::min));
 }
 
 }  // namespace
@@ -152,13 +170,8 @@ MachineShare share_machine(Communicator& world, const DeviceWish& device, bool s
   }
   share.cores = std::max(1, CPU_COUNT(&mask) / same_mask);
   share_memory(world, share);
-  share.device = choose_device(world, device, share_gpu);
-  if (share.device.device == Device::cuda) {
-    const auto names = world.all_gather_strings(host + device_identity(share.device.index));
-    const auto sharers = std::ranges::count(names, names[static_cast<size_t>(world.rank())]);
-    const auto free = device_info(share.device.index).free_bytes / static_cast<size_t>(sharers) / 20 * 19;
-    share.device_memory = static_cast<size_t>(world.all_reduce_one(static_cast<int64_t>(free), ReduceOp::min));
-  }
+  collectively(world, [&] { share.device = choose_device(world, device, share_gpu); });
+  if (share.device.device == Device::cuda) share_device(world, host, share);
   // A group of ranks plans alike only if the hosts look alike to it.
   share.ranks_on_host = static_cast<int>(world.all_reduce_one(int64_t{share.ranks_on_host}, ReduceOp::max));
   return share;

@@ -22,7 +22,7 @@ struct MachineShare {
   DeviceChoice device;
   size_t device_memory = 0;  ///< of a GPU that computes, divided by the ranks that share it; the least of all ranks
 };
-/// Collective; chooses devices. Fails on all ranks alike.
+/// Collective; chooses devices. Fails collectively.
 MachineShare share_machine(Communicator& world, const DeviceWish& device, bool share_gpu);
 
 /// What a user, or what a run began with, asks for; 0: whatever is best.

@@ -15,12 +15,12 @@ namespace switchyard {
 PassEngine::PassEngine(Communicator& world, const ModelConfig& config, const TrainMemoryRequest& shape, double balance,
                        const Select& select, std::function<void()> poll, Pulse* pulse)
     : shape_(shape),
-      pool_(shape.threads),
-      clock_(config.layers.size()),
-      stream_{Device::cpu, &pool_, std::move(poll), pulse, &clock_},
       ranks_(world, shape.ep, config, shape.num_slices),
       space_(config),
       selection_(select ? select(space_, ranks_) : Selection(space_)),
+      pool_(shape.threads),
+      clock_(config.layers.size()),
+      stream_{Device::cpu, &pool_, std::move(poll), pulse, &clock_},
       model_(stream_, config, shape.operand, space_, ranks_, selection_, shape.state(), shape.anchored),
       pass_(stream_, model_, shape.pass_options(balance)),
       arena_(plan_train_memory(config, shape).activations) {}

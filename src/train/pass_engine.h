@@ -46,12 +46,13 @@ class PassEngine {
 
  protected:
   const TrainMemoryRequest shape_;
-  ThreadPool pool_;
-  LayerClock clock_;
-  Stream stream_;
+  // What is collective comes first: a rank that fails alone, for want of threads or memory, leaves no other waiting.
   const TrainRanks ranks_;
   const ParameterSpace space_;
   const Selection selection_;
+  ThreadPool pool_;
+  LayerClock clock_;
+  Stream stream_;
   TrainedModel model_;
   TrainPass pass_;
   Arena arena_;

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <thread>
 
+#include "comm/collectively.h"
 #include "tests/comm/all_to_all.h"
 #include "tests/comm/checks.h"
 
@@ -195,6 +196,24 @@ void notices_need_not_be_read(Communicator& world) {
   EXPECT_GE(own->notice(), 4 + own->rank());
 }
 
+/// A rank of one group fails alone: its group learns of it, then the world, and nobody waits for it.
+void a_failure_at_a_groups_root_is_the_worlds(Communicator& world) {
+  const auto group = world.split(world.rank() % 2, world.rank());
+  std::string told;
+  try {
+    collectively(world, [&] {
+      at_root(*group, [&] {
+        if (world.rank() == 0) fail(ExitCode::input, "what only rank 0 has seen");
+      });
+    });
+  } catch (const CollectiveError& error) {
+    EXPECT_EQ(error.code(), ExitCode::input);
+    told = error.what();
+  }
+  EXPECT_EQ(told, "what only rank 0 has seen");
+  EXPECT_EQ(world.all_reduce_one(int64_t{1}, ReduceOp::sum), world.size());
+}
+
 }  // namespace
 
 std::vector<Check> communicator_checks() {
@@ -210,7 +229,8 @@ std::vector<Check> communicator_checks() {
           {"split_orders_by_key", split_orders_by_key},
           {"split_with_equal_keys_keeps_the_order", split_with_equal_keys_keeps_the_order},
           {"notices_reach_everybody_and_only_grow", notices_reach_everybody_and_only_grow},
-          {"notices_need_not_be_read", notices_need_not_be_read}};
+          {"notices_need_not_be_read", notices_need_not_be_read},
+          {"a_failure_at_a_groups_root_is_the_worlds", a_failure_at_a_groups_root_is_the_worlds}};
 }
 
 }  // namespace switchyard::test

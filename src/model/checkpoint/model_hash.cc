@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "comm/collectively.h"
 
 namespace switchyard {
 namespace {
@@ -60,10 +61,18 @@ Hash128 combine_hashes(std::vector<PartHash> parts) {
 Hash128 hash_of_model(Communicator& group, const std::vector<PartHash>& mine) {
   std::vector<PartHash> parts;
   for (const auto& bytes : group.gather_bytes(pack_hashes(mine), 0)) unpack_hashes(bytes, parts);
-  Hash128 hash = group.rank() == 0 ? combine_hashes(std::move(parts)) : Hash128{};
+  Hash128 hash;
+  at_root(group, [&] { hash = combine_hashes(std::move(parts)); });
   int64_t words[2] = {static_cast<int64_t>(hash.high), static_cast<int64_t>(hash.low)};
   group.broadcast({words, {2}, DType::i64}, 0);
   return {static_cast<uint64_t>(words[0]), static_cast<uint64_t>(words[1])};
+}
+
+void require_same_model(Communicator& world, const Hash128& hash, const std::filesystem::path& model) {
+  collectively(world, [&] {
+    if (world.broadcast_string(hash.hex(), 0) != hash.hex())
+      fail(ExitCode::input, "{}: expert groups read different models; is the directory shared?", model.native());
+  });
 }
 
 }  // namespace switchyard
