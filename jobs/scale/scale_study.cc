@@ -138,7 +138,11 @@ std::vector<Stage> ScaleStudy::stages(int64_t number) const {
   if (!definition_.over.empty() && definition_.over != "tasks-per-node") stage.options[definition_.over] = {p.value};
   if (definition_.scaling == Scaling::weak) {
     OptionValues& work = stage.options[work_option(definition_.job)];
-    work = {std::to_string(std::stoll(work.at(0)) * p.ranks)};
+    int64_t grown = 0;
+    if (__builtin_mul_overflow(std::stoll(work.at(0)), int64_t{p.ranks}, &grown))
+      fail(ExitCode::usage, "--{} {}: {} ranks with as much each are too much, expected at most {} in all",
+           work_option(definition_.job), work.at(0), p.ranks, INT64_MAX);
+    work = {std::to_string(grown)};
   }
   return {stage};
 }

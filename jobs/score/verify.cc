@@ -90,13 +90,17 @@ std::vector<int64_t> choose_rows(int64_t rows, int64_t count, uint64_t seed) {
 
 class Rescoring {
  public:
-  Rescoring(const VerifyOptions& options, const RecordedRun& run, const ScoringInput& input, Communicator& self)
-      : options_(options), run_(run), self_(self), input_(input), results_(run.directory.results_path(), run.results) {}
+  Rescoring(const VerifyOptions& options, const RecordedRun& run, const ScoringInput& input, Communicator& world)
+      : options_(options),
+        run_(run),
+        world_(world),
+        input_(input),
+        results_(run.directory.results_path(), run.results) {}
 
   std::vector<std::string> run() {
     set_cpu_isa(run_.cpu_isa);
     const DType operand = operand_of(run_.dtype);
-    const DeviceChoice device = choose_device(self_, {device_request(run_.device), "as the run was scored"}, true);
+    const DeviceChoice device = choose_device(world_, {device_request(run_.device), "as the run was scored"}, true);
     const ModelConfig config = read_model_config(run_.model, run_.allowed_fields);
     if (const std::string now = numerics_of(config, operand, device.device, device.index).id; now != run_.numerics)
       fail(ExitCode::mismatch, "the run's numerics are {}, here they are {}: the bits cannot be compared",
@@ -111,10 +115,10 @@ class Rescoring {
     const DecoderLimits limits{.max_tokens = kMaxBatch * longest, .max_record = longest, .logits = predicts};
     const int threads = options_.threads > 0 ? static_cast<int>(options_.threads) : available_cores();
     Engine engine(config, checkpoint_weights(run_.model, run_.deltas),
-                  {operand, threads, limits, 1 << 20, device.device, device.index}, self_);
+                  {operand, threads, limits, 1 << 20, device.device, device.index}, world_);
     if (engine.model_hash().hex() != run_.model_hash)
       fail(ExitCode::mismatch, "{} is not the run's model: its tensors differ", run_.model);
-    ChunkScorer scorer(engine, input_, self_, self_,
+    ChunkScorer scorer(engine, input_, world_, world_,
                        {run_.results, limits.max_tokens, config.vocab_size, config.max_positions, bins, 1e9});
     for (size_t first = 0; first < rows.size(); first += kTogether)
       rescore(scorer, std::span(rows).subspan(first, std::min(kTogether, rows.size() - first)));
@@ -182,7 +186,7 @@ class Rescoring {
 
   const VerifyOptions& options_;
   const RecordedRun& run_;
-  Communicator& self_;
+  Communicator& world_;
   const ScoringInput& input_;
   ResultsReader results_;
   uint64_t num_batches_ = 0;
@@ -217,10 +221,12 @@ std::vector<std::string> verify_import(const RecordedRun& run, const ScoringInpu
 
 int verify_scores(Runtime& runtime, const VerifyOptions& options) {
   const RecordedRun run = read_run(options);
+  const bool on_root = runtime.world.rank() == 0;
   if (options.dry_run) {
-    std::cout << fmt::format("{}: {} records in chunks of {}, {} {}to be scored again\n", options.run,
-                             run.input.num_records, run.input.chunk_records, options.rescore,
-                             run.joined ? "documents " : "");
+    if (on_root)
+      std::cout << fmt::format("{}: {} records in chunks of {}, {} {}to be scored again\n", options.run,
+                               run.input.num_records, run.input.chunk_records, options.rescore,
+                               run.joined ? "documents " : "");
     return static_cast<int>(ExitCode::complete);
   }
   if (const RunState state = run.directory.read_state(); state.status != RunStatus::complete)
@@ -239,6 +245,8 @@ int verify_scores(Runtime& runtime, const VerifyOptions& options) {
   if (run.directory.units_present().units == 0 && run.input.num_records > 0)
     log::info("the shards were dropped: results.h5 is checked alone");
   if (findings.empty() && options.rescore > 0) findings = Rescoring(options, run, *input, runtime.world).run();
+  const ExitCode code = findings.empty() ? ExitCode::complete : ExitCode::input;
+  if (!on_root) return static_cast<int>(code);
   for (const std::string& finding : findings) log::error("{}", finding);
   Json json;
   json["records"] = run.input.num_records;
@@ -247,7 +255,7 @@ int verify_scores(Runtime& runtime, const VerifyOptions& options) {
   json["rescored"] = findings.empty() ? std::min(options.rescore, input ? input->num_documents() : 0) : 0;
   json["findings"] = findings.size();
   std::cout << to_text(json) << '\n';
-  return static_cast<int>(findings.empty() ? ExitCode::complete : ExitCode::input);
+  return static_cast<int>(code);
 }
 
 }  // namespace switchyard

@@ -11,6 +11,16 @@
 namespace switchyard {
 namespace {
 
+/// A stage's exit code as this process's, if it may be: a signal's, a shell's or a good one without results says
+/// nothing of it.
+ExitCode own_code(int exit_code) {
+  for (const ExitCode code :
+       {ExitCode::usage, ExitCode::too_many_rejects, ExitCode::input, ExitCode::environment, ExitCode::internal,
+        ExitCode::output, ExitCode::interrupted, ExitCode::timeout, ExitCode::mismatch})
+    if (static_cast<int>(code) == exit_code) return code;
+  return ExitCode::internal;
+}
+
 class LocalStudy {
  public:
   LocalStudy(Runtime& runtime, const Study& study, std::string resolved_config)
@@ -102,8 +112,7 @@ class LocalStudy {
 
   [[noreturn]] void report_failures() const {
     const Failure& first = failures_.front();
-    const bool was_killed = first.exit_code > 128;  // which is no word of this process
-    throw Error(was_killed ? ExitCode::internal : static_cast<ExitCode>(first.exit_code),
+    throw Error(own_code(first.exit_code),
                 fmt::format("{} of {} points failed; the first, point {} ({}): {}", failures_.size(),
                             study_.num_points(), first.point, study_.name_of(first.point), first.why));
   }

@@ -6,8 +6,9 @@
 #include <set>
 
 #include "base/tensor.h"
-#include "io/file.h"
 #include "io/hdf5.h"
+#include "io/json.h"
+#include "io/temporary_file.h"
 #include "jobs/csv.h"
 
 namespace switchyard {
@@ -60,8 +61,8 @@ std::string to_csv(const StudyTable& table) {
 }
 
 void write_study_file(const std::filesystem::path& path, const StudyTable& table) {
-  const std::filesystem::path temporary = temporary_path(path);
-  h5::Writer file(temporary);
+  const TemporaryFile temporary(path);
+  h5::Writer file(temporary.path());
   const auto strings = [&](const std::string& name, const auto& of_point) {
     std::vector<std::string> values;
     for (const StudyPoint& point : table.points) values.push_back(of_point(point));
@@ -78,11 +79,11 @@ void write_study_file(const std::filesystem::path& path, const StudyTable& table
     file.write(dataset_of("metric", name), view_of<double>(values));
   }
   strings("state", [](const StudyPoint& point) { return point.state; });
-  strings("message", [](const StudyPoint& point) { return point.message; });
-  strings("run", [](const StudyPoint& point) { return point.run; });
-  strings("command", [](const StudyPoint& point) { return point.command; });
+  strings("message", [](const StudyPoint& point) { return path_to_text(point.message); });
+  strings("run", [](const StudyPoint& point) { return path_to_text(point.run); });
+  strings("command", [](const StudyPoint& point) { return path_to_text(point.command); });
   file.close();
-  publish_file(temporary, path);
+  temporary.publish();
 }
 
 }  // namespace switchyard

@@ -248,7 +248,10 @@ void replace_file(const std::filesystem::path& path, std::string_view content) {
 bool write_file_once(const std::filesystem::path& path, std::string_view content) {
   const TemporaryFile file(path);
   write_new_file(file.path(), content, Sync::yes);
-  if (::link(file.path().c_str(), path.c_str()) == 0) return true;  // unlike a rename, never replaces
+  if (::link(file.path().c_str(), path.c_str()) == 0) {  // unlike a rename, never replaces
+    sync_directory(directory_of(path));
+    return true;
+  }
   if (errno != EEXIST) fail_errno(ExitCode::output, "cannot create", path.native());
   return false;
 }

@@ -38,9 +38,11 @@ class TemporaryFolder {
 
  private:
   std::filesystem::path target_, path_;
+  int slot_;
 };
 
-/// For a signal handler that ends the process: removes the files that this process has written and not published.
+/// For a signal handler that ends the process: removes the files and folders that this process has written and not
+/// published.
 void remove_unpublished_files() noexcept;
 
 }  // namespace switchyard

@@ -5,7 +5,7 @@
 
 #include "base/stopwatch.h"
 #include "comm/collectively.h"
-#include "io/file.h"
+#include "io/temporary_file.h"
 #include "model/engine.h"
 #include "model/export/model_writer.h"
 #include "model/random_model.h"
@@ -92,27 +92,17 @@ void time_checkpoint(Communicator& world, const CalibrationRequest& request, con
   }
 }
 
-/// Goes, with all that is in it, whatever happens.
-struct TemporaryFolder {
-  std::filesystem::path path;
-  bool is_ours = false;
-
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    if (is_ours) std::filesystem::remove_all(path, ignored);
-  }
-};
-
 }  // namespace
 
 void time_files(Communicator& world, const CalibrationRequest& request, Rates& rates) {
   const bool on_root = world.rank() == 0;
-  const std::string name = on_root ? temporary_path(request.directory / "calibration").native() : "";
-  const TemporaryFolder temporary{world.broadcast_string(name, 0), on_root};
-  const std::filesystem::path& folder = temporary.path;
+  std::optional<TemporaryFolder> temporary;
+  collectively(world, [&] {
+    if (on_root) temporary.emplace(request.directory / "calibration");
+  });
+  const std::filesystem::path folder = world.broadcast_string(on_root ? temporary->path().native() : "", 0);
   collectively(world, [&] {
     if (!on_root) return;
-    make_directories(folder);
     time_commits(folder, rates);
     write_stored_model(folder);
   });

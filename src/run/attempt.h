@@ -7,7 +7,7 @@
 //     attempt.take(units, known);  attempt.begin();  …  attempt.identify(fingerprint, info);
 //     attempt.resume(done);
 //     for (unit of attempt.pending(group, groups)) { if told to stop: break;  …  attempt.publish(unit, write); }
-//     return attempt.finish(done, merge);
+//     return attempt.finish(stream, units_done, complete);
 //   });
 #pragma once
 

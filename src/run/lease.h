@@ -59,7 +59,7 @@ std::optional<LeaseHolder> read_lease_holder(const std::filesystem::path& path);
 /// be seen from here (another container, another user's under hidepid) may well live.
 bool is_gone(const LeaseHolder& holder);
 
-/// The nonce now in the file; fails (mismatch) unless it is `nonce`. Called by every writer before it publishes.
+/// Fails (mismatch) unless the nonce now in the file is `nonce`. Called by every writer before it publishes.
 void check_lease(const std::filesystem::path& path, const std::string& nonce);
 
 }  // namespace switchyard

@@ -8,7 +8,9 @@
 #include <ctime>
 #include <string>
 
+#include "io/temporary_file.h"
 #include "tests/support/environment.h"
+#include "tests/support/temporary_directory.h"
 
 namespace switchyard {
 namespace {
@@ -38,6 +40,22 @@ TEST(EndOnSignals, BeforeAnythingIsBegunEndsAtOnce) {
         ::_exit(watch.request() == SignalWatch::terminate ? 1 : 2);
       },
       ::testing::ExitedWithCode(1), "");
+}
+
+TEST(EndOnSignals, WhatWasNotPublishedGoes) {
+  const test::TemporaryDirectory directory;
+  EXPECT_EXIT(
+      {
+        end_on_signals();
+        const TemporaryFile file(directory / "file");
+        const TemporaryFolder folder(directory / "folder");
+        write_file_atomically(file.path(), "content");
+        make_directories(folder.path() / "of");
+        write_file_atomically(folder.path() / "of/files", "content");
+        ::raise(SIGTERM);
+      },
+      ::testing::ExitedWithCode(75), "nothing was changed");
+  EXPECT_EQ(list_directory(directory.path()).size(), 0u);
 }
 
 TEST_F(SignalWatchTest, TermGivesItsGraceOnce) {

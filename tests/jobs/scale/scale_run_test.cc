@@ -108,6 +108,9 @@ TEST_F(ScaleRunTest, WhatDoesNotFitIsRefusedByName) {
   words = command("none");
   words[4] = "weak";
   expect(run(words), 64, {"--mode weak", "--sample-tokens N"});
+  words.insert(words.end(), {"--sample-tokens", "5000000000000000000"});
+  expect(run(words), 64, {"--sample-tokens 5000000000000000000", "2 ranks", "at most 9223372036854775807"});
+  words.resize(words.size() - 2);
   words[2] = "verify";
   expect(run(words), 64, {"expected score or train, found \"verify\""});
   EXPECT_FALSE(std::filesystem::exists(directory_ / "none"));

@@ -378,6 +378,9 @@ TEST_F(ScoreRefusals, VerifyProvesAndFindsFault) {
   const ProcessResult good = test::run(verify);
   EXPECT_EQ(good.exit_code, 0) << good.err;
   EXPECT_EQ(test::json_field(good.out, "rescored"), "15");
+  std::vector<std::string> on_ranks = test::mpirun(2);
+  on_ranks.insert(on_ranks.end(), verify.begin(), verify.end());
+  EXPECT_EQ(test::run(on_ranks, test::mpi_environment()).out, good.out) << "said once, not by each rank";
 
   // One bit of one sum.
   std::vector<double> sums(1);
