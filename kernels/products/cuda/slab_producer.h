@@ -11,7 +11,8 @@ namespace switchyard::cuda::slabs {
 template <class Shape>
 class Announcer {
   static constexpr int kBehind = 2;
-  static_assert(kBehind < Shape::stages);
+  // A stage is released once the next is committed, which must have been announced.
+  static_assert(kBehind + 1 < Shape::stages);
 
  public:
   __device__ explicit Announcer(const Ring<Shape>& ring) : ring_(ring) {}

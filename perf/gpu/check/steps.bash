@@ -181,12 +181,12 @@ compare_with_peers() {
 
 # Of every kernel test on the GPU the first instance in f32 and the first in bf16: they are the small ones. Instances that
 # do not name their type are taken twice. Tests without a device among their parameters are of the GPU alone by their
-# suite. That blocks take what they hold is measured by what is free, which a sanitizer changes.
+# suite. That blocks take what they hold is measured by what is free, which a sanitizer changes; many tiles take long.
 small_gpu_tests() {
   with_libraries kernels_test --gtest_list_tests | awk '
     /^[^ ]/ { suite = $1; next }
     { on_gpu = /GetParam\(\) = \(?cuda[,)]?/ || suite ~ /(^|\/)(Device(Memory|Pack|Product)|TileTableTest|CublasProduct)/ }
-    on_gpu && $1 != "BlocksTakeWhatTheyHold" {
+    on_gpu && $1 !~ /^(BlocksTakeWhatTheyHold|LogitSumsOfManyTiles)/ {
       test = $1; sub("/[^/]*$", "", test)
       type = /(cuda_|\/)f32/ ? "f32" : /(cuda_|\/)bf16/ ? "bf16" : "any"
       if (++count[suite test type] <= (type == "any" ? 2 : 1)) print suite $1 }' | paste -sd:

@@ -143,8 +143,7 @@ class CrossEntropy : public testing::TestWithParam<Device> {
   }
 };
 
-// More rows than a device takes at once, of a vocabulary of several segments: where rows and vocabulary are cut
-// depends on the number of rows.
+// More rows than a device takes at once: where rows and vocabulary are cut depends on the number of rows.
 TEST_P(CrossEntropy, BitsDependOnNoCut) {
   constexpr int64_t kRows = 2051, kVocab = 4099;
   const Tensor x = random_tensor({kRows, 1}, DType::bf16, 1, 9);
