@@ -11,9 +11,10 @@ install-packages:
 install-test-packages:
 	@cmake/install-packages --tests
 
+# The program; `make test` builds the tests.
 build: install-packages
 	cmake --preset $(PRESET)
-	cmake --build --preset $(PRESET)
+	cmake --build --preset $(PRESET) --target switchyard
 
 demo: build
 	./demo/run $(BUILD)/src/switchyard
@@ -21,13 +22,13 @@ demo: build
 demo-train: build
 	./demo/train $(BUILD)/src/switchyard
 
-# Unit, MPI and Slurm tests, then the CUDA half on an emulated GPU, and sanitizers.
+# Unit, MPI and Slurm tests, the CUDA half on an emulated GPU, and sanitizers.
 test: install-test-packages build
-	tests/run-all $(BUILD)
+	tests/run-all $(PRESET)
 
 # The CUDA half on an emulated GPU (tests/emulator).
 test-emulated: install-packages
-	cmake --preset emulated
+	cmake --preset release
 	cmake --build --preset emulated
 	ctest --preset emulated
 

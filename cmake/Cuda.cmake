@@ -1,7 +1,7 @@
-# SWITCHYARD_CUDA = AUTO | ON | OFF: whether the CUDA half is part of the build.
-# SWITCHYARD_EMULATED_GPU = ON: the same .cu sources as C++, against the emulator under tests/emulator (for tests; never ships).
+# SWITCHYARD_CUDA = AUTO | ON | OFF: whether there is a CUDA half.
 #
-# switchyard_cuda_sources(TARGET FILE …): sources of the CUDA half; nothing in a build without it.
+# The CUDA half is what a program is linked with; all other code is compiled once, whatever GPUs there are. It has three forms: compiled by nvcc; in a
+# build without CUDA, sources that say so; and for tests the same sources as C++, on an emulated GPU (tests/emulator), which never ships.
 set(SWITCHYARD_CUDA_VERSION "")
 set(SWITCHYARD_NCCL_VERSION "")
 set(SWITCHYARD_CUDA_ARCHITECTURES "")
@@ -10,12 +10,7 @@ if(NOT SWITCHYARD_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "SWITCHYARD_CUDA is \"${SWITCHYARD_CUDA}\", expected AUTO, ON or OFF")
 endif()
 
-if(SWITCHYARD_EMULATED_GPU)
-  set(SWITCHYARD_HAS_CUDA ON)
-  set(SWITCHYARD_CUDA_VERSION "emulated")
-  target_compile_definitions(switchyard_options INTERFACE SWITCHYARD_CUDA SWITCHYARD_EMULATED_GPU)
-  target_include_directories(switchyard_options INTERFACE ${SWITCHYARD_ROOT}/tests/emulator/include)
-elseif(NOT SWITCHYARD_CUDA STREQUAL "OFF")
+if(NOT SWITCHYARD_CUDA STREQUAL "OFF")
   if(SWITCHYARD_CUDA STREQUAL "ON")
     find_package(CUDAToolkit REQUIRED)
   else()
@@ -45,7 +40,6 @@ elseif(NOT SWITCHYARD_CUDA STREQUAL "OFF")
     target_include_directories(switchyard_nccl SYSTEM INTERFACE ${SWITCHYARD_NCCL_INCLUDE})
     target_link_libraries(switchyard_nccl INTERFACE ${SWITCHYARD_NCCL_LIBRARY})
 
-    target_compile_definitions(switchyard_options INTERFACE SWITCHYARD_CUDA)
     # No contraction, as on the CPU: a fused multiply-add happens where fmaf() or a tensor core stands and nowhere else. fmt 9 does
     # not see that nvcc knows constexpr. Warnings of the host compiler apply; -Wpedantic does not suit nvcc's own code.
     set(cuda_warnings -Wall,-Wextra,-Werror,-Wshadow,-Wno-restrict)
@@ -55,40 +49,40 @@ elseif(NOT SWITCHYARD_CUDA STREQUAL "OFF")
   endif()
 endif()
 
-function(switchyard_cuda_sources target)
-  if(NOT SWITCHYARD_HAS_CUDA)
-    return()
+# switchyard_cuda_half(LIBRARY SOURCES … [HOPPER …] WITHOUT …): what LIBRARY has for GPUs, in a library of its own; HOPPER has instructions of sm_90a alone and
+# is started on no other GPU; WITHOUT is what a build without CUDA has instead. A program gets LIBRARY_gpu with LIBRARY, or, where its property EMULATED_GPU is
+# on, LIBRARY_emulated_gpu.
+function(switchyard_cuda_half library)
+  cmake_parse_arguments(arg "" "" "SOURCES;HOPPER;WITHOUT" ${ARGN})
+  if(SWITCHYARD_HAS_CUDA)
+    switchyard_library(${library}_gpu SOURCES ${arg_SOURCES} DEPENDS ${library} CUDA::cudart_static)
+    target_compile_definitions(${library}_gpu PRIVATE SWITCHYARD_CUDA_TOOLKIT="${SWITCHYARD_CUDA_VERSION}")
+    if(arg_HOPPER)
+      add_library(${library}_hopper OBJECT ${arg_HOPPER})
+      set_target_properties(${library}_hopper PROPERTIES CUDA_ARCHITECTURES 90a-real)
+      target_link_libraries(${library}_hopper PRIVATE switchyard_options)
+      target_sources(${library}_gpu PRIVATE $<TARGET_OBJECTS:${library}_hopper>)
+    endif()
+  else()
+    switchyard_library(${library}_gpu SOURCES ${arg_WITHOUT} DEPENDS ${library})
   endif()
-  target_sources(${target} PRIVATE ${ARGN})
-  if(SWITCHYARD_EMULATED_GPU)
-    set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX)
-    switchyard_unity(${target})
-    foreach(source IN LISTS ARGN)
-      get_source_file_property(unit ${source} UNITY_GROUP)
-      if(source MATCHES "\\.cu$" AND NOT unit)
-        set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-x;c++")
-      endif()
-    endforeach()
-  endif()
+  target_link_libraries(${library} INTERFACE $<IF:$<BOOL:$<TARGET_PROPERTY:EMULATED_GPU>>,${library}_emulated_gpu,${library}_gpu>)
+  set(sources ${arg_SOURCES} ${arg_HOPPER})
+  list(TRANSFORM sources PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  set_target_properties(${library} PROPERTIES CUDA_HALF "${sources}")
 endfunction()
 
-# switchyard_hopper_sources(TARGET FILE …): those with instructions that only sm_90a has, compiled for it alone; they are started on no other GPU.
-function(switchyard_hopper_sources target)
-  if(NOT SWITCHYARD_HAS_CUDA OR SWITCHYARD_EMULATED_GPU)
-    switchyard_cuda_sources(${target} ${ARGN})
-    return()
-  endif()
-  add_library(${target}_hopper OBJECT ${ARGN})
-  set_target_properties(${target}_hopper PROPERTIES CUDA_ARCHITECTURES 90a-real)
-  target_link_libraries(${target}_hopper PRIVATE switchyard_options)
-  target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_hopper>)
-endfunction()
-
-# What the sources of a target are linked with: the CUDA runtime, or the emulator.
-function(switchyard_link_cuda target)
-  if(SWITCHYARD_EMULATED_GPU)
-    target_link_libraries(${target} PUBLIC switchyard_emulator)
-  elseif(SWITCHYARD_HAS_CUDA)
-    target_link_libraries(${target} PUBLIC CUDA::cudart_static)
-  endif()
+# switchyard_emulated_half(LIBRARY [emulated libraries …]): LIBRARY_emulated_gpu. Not in the folder of LIBRARY, where its sources are nvcc's.
+function(switchyard_emulated_half library)
+  get_target_property(sources ${library} CUDA_HALF)
+  set_source_files_properties(${sources} PROPERTIES LANGUAGE CXX)
+  switchyard_library(${library}_emulated_gpu OPTIMIZED SOURCES ${sources} DEPENDS ${library} switchyard_emulator ${ARGN})
+  set_target_properties(${library}_emulated_gpu PROPERTIES EMULATED_GPU ON)
+  target_compile_definitions(${library}_emulated_gpu PRIVATE SWITCHYARD_CUDA_TOOLKIT="emulated")
+  foreach(source IN LISTS sources)
+    get_source_file_property(unit ${source} UNITY_GROUP)
+    if(source MATCHES "\\.cu$" AND NOT unit)
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-x;c++")
+    endif()
+  endforeach()
 endfunction()

@@ -1,4 +1,4 @@
-// nccl_communicator.h in a build without NCCL.
+// nccl_communicator.h in a program without the CUDA half.
 #include "comm/nccl_communicator.h"
 
 namespace switchyard {

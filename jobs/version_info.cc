@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/device.h"
 #include "base/error.h"
 #include "base/version.h"
 #include "comm/mpi_communicator.h"
@@ -17,8 +18,7 @@
 namespace switchyard {
 
 std::vector<std::pair<std::string, std::string>> version_facts() {
-  const std::string_view cuda = SWITCHYARD_CUDA_VERSION, nccl = SWITCHYARD_NCCL_VERSION,
-                         gpus = SWITCHYARD_CUDA_ARCHITECTURES;
+  const std::string_view nccl = SWITCHYARD_NCCL_VERSION, gpus = SWITCHYARD_CUDA_ARCHITECTURES;
   const auto or_none = [](std::string_view text) { return std::string(text.empty() ? "not in this build" : text); };
   return {
       {"version", SWITCHYARD_VERSION},
@@ -28,7 +28,7 @@ std::vector<std::pair<std::string, std::string>> version_facts() {
       {"mpi", mpi_library_version()},
       {"hdf5", h5::library_version()},
       {"onednn", onednn_version()},
-      {"cuda", or_none(cuda)},
+      {"cuda", or_none(cuda_toolkit())},
       {"nccl", or_none(nccl)},
       {"gpu_architectures", or_none(gpus)},
       {"cpu_isa", std::string(detected_cpu_isa())},

@@ -1,4 +1,6 @@
 // An op is its name, its implementations, and what these take of memory; this is the only place that chooses by device.
+// Those for CUDA are in the CUDA half, which a program is linked with or not (cmake/Cuda.cmake); nothing else of it is
+// compiled for the one or the other.
 #pragma once
 
 #include <algorithm>
@@ -9,12 +11,6 @@
 #include "base/device.h"
 #include "base/stopwatch.h"
 #include "base/stream.h"
-
-#if defined(SWITCHYARD_CUDA)
-#define SWITCHYARD_CUDA_IMPL(fn) fn
-#else
-#define SWITCHYARD_CUDA_IMPL(fn) nullptr
-#endif
 
 namespace switchyard {
 
@@ -47,6 +43,10 @@ size_t bytes_of_views(const T& argument) {
   }
 }
 
+/// An implementation in the CUDA half; null in a program without it (no_cuda.cc).
+template <class Fn>
+using CudaOp = Fn* const;
+
 template <class Fn>
 struct Op;
 
@@ -60,7 +60,7 @@ struct Op<void(const Stream&, A...)> {
   using WorkOf = Work(A...);
   const char* name;
   Fn* cpu;
-  Fn* cuda;
+  CudaOp<Fn>* cuda = nullptr;         ///< null: there is none
   WorkingBytes* cpu_bytes = nullptr;  ///< null: none
   WorkingBytes* cuda_bytes = nullptr;
   WorkOf* work_of = nullptr;  ///< null: a pass over all its views
@@ -73,7 +73,7 @@ struct Op<void(const Stream&, A...)> {
       if (stream.works != nullptr) stream.works->push_back({work(args...)});
       return;
     }
-    Fn* fn = stream.device == Device::cpu ? cpu : cuda;
+    Fn* fn = stream.device == Device::cpu ? cpu : cuda != nullptr ? *cuda : nullptr;
     if (fn == nullptr)
       fail(ExitCode::environment, "{} has no {} implementation in this build", name,
            stream.device == Device::cpu ? "CPU" : "CUDA");

@@ -10,8 +10,8 @@ bool is_aligned(const void* p, size_t bytes) {
 
 }  // namespace
 
-void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, ConstView record_offsets,
-               const KeySpan& span, ConstView sinks, float scale, View lse, View out) {
+static void run_attention(const Stream& stream, ConstView q, ConstView k, ConstView v, ConstView record_offsets,
+                          const KeySpan& span, ConstView sinks, float scale, View lse, View out) {
   check_attention(q, k, v, span, sinks, lse, out);
   SWITCHYARD_CHECK(lse.data == nullptr, "attention: the logarithms of denominators are computed on the CPU only");
   SWITCHYARD_CHECK(record_offsets.elements() > 0, "attention: no offsets");
@@ -48,5 +48,6 @@ void attention(const Stream& stream, ConstView q, ConstView k, ConstView v, Cons
     attention_f32(stream, plan, problem, out.as<float>());
   }
 }
+CudaOp<AttentionFn> attention = run_attention;
 
 }  // namespace switchyard::cuda

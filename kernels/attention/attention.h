@@ -28,15 +28,14 @@ AttentionFn attention;
 WorkingBytes<AttentionFn> attention_bytes;
 }  // namespace cpu
 namespace cuda {
-AttentionFn attention;
+extern CudaOp<AttentionFn> attention;
 WorkingBytes<AttentionFn> attention_bytes;  ///< no fewer for more records either
 }  // namespace cuda
 /// size: keys that a query sees on average, head_dim + value_dim, query heads of a key-value head, queries of all
 /// heads. On a CUDA device records count as equally long.
 WorkOf<AttentionFn> attention_work;
-inline constexpr Op<AttentionFn> attention{
-    "attention",          cpu::attention,        SWITCHYARD_CUDA_IMPL(cuda::attention),
-    cpu::attention_bytes, cuda::attention_bytes, attention_work};
+inline constexpr Op<AttentionFn> attention{"attention",          cpu::attention,        &cuda::attention,
+                                           cpu::attention_bytes, cuda::attention_bytes, attention_work};
 
 /// Its gradients, from P = e^(scale · q kᵀ − lse), never more than a tile of which exists (Dao et al. 2022, appendix
 /// B):

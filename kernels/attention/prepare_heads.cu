@@ -144,7 +144,7 @@ __global__ void prepare_heads_kernel(Problem p, RowSplit split, T* y) {
 
 }  // namespace
 
-void prepare_heads(const Stream& stream, ConstView x, ConstView positions, const HeadSteps& steps, View y) {
+static void run_prepare_heads(const Stream& stream, ConstView x, ConstView positions, const HeadSteps& steps, View y) {
   check_prepare_heads(x, positions, steps, y);
   const int64_t rows = x.rows() * x.shape[1], dim = x.shape[2];
   SWITCHYARD_CHECK(dim <= kShortNorm && rows <= 0x7fffffff, "prepare_heads: x {}; head_dim is at most {} here",
@@ -177,5 +177,6 @@ void prepare_heads(const Stream& stream, ConstView x, ConstView positions, const
     });
   });
 }
+CudaOp<PrepareHeadsFn> prepare_heads = run_prepare_heads;
 
 }  // namespace switchyard::cuda

@@ -36,10 +36,9 @@ namespace cpu {
 PrepareHeadsFn prepare_heads;
 }
 namespace cuda {
-PrepareHeadsFn prepare_heads;
+extern CudaOp<PrepareHeadsFn> prepare_heads;
 }
-inline constexpr Op<PrepareHeadsFn> prepare_heads{"prepare_heads", cpu::prepare_heads,
-                                                  SWITCHYARD_CUDA_IMPL(cuda::prepare_heads)};
+inline constexpr Op<PrepareHeadsFn> prepare_heads{"prepare_heads", cpu::prepare_heads, &cuda::prepare_heads};
 
 /// Fails (internal) where the shapes do not go together.
 void check_prepare_heads(ConstView x, ConstView positions, const HeadSteps& steps, ConstView y);

@@ -55,13 +55,4 @@ void gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutput o
 
 }  // namespace cpu
 
-#if !defined(SWITCHYARD_CUDA)
-std::string cuda::cublas_version() {
-  return {};
-}
-std::string cuda::dense_algorithm(int, int64_t, int64_t, DType) {
-  return {};
-}
-#endif
-
 }  // namespace switchyard

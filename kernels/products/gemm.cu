@@ -74,7 +74,7 @@ void own_gemm(const Stream& stream, ConstView x, const PackedMatrix& w, GemmOutp
   own_gemm_in_tiles(stream, x, w, output, y, tile_rows_for(w.on_cuda(), x.rows(), 1, w.n()));
 }
 
-void gemm(const Stream& stream, ConstView x, const PackedMatrix& packed, GemmOutput output, View y) {
+static void run_gemm(const Stream& stream, ConstView x, const PackedMatrix& packed, GemmOutput output, View y) {
   const Matrix& w = packed.on_cuda();
   check_shapes(x, w, y);
   if (x.rows() == 0) return;
@@ -87,5 +87,6 @@ void gemm(const Stream& stream, ConstView x, const PackedMatrix& packed, GemmOut
       "gemm: x at {}, y at {}", x.data, y.data);
   cublas->run(stream, x.data, x.rows(), w, output, y.as<float>());
 }
+CudaOp<GemmFn> gemm = run_gemm;
 
 }  // namespace switchyard::cuda

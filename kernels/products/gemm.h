@@ -20,7 +20,7 @@ GemmFn gemm;
 WorkingBytes<GemmFn> gemm_bytes;
 }  // namespace cpu
 namespace cuda {
-GemmFn gemm;
+extern CudaOp<GemmFn> gemm;
 WorkingBytes<GemmFn> gemm_bytes;
 std::string cublas_version();  ///< "13.0.2", part of the numerics id; empty in a build without CUDA
 /// The algorithm that cuBLASLt would multiply by W [n, k] with on a device, "algorithm 66, tile 20, stages 10,
@@ -28,7 +28,6 @@ std::string cublas_version();  ///< "13.0.2", part of the numerics id; empty in 
 std::string dense_algorithm(int device_index, int64_t n, int64_t k, DType operand);
 }  // namespace cuda
 WorkOf<GemmFn> gemm_work;  ///< size: rows, n, k
-inline constexpr Op<GemmFn> gemm{"gemm",          cpu::gemm,        SWITCHYARD_CUDA_IMPL(cuda::gemm),
-                                 cpu::gemm_bytes, cuda::gemm_bytes, gemm_work};
+inline constexpr Op<GemmFn> gemm{"gemm", cpu::gemm, &cuda::gemm, cpu::gemm_bytes, cuda::gemm_bytes, gemm_work};
 
 }  // namespace switchyard

@@ -103,12 +103,14 @@ void grouped_ffn_in_tiles(const Stream& stream, ConstView x, const GroupedRows& 
   product(stream, p);
 }
 
-void grouped_ffn(const Stream& stream, ConstView x, const GroupedRows& rows, std::span<const FfnWeights> weights,
-                 const GatedActivation& activation, GemmOutput output, View y) {
+static void run_grouped_ffn(const Stream& stream, ConstView x, const GroupedRows& rows,
+                            std::span<const FfnWeights> weights, const GatedActivation& activation, GemmOutput output,
+                            View y) {
   const GroupWeights gate_up = collect(weights, &FfnWeights::gate_up, RowOrder::gate_up);
   if (gate_up.shape == nullptr) return;
   const int32_t tile_rows = tile_rows_for(*gate_up.shape, num_entries(rows, x), std::ssize(weights), x.row_elements());
   grouped_ffn_in_tiles(stream, x, rows, weights, activation, output, y, tile_rows);
 }
+CudaOp<GroupedFfnFn> grouped_ffn = run_grouped_ffn;
 
 }  // namespace switchyard::cuda

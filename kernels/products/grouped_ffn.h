@@ -42,13 +42,12 @@ GroupedFfnFn grouped_ffn;
 WorkingBytes<GroupedFfnFn> grouped_ffn_bytes;
 }  // namespace cpu
 namespace cuda {
-GroupedFfnFn grouped_ffn;
+extern CudaOp<GroupedFfnFn> grouped_ffn;
 WorkingBytes<GroupedFfnFn> grouped_ffn_bytes;
 }  // namespace cuda
 WorkOf<GroupedFfnFn> grouped_ffn_work;  ///< size: rows of a group, groups, d, f
-inline constexpr Op<GroupedFfnFn> grouped_ffn{
-    "grouped_ffn",          cpu::grouped_ffn,        SWITCHYARD_CUDA_IMPL(cuda::grouped_ffn),
-    cpu::grouped_ffn_bytes, cuda::grouped_ffn_bytes, grouped_ffn_work};
+inline constexpr Op<GroupedFfnFn> grouped_ffn{"grouped_ffn",          cpu::grouped_ffn,        &cuda::grouped_ffn,
+                                              cpu::grouped_ffn_bytes, cuda::grouped_ffn_bytes, grouped_ffn_work};
 
 /// grouped_ffn() that stores y, with the same bits, for a way back: gate_up[i] = gate_up_g(x[input_row[i],:]) as well,
 /// a panel's columns as its product has them (gate's, then up's), which only grouped_ffn_backward reads. gate_up:

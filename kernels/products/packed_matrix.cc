@@ -211,11 +211,7 @@ void PackedMatrix::read_rows(int64_t first_row, View values) const {
 
 PackedMatrix PackedMatrix::pack(const Stream& stream, ConstView source, DType operand, RowOrder order) {
   if (stream.device == Device::cpu) return pack(source, operand, order);
-#if defined(SWITCHYARD_CUDA)
   return PackedMatrix(cuda::pack_matrix(stream, source, operand, order, cuda::layout_for(stream, operand)));
-#else
-  fail(ExitCode::environment, "weights cannot be packed for a GPU: this build has no CUDA");
-#endif
 }
 
 PackedMatrix PackedMatrix::of_shape(int64_t n, int64_t k, DType operand, RowOrder order, Device device) {

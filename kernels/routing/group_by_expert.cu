@@ -129,8 +129,8 @@ __global__ void place_kernel(Batch batch, const int32_t* counts, const int64_t* 
 
 }  // namespace
 
-void group_by_expert(const Stream& stream, ConstView expert_of, View offsets, View input_row, View output_row,
-                     View total) {
+static void run_group_by_expert(const Stream& stream, ConstView expert_of, View offsets, View input_row,
+                                View output_row, View total) {
   check_group_by_expert(expert_of, offsets, input_row, output_row, total);
   const int64_t tokens = expert_of.shape[0], k = expert_of.shape[1], experts = total.elements();
   const int64_t num_blocks = group_by_expert_blocks(tokens * k);
@@ -148,5 +148,6 @@ void group_by_expert(const Stream& stream, ConstView expert_of, View offsets, Vi
   launch(stream, shape, place_kernel, batch, counts, offsets.as<int64_t>(), static_cast<uint32_t>(k),
          input_row.as<int32_t>(), output_row.as<int32_t>());
 }
+CudaOp<GroupByExpertFn> group_by_expert = run_group_by_expert;
 
 }  // namespace switchyard::cuda

@@ -15,12 +15,11 @@ namespace cpu {
 GroupByExpertFn group_by_expert;
 }
 namespace cuda {
-GroupByExpertFn group_by_expert;  ///< at most 1024 experts
+extern CudaOp<GroupByExpertFn> group_by_expert;  ///< at most 1024 experts
 WorkingBytes<GroupByExpertFn> group_by_expert_bytes;
 }  // namespace cuda
-inline constexpr Op<GroupByExpertFn> group_by_expert{"group_by_expert", cpu::group_by_expert,
-                                                     SWITCHYARD_CUDA_IMPL(cuda::group_by_expert), nullptr,
-                                                     cuda::group_by_expert_bytes};
+inline constexpr Op<GroupByExpertFn> group_by_expert{"group_by_expert", cpu::group_by_expert, &cuda::group_by_expert,
+                                                     nullptr, cuda::group_by_expert_bytes};
 
 // For the implementations.
 void check_group_by_expert(ConstView expert_of, ConstView offsets, ConstView input_row, ConstView output_row,

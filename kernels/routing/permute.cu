@@ -77,17 +77,19 @@ __global__ void combine_kernel(const T* y, const float* weight, RowSplit split, 
 
 }  // namespace
 
-void gather_rows(const Stream& stream, ConstView x, ConstView row, View y) {
+static void run_gather_rows(const Stream& stream, ConstView x, ConstView row, View y) {
   SWITCHYARD_CHECK(row.elements() == y.rows(), "gather_rows: {} indices, y {}", row.elements(), y.shape.str());
   move_rows(stream, {x, row.as<int32_t>(), y, nullptr, row.elements()});
 }
+CudaOp<GatherRowsFn> gather_rows = run_gather_rows;
 
-void scatter_rows(const Stream& stream, ConstView x, ConstView row, View y) {
+static void run_scatter_rows(const Stream& stream, ConstView x, ConstView row, View y) {
   SWITCHYARD_CHECK(row.elements() == x.rows(), "scatter_rows: {} indices, x {}", row.elements(), x.shape.str());
   move_rows(stream, {x, nullptr, y, row.as<int32_t>(), row.elements()});
 }
+CudaOp<ScatterRowsFn> scatter_rows = run_scatter_rows;
 
-void combine(const Stream& stream, ConstView y, ConstView weight, ConstView base, View out) {
+static void run_combine(const Stream& stream, ConstView y, ConstView weight, ConstView base, View out) {
   check_combine(y, weight, base, out);
   const int64_t tokens = out.rows(), dim = out.row_elements(), k = y.shape[1];
   const RowSplit split = RowSplit::of(quads_of(dim));
@@ -101,5 +103,6 @@ void combine(const Stream& stream, ConstView y, ConstView weight, ConstView base
     });
   });
 }
+CudaOp<CombineFn> combine = run_combine;
 
 }  // namespace switchyard::cuda

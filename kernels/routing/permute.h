@@ -21,17 +21,16 @@ ScatterRowsFn scatter_rows;
 CombineFn combine;
 }  // namespace cpu
 namespace cuda {
-GatherRowsFn gather_rows;
-ScatterRowsFn scatter_rows;
-CombineFn combine;
+extern CudaOp<GatherRowsFn> gather_rows;
+extern CudaOp<ScatterRowsFn> scatter_rows;
+extern CudaOp<CombineFn> combine;
 }  // namespace cuda
 
 WorkOf<GatherRowsFn> gather_rows_work;
-inline constexpr Op<GatherRowsFn> gather_rows{"gather_rows", cpu::gather_rows, SWITCHYARD_CUDA_IMPL(cuda::gather_rows),
+inline constexpr Op<GatherRowsFn> gather_rows{"gather_rows", cpu::gather_rows, &cuda::gather_rows,
                                               nullptr,       nullptr,          gather_rows_work};
-inline constexpr Op<ScatterRowsFn> scatter_rows{"scatter_rows", cpu::scatter_rows,
-                                                SWITCHYARD_CUDA_IMPL(cuda::scatter_rows)};
-inline constexpr Op<CombineFn> combine{"combine", cpu::combine, SWITCHYARD_CUDA_IMPL(cuda::combine)};
+inline constexpr Op<ScatterRowsFn> scatter_rows{"scatter_rows", cpu::scatter_rows, &cuda::scatter_rows};
+inline constexpr Op<CombineFn> combine{"combine", cpu::combine, &cuda::combine};
 
 // For the implementations.
 void check_combine(ConstView y, ConstView weight, ConstView base, ConstView out);

@@ -210,8 +210,8 @@ __global__ void router_by_keys_kernel(Routing r) {
 
 }  // namespace
 
-void router_top_k(const Stream& stream, ConstView logits, const RouterRule& rule, ConstView selection_bias, View expert,
-                  View weight) {
+static void run_router_top_k(const Stream& stream, ConstView logits, const RouterRule& rule, ConstView selection_bias,
+                             View expert, View weight) {
   check_router_top_k(logits, rule, selection_bias, expert, weight);
   const int64_t tokens = logits.rows(), experts = logits.row_elements(), k = expert.row_elements();
   SWITCHYARD_CHECK(experts < INT_MAX, "router_top_k: {} experts", experts);
@@ -232,5 +232,6 @@ void router_top_k(const Stream& stream, ConstView logits, const RouterRule& rule
     launch(stream, shape, router_top_k_kernel<0>, routing);
   }
 }
+CudaOp<RouterTopKFn> router_top_k = run_router_top_k;
 
 }  // namespace switchyard::cuda

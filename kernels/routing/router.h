@@ -30,10 +30,9 @@ namespace cpu {
 RouterTopKFn router_top_k;
 }
 namespace cuda {
-RouterTopKFn router_top_k;  ///< at most 4096 experts, but for plain softmax
+extern CudaOp<RouterTopKFn> router_top_k;  ///< at most 4096 experts, but for plain softmax
 }
-inline constexpr Op<RouterTopKFn> router_top_k{"router_top_k", cpu::router_top_k,
-                                               SWITCHYARD_CUDA_IMPL(cuda::router_top_k)};
+inline constexpr Op<RouterTopKFn> router_top_k{"router_top_k", cpu::router_top_k, &cuda::router_top_k};
 
 /// The gradient of Σ_j d_weight[j] · weight[j] + Σ_e d_probability[e] · p[e] by each token's logits, its experts and so
 /// the order of their slots fixed; the weights are router_top_k's, p is expert_probabilities()'.

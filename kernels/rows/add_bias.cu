@@ -18,7 +18,7 @@ __global__ void add_bias_kernel(const float* bias, RowSplit split, int64_t rows,
 
 }  // namespace
 
-void add_bias(const Stream& stream, ConstView bias, View y) {
+static void run_add_bias(const Stream& stream, ConstView bias, View y) {
   const int64_t dim = y.row_elements();
   SWITCHYARD_CHECK(bias.elements() == dim, "add_bias: bias {}, y {}", bias.shape.str(), y.shape.str());
   const RowSplit split = RowSplit::of(quads_of(dim));
@@ -27,5 +27,6 @@ void add_bias(const Stream& stream, ConstView bias, View y) {
            dim, y.as<float>());
   });
 }
+CudaOp<AddBiasFn> add_bias = run_add_bias;
 
 }  // namespace switchyard::cuda

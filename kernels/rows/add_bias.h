@@ -10,8 +10,8 @@ namespace cpu {
 AddBiasFn add_bias;
 }
 namespace cuda {
-AddBiasFn add_bias;
+extern CudaOp<AddBiasFn> add_bias;
 }
-inline constexpr Op<AddBiasFn> add_bias{"add_bias", cpu::add_bias, SWITCHYARD_CUDA_IMPL(cuda::add_bias)};
+inline constexpr Op<AddBiasFn> add_bias{"add_bias", cpu::add_bias, &cuda::add_bias};
 
 }  // namespace switchyard

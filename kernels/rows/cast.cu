@@ -14,7 +14,7 @@ __global__ void cast_kernel(const From* x, To* y, int64_t count) {
 
 }  // namespace
 
-void cast(const Stream& stream, ConstView x, View y) {
+static void run_cast(const Stream& stream, ConstView x, View y) {
   SWITCHYARD_CHECK(x.shape == y.shape, "cast: x {}, y {}", x.shape.str(), y.shape.str());
   const int64_t count = x.elements();
   const LaunchShape shape{blocks_for(quads_of(count), kRowThreads), kRowThreads};
@@ -28,5 +28,6 @@ void cast(const Stream& stream, ConstView x, View y) {
     });
   });
 }
+CudaOp<CastFn> cast = run_cast;
 
 }  // namespace switchyard::cuda

@@ -10,8 +10,8 @@ namespace cpu {
 CastFn cast;
 }
 namespace cuda {
-CastFn cast;
+extern CudaOp<CastFn> cast;
 }
-inline constexpr Op<CastFn> cast{"cast", cpu::cast, SWITCHYARD_CUDA_IMPL(cuda::cast)};
+inline constexpr Op<CastFn> cast{"cast", cpu::cast, &cuda::cast};
 
 }  // namespace switchyard

@@ -17,7 +17,7 @@ __global__ void copy_columns_kernel(const float* x, int64_t x_dim, int64_t shari
 
 }  // namespace
 
-void copy_columns(const Stream& stream, ConstView x, int64_t first, int64_t count, View y, int64_t to) {
+static void run_copy_columns(const Stream& stream, ConstView x, int64_t first, int64_t count, View y, int64_t to) {
   const int64_t sharing = rows_that_share(x, first, count, y, to), x_dim = x.row_elements(), y_dim = y.row_elements();
   const RowSplit split = RowSplit::of(quads_of(count));
   const bool aligned = (first | to | x_dim | y_dim) % kQuad == 0;
@@ -26,5 +26,6 @@ void copy_columns(const Stream& stream, ConstView x, int64_t first, int64_t coun
            sharing, split, y.rows(), count, y.as<float>() + to, y_dim);
   });
 }
+CudaOp<CopyColumnsFn> copy_columns = run_copy_columns;
 
 }  // namespace switchyard::cuda

@@ -11,10 +11,9 @@ namespace cpu {
 CopyColumnsFn copy_columns;
 }
 namespace cuda {
-CopyColumnsFn copy_columns;
+extern CudaOp<CopyColumnsFn> copy_columns;
 }
-inline constexpr Op<CopyColumnsFn> copy_columns{"copy_columns", cpu::copy_columns,
-                                                SWITCHYARD_CUDA_IMPL(cuda::copy_columns)};
+inline constexpr Op<CopyColumnsFn> copy_columns{"copy_columns", cpu::copy_columns, &cuda::copy_columns};
 
 /// Its gradient: dx[r, first … first + count) = Σ dy[j, to … to + count) over the rows j that took row r, in order. The
 /// other columns of dx stay.   Arguments as above, dy like y, dx like x

@@ -19,7 +19,8 @@ __global__ void random_fill_kernel(uint64_t seed, int64_t first_index, float sca
 
 }  // namespace
 
-void random_fill(const Stream& stream, uint64_t seed, int64_t first_index, float scale, float offset, View y) {
+static void run_random_fill(const Stream& stream, uint64_t seed, int64_t first_index, float scale, float offset,
+                            View y) {
   const int64_t count = y.elements();
   const LaunchShape shape{blocks_for(quads_of(count), kRowThreads), kRowThreads};
   with_float_type(y.dtype, "random_fill", [&](auto element) {
@@ -30,5 +31,6 @@ void random_fill(const Stream& stream, uint64_t seed, int64_t first_index, float
     });
   });
 }
+CudaOp<RandomFillFn> random_fill = run_random_fill;
 
 }  // namespace switchyard::cuda

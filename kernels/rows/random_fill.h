@@ -11,8 +11,8 @@ namespace cpu {
 RandomFillFn random_fill;
 }
 namespace cuda {
-RandomFillFn random_fill;
+extern CudaOp<RandomFillFn> random_fill;
 }
-inline constexpr Op<RandomFillFn> random_fill{"random_fill", cpu::random_fill, SWITCHYARD_CUDA_IMPL(cuda::random_fill)};
+inline constexpr Op<RandomFillFn> random_fill{"random_fill", cpu::random_fill, &cuda::random_fill};
 
 }  // namespace switchyard

@@ -86,12 +86,14 @@ void norm_rows(const Stream& stream, ConstView x, ConstView weight, float eps, V
 
 }  // namespace
 
-void rms_norm(const Stream& stream, ConstView x, ConstView weight, float eps, View y) {
+static void run_rms_norm(const Stream& stream, ConstView x, ConstView weight, float eps, View y) {
   norm_rows(stream, x, weight, eps, y, {});
 }
+CudaOp<RmsNormFn> rms_norm = run_rms_norm;
 
-void rms_norm_rounded(const Stream& stream, ConstView x, ConstView weight, float eps, View y, View rounded) {
+static void run_rms_norm_rounded(const Stream& stream, ConstView x, ConstView weight, float eps, View y, View rounded) {
   norm_rows(stream, x, weight, eps, y, rounded);
 }
+CudaOp<RmsNormRoundedFn> rms_norm_rounded = run_rms_norm_rounded;
 
 }  // namespace switchyard::cuda

@@ -28,12 +28,12 @@ RmsNormRoundedFn rms_norm_rounded;
 RmsNormBackwardFn rms_norm_backward;
 }  // namespace cpu
 namespace cuda {
-RmsNormFn rms_norm;
-RmsNormRoundedFn rms_norm_rounded;
+extern CudaOp<RmsNormFn> rms_norm;
+extern CudaOp<RmsNormRoundedFn> rms_norm_rounded;
 }  // namespace cuda
-inline constexpr Op<RmsNormFn> rms_norm{"rms_norm", cpu::rms_norm, SWITCHYARD_CUDA_IMPL(cuda::rms_norm)};
+inline constexpr Op<RmsNormFn> rms_norm{"rms_norm", cpu::rms_norm, &cuda::rms_norm};
 inline constexpr Op<RmsNormRoundedFn> rms_norm_rounded{"rms_norm_rounded", cpu::rms_norm_rounded,
-                                                       SWITCHYARD_CUDA_IMPL(cuda::rms_norm_rounded)};
+                                                       &cuda::rms_norm_rounded};
 inline constexpr Op<RmsNormBackwardFn> rms_norm_backward{"rms_norm_backward", cpu::rms_norm_backward, nullptr};
 
 /// Fails (internal) where the shapes do not go together. rounded: a view without data for rms_norm.

@@ -21,7 +21,7 @@ __global__ void scale_rows_kernel(const float* x, const int32_t* row, const floa
 
 }  // namespace
 
-void scale_rows(const Stream& stream, ConstView x, ConstView row, ConstView factor, View y) {
+static void run_scale_rows(const Stream& stream, ConstView x, ConstView row, ConstView factor, View y) {
   check_scale_rows(x, row, factor, y);
   const int64_t rows = x.rows(), dim = x.row_elements();
   const int32_t* list = row.data != nullptr ? row.as<int32_t>() : nullptr;
@@ -34,5 +34,6 @@ void scale_rows(const Stream& stream, ConstView x, ConstView row, ConstView fact
     });
   });
 }
+CudaOp<ScaleRowsFn> scale_rows = run_scale_rows;
 
 }  // namespace switchyard::cuda

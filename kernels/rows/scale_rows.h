@@ -12,9 +12,9 @@ namespace cpu {
 ScaleRowsFn scale_rows;
 }
 namespace cuda {
-ScaleRowsFn scale_rows;
+extern CudaOp<ScaleRowsFn> scale_rows;
 }
-inline constexpr Op<ScaleRowsFn> scale_rows{"scale_rows", cpu::scale_rows, SWITCHYARD_CUDA_IMPL(cuda::scale_rows)};
+inline constexpr Op<ScaleRowsFn> scale_rows{"scale_rows", cpu::scale_rows, &cuda::scale_rows};
 
 /// The gradient of its factors, each row with its own: d_factor[r] = ⟨x[r,:], dy[r,:]⟩. That of x is
 /// scale_rows(dy, …).   x: [rows, …] f32; dy: of its shape, f32 or bf16; d_factor: [rows] f32

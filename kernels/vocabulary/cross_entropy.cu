@@ -57,8 +57,8 @@ __global__ void __launch_bounds__(kThreads) fold_kernel(Fold fold) {
 
 }  // namespace
 
-void cross_entropy(const Stream& stream, ConstView x, const PackedMatrix& head, ConstView target, View /*scratch*/,
-                   View lse, View logprob, View argmax) {
+static void run_cross_entropy(const Stream& stream, ConstView x, const PackedMatrix& head, ConstView target,
+                              View /*scratch*/, View lse, View logprob, View argmax) {
   const Matrix& w = head.on_cuda();
   const int64_t rows = x.rows(), vocab = w.n;
   SWITCHYARD_CHECK(x.dtype == w.operand && x.row_elements() == w.k && target.elements() == rows &&
@@ -90,5 +90,6 @@ void cross_entropy(const Stream& stream, ConstView x, const PackedMatrix& head, 
                 static_cast<int32_t>(vocab), logprob.as<float>() + row, argmax.as<int32_t>() + row});
   }
 }
+CudaOp<CrossEntropyFn> cross_entropy = run_cross_entropy;
 
 }  // namespace switchyard::cuda

@@ -6,8 +6,8 @@
 namespace switchyard {
 
 /// logprob[r] = log softmax(x[r,:] headᵀ)[target[r]], argmax[r] = the most likely token (ties to the lowest id), in
-/// tiles of the vocabulary: no more than a tile of logits exists per thread, or on a device. The partition of the
-/// vocabulary, and so the order of the sum, is fixed.
+/// tiles of the vocabulary: no more than a tile of logits exists per thread, and none in a device's memory. The
+/// partition of the vocabulary, and so the order of the sum, is fixed.
 ///   x: [rows, d], dtype the operand of head; head: [vocab, d]
 ///   target: [rows] i32, below vocab: refused otherwise on the CPU, on a CUDA device the logprob is NaN
 ///   lse: [rows] f32, log Σ e^logit, what cross_entropy_backward wants; empty: not wanted, as a CUDA device demands
@@ -20,13 +20,13 @@ CrossEntropyFn cross_entropy;
 WorkingBytes<CrossEntropyFn> cross_entropy_bytes;
 }  // namespace cpu
 namespace cuda {
-CrossEntropyFn cross_entropy;
+extern CudaOp<CrossEntropyFn> cross_entropy;
 WorkingBytes<CrossEntropyFn> cross_entropy_bytes;
 }  // namespace cuda
 WorkOf<CrossEntropyFn> cross_entropy_work;  ///< size: rows, vocab, d
-inline constexpr Op<CrossEntropyFn> cross_entropy{
-    "cross_entropy",          cpu::cross_entropy,        SWITCHYARD_CUDA_IMPL(cuda::cross_entropy),
-    cpu::cross_entropy_bytes, cuda::cross_entropy_bytes, cross_entropy_work};
+inline constexpr Op<CrossEntropyFn> cross_entropy{"cross_entropy",           cpu::cross_entropy,
+                                                  &cuda::cross_entropy,      cpu::cross_entropy_bytes,
+                                                  cuda::cross_entropy_bytes, cross_entropy_work};
 
 int64_t cross_entropy_scratch(int64_t rows, int64_t vocab);
 

@@ -18,7 +18,7 @@ __global__ void embedding_kernel(const int32_t* ids, const T* table, RowSplit sp
 
 }  // namespace
 
-void embedding(const Stream& stream, ConstView ids, ConstView table, View y) {
+static void run_embedding(const Stream& stream, ConstView ids, ConstView table, View y) {
   const int64_t tokens = ids.rows(), dim = table.row_elements();
   SWITCHYARD_CHECK(y.rows() == tokens && y.row_elements() == dim, "embedding: table {}, {} ids, y {}",
                    table.shape.str(), tokens, y.shape.str());
@@ -31,5 +31,6 @@ void embedding(const Stream& stream, ConstView ids, ConstView table, View y) {
     });
   });
 }
+CudaOp<EmbeddingFn> embedding = run_embedding;
 
 }  // namespace switchyard::cuda

@@ -14,10 +14,10 @@ namespace cpu {
 EmbeddingFn embedding;
 }
 namespace cuda {
-EmbeddingFn embedding;
+extern CudaOp<EmbeddingFn> embedding;
 }
 WorkOf<EmbeddingFn> embedding_work;
-inline constexpr Op<EmbeddingFn> embedding{"embedding", cpu::embedding, SWITCHYARD_CUDA_IMPL(cuda::embedding),
+inline constexpr Op<EmbeddingFn> embedding{"embedding", cpu::embedding, &cuda::embedding,
                                            nullptr,     nullptr,        embedding_work};
 
 /// The gradient by some rows of the table: dtable[node][id − first_id,:] = Σ dy[t,:] over the node's tokens t with that

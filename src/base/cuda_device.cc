@@ -40,6 +40,10 @@ void check_cuda(cudaError_t code, const char* call, const char* file, int line) 
        file, line);
 }
 
+std::string cuda_toolkit() {
+  return SWITCHYARD_CUDA_TOOLKIT;
+}
+
 int num_devices() {
   int count = 0;
   const cudaError_t code = cudaGetDeviceCount(&count);

@@ -1,5 +1,5 @@
 // Devices beside the CPU: which there are, the order of their work, and copies. cuda_device.cc has it all
-// over the CUDA runtime; a build without CUDA has no devices (no_device.cc).
+// over the CUDA runtime; a program without the CUDA half has no devices (no_device.cc).
 #pragma once
 
 #include <cstddef>
@@ -10,6 +10,8 @@
 
 namespace switchyard {
 
+/// The CUDA toolkit that compiled this program's CUDA half, "13.0.88"; "emulated" in tests; empty in a program without.
+std::string cuda_toolkit();
 /// CUDA devices of this process; 0 without a driver, or in a build without CUDA.
 int num_devices();
 /// Why num_devices() is 0: "this build has no CUDA", "no CUDA driver …".

@@ -1,4 +1,4 @@
-// device.h in a build without CUDA.
+// device.h in a program without the CUDA half.
 #include "base/device.h"
 #include "base/device_memory.h"
 
@@ -11,6 +11,9 @@ namespace {
 
 }  // namespace
 
+std::string cuda_toolkit() {
+  return {};
+}
 int num_devices() {
   return 0;
 }

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "base/device.h"
 #include "base/rng.h"
 #include "io/input.h"
 
@@ -28,11 +29,16 @@ void write_text_input(const std::filesystem::path& path, int num_records, int ma
   writer.finish();
 }
 
+/// With the GPUs that this test has: emulated ones or real ones.
+static std::string program() {
+  return cuda_toolkit() == "emulated" ? SWITCHYARD_EMULATED_PROGRAM : SWITCHYARD_PROGRAM;
+}
+
 std::vector<std::string> ScoreCase::command() const {
   std::vector<std::string> argv = mpirun(ranks);
-  for (const std::string& word : {std::string(SWITCHYARD_PROGRAM), std::string("score"), std::string("--model"),
-                                  model.string(), std::string("--input"), input.string(), std::string("--run"),
-                                  run.string(), std::string("--threads"), std::string("1")})
+  for (const std::string& word :
+       {program(), std::string("score"), std::string("--model"), model.string(), std::string("--input"), input.string(),
+        std::string("--run"), run.string(), std::string("--threads"), std::string("1")})
     argv.push_back(word);
   argv.insert(argv.end(), options.begin(), options.end());
   return argv;

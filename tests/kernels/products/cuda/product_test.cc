@@ -104,11 +104,12 @@ TEST_P(DeviceProduct, LargeMatricesArriveWhole) {
     }
 }
 
-constexpr Op<void(const Stream&, ConstView, const PackedMatrix&, GemmOutput, View, int32_t)> kOwnGemm{
-    "own_gemm", nullptr, cuda::own_gemm_in_tiles};
-constexpr Op<void(const Stream&, ConstView, const GroupedRows&, std::span<const FfnWeights>, const GatedActivation&,
-                  GemmOutput, View, int32_t)>
-    kOwnFfn{"grouped_ffn", nullptr, cuda::grouped_ffn_in_tiles};
+using OwnGemmFn = decltype(cuda::own_gemm_in_tiles);
+using OwnFfnFn = decltype(cuda::grouped_ffn_in_tiles);
+constexpr CudaOp<OwnGemmFn> kGemmInTiles = cuda::own_gemm_in_tiles;
+constexpr CudaOp<OwnFfnFn> kFfnInTiles = cuda::grouped_ffn_in_tiles;
+constexpr Op<OwnGemmFn> kOwnGemm{"own_gemm", nullptr, &kGemmInTiles};
+constexpr Op<OwnFfnFn> kOwnFfn{"grouped_ffn", nullptr, &kFfnInTiles};
 
 TEST_P(DeviceProduct, BitsAreTheSameForEveryTile) {
   const TestStream stream(Device::cuda);
@@ -171,59 +172,86 @@ struct LogitSums {
   }
 };
 
-constexpr Op<void(const Stream&, ConstView, const PackedMatrix&, ConstView, int32_t, View, View)> kLogitSums{
-    "logit_sums", nullptr,
-    [](const Stream& stream, ConstView x, const PackedMatrix& packed, ConstView targets, int32_t tile_rows, View sums,
-       View target_logits) {
-      cuda::dense_product(stream, x, packed.on_cuda(), tile_rows,
-                          {.epilogue = cuda::Epilogue::logit_sums,
-                           .y = sums.data,
-                           .y_stride = x.rows(),
-                           .targets = targets.as<int32_t>(),
-                           .target_logits = target_logits.as<float>()});
-    }};
+using LogitSumsFn = void(const Stream&, ConstView, const PackedMatrix&, ConstView, int32_t, View, View);
+constexpr CudaOp<LogitSumsFn> kSumUpLogits = [](const Stream& stream, ConstView x, const PackedMatrix& packed,
+                                                ConstView targets, int32_t tile_rows, View sums, View target_logits) {
+  cuda::dense_product(stream, x, packed.on_cuda(), tile_rows,
+                      {.epilogue = cuda::Epilogue::logit_sums,
+                       .y = sums.data,
+                       .y_stride = x.rows(),
+                       .targets = targets.as<int32_t>(),
+                       .target_logits = target_logits.as<float>()});
+};
+constexpr Op<LogitSumsFn> kLogitSums{"logit_sums", nullptr, &kSumUpLogits};
 
-// What is stored of a product elsewhere is what its sums are of. Columns 3 and 103 are alike, and so are 7 and 71.
-TEST_P(DeviceProduct, LogitSumsAreThoseOfTheLogits) {
+struct ProductSize {
+  int64_t rows, n, k;
+};
+
+/// What is stored of a product elsewhere is what its sums are of. Columns 3 and 103 are alike, and so are 7 and 71; two
+/// targets are none of the columns.
+void expect_sums_of_the_logits(const Kind& kind, const ProductSize& size) {
+  SCOPED_TRACE(fmt::format("{} rows, n {}, k {}", size.rows, size.n, size.k));
   const TestStream stream(Device::cuda);
-  const int64_t rows = 150, n = 201, columns = cuda::logit_sum_columns(operand()), count = (n + columns - 1) / columns;
-  for (const int64_t k : {200, 37}) {
-    const Tensor x = random_tensor({rows, k}, operand(), 1), source = random_tensor({n, k}, DType::f32, 2);
-    for (const auto& [from, to] : {std::pair<int64_t, int64_t>{3, 103}, {7, 71}})
-      std::copy_n(source.data<float>() + from * k, k, source.data<float>() + to * k);
-    std::vector<int32_t> targets;
-    for (int32_t r = 0; r < rows; ++r) targets.push_back(r * 37 % 201);
-    targets[5] = -1, targets[149] = 201;
-    const PackedMatrix w = pack(stream, source);
-    Tensor logits({rows, n}, DType::f32);
-    stream.run(kOwnGemm, x, w, GemmOutput::store, logits, shapes(k).front());
-    std::vector<LogitSums> results;
-    for (const int32_t tile_rows : shapes(k)) {
-      results.push_back({Tensor({count, rows, 4}, DType::i32), Tensor({rows, 1}, DType::f32)});
-      for (int64_t r = 0; r < rows; ++r) results.back().target_logits.set(r, -7);
-      stream.run(kLogitSums, x, w, i32_tensor(targets), tile_rows, results.back().sums, results.back().target_logits);
-      EXPECT_TRUE(same_bits(results.back().target_logits, results.front().target_logits)) << tile_rows;
-    }
-    for (int64_t r = 0; r < rows; ++r) {
-      const int32_t target = targets[static_cast<size_t>(r)];
-      EXPECT_EQ(results.front().target_logits.at(r), target < 0 || target >= n ? -7 : logits.at(r * n + target)) << r;
-      for (int64_t s = 0; s < count; ++s) {
-        const auto* first = logits.data<float>() + r * n + s * columns;
-        const auto* end = logits.data<float>() + r * n + std::min(n, (s + 1) * columns);
-        const auto* best = std::max_element(first, end);
-        double sum = 0;
-        for (const float* logit = first; logit < end; ++logit)
-          sum += std::exp(static_cast<double>(*logit) - static_cast<double>(*best));
-        for (const LogitSums& result : results) {
-          const cuda::LogitSum got = result.at(s * rows + r);
-          EXPECT_EQ(got.max, *best) << r << ", " << s;
-          EXPECT_EQ(got.column, best - logits.data<float>() - r * n) << r << ", " << s;
-          EXPECT_NEAR(got.sum, sum, 1e-5 * sum) << r << ", " << s;
-          EXPECT_EQ(got.sum, results.front().at(s * rows + r).sum) << r << ", " << s;  // to the last bit
-        }
+  const auto [rows, n, k] = size;
+  const int64_t columns = cuda::logit_sum_columns(kind.operand), count = (n + columns - 1) / columns;
+  const Tensor x = random_tensor({rows, k}, kind.operand, 1), source = random_tensor({n, k}, DType::f32, 2);
+  for (const auto& [from, to] : {std::pair<int64_t, int64_t>{3, 103}, {7, 71}})
+    if (to < n) std::copy_n(source.data<float>() + from * k, k, source.data<float>() + to * k);
+  std::vector<int32_t> targets;
+  for (int64_t r = 0; r < rows; ++r) targets.push_back(static_cast<int32_t>(r * 37 % n));
+  targets[static_cast<size_t>(rows / 30)] = -1, targets.back() = static_cast<int32_t>(n);
+  const PackedMatrix w(cuda::pack_matrix(stream, source, kind.operand, RowOrder::plain, kind.layout));
+  const std::span<const int32_t> shapes = cuda::tile_shapes(kind.operand, kind.layout, k);
+  Tensor logits({rows, n}, DType::f32);
+  stream.run(kOwnGemm, x, w, GemmOutput::store, logits, shapes.front());
+  std::vector<LogitSums> results;
+  for (const int32_t tile_rows : shapes) {
+    results.push_back({Tensor({count, rows, 4}, DType::i32), Tensor({rows, 1}, DType::f32)});
+    for (int64_t r = 0; r < rows; ++r) results.back().target_logits.set(r, -7);
+    stream.run(kLogitSums, x, w, i32_tensor(targets), tile_rows, results.back().sums, results.back().target_logits);
+    EXPECT_TRUE(same_bits(results.back().target_logits, results.front().target_logits)) << tile_rows;
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    const int32_t target = targets[static_cast<size_t>(r)];
+    ASSERT_EQ(results.front().target_logits.at(r), target < 0 || target >= n ? -7 : logits.at(r * n + target)) << r;
+    for (int64_t s = 0; s < count; ++s) {
+      const auto* first = logits.data<float>() + r * n + s * columns;
+      const auto* end = logits.data<float>() + r * n + std::min(n, (s + 1) * columns);
+      const auto* best = std::max_element(first, end);
+      double sum = 0;
+      for (const float* logit = first; logit < end; ++logit)
+        sum += std::exp(static_cast<double>(*logit) - static_cast<double>(*best));
+      for (const LogitSums& result : results) {
+        const cuda::LogitSum got = result.at(s * rows + r);
+        ASSERT_EQ(got.max, *best) << r << ", " << s;
+        ASSERT_EQ(got.column, best - logits.data<float>() - r * n) << r << ", " << s;
+        ASSERT_NEAR(got.sum, sum, 1e-5 * sum) << r << ", " << s;
+        ASSERT_EQ(got.sum, results.front().at(s * rows + r).sum) << r << ", " << s;  // to the last bit
       }
     }
   }
+}
+
+// Rows and columns that fill tiles, by one too many and one too few: tiles of up to 256 rows are asked for.
+TEST_P(DeviceProduct, LogitSumsAreThoseOfTheLogits) {
+  for (const ProductSize& size : {ProductSize{150, 201, 200},
+                                  {150, 201, 37},
+                                  {300, 201, 8},
+                                  {256, 128, 8},
+                                  {257, 1, 8},
+                                  {255, 15, 8},
+                                  {700, 17, 8},
+                                  {130, 63, 8},
+                                  {8, 65, 8},
+                                  {17, 1000, 8}})
+    expect_sums_of_the_logits(GetParam(), size);
+}
+
+// Every multiprocessor has several tiles, one behind the other, of whatever shape.
+TEST_P(DeviceProduct, LogitSumsOfManyTiles) {
+  if (cuda_toolkit() == "emulated") GTEST_SKIP() << "an emulated GPU has as few multiprocessors as its tests want";
+  expect_sums_of_the_logits(GetParam(), {600, 30000, 64});
 }
 
 TEST_P(DeviceProduct, TilesGrowWithTheRowsOfAGroup) {
