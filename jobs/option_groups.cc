@@ -72,6 +72,7 @@ LayoutWishes LayoutOptions::wishes() const {
 }
 
 DType operand_of(std::string_view dtype) {
+  if (dtype != "f32" && dtype != "bf16") fail(ExitCode::usage, "dtype \"{}\": expected f32 or bf16", dtype);
   return dtype == "bf16" ? DType::bf16 : DType::f32;
 }
 

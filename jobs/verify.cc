@@ -53,6 +53,9 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
         "{}: expected a scoring run or a training run, found a Fisher run: the same command with another --run, on any "
         "ranks, makes the same fisher.h5, byte by byte",
         options.run);
+  if (job != nullptr && (*job == "sweep" || *job == "scale"))
+    fail(ExitCode::usage, "{}: expected a scoring run or a training run, found a {}; its points' runs are below it",
+         options.run, *job == "sweep" ? "sweep" : "scaling study");
   refuse({"replay", "from"}, "scoring");
   return verify_scores(runtime, options);
 }

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "base/text.h"
+#include "jobs/limits.h"
 #include "jobs/numerics.h"
 #include "train/checkpoints/checkpoints.h"
 #include "train/parameters/step_slices.h"
@@ -16,10 +17,12 @@ namespace switchyard {
 namespace {
 
 /// Of the largest step on so many ranks.
-TrainMemoryRequest sized(TrainMemoryRequest shape, const FisherPasses& passes, int world_size) {
+TrainMemoryRequest sized(TrainMemoryRequest shape, const FisherPasses& passes, int world_size,
+                         const std::function<void()>& poll) {
   shape.world_size = world_size;
   shape.rank_tokens = shape.slice_tokens = shape.longest = 1;
   for (int64_t step = 1; step <= passes.steps(); ++step) {
+    poll();
     const auto [first, count] = passes.of_step(step);
     std::vector<int64_t> before{0};
     for (int64_t i = 0; i < count; ++i) {
@@ -42,18 +45,24 @@ TrainMemoryRequest sized(TrainMemoryRequest shape, const FisherPasses& passes, i
 }  // namespace
 
 FisherPlan plan_fisher(const FisherOptions& options, const ModelConfig& config, const FisherPasses& passes,
-                       const MachineShare& machine, const RunDirectory& run) {
+                       const MachineShare& machine, const RunDirectory& run, const std::function<void()>& poll) {
+  if (passes.steps() > kMaxSteps)
+    fail(ExitCode::usage, "{} passes of records, {} in a step, are {} steps, expected at most {}: fewer --draws",
+         passes.count(), options.step_records, passes.steps(), kMaxSteps);
   FisherPlan plan;
   const OperandChoice operand = choose_operand(options, run);
   plan.why_operand = operand.why;
   plan.numerics = numerics_of(config, operand.type).id;
   plan.slices = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(options.step_records)));
-  for (int64_t i = 0; i < passes.count(); ++i) plan.tokens += passes.tokens(i);
+  for (int64_t i = 0; i < passes.count(); ++i) {
+    if (i % options.step_records == 0) poll();
+    plan.tokens += passes.tokens(i);
+  }
   const TrainMemoryRequest wanted{
       .operand = operand.type, .num_slices = plan.slices, .batch_tokens = options.batch_tokens, .squares = true};
   plan.layout = plan_pass_layout(
       fmt::format("Fisher information of {}", config.family), config, options, machine, wanted,
-      [&](const TrainMemoryRequest& shape, int world_size) { return sized(shape, passes, world_size); });
+      [&](const TrainMemoryRequest& shape, int world_size) { return sized(shape, passes, world_size, poll); });
   plan.units = WorkUnits::of_items(passes.count(), options.step_records);
   plan.units.name = "steps";
   plan.units.items = passes.passes_per_target() > 1 ? "passes" : "records";

@@ -22,7 +22,7 @@ struct FisherPlan {
 /// Fails as plan_pass_layout() does. All ranks decide alike, without asking each other. `run`: a manifest there decides
 /// what "auto" means.
 FisherPlan plan_fisher(const FisherOptions& options, const ModelConfig& config, const FisherPasses& passes,
-                       const MachineShare& machine, const RunDirectory& run);
+                       const MachineShare& machine, const RunDirectory& run, const std::function<void()>& poll);
 
 /// For a person.
 std::vector<std::string> describe_plan(const FisherPlan& plan, const FisherOptions& options, const ModelConfig& config,

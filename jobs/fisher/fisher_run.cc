@@ -69,7 +69,7 @@ void FisherRun::read_data(const RunDirectory& run) {
   data_.emplace(world_, files_->open(files_->train(), run), limits, [&] { attempt_->get_on_or_give_up(); });
   collectively(world_, [&] {
     passes_.emplace(*data_, options_, config_.vocab_size);
-    plan_ = plan_fisher(options_, config_, *passes_, machine_, run);
+    plan_ = plan_fisher(options_, config_, *passes_, machine_, run, [&] { attempt_->get_on_or_give_up(); });
   });
   require_same_numerics(world_, plan_.numerics);
   if (on_root())

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "comm/collectively.h"
 #include "import/import_file.h"
-#include "jobs/input/tokenizer_check.h"
+#include "jobs/input/input_checks.h"
 #include "jobs/input/training_data.h"
 
 namespace switchyard {
@@ -102,8 +102,10 @@ std::vector<ScoringInput> DataFiles::open(const std::vector<DataFile>& files, co
 
 ScoringInput DataFiles::open(const DataFile& file, const RunDirectory& run) const {
   ScoringInput input(file.input_path(run));
-  if (!file.format && on_root())
+  if (!file.format && on_root()) {
     check_tokenizer(input.tokenizer(), file.option + " " + file.path, model_, allow_other_tokenizer_);
+    tell_of_other_datasets(input);
+  }
   return input;
 }
 

@@ -1,4 +1,4 @@
-#include "jobs/input/tokenizer_check.h"
+#include "jobs/input/input_checks.h"
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -22,6 +22,13 @@ void check_tokenizer(const std::optional<TokenizerIdentity>& used, const std::st
                   brief(used->kind), brief(used->hash), file, hash);
   if (!allow_other) fail(ExitCode::input, "{}; --allow-other-tokenizer takes them all the same", difference);
   log::warning("{}", difference);
+}
+
+void tell_of_other_datasets(const ScoringInput& input) {
+  const std::vector<std::string> others = input.other_datasets();
+  if (!others.empty())
+    log::info("{}: datasets of no meaning here are ignored: {}", input.path().native(),
+              brief(Json(fmt::format("{}", fmt::join(others, ", ")))));
 }
 
 }  // namespace switchyard

@@ -1,4 +1,4 @@
-// Whether an input's token ids are the model's.
+// What is looked at, and told, of an input that somebody else made.
 #pragma once
 
 #include <optional>
@@ -12,5 +12,8 @@ namespace switchyard {
 /// unless `allow_other`; where one of them does not tell, a line in the log says so. whose: for people, whose tokens.
 void check_tokenizer(const std::optional<TokenizerIdentity>& used, const std::string& whose, const std::string& model,
                      bool allow_other);
+
+/// A line in the log names its datasets of no meaning: one of them may be a misspelt "context".
+void tell_of_other_datasets(const ScoringInput& input);
 
 }  // namespace switchyard

@@ -23,6 +23,8 @@ std::optional<Format> InputOptions::format_of_file(const std::string& path) cons
 
 ImportRules InputOptions::rules_for(int64_t max_positions, int64_t batch_tokens) const {
   ImportRules rules = resolved(std::max<int64_t>(2, std::min(max_positions, batch_tokens)));
+  if (max_positions < 2)
+    fail(ExitCode::input, "the model has {} position: expected at least 2, or no text fits", max_positions);
   if (rules.max_tokens > max_positions)
     fail(ExitCode::usage, "--max-tokens {}: expected at most the model's {} positions", rules.max_tokens,
          max_positions);

@@ -16,7 +16,7 @@
 #include "io/byte_stream.h"
 #include "io/file.h"
 #include "io/foreign_file.h"
-#include "jobs/input/tokenizer_check.h"
+#include "jobs/input/input_checks.h"
 
 namespace switchyard {
 namespace {

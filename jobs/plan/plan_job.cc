@@ -84,6 +84,10 @@ class PlanCommand {
 
   int run() {
     if (!is_read_) return 0;
+    for (const std::string* output : {&plan_.csv, &plan_.report})
+      for (const std::string* source : {&plan_.profile, &plan_.workload})
+        if (std::error_code none; std::filesystem::equivalent(*output, *source, none))
+          fail(ExitCode::usage, "plan: {} would be written over, which is read; expected a new file", *output);
     const PlanTable table = make();
     std::cout << (plan_.json ? to_text(to_json(table), 1) + '\n' : table_text(table));
     if (!plan_.csv.empty()) write_file_atomically(plan_.csv, plan_csv(table));

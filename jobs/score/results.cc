@@ -1,6 +1,7 @@
 #include "jobs/score/results.h"
 
 #include <algorithm>
+#include <cctype>
 #include <fstream>
 #include <limits>
 #include <utility>
@@ -28,12 +29,21 @@ std::string kind_of_reject(const std::string& line) {
   const Json json = parse_json_if_whole(line).value_or(Json());
   const Json* reason = json.is_object() ? find_field(json, "reason") : nullptr;
   if (reason == nullptr || !reason->is_string()) return "unknown";
+  const std::string text = reason->get<std::string>();
+  const auto is_digit = [&](size_t i) { return i < text.size() && text[i] >= '0' && text[i] <= '9'; };
+  const auto is_letter = [&](size_t i) { return i < text.size() && std::isalpha(static_cast<unsigned char>(text[i])); };
+  const auto is_of_a_word = [&](size_t i) {  // as in UTF-8
+    return (i > 0 && is_letter(i - 1)) || (i > 1 && text[i - 1] == '-' && is_letter(i - 2));
+  };
   std::string kind;
-  bool in_number = false;
-  for (const char ch : reason->get<std::string>()) {
-    const bool before = std::exchange(in_number, (ch >= '0' && ch <= '9') || ch == '-');
-    if (!in_number) kind += ch;
-    if (in_number && !before) kind += 'N';
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool is_minus = text[i] == '-' && is_digit(i + 1) && (i == 0 || text[i - 1] == ' ');
+    if (is_minus || (is_digit(i) && !is_of_a_word(i))) {
+      kind += 'N';
+      while (is_digit(i + 1)) ++i;
+    } else {
+      kind += text[i];
+    }
   }
   return kind;
 }

@@ -8,8 +8,8 @@
 #include "base/stopwatch.h"
 #include "comm/collectively.h"
 #include "io/file.h"
+#include "jobs/input/input_checks.h"
 #include "jobs/input/sample.h"
-#include "jobs/input/tokenizer_check.h"
 #include "jobs/numerics.h"
 #include "jobs/score/quantiles.h"
 #include "jobs/score/recorded_input.h"
@@ -67,8 +67,9 @@ void ScoreRun::prepare() {
     device = requested_device(options_, run);
     set_cpu_isa(options_.cpu_isa);
     config_ = read_model_config(options_.model, options_.allowed_fields());
-    if (on_root() && !options_.delta.empty()) {
-      const Checkpoint headers(options_.model, options_.deltas());  // a wrong order shows before the input is read
+    if (on_root()) {  // what headers tell shows before the input is read
+      const Checkpoint headers(options_.model, options_.deltas());
+      const TensorTable table(headers, config_, options_.model);
     }
     sources_ = options_.text_sources();
     if (reads_text() && options_.sample_tokens > 0)
@@ -88,8 +89,9 @@ void ScoreRun::prepare() {
 InputSize ScoreRun::open_input(const std::filesystem::path& path) {
   collectively(world_, [&] {
     input_.emplace(path);
-    if (!reads_text())
-      check_tokenizer(input_->tokenizer(), "input " + path.native(), options_.model, options_.allow_other_tokenizer);
+    if (reads_text()) return;
+    check_tokenizer(input_->tokenizer(), "input " + path.native(), options_.model, options_.allow_other_tokenizer);
+    if (on_root()) tell_of_other_datasets(*input_);
   });
   return size_of(world_, *input_, config_.max_positions);
 }

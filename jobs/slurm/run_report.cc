@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <thread>
 
 #include "io/file.h"
 #include "io/json.h"
@@ -124,15 +125,34 @@ class Reporter {
     const auto attempt = slurm_attempt(last_->attempt);
     if (!jobs_.slurm && attempt && lease_is_old(run_) && slurm_answers())
       return fmt::format("job {} is gone, and Slurm remembers it no more", attempt->job);
+    if (!jobs_.slurm && !has_lease() && is_still_said())
+      return "its last attempt ended without being able to say why: a full disk, say";
     return {};
+  }
+
+  /// Over NFS a file that is being replaced may be missing for a moment.
+  bool has_lease() const {
+    for (int tries = 0; tries < 3; ++tries) {
+      if (file_exists(run_.lease_path())) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    return false;
+  }
+
+  /// Whether the state has not been told anew since: an attempt that ends does so before it gives up its lease.
+  bool is_still_said() const {
+    const std::optional<RunState> now = run_.find_state();
+    return now && now->status == last_->status && now->attempt == last_->attempt;
   }
 
   void explain() {
     std::string& message = report_.message;
     if (message.empty() && is_current()) message = last_->message;
     if (report_.state == "new")
-      message = attempt_folders(run_).empty() ? "submit prepared it, but queued no job: submit it again"
-                                              : "no attempt has begun";
+      message = file_exists(run_.state_path()) ? "state.json is damaged: the same command, given again, writes it anew"
+                : attempt_folders(run_).empty()
+                    ? "prepared, but no attempt has begun and no job is queued: give the command again"
+                    : "no attempt has begun";
     if (!jobs_.slurm) return;
     const SlurmJob& job = *jobs_.slurm;
     if (job.state == "SUSPENDED") append(message, "suspended by Slurm");

@@ -43,8 +43,9 @@ class LocalStudy {
       study_.collect();
       if (!failures_.empty() && !told_to_stop()) report_failures();
       const ExitCode code = attempt_.finish(Stream{}, done_, [&] {
-        attempt_.write_state(RunStatus::complete, ExitCode::complete, "");
-        return ExitCode::complete;
+        const ExitCode end = any_too_many_rejects() ? ExitCode::too_many_rejects : ExitCode::complete;
+        attempt_.write_state(RunStatus::complete, end, "");
+        return end;
       });
       attempt_.leave();
       return code;
@@ -108,6 +109,18 @@ class LocalStudy {
     for (auto [lines, line] = std::pair(open_lines(log), std::string()); std::getline(lines, line);)
       if (!trimmed(line).empty()) last = line;
     return last.empty() ? "nothing is known" : last;
+  }
+
+  bool any_too_many_rejects() const {
+    bool any = false;
+    for (int64_t point = 0; point < study_.num_points(); ++point)
+      for (const Stage& stage : study_.stages(point)) {
+        if (!has_too_many_rejects(stage)) continue;
+        log::warning("point {} ({}): {} is complete, but has more rejects than it may have", point,
+                     study_.name_of(point), stage.name);
+        any = true;
+      }
+    return any;
   }
 
   [[noreturn]] void report_failures() const {

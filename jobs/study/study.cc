@@ -26,15 +26,27 @@ std::optional<std::map<std::string, double>> recorded_metrics(const std::filesys
   return metrics;
 }
 
+/// "score: 35 rejects", of runs that left records out.
+std::string rejects_text(const std::vector<Stage>& stages) {
+  std::string text;
+  for (const Stage& stage : stages)
+    if (const auto state = RunDirectory(stage.run).find_state(); state && state->rejects > 0)
+      text += fmt::format("{}{}: {} reject{}", text.empty() ? "" : "; ", stage.name, state->rejects,
+                          state->rejects == 1 ? "" : "s");
+  return text;
+}
+
 void fill_state(const Study& study, const std::vector<Stage>& stages, StudyPoint& point) {
   if (const auto metrics = recorded_metrics(study.units().file(study.root(), point.number))) {
     point.state = name_of(RunStatus::complete);
+    point.message = rejects_text(stages);
     point.metrics = *metrics;
     return;
   }
   const auto unfinished = std::ranges::find_if_not(stages, is_complete);
   if (unfinished == stages.end()) {
     point.state = name_of(RunStatus::complete);
+    point.message = rejects_text(stages);
     point.metrics = study.metrics_of(point.number);
     return;
   }
@@ -95,6 +107,11 @@ std::string command_text(const std::string& job, const std::map<std::string, Opt
 bool is_complete(const Stage& stage) {
   const std::optional<RunState> state = RunDirectory(stage.run).find_state();
   return state && state->status == RunStatus::complete;
+}
+
+bool has_too_many_rejects(const Stage& stage) {
+  const std::optional<RunState> state = RunDirectory(stage.run).find_state();
+  return state && state->exit_code == static_cast<int>(ExitCode::too_many_rejects);
 }
 
 std::string Study::name_of(int64_t point) const {

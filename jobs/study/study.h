@@ -33,6 +33,8 @@ struct Stage {
 std::string command_text(const std::string& job, const std::map<std::string, OptionValues>& options);
 
 bool is_complete(const Stage& stage);
+/// Whether it is complete with more rejects than it may have.
+bool has_too_many_rejects(const Stage& stage);
 
 class Study {
  public:

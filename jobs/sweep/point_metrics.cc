@@ -77,6 +77,8 @@ void add_scores(const Stage& stage, Metrics& metrics) {
   metrics[stage.name + ".bits_per_token"] = loss / count / std::log(2.0);
   metrics[stage.name + ".greedy"] = all_greedy / records;
   metrics[stage.name + ".records"] = records;
+  if (const auto state = RunDirectory(stage.run).find_state())
+    metrics[stage.name + ".rejects"] = static_cast<double>(state->rejects);
   metrics[stage.name + ".tokens"] = count;
 }
 

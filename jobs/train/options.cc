@@ -161,7 +161,12 @@ DataOrder::Options TrainOptions::order(std::vector<int64_t> sizes) const {
 }
 
 int64_t TrainOptions::num_steps(const DataOrder& order) const {
-  return max_steps > 0 ? max_steps : order.steps_in(epochs);
+  if (max_steps > 0) return max_steps;
+  const int64_t steps = order.steps_in(epochs);
+  if (steps > kMaxSteps)
+    fail(ExitCode::usage, "--epochs {}: {} records in steps of {} are {} steps, expected at most {}", epochs,
+         order.num_records(), step_records, steps, kMaxSteps);
+  return steps;
 }
 
 Fingerprint TrainOptions::fingerprint() const {

@@ -62,12 +62,17 @@ FirstWeights load_first_weights(Trainer& trainer, const TrainOptions& options, c
 }
 
 DataSummary summarise(const TrainOptions& options, const TrainingData& data, const TrainingData* eval,
-                      const DataOrder& order) {
+                      const DataOrder& order, const std::function<void()>& poll) {
+  constexpr int64_t kRecordsAPoll = 1 << 16;
   DataSummary summary{.sizes = data.sizes(),
                       .mean_step_tokens = data.mean_step_tokens(options.step_records, options.file_weights()),
-                      .largest_step = [&data, &order](int64_t steps, int64_t slices, int ranks) {
-                        return largest_step([&data](const RecordPlace& place) { return data.tokens(place); }, order,
-                                            steps, slices, ranks);
+                      .largest_step = [&data, &order, poll](int64_t steps, int64_t slices, int ranks) {
+                        int64_t records = 0;
+                        const auto tokens = [&](const RecordPlace& place) {
+                          if (++records % kRecordsAPoll == 0) poll();
+                          return data.tokens(place);
+                        };
+                        return largest_step(tokens, order, steps, slices, ranks);
                       }};
   if (eval != nullptr)
     for (const TrainingData::Dataset& set : eval->datasets())

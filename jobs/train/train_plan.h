@@ -44,7 +44,7 @@ struct DataSummary {
 };
 /// Exactly. All outlive what is returned.
 DataSummary summarise(const TrainOptions& options, const TrainingData& data, const TrainingData* eval,
-                      const DataOrder& order);
+                      const DataOrder& order, const std::function<void()>& poll);
 /// As far as it can be told of files that are not imported yet.
 DataSummary estimate(const TrainOptions& options, const std::vector<InputSize>& data,
                      const std::vector<InputSize>& eval);

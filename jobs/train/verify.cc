@@ -108,8 +108,8 @@ class Replay {
       Fingerprint files;
       chosen_->add_to(files);
       for (const auto& [name, value] : files) run.require(name, value);
-      plan_ = plan_training(options, config_, summarise(options, *data_, nullptr, *order_), machine, run.directory,
-                            chosen_->trained_share());
+      plan_ = plan_training(options, config_, summarise(options, *data_, nullptr, *order_, [&] { pulse_.beat(); }),
+                            machine, run.directory, chosen_->trained_share());
       run.require("numerics", plan_.numerics);
       run.require("steps", std::to_string(plan_.steps));
     });
@@ -168,8 +168,8 @@ class Replay {
         if (step + verify_.replay <= recorded) from_ = step;
     }
     if (from_ > 0 && !std::ranges::binary_search(stored_, from_))
-      fail_together(ExitCode::usage, "--from {}: there is no such checkpoint; there are {}", from_,
-                    stored_.empty() ? "none" : fmt::format("{}", fmt::join(stored_, ", ")));
+      fail_together(ExitCode::usage, "--from {}: there is no such checkpoint; expected 0{}{}", from_,
+                    stored_.empty() ? "" : ", ", fmt::join(stored_, ", "));
     if (from_ + verify_.replay > recorded)
       fail_together(ExitCode::usage, "--replay {} from step {}: {} steps are recorded", verify_.replay, from_,
                     recorded);

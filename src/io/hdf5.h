@@ -77,6 +77,8 @@ class Reader {
   /// Fails (input) when missing, not a simple 1-D or 2-D dataset, or not wholly within this file: rows never written,
   /// external and virtual storage would be read as fill values without a word.
   Dataset open(std::string_view name) const;
+  /// Names of all datasets, of groups below groups too.
+  std::vector<std::string> datasets() const;
   std::optional<std::string> attribute(std::string_view name) const;  ///< string or number of the root group, as text
   const std::filesystem::path& path() const { return path_; }
 

@@ -35,13 +35,7 @@ void open_everything(const std::filesystem::path& path) {
   const Reader reader(path, Trust::verified);
   const FileHandle file(
       checked(H5Fopen(path.c_str(), H5F_ACC_RDONLY, file_access(subject).get()), subject, "open as HDF5"));
-  std::vector<std::string> names;
-  const auto collect = [](hid_t, const char* name, const H5O_info_t* info, void* out) -> herr_t {
-    if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(out)->emplace_back(name);
-    return 0;
-  };
-  checked(H5Ovisit2(file.get(), H5_INDEX_NAME, H5_ITER_INC, collect, &names, H5O_INFO_BASIC), subject, "list");
-  for (const std::string& name : names) try {
+  for (const std::string& name : reader.datasets()) try {
       const Dataset dataset = reader.open(name);
       if (dataset.kind() == Kind::string) read_strings(dataset);
     } catch (const std::exception&) {  // of no concern unless somebody asks for this dataset

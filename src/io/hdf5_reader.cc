@@ -298,6 +298,17 @@ bool Reader::has(std::string_view name) const {
   fail(ExitCode::input, "{}: {}: is a link that leads nowhere", path_.native(), name);
 }
 
+std::vector<std::string> Reader::datasets() const {
+  std::vector<std::string> names;
+  const auto collect = [](hid_t, const char* name, const H5O_info_t* info, void* out) -> herr_t {
+    if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(out)->emplace_back(name);
+    return 0;
+  };
+  checked(H5Ovisit2(id_.get(), H5_INDEX_NAME, H5_ITER_INC, collect, &names, H5O_INFO_BASIC),
+          Subject{ExitCode::input, path_.native()}, "list");
+  return names;
+}
+
 Dataset Reader::open(std::string_view name) const {
   const Subject subject{ExitCode::input, path_.native(), name};
   if (!has(name)) fail(ExitCode::input, "{}: dataset {} is missing", path_.native(), name);

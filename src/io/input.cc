@@ -92,6 +92,15 @@ bool ScoringInput::ids_are_strings() const {
   return id_ && id_->kind() == h5::Kind::string;
 }
 
+std::vector<std::string> ScoringInput::other_datasets() const {
+  std::vector<std::string> others = reader_.datasets();
+  for (const std::string_view known :
+       {std::string_view("tokens/values"), std::string_view("tokens/offsets"), std::string_view("context"),
+        std::string_view("id"), std::string_view("label"), std::string_view("documents/offsets"), kOrigin})
+    std::erase(others, known);
+  return others;
+}
+
 std::string ScoringInput::origin() const {
   if (!reader_.has(kOrigin)) return {};
   const h5::Dataset bytes = open_column(reader_, kOrigin, "bytes", false);

@@ -42,6 +42,8 @@ class ScoringInput {
 
   /// What it was imported from, as whoever did it put it down (JSON); empty: not said.
   std::string origin() const;
+  /// Datasets that have no meaning here.
+  std::vector<std::string> other_datasets() const;
 
   struct Record {
     int64_t index;   ///< in the input

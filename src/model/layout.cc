@@ -103,8 +103,8 @@ class Chooser {
            bytes_text(m.host_peak()), bytes_text(layout_.host_bound.bytes), layout_.host_bound.source);
     fail(ExitCode::environment,
          "{}memory: {} {} over {} ranks needs {} per rank (weights {}, activations {}, exchange {}), but a rank may "
-         "use {} ({}; "
-         "more ranks or nodes, a larger --ep, --dtype bf16, a smaller --batch-tokens, or --memory-gib)",
+         "use {} ({}; more ranks or nodes, a larger --ep, --dtype bf16, a smaller --batch-tokens, by which text is cut "
+         "where no --max-tokens says how, or --memory-gib)",
          m.device == Device::cuda ? "GPU " : "", config_.family, name_of(layout_.operand), ranks, bytes_text(m.peak()),
          bytes_text(m.weights), bytes_text(m.activations), bytes_text(m.exchange), bytes_text(layout_.bound.bytes),
          layout_.bound.source);

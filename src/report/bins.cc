@@ -44,16 +44,14 @@ int64_t Bins::total() const {
   return std::accumulate(counts_.begin(), counts_.end() - 1, int64_t{0});
 }
 
-double Bins::median() const {
-  const double half = static_cast<double>(total()) / 2;
-  auto seen = static_cast<double>(below());
-  if (seen >= half) return low_;
-  for (int64_t bin = 0; bin < size(); ++bin) {
-    const auto here = static_cast<double>(count(bin));
-    if (seen + here >= half) return edge(bin) + (edge(bin + 1) - edge(bin)) * (half - seen) / here;
-    seen += here;
+int64_t Bins::median_bin() const {
+  const int64_t all = total();
+  int64_t seen = below();
+  for (int64_t bin = 0; bin <= size(); ++bin) {
+    if (2 * seen >= all) return bin - 1;
+    if (bin < size()) seen += count(bin);
   }
-  return high_;
+  return size();
 }
 
 }  // namespace switchyard::report

@@ -27,8 +27,8 @@ class Bins {
   int64_t not_finite() const { return counts_[counts_.size() - 1]; }
   /// All that were added but those not finite.
   int64_t total() const;
-  /// Half of the values lie below, to the precision of a bin; a bound of the range where it lies outside.
-  double median() const;
+  /// The one below whose upper edge half of the values lie; -1 where these lie below all bins, size() where above.
+  int64_t median_bin() const;
 
   /// [size() + 3]: the bins, then below, above, not finite. What ranks sum.
   std::vector<int64_t>& counts() { return counts_; }

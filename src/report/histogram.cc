@@ -61,6 +61,15 @@ void add_remarks(Figure& figure, const Histogram& h) {
   add_remark_on_left_out(figure, h.bins.not_finite());
 }
 
+/// No more precise than the bins.
+std::string median_text(const Histogram& h) {
+  const int64_t bin = h.bins.median_bin(), size = h.bins.size();
+  const auto edge = [&](int64_t i) { return short_text(h.bins.edge(i), h.value_unit); };
+  if (bin < 0) return "below " + edge(0);
+  if (bin >= size) return "at or above " + edge(size);
+  return fmt::format("from {} to {}", edge(bin), edge(bin + 1));
+}
+
 }  // namespace
 
 std::string render(const Histogram& h) {
@@ -76,8 +85,8 @@ std::string render(const Histogram& h) {
     plot.x_name = h.value_name;
     plot.y_name = h.counted.word;
     plot.marks = draw(bars, h, plot);
-    const std::string facts = fmt::format("{}, median about {}", text(static_cast<double>(h.bins.total()), h.counted),
-                                          short_text(h.bins.median(), h.value_unit));
+    const std::string facts =
+        fmt::format("{}, median {}", text(static_cast<double>(h.bins.total()), h.counted), median_text(h));
     plot.description =
         fmt::format("{}: {}, from {} to {}", h.title, facts, text(low, h.value_unit), text(high, h.value_unit));
     figure.remarks.push_back(facts + ".");

@@ -12,7 +12,7 @@ ComponentFields::ComponentFields(const Json& component, std::string subject)
 }
 
 const Json* ComponentFields::value(std::string_view field) {
-  taken_.push_back(field);
+  if (std::ranges::find(taken_, field) == taken_.end()) taken_.push_back(field);
   return find_field(object_, field);
 }
 

@@ -39,15 +39,16 @@ TEST(Bins, OfOneRatio) {
   EXPECT_EQ(bins.below(), 1);
 }
 
-TEST(Bins, MedianWithinABin) {
+TEST(Bins, MedianIsOfABin) {
   Bins bins = Bins::linear(0, 10, 10);
-  EXPECT_EQ(bins.median(), 0);
   bins.add(2.5, 4);
-  EXPECT_DOUBLE_EQ(bins.median(), 2.5);
-  bins.add(7.5, 4);
-  EXPECT_DOUBLE_EQ(bins.median(), 3);
+  EXPECT_EQ(bins.median_bin(), 2);
+  bins.add(7.5, 5);
+  EXPECT_EQ(bins.median_bin(), 7);
   bins.add(99, 20);
-  EXPECT_EQ(bins.median(), 10) << "beyond what is drawn";
+  EXPECT_EQ(bins.median_bin(), 10) << "beyond what is drawn";
+  bins.add(-1, 50);
+  EXPECT_EQ(bins.median_bin(), -1);
 }
 
 TEST(Bins, RefusesWhatIsNoRange) {

@@ -269,7 +269,7 @@ TEST(Histogram, BarsOverTheirBins) {
                         "(18.9%)</title></rect>"));
   EXPECT_THAT(html, HasSubstr("<rect class=\"bar\" x=\"75%\" y=\"0\" width=\"25%\" height=\"200\">"));
   EXPECT_EQ(count(html, "class=\"bar\""), 2);
-  EXPECT_THAT(html, HasSubstr("53 records, median about 33.9."));
+  EXPECT_THAT(html, HasSubstr("53 records, median from 30 to 40."));
   EXPECT_THAT(html, HasSubstr("Not drawn: 1 records below 0."));
   EXPECT_THAT(html, HasSubstr("Not drawn: 2 records at or above 40."));
 }

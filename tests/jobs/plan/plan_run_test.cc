@@ -132,6 +132,7 @@ TEST_F(PlanRunTest, WhatCannotBeIsRefusedByName) {
   expect(plan({"--over", "ep", "1,abc"}), 64, {"over ep", "abc"});
   expect(plan({"--over", "dtype", "f32,foo"}), 64, {"foo"});
   expect(plan({"--routing", directory_ / "nothing"}), 66, {"ranks.json"});
+  expect(plan({"--report", directory_ / "profile.json"}), 64, {"profile.json would be written over"});
   write("workload.cfg", "tokens_per_night = 1e6\ngpu_hour_price = 2\n");
   expect(plan({"--workload", directory_ / "workload.cfg"}), 64, {"gpu_hour_price", "price without hours"});
   write("workload.cfg", "tokens_a_night = 1e6\n");
@@ -139,6 +140,8 @@ TEST_F(PlanRunTest, WhatCannotBeIsRefusedByName) {
   write("profile.json", "{}");
   expect(plan({}), 66, {"profile.json", "format"});
   expect(run({SWITCHYARD_PROGRAM, "plan", "sleep"}), 64, {"score or train"});
+  expect(run({SWITCHYARD_PROGRAM, "calibrate", "--output", directory_ / "own.json", "--dtypes", "f16"}), 64,
+         {"dtype \"f16\"", "f32 or bf16"});
 }
 
 TEST_F(PlanRunTest, WhatIsCalibratedPredictsARun) {

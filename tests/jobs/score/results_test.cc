@@ -162,12 +162,14 @@ TEST_F(MergeTest, RejectsOfVeryManyKindsAreTakenTogether) {
   for (const int64_t chunk : {0, 1, 2}) write(shards, chunk);
   ASSERT_EQ(merge_results(merge_of(shards)), MergeOutcome::complete);
   std::string lines = "{\"reason\":\"token 1 is -1\"}\n{\"reason\":\"token 20 is 300\"}\n7\n";
+  lines += "{\"reason\":\"ill-formed UTF-8 with --bos\"}\n";
   for (int i = 0; i < 300; ++i) lines += "{\"reason\":\"" + std::string(static_cast<size_t>(i + 1), 'x') + "\"}\n";
   directory_.write("run/rejects.jsonl", lines);
   const auto reasons = read_totals(shards.run).rejects_by_reason;
   EXPECT_EQ(reasons.at("token N is N"), 2);
   EXPECT_EQ(reasons.at("unknown"), 1);
-  EXPECT_EQ(reasons.at("others"), 2 + 300 - 256);
+  EXPECT_EQ(reasons.at("ill-formed UTF-8 with --bos"), 1);
+  EXPECT_EQ(reasons.at("others"), 3 + 300 - 256);
   EXPECT_EQ(reasons.size(), 257u);
 }
 

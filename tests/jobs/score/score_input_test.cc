@@ -256,6 +256,20 @@ TEST_F(ScoreInput, BytesAreNotTheTokensOfAModelWithATokenizer) {
   expect(c, 0);
 }
 
+TEST_F(ScoreInput, DatasetsOfNoMeaningAreNamed) {
+  const auto path = write("more.h5", {});
+  {
+    const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), group = H5Gcreate2(file, "of", 0, 0, 0);
+    const hid_t space = H5Screate(H5S_SCALAR);
+    H5Dclose(H5Dcreate2(file, "Context", H5T_STD_I32LE, space, 0, 0, 0));
+    H5Dclose(H5Dcreate2(group, "mine", H5T_STD_I32LE, space, 0, 0, 0));
+    H5Sclose(space);
+    H5Gclose(group);
+    H5Fclose(file);
+  }
+  expect(at("run", "more.h5"), 0, {"datasets of no meaning here are ignored: \"Context, of/mine\""});
+}
+
 TEST_F(ScoreInput, WhatIsNoScoringInputIsNamed) {
   directory_.write("records", "{\"text\": \"a\"}\n");
   expect(at("run", "records"), 66, {"records", "JSON", "--input-format jsonl"});

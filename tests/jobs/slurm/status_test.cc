@@ -97,6 +97,7 @@ class StatusTest : public ::testing::Test {
 TEST_F(StatusTest, RateAndTimeLeftComeFromTheLastChunks) {
   run_.create();
   run_.write_state({RunStatus::running, 10, 4, 1000, 400, 0, 0, "local.1", ""});
+  directory_.write("run/lease.json", "of somebody");
   std::filesystem::create_directory(run_.attempts_path() / "local.1");
   directory_.write("run/attempts/local.1/start.json", R"({"number":1,"units":1,"time":500})");
   directory_.write("run/metrics.jsonl",
@@ -176,10 +177,9 @@ TEST_F(StatusTest, ARunIsNotAtWorkWhenItsJobIsGone) {
   slurm(R"([ "$1" = ping ])");  // answers, and does not know the job
   EXPECT_EQ(report_on(run_).state, "interrupted");
   EXPECT_NE(report_on(run_).message.find("job 17 is gone"), std::string::npos);
-  slurm("exit 1");  // no answer: who knows
-  EXPECT_EQ(report_on(run_).state, "running");
-  slurm(R"([ "$1" = ping ])");
   directory_.write("run/lease.json", "renewed");  // by a job of another cluster, say
+  EXPECT_EQ(report_on(run_).state, "running");
+  slurm("exit 1");  // no answer: who knows
   EXPECT_EQ(report_on(run_).state, "running");
 }
 
@@ -201,6 +201,9 @@ TEST_F(StatusTest, ALocalRunIsNotAtWorkWhenItsProcessIsGone) {
   holder.pid_namespace = "pid:[1]";  // of a container: who knows
   write();
   EXPECT_EQ(report_on(run_).state, "running");
+  std::filesystem::remove(directory_ / "run/lease.json");  // it has ended, and the disk did not take its last word
+  EXPECT_EQ(report_on(run_).state, "interrupted");
+  EXPECT_NE(report_on(run_).message.find("without being able to say why"), std::string::npos);
 }
 
 TEST_F(StatusTest, ASubmissionCutOffByAFullDiskIsPassedOver) {
@@ -232,6 +235,7 @@ TEST_F(StatusTest, LinesOfOtherTypesArePassedOver) {
   directory_.write("run/metrics.jsonl",
                    "{\"time\":\"x\",\"records\":[]}\n7\n{\"time\":1,\"records\":2,\"seconds\":{}}\n");
   std::ofstream(run_.root() / "jobs.jsonl", std::ios::app) << "{\"jobs\":[18]}\n[]\n";
+  directory_.write("run/lease.json", "of somebody");
   run_.write_state({RunStatus::running, 10, 4, 1000, 400, 0, 0, "local.1", ""});
   EXPECT_EQ(report_on(run_).state, "running");
   EXPECT_EQ(last_submission(run_), (std::vector<std::string>{"17"}));
@@ -468,7 +472,7 @@ TEST_F(StatusTest, AFolderStandsForItsRunsAndABadOneForARow) {
   std::vector<std::string> states;
   for (const RunReport& report : reports) states.push_back(report.state);
   EXPECT_EQ(states, (std::vector<std::string>{"new", "complete", "error", "error", "error"}));
-  EXPECT_NE(reports[0].message.find("queued no job"), std::string::npos) << reports[0].message;
+  EXPECT_NE(reports[0].message.find("no job is queued"), std::string::npos) << reports[0].message;
   EXPECT_TRUE(std::ranges::all_of(reports, &RunReport::has_ended));
 }
 

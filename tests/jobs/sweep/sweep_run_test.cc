@@ -93,5 +93,19 @@ TEST_F(SweepRunTest, APointThatFailsIsShownAndTheOthersGoOn) {
   expect(collected, 0, {"1 of 2 points are complete"});
 }
 
+TEST_F(SweepRunTest, RejectsOfAPointsRunAreToldAndCounted) {
+  std::ofstream(case_->path("some.jsonl")) << "{\"text\": \"a text\"}\n{\"text\": 7}\n";
+  const std::filesystem::path file = case_->path("rejects.cfg");
+  std::ofstream(file) << "model = " << case_->path("base/model").native()
+                      << "\ndata = " << case_->path("learn.txt").native()
+                      << "\ntokenizer = bytes\nmax-tokens = 32\nstep-records = 4\nmax-steps = 1\nthreads = 1\n"
+                      << "then = score --input " << case_->path("some.jsonl").native()
+                      << " --tokenizer bytes --threads 1\n";
+  expect(sweep(file, "rejects"), 65, {"point 0", "score is complete, but has more rejects than it may have"});
+  EXPECT_NE(text("rejects/sweep.csv").find("score.rejects"), std::string::npos);
+  EXPECT_NE(text("rejects/report.html").find("complete: score: 1 reject"), std::string::npos);
+  expect(test::run({SWITCHYARD_PROGRAM, "verify", case_->path("rejects")}), 64, {"found a sweep"});
+}
+
 }  // namespace
 }  // namespace switchyard::test

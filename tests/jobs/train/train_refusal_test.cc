@@ -33,6 +33,9 @@ TEST_F(TrainRefusals, Options) {
   case_.expect("run", 69, {"cuda", "CPUs"}, {"--device", "cuda"});
   case_.expect("run", 64, {"--ep is 2"}, {"--ep", "2"});
   case_.expect("run", 69, {"memory", "weights"}, {"--memory-gib", "0.0001"});
+  case_.expect("run", 64, {"--max-steps", "33554432"}, {"--max-steps", "100000000"});
+  case_.expect("run", 64, {"--epochs 30000000", "steps, expected at most 33554432"},
+               {"--max-steps", "0", "--epochs", "30000000"});
   EXPECT_FALSE(exists("run/manifest.json"));
 }
 

@@ -140,7 +140,7 @@ TEST(TrainTest, StepsTakenAgainAreTheRecordedOnes) {
   verify(0, R"({"from":10,"steps":2,"checkpoints_compared":1,"findings":0})", {"--replay", "2"});
   verify(0, R"({"from":0,"steps":12,"checkpoints_compared":6,"findings":0})", {"--replay", "12"});
   verify(0, R"({"from":4,"steps":3,"checkpoints_compared":1,"findings":0})", {"--replay", "3", "--from", "4"});
-  verify(64, "--from 3: there is no such checkpoint; there are 2, 4, 6, 8, 10, 12", {"--from", "3"});
+  verify(64, "--from 3: there is no such checkpoint; expected 0, 2, 4, 6, 8, 10, 12", {"--from", "3"});
   verify(64, "12 steps are recorded", {"--replay", "3", "--from", "10"});
   verify(64, "--rescore is not for a training run", {"--rescore", "3"});
   verify(66, "nowhere", {"--model", c / "nowhere"});
