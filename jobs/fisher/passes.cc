@@ -77,7 +77,8 @@ void FisherPasses::add(const Pass& p, StepBatch& batch) const {
 }
 
 StepBatch FisherPasses::load(int64_t step, const TrainRanks& ranks) const {
-  const auto [first, count] = of_step(step);
+  const std::pair<int64_t, int64_t> passes = of_step(step);  // no binding: clang has none in lambdas
+  const int64_t first = passes.first, count = passes.second;
   const std::vector<int64_t> ends = a_record_a_slice(count, ranks.num_slices());
   StepBatch part(ranks.slices());
   part.step = step;

@@ -18,7 +18,7 @@ class EvenChoice {
   bool takes(int64_t length);
 
  private:
-  static constexpr size_t kClasses = 8 * 64;
+  static constexpr size_t kClasses = size_t{8} * 64;
   double share_;
   std::array<double, kClasses> due_;  ///< of each class: how many are owed; from anywhere below one on, so that
                                       ///< classes of few records have their share together

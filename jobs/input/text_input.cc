@@ -137,7 +137,7 @@ bool TextInput::provide(const std::vector<SourceFile>& sources, const std::files
 /// Fails (mismatch) where it was imported otherwise. False: it has to be imported again.
 bool TextInput::is_same(const std::vector<SourceFile>& sources, const std::filesystem::path& input,
                         const std::function<void()>& poll) const {
-  const std::string path = input.native();
+  const std::string& path = input.native();
   const std::optional<ImportedFrom> imported = imported_from(ScoringInput(input));
   if (!imported) fail(ExitCode::mismatch, "{}: it does not say what it was imported from", path);
   ImportIdentity now =

@@ -46,7 +46,7 @@ void check(const Workload& w, bool training, const std::string& subject) {
 }  // namespace
 
 Workload read_workload(const std::filesystem::path& path, bool training) {
-  const std::string subject = path.native();
+  const std::string& subject = path.native();
   Workload w;
   const std::map<std::string_view, std::variant<double*, std::optional<double>*>> numbers = {
       {"tokens_per_night", &w.tokens_per_night},

@@ -141,7 +141,7 @@ ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& p
 ExpertCounts read_expert_tokens(const RunDirectory& run) {
   const h5::Reader reader(run.results_path(), h5::Trust::verified);
   const h5::Dataset dataset = reader.open(kExpertTokens);
-  const std::vector<int64_t> shape = dataset.shape();
+  const std::vector<int64_t>& shape = dataset.shape();
   if (shape.size() != 2)
     fail(ExitCode::input, "{}: {}: expected two dimensions, found {}", run.results_path().native(), kExpertTokens,
          shape.size());
