@@ -3,7 +3,6 @@
 #include <optional>
 
 namespace switchyard {
-
 namespace {
 
 /// What body failed with; empty where it did not.
@@ -18,35 +17,28 @@ std::optional<Error> error_of(const std::function<void()>& body) {
   return std::nullopt;
 }
 
-struct SharedError {
-  ExitCode code;
-  std::string message;
-};
-/// The one of rank `from`, on all ranks.
-SharedError share(Communicator& ranks, const std::optional<Error>& error, int from) {
+/// Runs body on every rank: what the lowest failing rank failed with, on all of them; empty where none did.
+std::optional<Error> agreed_error(Communicator& ranks, const std::function<void()>& body) {
+  const std::optional<Error> error = error_of(body);
+  const auto first =
+      static_cast<int>(ranks.all_reduce_one(int64_t{error ? ranks.rank() : ranks.size()}, ReduceOp::min));
+  if (first == ranks.size()) return std::nullopt;
+
   int64_t code = error ? static_cast<int64_t>(error->code()) : 0;
-  ranks.broadcast({&code, {1}, DType::i64}, from);
-  return {static_cast<ExitCode>(code), ranks.broadcast_string(error ? error->what() : "", from)};
+  ranks.broadcast({&code, {1}, DType::i64}, first);
+  std::string message = ranks.broadcast_string(error ? error->what() : "", first);
+  if (first != 0) message = fmt::format("rank {}: {}", first, message);
+  return Error(static_cast<ExitCode>(code), message);
 }
 
 }  // namespace
 
 void collectively(Communicator& world, const std::function<void()>& body) {
-  const std::optional<Error> error = error_of(body);
-  const auto first =
-      static_cast<int>(world.all_reduce_one(int64_t{error ? world.rank() : world.size()}, ReduceOp::min));
-  if (first == world.size()) return;
-
-  auto [code, message] = share(world, error, first);
-  if (first != 0) message = fmt::format("rank {}: {}", first, message);
-  throw CollectiveError(code, message);
+  if (const std::optional<Error> error = agreed_error(world, body)) throw CollectiveError(error->code(), error->what());
 }
 
-void at_root(Communicator& group, const std::function<void()>& body) {
-  std::optional<Error> error;
-  if (group.rank() == 0) error = error_of(body);
-  const auto [code, message] = share(group, error, 0);
-  if (code != ExitCode::complete) throw Error(code, message);
+void in_group(Communicator& group, const std::function<void()>& body) {
+  if (const std::optional<Error> error = agreed_error(group, body)) throw *error;
 }
 
 }  // namespace switchyard

@@ -27,8 +27,8 @@ template <class... Args>
 /// and message. The body may use collectives only if it fails on all ranks or on none before them.
 void collectively(Communicator& world, const std::function<void()>& body);
 
-/// Runs body on rank 0 of a group, which may be a part of the world. If it failed, all ranks of the group throw that
-/// error: not a CollectiveError, for the world's other ranks know nothing of it.
-void at_root(Communicator& group, const std::function<void()>& body);
+/// The same on the ranks of a group, which may be a part of the world: all of them throw, not a CollectiveError, for
+/// the world's other ranks know nothing of it.
+void in_group(Communicator& group, const std::function<void()>& body);
 
 }  // namespace switchyard

@@ -42,8 +42,6 @@ void fail_nccl(ncclResult_t code, const std::string& subject) {
 
 NcclLink::NcclLink(Communicator& host, int device_index, std::chrono::milliseconds timeout)
     : device_index_(device_index), timeout_(timeout), num_exceptions_(std::uncaught_exceptions()) {
-  use_device(device_index);
-  stream_.reset(make_stream());
   try {
     connect(host);
   } catch (const Error&) {
@@ -59,7 +57,11 @@ NcclLink::~NcclLink() {
 
 void NcclLink::connect(Communicator& host) {
   ncclUniqueId id{};
-  at_root(host, [&] { SWITCHYARD_NCCL(ncclGetUniqueId(&id)); });
+  in_group(host, [&] {
+    use_device(device_index_);
+    stream_.reset(make_stream());
+    if (host.rank() == 0) SWITCHYARD_NCCL(ncclGetUniqueId(&id));
+  });
   host.broadcast({id.internal, {NCCL_UNIQUE_ID_BYTES}, DType::u8}, 0);
   host.barrier();
 

@@ -24,8 +24,7 @@ FisherPasses::FisherPasses(const TrainingData& data, const FisherOptions& o, int
               .seed = static_cast<uint64_t>(o.seed)}) {
   num_records_ = order_.num_records();
   if (o.max_records > 0) num_records_ = std::min(num_records_, o.max_records);
-  if (__builtin_mul_overflow(num_records_, draws_, &count_))
-    fail(ExitCode::usage, "--draws {}: {} records so often are more than can be counted", draws_, num_records_);
+  count_ = num_records_ * draws_;
   if (!exact_) return;
   first_pass_.push_back(0);
   int64_t tokens = 0;

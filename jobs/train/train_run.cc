@@ -9,7 +9,6 @@
 #include "base/text.h"
 #include "comm/collectively.h"
 #include "io/file.h"
-#include "jobs/limits.h"
 #include "jobs/numerics.h"
 #include "jobs/train/export_log.h"
 #include "kernels/cpu_isa.h"
@@ -130,7 +129,8 @@ void TrainRun::plan() {
   collectively(world_, [&] {
     const DataSummary data =
         summarise(options_, *data_, eval_ ? &*eval_ : nullptr, *order_, [&] { attempt_->get_on_or_give_up(); });
-    if (const int64_t steps = options_.num_steps(*order_); steps > kMaxSteps / options_.step_records)
+    constexpr int64_t kManyRecords = 1 << 25;  // seconds
+    if (const int64_t steps = options_.num_steps(*order_); steps > kManyRecords / options_.step_records)
       log::info("looking for the largest of {} steps of {} records", steps, options_.step_records);
     chosen_->require_tokenizer(data_->datasets().front().input.tokenizer());
     plan_ = plan_training(options_, config_, data, machine_, RunDirectory(options_.run), chosen_->trained_share());

@@ -197,12 +197,12 @@ void notices_need_not_be_read(Communicator& world) {
 }
 
 /// A rank of one group fails alone: its group learns of it, then the world, and nobody waits for it.
-void a_failure_at_a_groups_root_is_the_worlds(Communicator& world) {
+void a_failure_in_a_group_is_the_worlds(Communicator& world) {
   const auto group = world.split(world.rank() % 2, world.rank());
   std::string told;
   try {
     collectively(world, [&] {
-      at_root(*group, [&] {
+      in_group(*group, [&] {
         if (world.rank() == 0) fail(ExitCode::input, "what only rank 0 has seen");
       });
     });
@@ -230,7 +230,7 @@ std::vector<Check> communicator_checks() {
           {"split_with_equal_keys_keeps_the_order", split_with_equal_keys_keeps_the_order},
           {"notices_reach_everybody_and_only_grow", notices_reach_everybody_and_only_grow},
           {"notices_need_not_be_read", notices_need_not_be_read},
-          {"a_failure_at_a_groups_root_is_the_worlds", a_failure_at_a_groups_root_is_the_worlds}};
+          {"a_failure_in_a_group_is_the_worlds", a_failure_in_a_group_is_the_worlds}};
 }
 
 }  // namespace switchyard::test

@@ -62,7 +62,9 @@ Hash128 hash_of_model(Communicator& group, const std::vector<PartHash>& mine) {
   std::vector<PartHash> parts;
   for (const auto& bytes : group.gather_bytes(pack_hashes(mine), 0)) unpack_hashes(bytes, parts);
   Hash128 hash;
-  at_root(group, [&] { hash = combine_hashes(std::move(parts)); });
+  in_group(group, [&] {
+    if (group.rank() == 0) hash = combine_hashes(std::move(parts));
+  });
   int64_t words[2] = {static_cast<int64_t>(hash.high), static_cast<int64_t>(hash.low)};
   group.broadcast({words, {2}, DType::i64}, 0);
   return {static_cast<uint64_t>(words[0]), static_cast<uint64_t>(words[1])};

@@ -54,7 +54,7 @@ TEST_F(NcclFaults, ARankThatDoesNotCome) {
       EXPECT_TRUE(fails(ExitCode::timeout, {"2 ranks", "0.05 s"}, [&] { with_nccl(world, milliseconds(50)); }));
     } else {  // as far as the barrier
       const auto host = world.split(0, world.rank());
-      at_root(*host, [] {});
+      in_group(*host, [] {});
       std::vector<uint8_t> id(NCCL_UNIQUE_ID_BYTES);
       host->broadcast({id.data(), {std::ssize(id)}, DType::u8}, 0);
       host->barrier();
