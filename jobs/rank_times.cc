@@ -7,8 +7,8 @@
 
 #include "base/cpu_model.h"
 #include "base/thread_pool.h"
-#include "base/version.h"
 #include "comm/mpi_communicator.h"
+#include "jobs/provenance.h"
 #include "run/lease.h"
 
 namespace switchyard {
@@ -70,17 +70,15 @@ Json gather_rank_records(Communicator& world, const RankRecord& mine, const Rank
   Json by_layer = Json::array();
   for (size_t first = 0; first < experts.size(); first += static_cast<size_t>(layout.num_experts))
     by_layer.push_back(std::vector(&experts[first], &experts[first] + layout.num_experts));
-  Json record{{"job", layout.job},
-              {"switchyard", SWITCHYARD_VERSION},
-              {"git_revision", SWITCHYARD_GIT_REVISION},
-              {"mpi", mpi_library_version()},
-              {"device", layout.device},
-              {"exchange", layout.exchange},
-              {"numerics", layout.numerics},
-              {"ep", layout.ep},
-              {"threads", layout.threads},
-              {"tokens_per_expert", std::move(by_layer)},
-              {"ranks", std::move(ranks)}};
+  Json record = provenance(layout.job);
+  record.update({{"mpi", mpi_library_version()},
+                 {"device", layout.device},
+                 {"exchange", layout.exchange},
+                 {"numerics", layout.numerics},
+                 {"ep", layout.ep},
+                 {"threads", layout.threads},
+                 {"tokens_per_expert", std::move(by_layer)},
+                 {"ranks", std::move(ranks)}});
   if (!layout.predicted.is_null()) record["predicted"] = layout.predicted;
   return record;
 }

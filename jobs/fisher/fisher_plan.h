@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "jobs/fisher/passes.h"
-#include "jobs/train/pass_layout.h"
+#include "jobs/steps/pass_layout.h"
 
 namespace switchyard {
 

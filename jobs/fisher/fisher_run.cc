@@ -1,19 +1,23 @@
 #include "jobs/fisher/fisher_run.h"
 
-#include <algorithm>
 #include <iostream>
 #include <utility>
 
 #include "base/log.h"
 #include "base/stopwatch.h"
 #include "base/text.h"
-#include "base/version.h"
 #include "comm/collectively.h"
 #include "io/file.h"
 #include "jobs/numerics.h"
+#include "jobs/provenance.h"
 #include "kernels/cpu_isa.h"
 
 namespace switchyard {
+namespace {
+
+constexpr const char* kPhase = "adding up squares";
+
+}  // namespace
 
 FisherRun::FisherRun(Runtime& runtime, FisherOptions options, std::string resolved_config)
     : world_(runtime.world),
@@ -31,23 +35,16 @@ int FisherRun::run() {
   attempt_.emplace(world_, pulse_, options_.attempt(), resolved_config_);
   return static_cast<int>(attempt_->run([&] {
     pulse_.phase("reading the data");
-    WorkUnits units;
-    units.files = fmt::format("{}/step-*", Checkpoints::kFolder);
-    attempt_->enter(units);
-    files_->provide(attempt_->directory(), [&] { attempt_->get_on_or_give_up(); });
-    try {
+    enter_with_data(*attempt_, *files_, [&] {
       read_data(attempt_->directory());
       attempt_->take(plan_.units, fingerprint());
-    } catch (const Error& error) {
-      if (error.code() == ExitCode::mismatch) files_->withdraw(attempt_->directory());
-      throw;
-    }
+    });
     attempt_->begin(plan_.disk_bytes);
     load();
     restore();
     work();
-    const int64_t done = on_root() ? saved_step_ - attempt_->num_resumed() : 0;
-    const ExitCode code = attempt_->finish(pass_->stream(), done, [&] { return complete(); });
+    const ExitCode code = attempt_->finish(pass_->stream(), on_root() ? steps_->saved_here() : 0,
+                                           [&] { return attempt_->complete(options_.max_rejects); });
     attempt_->leave();
     return code;
   }));
@@ -107,67 +104,33 @@ void FisherRun::load() {
 }
 
 void FisherRun::restore() {
-  pulse_.phase("finding what is done");
-  checkpoints_.emplace(attempt_->directory().root(), pass_->model(), fingerprint_hash(fingerprint()));
-  const auto found = checkpoints_->restore(pass_->stream(), [&] { attempt_->get_on_or_give_up(); });
-  if (found) done_ = *found;
-  saved_step_ = done_.step;
-  std::vector<int64_t> done(static_cast<size_t>(done_.step));
-  for (int64_t step = 0; step < done_.step; ++step) done[static_cast<size_t>(step)] = step;
-  attempt_->resume(done);
-  rejects_ = data_->rejects() + files_->import_rejects(attempt_->directory());
-  attempt_->set_rejects(rejects_);
+  const TakenSteps::Options options{
+      .phase = kPhase, .step_records = options_.step_records, .save_steps = options_.save_steps};
+  attempt_->set_rejects(data_->rejects() + files_->import_rejects(attempt_->directory()));
+  steps_.emplace(world_, pulse_, *attempt_, *pass_, fingerprint(), options);
 }
 
 void FisherRun::work() {
-  pulse_.phase("adding up squares");
-  while (done_.step < passes_->steps() && may_go_on()) {
-    step(done_.step + 1);
-    if (options_.save_steps > 0 && done_.step % options_.save_steps == 0) save();
-    attempt_->tell((done_.step - saved_step_) * options_.step_records, [&] { return progress_details(); });
+  pulse_.phase(kPhase);
+  while (steps_->newest() < passes_->steps() && steps_->may_go_on()) {
+    step(steps_->newest() + 1);
+    if (steps_->is_time_to_save()) steps_->save();
+    steps_->tell();
   }
-  const bool all = done_.step == passes_->steps();
-  const double left = world_.all_reduce_one(attempt_->signals().seconds_left().value_or(1e9), ReduceOp::min);
-  const double expected = save_seconds_ > 0 ? save_seconds_ : static_cast<double>(checkpoints_->bytes_each()) / 1e8;
-  if (done_.step > saved_step_ && (all || expected < 0.8 * left))
-    save();
-  else if (done_.step > saved_step_)
-    log::warning("steps {} to {} are lost: a checkpoint takes about {}, and {} are left", saved_step_ + 1, done_.step,
-                 duration_text(expected), duration_text(left));
+  const bool all = steps_->newest() == passes_->steps();
+  if (!steps_->all_saved() && (all || steps_->save_fits())) steps_->save();
   if (all) write_result();
-}
-
-/// Whether there is time for another step and its checkpoint. The same on all ranks.
-bool FisherRun::may_go_on() {
-  const StopDecision decision = agree_on_stopping(attempt_->signals(), world_, world_);
-  if (decision.stop) return false;
-  return !decision.seconds_left || *decision.seconds_left > 2 * step_seconds_ + 2 * save_seconds_;
 }
 
 void FisherRun::step(int64_t number) {
   const double begin = seconds_now();
   const StepBatch batch = passes_->load(number, pass_->ranks());
   const StepLosses losses = pass_->add(batch);
-  done_.step = number;
-  done_.targets += batch.step_targets;
-  done_.add_tokens(losses.tokens_per_expert);
-  done_.routing.add(losses.routing);
-  last_loss_ = losses.cross_entropy;
-  tokens_done_ += batch.step_tokens;
-  step_seconds_ = world_.all_reduce_one(seconds_now() - begin, ReduceOp::max);
-}
-
-void FisherRun::save() {
-  pulse_.phase("writing a checkpoint");
-  const double begin = seconds_now();
-  checkpoints_->save(
-      done_, [&] { attempt_->check_lease_held(); }, [&] { pulse_.beat(); });
-  saved_step_ = done_.step;
-  collectively(world_, [&] {
-    if (on_root()) checkpoints_->prune(done_, options_.save_steps, 1);
-  });
-  save_seconds_ = world_.all_reduce_one(seconds_now() - begin, ReduceOp::max);
-  pulse_.phase("adding up squares");
+  CheckpointNotes& notes = steps_->notes();
+  notes.targets += batch.step_targets;
+  notes.add_tokens(losses.tokens_per_expert);
+  notes.routing.add(losses.routing);
+  steps_->take(seconds_now() - begin, batch.step_tokens, losses.cross_entropy);
 }
 
 /// A result of an earlier attempt that is as it was written.
@@ -192,18 +155,10 @@ void FisherRun::write_result() {
     if (on_root()) attempt_->check_lease_held();
   });
   // Prefixes have no shares of their own.
-  const RoutingShares routing = options_.is_exact() ? RoutingShares{} : done_.routing;
+  const RoutingShares routing = options_.is_exact() ? RoutingShares{} : steps_->notes().routing;
   write_fisher_file(path, pass_->model(), notes(), routing, [&] { pulse_.beat(); });
   log::info("{}: Fisher information of {} parameters, over {} targets of {} records", path.native(),
             count_text(config_.total_parameters()), notes().targets, notes().records);
-}
-
-ExitCode FisherRun::complete() {
-  const bool too_many = rejects_ > options_.max_rejects;
-  const ExitCode code = too_many ? ExitCode::too_many_rejects : ExitCode::complete;
-  attempt_->write_state(RunStatus::complete, code,
-                        too_many ? fmt::format("{} rejects, at most {} allowed", rejects_, options_.max_rejects) : "");
-  return code;
 }
 
 /// All that the result depends on, as far as it is known yet.
@@ -218,19 +173,8 @@ Fingerprint FisherRun::fingerprint() const {
 }
 
 Json FisherRun::manifest_info() const {
-  Json info;
-  info["job"] = "fisher";
-  info["switchyard"] = SWITCHYARD_VERSION;
-  info["git_revision"] = SWITCHYARD_GIT_REVISION;
-  info["dtype"] = std::string(name_of(plan_.layout.shape.operand));
-  info["cpu_isa"] = std::string(current_cpu_isa());
-  info["device"] = "cpu";
-  info["model"] = path_to_json(absolute_path(options_.model, ExitCode::input));
-  info["deltas"] = recorded_deltas(options_.delta);
-  Json data = Json::array();
-  for (const DataFile& file : files_->train()) data.push_back(path_to_json(absolute_path(file.path, ExitCode::input)));
-  info["data"] = std::move(data);
-  info["allow_config_field"] = options_.allow_config_field;
+  Json info = provenance("fisher", options_, options_.model, plan_.layout.shape.operand, Device::cpu);
+  info["data"] = recorded_paths(files_->train());
   info["num_records"] = passes_->num_records();
   return info;
 }
@@ -247,12 +191,7 @@ FisherNotes FisherRun::notes() const {
           .data = data_->hash().hex(),
           .numerics = plan_.numerics,
           .records = passes_->num_records(),
-          .targets = done_.targets / passes_->passes_per_target()};
-}
-
-std::string FisherRun::progress_details() const {
-  return fmt::format("loss {:.4f} | {} tok/s", last_loss_,
-                     rate_text(static_cast<double>(tokens_done_) / std::max(1e-9, attempt_->seconds())));
+          .targets = steps_->notes().targets / passes_->passes_per_target()};
 }
 
 }  // namespace switchyard

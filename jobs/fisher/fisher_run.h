@@ -8,9 +8,9 @@
 
 #include "jobs/fisher/fisher_plan.h"
 #include "jobs/job.h"
-#include "jobs/train/first_weights.h"
+#include "jobs/steps/first_weights.h"
+#include "jobs/steps/taken_steps.h"
 #include "run/attempt.h"
-#include "train/checkpoints/checkpoints.h"
 #include "train/fisher/fisher_file.h"
 #include "train/fisher/fisher_pass.h"
 
@@ -29,17 +29,13 @@ class FisherRun {
   void restore();  ///< the newest checkpoint
   void work();
   void step(int64_t step);
-  bool may_go_on();
-  void save();
   bool is_whole(const std::filesystem::path& path) const;
   void write_result();
-  ExitCode complete();
 
   bool on_root() const { return world_.rank() == 0; }
   Fingerprint fingerprint() const;
   Json manifest_info() const;
   FisherNotes notes() const;
-  std::string progress_details() const;
 
   Communicator& world_;
   Pulse& pulse_;
@@ -55,11 +51,7 @@ class FisherRun {
   FirstWeights first_weights_;
   std::optional<Attempt> attempt_;
   std::unique_ptr<FisherPass> pass_;
-  std::optional<Checkpoints> checkpoints_;
-  CheckpointNotes done_;  ///< of the newest step
-  int64_t saved_step_ = 0, tokens_done_ = 0;
-  double step_seconds_ = 0, save_seconds_ = 0, last_loss_ = 0;
-  int64_t rejects_ = 0;
+  std::optional<TakenSteps> steps_;
 };
 
 }  // namespace switchyard

@@ -25,6 +25,12 @@ std::vector<SourceFile> sources_of(const DataFile& file) {
 
 }  // namespace
 
+Json recorded_paths(const std::vector<DataFile>& files) {
+  Json paths = Json::array();
+  for (const DataFile& file : files) paths.push_back(path_to_json(absolute_path(file.path, ExitCode::input)));
+  return paths;
+}
+
 DataFiles::DataFiles(Communicator& world, const DataSources& sources, const ModelConfig& config)
     : world_(world),
       model_(sources.model),

@@ -10,6 +10,7 @@
 #include "comm/communicator.h"
 #include "import/importer.h"
 #include "io/input.h"
+#include "io/json.h"
 #include "jobs/input/input_options.h"
 #include "jobs/input/input_size.h"
 #include "jobs/input/text_input.h"
@@ -36,6 +37,9 @@ struct DataFile {
     return format ? run.root() / imported_name : std::filesystem::path(path);
   }
 };
+
+/// Where they are, for a run's manifest.
+Json recorded_paths(const std::vector<DataFile>& files);
 
 class DataFiles {
  public:

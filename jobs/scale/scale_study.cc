@@ -9,10 +9,10 @@
 #include <set>
 
 #include "base/hash.h"
-#include "base/version.h"
 #include "io/command.h"
 #include "io/file.h"
 #include "io/json_field.h"
+#include "jobs/provenance.h"
 #include "jobs/scale/pop.h"
 #include "train/data/permutation.h"
 
@@ -211,7 +211,7 @@ std::map<std::string, double> ScaleStudy::metrics_of(int64_t number) const {
 }
 
 Json ScaleStudy::manifest_info() const {
-  return {{"job", "scale"}, {"switchyard", SWITCHYARD_VERSION}, {"git_revision", SWITCHYARD_GIT_REVISION}};
+  return provenance("scale");
 }
 
 void ScaleStudy::keep_file() const {

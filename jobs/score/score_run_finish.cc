@@ -40,11 +40,7 @@ ExitCode ScoreRun::merge() {
   }
   if (!totals_) totals_ = read_totals(attempt_->directory(), [&] { pulse_.beat(); });
   attempt_->set_rejects(totals_->rejects);
-  const bool too_many = totals_->rejects > options_.max_rejects;
-  const ExitCode code = too_many ? ExitCode::too_many_rejects : ExitCode::complete;
-  attempt_->write_state(
-      RunStatus::complete, code,
-      too_many ? fmt::format("{} rejects, at most {} allowed", totals_->rejects, options_.max_rejects) : "");
+  const ExitCode code = attempt_->complete(options_.max_rejects);
   if (options_.drop_shards) drop_shards();
   return code;
 }

@@ -4,11 +4,10 @@
 #include "base/log.h"
 #include "base/stopwatch.h"
 #include "base/text.h"
-#include "base/version.h"
 #include "io/file.h"
+#include "jobs/provenance.h"
 #include "jobs/score/quantiles.h"
 #include "jobs/score/score_run.h"
-#include "kernels/cpu_isa.h"
 
 namespace switchyard {
 
@@ -32,18 +31,9 @@ std::string ScoreRun::recorded_input_path() const {
 }
 
 Json ScoreRun::manifest_info() const {
-  Json info;
-  info["job"] = "score";
-  info["switchyard"] = SWITCHYARD_VERSION;
-  info["git_revision"] = SWITCHYARD_GIT_REVISION;
-  info["dtype"] = std::string(name_of(plan_.operand));
-  info["cpu_isa"] = std::string(current_cpu_isa());
-  info["device"] = plan_.device.device == Device::cuda ? "cuda" : "cpu";
+  Json info = provenance("score", options_, options_.model, plan_.operand, plan_.device.device);
   info["exchange"] = std::string(group_->kind());
-  info["model"] = path_to_json(absolute_path(options_.model, ExitCode::input));
-  info["deltas"] = recorded_deltas(options_.delta);
   info["input"] = path_to_json(recorded_input_path());
-  info["allow_config_field"] = options_.allow_config_field;
   info["max_positions"] = plan_.config.max_positions;
   info["experts_per_token"] = plan_.config.experts_per_token();
   info["embedding_dim"] = plan_.results.embedding_dim;

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <set>
 
-#include "base/version.h"
 #include "io/command.h"
 #include "io/file.h"
 #include "jobs/config_file.h"
+#include "jobs/provenance.h"
 #include "jobs/sweep/collector.h"
 #include "jobs/sweep/point_metrics.h"
 
@@ -90,10 +90,9 @@ void Sweep::check() const {
 }
 
 Json Sweep::manifest_info() const {
-  return {{"job", "sweep"},
-          {"switchyard", SWITCHYARD_VERSION},
-          {"git_revision", SWITCHYARD_GIT_REVISION},
-          {"file", path_to_json(options_.file)}};
+  Json info = provenance("sweep");
+  info["file"] = path_to_json(options_.file);
+  return info;
 }
 
 std::filesystem::path Sweep::kept_file() const {

@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "jobs/steps/pass_layout.h"
 #include "jobs/train/options.h"
-#include "jobs/train/pass_layout.h"
 #include "train/fisher/fisher_file.h"
 #include "train/pass_engine.h"
 

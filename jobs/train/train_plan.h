@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "jobs/input/input_size.h"
+#include "jobs/steps/first_weights.h"
+#include "jobs/steps/pass_layout.h"
 #include "jobs/train/chosen_parameters.h"
-#include "jobs/train/first_weights.h"
 #include "jobs/train/options.h"
-#include "jobs/train/pass_layout.h"
 #include "jobs/train/step_loader.h"
 #include "train/trainer.h"
 

@@ -18,6 +18,8 @@
 namespace switchyard {
 namespace {
 
+constexpr const char* kPhase = "training";
+
 /// One file's records, for an evaluation.
 HeldOutRecords held_out(const TrainingData& data, int64_t dataset) {
   const TrainingData::Dataset& set = data.datasets()[static_cast<size_t>(dataset)];
@@ -57,23 +59,17 @@ int TrainRun::run() {
   attempt_.emplace(world_, pulse_, options_.attempt(), resolved_config_);
   return static_cast<int>(attempt_->run([&] {
     pulse_.phase("reading the data");
-    WorkUnits units;
-    units.files = fmt::format("{}/step-*", Checkpoints::kFolder);
-    attempt_->enter(units);
-    files_->provide(attempt_->directory(), [&] { attempt_->get_on_or_give_up(); });
-    try {
+    enter_with_data(*attempt_, *files_, [&] {
       read_data(attempt_->directory());
       plan();
       attempt_->take(plan_.units, fingerprint());
-    } catch (const Error& error) {
-      if (error.code() == ExitCode::mismatch) files_->withdraw(attempt_->directory());
-      throw;
-    }
+    });
     attempt_->begin(plan_.disk_bytes);
     load();
     restore();
     train();
-    const ExitCode code = attempt_->finish(trainer_->stream(), on_root() ? steps_done_ : 0, [&] { return complete(); });
+    const ExitCode code = attempt_->finish(trainer_->stream(), on_root() ? steps_->saved_here() : 0,
+                                           [&] { return attempt_->complete(options_.max_rejects); });
     std::vector<PhaseRow> spread = gather_phases(world_, phases());
     tell_ranks();
     attempt_->leave();
@@ -178,50 +174,38 @@ void TrainRun::load() {
 }
 
 void TrainRun::restore() {
-  pulse_.phase("finding what is done");
-  checkpoints_.emplace(attempt_->directory().root(), trainer_->model(), fingerprint_hash(fingerprint()));
   loader_.emplace(*data_, *order_, trainer_->ranks());
-  const auto found = checkpoints_->restore(trainer_->stream(), [&] { attempt_->get_on_or_give_up(); });
-  if (found) notes_ = *found;
-  saved_step_ = notes_.step;
+  attempt_->set_rejects(data_->rejects() + (eval_ ? eval_->rejects() : 0) +
+                        files_->import_rejects(attempt_->directory()));
+  const TakenSteps::Options options{.phase = kPhase,
+                                    .step_records = options_.step_records,
+                                    .save_steps = options_.save_steps,
+                                    .save_total_limit = options_.save_total_limit};
+  steps_.emplace(world_, pulse_, *attempt_, *trainer_, fingerprint(), options);
   collectively(world_, [&] {
     if (!on_root()) return;
     log_.emplace(attempt_->directory());
-    log_->cut_back(notes_.step);
-    if (options_.tensorboard) log_->begin_events(notes_.step + 1, plan_.steps);
+    log_->cut_back(steps_->newest());
+    if (options_.tensorboard) log_->begin_events(steps_->newest() + 1, plan_.steps);
   });
-  std::vector<int64_t> done(static_cast<size_t>(notes_.step));
-  for (int64_t step = 0; step < notes_.step; ++step) done[static_cast<size_t>(step)] = step;
-  attempt_->resume(done);
-  rejects_ = data_->rejects() + (eval_ ? eval_->rejects() : 0) + files_->import_rejects(attempt_->directory());
-  attempt_->set_rejects(rejects_);
 }
 
 void TrainRun::train() {
-  pulse_.phase("training");
+  pulse_.phase(kPhase);
   const int64_t last = options_.stop_after > 0 ? std::min(options_.stop_after, plan_.steps) : plan_.steps;
-  while (notes_.step < last && may_go_on()) {
-    train_step(notes_.step + 1);
-    attempt_->tell((notes_.step - saved_step_) * options_.step_records, [&] { return progress_details(); });
+  while (steps_->newest() < last && may_go_on()) {
+    train_step(steps_->newest() + 1);
+    steps_->tell();
   }
-  if (notes_.step > saved_step_) {
-    if (notes_.step == last)
-      save(notes_.step);
-    else
-      save_if_it_fits();
-  }
-  if (notes_.step == last && last < plan_.steps)
-    attempt_->plan_stop(fmt::format("after step {}, as --stop-after says", last));
-  steps_done_ = saved_step_ - attempt_->num_resumed();
-  if (saved_step_ == plan_.steps) export_model();
+  const bool all = steps_->newest() == last;
+  if (!steps_->all_saved() && (all || steps_->save_fits())) save();
+  if (all && last < plan_.steps) attempt_->plan_stop(fmt::format("after step {}, as --stop-after says", last));
+  if (steps_->saved() == plan_.steps) export_model();
 }
 
-/// Whether there is time for another step and its checkpoint. The same on all ranks.
 bool TrainRun::may_go_on() {
   const Stopwatch stopwatch(agree_seconds_);
-  const StopDecision decision = agree_on_stopping(attempt_->signals(), world_, world_);
-  if (decision.stop) return false;
-  return !decision.seconds_left || *decision.seconds_left > 2 * step_seconds_ + 2 * save_seconds_;
+  return steps_->may_go_on();
 }
 
 void TrainRun::train_step(int64_t step) {
@@ -237,22 +221,20 @@ void TrainRun::train_step(int64_t step) {
   line.result = trainer_->step(batch, line.learning_rate);
   communicated_ += pulse_.seconds_communicating() - communicated_before;
   line.load = worst_load(line.result.losses.tokens_per_expert, config_.num_experts());
-  notes_.step = step;
-  notes_.add_tokens(line.result.losses.tokens_per_expert);
+  steps_->notes().add_tokens(line.result.losses.tokens_per_expert);
   {
     const Stopwatch stopwatch(agree_seconds_);
-    step_seconds_ = world_.all_reduce_one(seconds_now() - begin, ReduceOp::max);
+    steps_->take(seconds_now() - begin, line.result.tokens, line.result.losses.cross_entropy);
   }
   tokens_mine_ += batch.batch.tokens();
   Json timing = timing_since(before, line.result.tokens);
-  tokens_done_ += line.result.tokens;
-  last_loss_ = line.result.losses.cross_entropy;
-  if (eval_ && (is_time_for(step, options_.eval_steps) || step == plan_.steps)) line.held_out = evaluate(step);
+  if (eval_ && (step == plan_.steps || (options_.eval_steps > 0 && step % options_.eval_steps == 0)))
+    line.held_out = evaluate(step);
   if (log_) {
     attempt_->check_lease_held();  // or it is another attempt's file
     log_->tell(line);
   }
-  if (is_time_for(step, options_.save_steps) || step == plan_.steps) save(step);
+  if (steps_->is_time_to_save() || step == plan_.steps) save();
   if (!log_) return;
   timing["evaluation"] = spent_.evaluation - before.evaluation;
   timing["checkpoint"] = spent_.checkpoint - before.checkpoint;
@@ -266,10 +248,11 @@ StepBatch TrainRun::load_batch(int64_t step) {
 
 Json TrainRun::timing_since(const TrainPhases& before, int64_t tokens) const {
   const TrainPhases now = phases();
+  const double seconds = steps_->step_seconds();
   const double flop = 6 * static_cast<double>(config_.active_parameters()) * static_cast<double>(tokens);
-  return {{"tokens_per_second", static_cast<double>(tokens) / step_seconds_},
-          {"gflop_per_second", flop / step_seconds_ / 1e9},
-          {"exchange_share", (now.exchange - before.exchange) / step_seconds_},
+  return {{"tokens_per_second", static_cast<double>(tokens) / seconds},
+          {"gflop_per_second", flop / seconds / 1e9},
+          {"exchange_share", (now.exchange - before.exchange) / seconds},
           {"forward", now.forward - before.forward},
           {"head", now.head - before.head},
           {"backward", now.backward - before.backward},
@@ -292,39 +275,22 @@ std::vector<double> TrainRun::evaluate(int64_t step) {
   losses.front() = all.mean();
   communicated_ += pulse_.seconds_communicating() - communicated_before;
   log::info("step {}: held-out loss {:.6f}", step, losses.front());
-  if (is_time_for(step, options_.save_steps) && (notes_.best_step == 0 || losses.front() < notes_.best_loss)) {
-    notes_.best_step = step;
-    notes_.best_loss = losses.front();
+  CheckpointNotes& notes = steps_->notes();
+  if (steps_->is_time_to_save() && (notes.best_step == 0 || losses.front() < notes.best_loss)) {
+    notes.best_step = step;
+    notes.best_loss = losses.front();
   }
-  pulse_.phase("training");
+  pulse_.phase(kPhase);
   return losses;
 }
 
-void TrainRun::save(int64_t step) {
-  if (saved_step_ == step) return;
-  pulse_.phase("writing a checkpoint");
+/// A checkpoint's steps are in the log, whatever happens after it.
+void TrainRun::save() {
   const Stopwatch stopwatch(spent_.checkpoint);
-  const double begin = seconds_now();
   collectively(world_, [&] {
     if (log_) log_->sync();
   });
-  checkpoints_->save(
-      notes_, [&] { attempt_->check_lease_held(); }, [&] { pulse_.beat(); });
-  saved_step_ = step;
-  collectively(world_, [&] {
-    if (on_root()) checkpoints_->prune(notes_, options_.save_steps, options_.save_total_limit);
-  });
-  save_seconds_ = world_.all_reduce_one(seconds_now() - begin, ReduceOp::max);
-  pulse_.phase("training");
-}
-
-/// On the way out. Without a measured time as if the disk took 100 MB a second.
-void TrainRun::save_if_it_fits() {
-  const double expected = save_seconds_ > 0 ? save_seconds_ : static_cast<double>(checkpoints_->bytes_each()) / 1e8;
-  const double left = world_.all_reduce_one(attempt_->signals().seconds_left().value_or(1e9), ReduceOp::min);
-  if (expected < 0.8 * left) return save(notes_.step);
-  log::warning("steps {} to {} are lost: a checkpoint takes about {}, and {} are left", saved_step_ + 1, notes_.step,
-               duration_text(expected), duration_text(left));
+  steps_->save();
 }
 
 /// What the trained model is written as, before anything is trained: a base may have no numbers to write.
@@ -358,19 +324,6 @@ void TrainRun::export_model() {
                 });
     changes.finish(attempt_->directory());
   });
-}
-
-ExitCode TrainRun::complete() {
-  const bool too_many = rejects_ > options_.max_rejects;
-  const ExitCode code = too_many ? ExitCode::too_many_rejects : ExitCode::complete;
-  attempt_->write_state(RunStatus::complete, code,
-                        too_many ? fmt::format("{} rejects, at most {} allowed", rejects_, options_.max_rejects) : "");
-  return code;
-}
-
-std::string TrainRun::progress_details() const {
-  return fmt::format("loss {:.4f} | {} tok/s", last_loss_,
-                     rate_text(static_cast<double>(tokens_done_) / std::max(1e-9, attempt_->seconds())));
 }
 
 }  // namespace switchyard

@@ -8,6 +8,7 @@
 
 #include "jobs/job.h"
 #include "jobs/rank_times.h"
+#include "jobs/steps/taken_steps.h"
 #include "jobs/train/phases.h"
 #include "jobs/train/predicted_training.h"
 #include "jobs/train/step_loader.h"
@@ -39,21 +40,17 @@ class TrainRun {
   Json timing_since(const TrainPhases& before, int64_t tokens) const;
   bool may_go_on();
   std::vector<double> evaluate(int64_t step);
-  void save(int64_t step);
-  void save_if_it_fits();
+  void save();
   void plan_export();
   void export_model();
-  ExitCode complete();
   TrainPhases phases() const;
   RankRecord rank_record() const;
   void tell_ranks();
   void report(std::vector<PhaseRow> phases) const;
 
   bool on_root() const { return world_.rank() == 0; }
-  bool is_time_for(int64_t step, int64_t every) const { return every > 0 && step % every == 0; }
   Fingerprint fingerprint() const;
   Json manifest_info() const;
-  std::string progress_details() const;
 
   Communicator& world_;
   Pulse& pulse_;
@@ -72,16 +69,10 @@ class TrainRun {
   FirstWeights first_weights_;
   std::optional<Attempt> attempt_;
   std::unique_ptr<Trainer> trainer_;
-  std::optional<Checkpoints> checkpoints_;
+  std::optional<TakenSteps> steps_;
   std::optional<StepLoader> loader_;
-  std::optional<StepLog> log_;                  ///< rank 0
-  CheckpointNotes notes_;                       ///< of the newest step
-  int64_t saved_step_ = 0;                      ///< of the newest checkpoint
-  int64_t steps_done_ = 0, tokens_done_ = 0;    ///< in this attempt
-  double step_seconds_ = 0, save_seconds_ = 0;  ///< what the last one took, on the slowest rank
-  double last_loss_ = 0;
-  int64_t rejects_ = 0;  ///< records of both data sets, and documents that became none
-  TrainPhases spent_;    ///< what the trainer does not count
+  std::optional<StepLog> log_;  ///< rank 0
+  TrainPhases spent_;           ///< what the trainer does not count
   // Of this rank, in this attempt's steps and evaluations:
   int64_t tokens_mine_ = 0;
   double load_batch_seconds_ = 0, agree_seconds_ = 0, communicated_ = 0;

@@ -3,11 +3,10 @@
 
 #include "base/log.h"
 #include "base/stopwatch.h"
-#include "base/version.h"
 #include "io/file.h"
+#include "jobs/provenance.h"
 #include "jobs/train/report.h"
 #include "jobs/train/train_run.h"
-#include "kernels/cpu_isa.h"
 
 namespace switchyard {
 
@@ -29,24 +28,13 @@ Fingerprint TrainRun::fingerprint() const {
 }
 
 Json TrainRun::manifest_info() const {
-  Json info;
-  info["job"] = "train";
-  info["switchyard"] = SWITCHYARD_VERSION;
-  info["git_revision"] = SWITCHYARD_GIT_REVISION;
-  info["dtype"] = std::string(name_of(plan_.shape().operand));
-  info["cpu_isa"] = std::string(current_cpu_isa());
-  info["device"] = "cpu";
-  info["model"] = path_to_json(absolute_path(options_.config_path(), ExitCode::input));
-  info["deltas"] = recorded_deltas(options_.delta);
-  Json data = Json::array();
-  for (const DataFile& file : files_->train()) data.push_back(path_to_json(absolute_path(file.path, ExitCode::input)));
-  info["data"] = std::move(data);
+  Json info = provenance("train", options_, options_.config_path(), plan_.shape().operand, Device::cpu);
+  info["data"] = recorded_paths(files_->train());
   const auto note_file = [&](const char* name, const std::string& path) {
     if (!path.empty()) info[name] = path_to_json(absolute_path(path, ExitCode::input));
   };
   note_file("fisher_new", options_.trains.fisher_new);
   note_file("fisher_old", options_.trains.fisher_old);
-  info["allow_config_field"] = options_.allow_config_field;
   info["num_records"] = plan_.units.items_total;
   info["trained_parameters"] = trainer_->model().selection().num_trained();
   return info;
@@ -86,7 +74,7 @@ RankRecord TrainRun::rank_record() const {
           .assignments = exchange.assignments,
           .remote_assignments = exchange.remote,
           .tokens = tokens_mine_,
-          .tokens_per_expert = notes_.tokens_per_expert,
+          .tokens_per_expert = steps_->notes().tokens_per_expert,
           .bytes_to = exchange.bytes_to};
 }
 
@@ -103,7 +91,8 @@ void TrainRun::tell_ranks() {
                     .numerics = plan_.numerics};
   if (prediction_ && attempt_->num_resumed() == 0) layout.predicted = to_json(*prediction_);
   const Json record = gather_rank_records(world_, mine, layout);
-  if (on_root() && tokens_done_ > 0) write_file_atomically(attempt_->directory().ranks_path(), to_text(record) + "\n");
+  if (on_root() && steps_->tokens() > 0)
+    write_file_atomically(attempt_->directory().ranks_path(), to_text(record) + "\n");
 }
 
 /// For a person a table and the losses; once complete, report.html. What cannot be told does not undo what is complete.
@@ -113,12 +102,12 @@ void TrainRun::report(std::vector<PhaseRow> phases) const try {
                        .attempts = read_attempts(run),
                        .phases = std::move(phases),
                        .num_experts = config_.num_experts(),
-                       .expert_tokens = notes_.tokens_per_expert,
-                       .rejects = rejects_,
+                       .expert_tokens = steps_->notes().tokens_per_expert,
+                       .rejects = attempt_->rejects(),
                        .changes = read_changes(run)};
   summary.layers = std::ssize(summary.expert_tokens) / summary.num_experts;
   for (const std::string& line : summary_lines(summary)) log::info("{}", line);
-  if (saved_step_ != plan_.steps) return;
+  if (steps_->saved() != plan_.steps) return;
   if (prediction_ && attempt_->num_resumed() == 0)
     log::info("{}", beside_prediction(*prediction_, attempt_->seconds_worked() - spent_.finish));
   std::vector<std::string> plan = describe_plan(plan_, config_);

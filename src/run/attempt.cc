@@ -198,6 +198,14 @@ ExitCode Attempt::finish(const Stream& stream, int64_t units_done, const std::fu
   return static_cast<ExitCode>(code);
 }
 
+ExitCode Attempt::complete(int64_t max_rejects) const {
+  const bool too_many = rejects_ > max_rejects;
+  const ExitCode code = too_many ? ExitCode::too_many_rejects : ExitCode::complete;
+  write_state(RunStatus::complete, code,
+              too_many ? fmt::format("{} rejects, at most {} allowed", rejects_, max_rejects) : "");
+  return code;
+}
+
 void Attempt::leave() {
   world_.barrier();  // who leaves first would be missed by the others' watchdogs
   watchdog_.reset();

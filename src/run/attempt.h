@@ -98,7 +98,10 @@ class Attempt {
   void leave();
 
   void write_state(RunStatus status, ExitCode code, std::string message) const;  ///< of the holder of the lease
+  /// The run is: rank 0 writes it. The code says whether more was rejected than may be.
+  ExitCode complete(int64_t max_rejects) const;
   void set_rejects(int64_t rejects) { rejects_ = rejects; }
+  int64_t rejects() const { return rejects_; }
 
   const RunDirectory& directory() const { return directory_; }
   const WorkUnits& units() const { return units_; }

@@ -1,4 +1,4 @@
-#include "jobs/train/first_weights.h"
+#include "jobs/steps/first_weights.h"
 
 #include "comm/collectively.h"
 #include "model/checkpoint/delta_check.h"

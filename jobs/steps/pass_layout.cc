@@ -1,4 +1,4 @@
-#include "jobs/train/pass_layout.h"
+#include "jobs/steps/pass_layout.h"
 
 #include <fmt/format.h>
 

@@ -1,0 +1,66 @@
+// The steps of an attempt, whatever it is that a step does: those that are done, which of them a checkpoint holds, and
+// whether there is time for another and its checkpoint before the job's end.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "jobs/input/data_files.h"
+#include "run/attempt.h"
+#include "train/checkpoints/checkpoints.h"
+#include "train/pass_engine.h"
+
+namespace switchyard {
+
+/// Enters the run, makes of text what is to be read, and calls `take`, which reads it, decides what is to be done and
+/// takes the run. What was made for a run of other data (mismatch) is gone again. Collective.
+void enter_with_data(Attempt& attempt, DataFiles& files, const std::function<void()>& take);
+
+/// Whatever is no const is collective over the world.
+class TakenSteps {
+ public:
+  struct Options {
+    const char* phase = "";                        ///< of the pulse, while steps are taken
+    int64_t step_records = 1;                      ///< items of the run in a step
+    int64_t save_steps = 0, save_total_limit = 1;  ///< see Checkpoints::prune()
+  };
+
+  /// Begins with what the newest checkpoint of the run holds, and resumes the attempt there. Fails (input).
+  TakenSteps(Communicator& world, Pulse& pulse, Attempt& attempt, PassEngine& engine, const Fingerprint& run,
+             const Options& options);
+
+  /// Of the newest step.
+  const CheckpointNotes& notes() const { return notes_; }
+  CheckpointNotes& notes() { return notes_; }
+  int64_t newest() const { return notes_.step; }
+  int64_t saved() const { return saved_; }  ///< the newest step that a checkpoint holds
+  bool all_saved() const { return saved_ == notes_.step; }
+  int64_t saved_here() const { return saved_ - attempt_.num_resumed(); }  ///< steps that this attempt has added
+  int64_t tokens() const { return tokens_; }                              ///< that went through the model in it
+  double step_seconds() const { return step_seconds_; }                   ///< of the newest, on the slowest rank
+
+  /// Whether there is time for another step and its checkpoint.
+  bool may_go_on();
+  /// The step after the newest is done; seconds: of this rank.
+  void take(double seconds, int64_t tokens, double loss);
+  /// Rank 0 tells, when it is due, how far the run is.
+  void tell();
+  bool is_time_to_save() const { return options_.save_steps > 0 && notes_.step % options_.save_steps == 0; }
+  void save();  ///< unless it is
+  /// Whether a checkpoint still fits before the job's end; if not, says what is lost. Without a measured time as if the
+  /// disk took 100 MB a second.
+  bool save_fits();
+
+ private:
+  Communicator& world_;
+  Pulse& pulse_;
+  Attempt& attempt_;
+  const Options options_;
+  Checkpoints checkpoints_;
+  CheckpointNotes notes_;
+  int64_t saved_ = 0, tokens_ = 0;
+  double step_seconds_ = 0, save_seconds_ = 0, loss_ = 0;  ///< of the last one
+};
+
+}  // namespace switchyard
