@@ -8,16 +8,10 @@
 #include <iterator>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace switchyard {
 namespace {
-
-constexpr std::string_view kBlank = " \t\r\v\f";
-
-std::string_view trimmed(std::string_view text) {
-  const size_t first = text.find_first_not_of(kBlank);
-  return first == text.npos ? std::string_view() : text.substr(first, text.find_last_not_of(kBlank) - first + 1);
-}
 
 struct Escape {
   char letter, meaning;
@@ -150,7 +144,6 @@ bool needs_quotes(std::string_view value) {
 }  // namespace
 
 std::vector<ConfigLine> parse_config(std::string_view text, std::string_view subject) {
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   std::vector<ConfigLine> lines;
   int number = 0;
   if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());

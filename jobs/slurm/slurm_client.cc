@@ -34,7 +34,8 @@ void simplify(SlurmJob& job) {
 }  // namespace
 
 std::string parse_job_id(const std::string& output) {
-  const std::string text = trimmed(output), line = trimmed(text.substr(text.rfind('\n') + 1));
+  const std::string_view text = trimmed(output);
+  const std::string line(trimmed(text.substr(text.rfind('\n') + 1)));
   // "17;cluster"; a wrapper of sbatch may have left --parsable out.
   static const std::regex kId("(?:Submitted batch job )?([0-9]{1,18})(?:;.*| on cluster .*)?");
   std::smatch m;
@@ -51,7 +52,7 @@ std::string sbatch(const std::vector<std::string>& arguments, const Environment&
   const auto result = run_command(argv, environment);
   if (!result) throw SbatchRefusal("sbatch: no such program in PATH; is Slurm installed on this host?");
   if (result->exit_code == 0) return parse_job_id(result->out);
-  const std::string said = trimmed(result->err.empty() ? result->out : result->err);
+  const std::string_view said = trimmed(result->err.empty() ? result->out : result->err);
   // The controller may have taken the job and been too slow to say so.
   const bool was_killed = result->exit_code > 128 && result->exit_code < 255;  // 255: sbatch's own
   if (was_killed || said.find("timed out") != std::string::npos)
@@ -106,7 +107,7 @@ std::vector<SlurmJob> parse_jobs(const std::string& text) {
     job.exit_code = std::atoi(ended.c_str());
     if (const size_t colon = ended.find(':'); colon != std::string::npos) job.signal = std::atoi(&ended[colon + 1]);
     static const std::regex kComment(" Comment=switchyard: (.*?) [A-Z][A-Za-z]*=");  // the one value with blanks
-    if (std::smatch m; std::regex_search(line, m, kComment)) job.comment = trimmed(m[1]);
+    if (std::smatch m; std::regex_search(line, m, kComment)) job.comment = trimmed(m[1].str());
     job.num_nodes = std::atoll(fields["NumNodes"].c_str());
     simplify(job);
     jobs.push_back(std::move(job));
@@ -121,7 +122,7 @@ std::vector<PartitionNode> parse_nodes(const std::string& text) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
     std::smatch m;
-    const std::string row = trimmed(line);
+    const std::string row(trimmed(line));
     if (!std::regex_match(row, m, kLine)) continue;
     nodes.push_back({m[1], m[2].length() > 0, std::stoll(m[3]), count_gpus(m[4]), m[5], m[6]});
   }

@@ -41,10 +41,10 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
   return text;
 }
 
-std::string trimmed(const std::string& text) {
-  constexpr const char* kBlanks = " \t\r\n";
-  const size_t begin = text.find_first_not_of(kBlanks), end = text.find_last_not_of(kBlanks);
-  return begin == std::string::npos ? std::string() : text.substr(begin, end + 1 - begin);
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t\r\n\v\f";
+  const size_t first = text.find_first_not_of(kBlanks);
+  return first == text.npos ? std::string_view() : text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
 }
 
 }  // namespace switchyard

@@ -9,12 +9,6 @@
 #include "io/json.h"
 
 namespace switchyard {
-namespace {
-
-/// Of UTF-8, which some programs put at the beginning of a file.
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-
-}  // namespace
 
 /// libcsv, fed with a line at a time.
 class TableReader::Parser {
@@ -106,8 +100,7 @@ void TableReader::read_header() {
 bool TableReader::next(RawDocument& row) {
   row = {};
   for (uint64_t bytes = 0; lines_.next();) {
-    std::string_view line = lines_.line();
-    if (lines_.number() == 1 && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
+    const std::string_view line = lines_.line();
     const bool begins = bytes == 0;
     if (begins && !lines_.too_long() && line.find_first_not_of("\r\n") == line.npos) continue;
     if (begins) row.number = lines_.number();

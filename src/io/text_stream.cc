@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/text.h"
 #include "io/foreign_file.h"
 
 namespace switchyard {
@@ -26,15 +27,15 @@ class TextStream::Inflater {
   Inflater(const Inflater&) = delete;
   Inflater& operator=(const Inflater&) = delete;
 
-  size_t read(std::string& block) {
-    stream_.next_out = reinterpret_cast<Bytef*>(block.data());
-    stream_.avail_out = static_cast<uInt>(block.size());
+  size_t read(std::span<char> out) {
+    stream_.next_out = reinterpret_cast<Bytef*>(out.data());
+    stream_.avail_out = static_cast<uInt>(out.size());
     while (stream_.avail_out > 0 && !ended_) {
       if (stream_.avail_in == 0) fill();
       if (between_members_ && !begin_member()) break;
       inflate_some();
     }
-    return block.size() - stream_.avail_out;
+    return out.size() - stream_.avail_out;
   }
 
  private:
@@ -90,12 +91,24 @@ TextStream::TextStream(const std::filesystem::path& path, std::function<void()> 
     if (content == other)
       fail(ExitCode::input, "{}: expected text, or text that gzip compressed, found {}: decompress it first",
            path.native(), name_of(content));
+  start_.resize(kByteOrderMark.size());
+  start_.resize(fetch(start_));
+  if (start_ == kByteOrderMark) start_.clear();
+  if (start_.starts_with("\xff\xfe") || start_.starts_with("\xfe\xff"))
+    fail(ExitCode::input, "{}: expected text in UTF-8, found a byte order mark of UTF-16: convert it, as iconv does",
+         path.native());
 }
 
 TextStream::~TextStream() = default;
 
+size_t TextStream::fetch(std::span<char> out) {
+  return inflater_ ? inflater_->read(out) : bytes_.read(out);
+}
+
 void TextStream::read(std::string& block) {
-  block.resize(inflater_ ? inflater_->read(block) : bytes_.read(block));
+  const size_t begun = start_.copy(block.data(), block.size());
+  start_.erase(0, begun);
+  block.resize(begun + fetch(std::span(block).subspan(begun)));
 }
 
 }  // namespace switchyard

@@ -1,9 +1,10 @@
-// The bytes of a text file from front to back; of one that gzip compressed, what it holds.
+// The bytes of a text file from front to back, but for a byte order mark; of one that gzip compressed, what it holds.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "io/byte_stream.h"
@@ -12,8 +13,8 @@ namespace switchyard {
 
 class TextStream {
  public:
-  /// Fails (input) when the file cannot be read, or is compressed in another way than by gzip. `poll`:
-  /// as ByteStream.
+  /// Fails (input) when the file cannot be read, is compressed in another way than by gzip, or says that it is UTF-16.
+  /// `poll`: as ByteStream.
   explicit TextStream(const std::filesystem::path& path, std::function<void()> poll = {});
   ~TextStream();
   TextStream(const TextStream&) = delete;
@@ -27,9 +28,11 @@ class TextStream {
 
  private:
   class Inflater;
+  size_t fetch(std::span<char> out);
 
   ByteStream bytes_;
   std::unique_ptr<Inflater> inflater_;
+  std::string start_;  ///< what was looked at, and is still to be read
 };
 
 }  // namespace switchyard

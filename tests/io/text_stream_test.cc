@@ -95,6 +95,21 @@ TEST(TextStream, OtherCompressionsAreNamed) {
   EXPECT_TRUE(fails_input({"bzip2"}, [&] { TextStream(directory.write("f.bz2", "BZh91AY&SY rest")); }));
 }
 
+TEST(TextStream, AByteOrderMarkIsNoText) {
+  const test::TemporaryDirectory directory;
+  const std::string mark = "\xef\xbb\xbf";
+  for (const std::string text : {"", "a", "text", "\xef\xbb\xbftwice", "\xef\xbb", "\xef"})
+    for (const size_t block : {size_t{1}, size_t{3}, size_t{100}}) {
+      EXPECT_EQ(all_of(directory.write("plain", mark + text), block), text) << block;
+      EXPECT_EQ(all_of(directory.write("packed.gz", gzip(mark + text)), block), text) << block;
+    }
+  EXPECT_EQ(all_of(directory.write("short", "\xef\xbb"), 100), "\xef\xbb");
+  for (const std::string other : {"\xff\xfet", "\xfe\xfft"}) {
+    EXPECT_TRUE(fails_input({"f.txt", "UTF-8", "UTF-16"}, [&] { TextStream(directory.write("f.txt", other)); }));
+    EXPECT_TRUE(fails_input({"f.gz", "UTF-16"}, [&] { TextStream(directory.write("f.gz", gzip(other))); }));
+  }
+}
+
 TEST(TextStream, LinesOfCompressedFiles) {
   const test::TemporaryDirectory directory;
   LineReader lines(directory.write("f.jsonl.gz", gzip("one\r\ntwo\n")), 100);
