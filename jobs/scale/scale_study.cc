@@ -228,13 +228,11 @@ void ScaleStudy::check() const {
     const ScalePoint p = point(number);
     JobArguments arguments{stages(number).front().options, here};
     arguments.values["run"] = {stages(number).front().run.native()};
-    try {
+    naming(fmt::format("point {} ({})", number, name_of(number)), [&] {
       for (const auto& file : entry().batch->files(arguments))
         if (seen.insert(file).second) InputFile{file};
       if (entry().batch->check_ranks != nullptr) entry().batch->check_ranks(arguments, p.ranks);
-    } catch (const Error& error) {
-      throw Error(error.code(), fmt::format("point {} ({}): {}", number, name_of(number), error.what()));
-    }
+    });
   }
 }
 

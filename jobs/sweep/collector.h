@@ -10,6 +10,9 @@ namespace switchyard {
 /// has, naming those that there are, once some point has any.
 void collect(const Sweep& sweep);
 
+/// Fails (usage) on a metric of the file's that is none of these.
+void require_metrics(const SweepFile& file, const std::vector<std::string>& known);
+
 /// A page for people.
 std::string sweep_report_html(const Sweep& sweep, const StudyTable& table);
 

@@ -17,4 +17,7 @@ using Metrics = std::map<std::string, double>;
 /// NAME.tokens. Fails (input) on files that are not what they should be.
 Metrics metrics_of(std::span<const Stage> stages);
 
+/// Those that it may have, before its runs are there; without values.
+Metrics metrics_to_come(std::span<const Stage> stages);
+
 }  // namespace switchyard

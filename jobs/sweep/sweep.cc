@@ -79,14 +79,16 @@ void Sweep::check(const Stage& stage, const std::filesystem::path& folder, const
 void Sweep::check() const {
   const std::filesystem::path here = absolute_path(".", ExitCode::environment);
   std::set<std::filesystem::path> seen;  // many points share their files
-  for (int64_t point = 0; point < points_->count(); ++point) {
-    try {
-      for (const Stage& stage : stages(point)) check(stage, folder(point), here, seen);
-    } catch (const Error& error) {
-      throw Error(error.code(),
-                  fmt::format("{}: point {} ({}): {}", options_.file, point, name_of(point), error.what()));
-    }
-  }
+  StudyTable to_come;
+  naming(options_.file, [&] {
+    for (int64_t point = 0; point < points_->count(); ++point)
+      naming(fmt::format("point {} ({})", point, name_of(point)), [&] {
+        const std::vector<Stage> runs = stages(point);
+        for (const Stage& stage : runs) check(stage, folder(point), here, seen);
+        to_come.points.push_back({.metrics = metrics_to_come(runs)});
+      });
+    require_metrics(file_, to_come.metrics());
+  });
 }
 
 Json Sweep::manifest_info() const {

@@ -44,7 +44,7 @@ class Sweep final : public Study {
   void collect() const override;
 
   /// Fails as the points' trainings would (usage, input), as far as can be told beforehand: options without a meaning,
-  /// files that are not there.
+  /// files that are not there, a metric that none will have.
   void check() const;
 
  private:

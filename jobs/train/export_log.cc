@@ -24,6 +24,10 @@ int64_t count_trained(const ModelConfig& config, const Selection& selection, boo
 
 }  // namespace
 
+Json to_json(const ChangeCounts& c) {
+  return {{"parameters", c.parameters}, {"trained", c.trained}, {"changed", c.changed}, {"vanished", c.vanished}};
+}
+
 std::optional<ChangeCounts> read_changes(const RunDirectory& run) {
   const std::string path = changes_path(run);
   if (!file_exists(path)) return {};
@@ -60,11 +64,8 @@ void ExportLog::finish(const RunDirectory& run) {
   const ExportChanges& c = *changes_;
   log::info("of {} parameters {} were trained, {} changed, {} vanished in rounding to {}", c.elements(), trained_,
             c.changed(), c.vanished(), dtypes_);
-  const Json json{{"parameters", c.elements()},
-                  {"trained", trained_},
-                  {"changed", c.changed()},
-                  {"vanished", c.vanished()},
-                  {"dtype", dtypes_}};
+  Json json = to_json(ChangeCounts{c.elements(), trained_, c.changed(), c.vanished()});
+  json["dtype"] = dtypes_;
   write_file_atomically(changes_path(run), to_text(json, 2) + "\n");
 }
 

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "io/json.h"
 #include "jobs/train/options.h"
 #include "model/delta/export_changes.h"
 #include "train/selection/selection.h"
@@ -17,6 +18,7 @@ struct ChangeCounts {
   int64_t parameters = 0, trained = 0, changed = 0, vanished = 0;
 };
 
+Json to_json(const ChangeCounts& changes);
 /// As a run's changes.json has them; empty where there is none. Fails (input).
 std::optional<ChangeCounts> read_changes(const RunDirectory& run);
 

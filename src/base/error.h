@@ -42,6 +42,16 @@ template <class... Args>
   throw Error(code, fmt::format(format, std::forward<Args>(args)...));
 }
 
+/// Takes a step; should it fail, its error names the subject before all else.
+template <class Step>
+void naming(const std::string& subject, const Step& step) {
+  try {
+    step();
+  } catch (const Error& error) {
+    throw Error(error.code(), subject + ": " + error.what());
+  }
+}
+
 /// Throws Error(internal) with the broken expression and its place; behind SWITCHYARD_CHECK.
 [[noreturn]] void fail_check(const char* file, int line, const char* expression, const std::string& message);
 

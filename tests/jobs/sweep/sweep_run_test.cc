@@ -65,6 +65,32 @@ TEST_F(SweepRunTest, StoppedKilledAndResumedItLeavesWhatOneInPeaceDoes) {
     EXPECT_NE(page.find(part), std::string::npos) << part;
 }
 
+TEST_F(SweepRunTest, AMetricThatNoPointWillHaveIsNamedBeforeAnythingRuns) {
+  std::string text = bytes_of_file(case_->file("metrics.cfg", "seed = [5]\n"));
+  const std::string held_out = "eval-data = ", metric = "metric = held.loss";
+  text.insert(text.find(held_out) + held_out.size(), case_->path("learn.txt").native() + "\neval-data = ");
+  const auto with_metric = [&](const std::string& name) {
+    std::string changed = text;
+    changed.replace(changed.find(metric), metric.size(), "metric = " + name);
+    const std::filesystem::path path = case_->path("metrics.cfg");
+    std::ofstream(path) << changed;
+    return path;
+  };
+  const ProcessResult refused = sweep(with_metric("eval_loss.learnt"), "metrics");
+  expect(refused, 64, {"metrics.cfg: metric = eval_loss.learnt: no point has it; there are"});
+  EXPECT_FALSE(std::filesystem::exists(case_->path("metrics")));
+  expect(sweep(with_metric("eval_loss.learn"), "metrics"), 0);
+  std::string header = SweepRunTest::text("metrics/sweep.csv");
+  header = header.substr(0, header.find('\n'));
+  const size_t first = header.find("state,") + 6, end = header.find(",run");
+  ASSERT_LT(first, end) << header;
+  std::istringstream names(header.substr(first, end - first));
+  int count = 0;
+  for (std::string name; std::getline(names, name, ','); ++count)
+    EXPECT_NE(refused.err.find(name), std::string::npos) << name << ": " << refused.err;
+  EXPECT_GE(count, 16);
+}
+
 TEST_F(SweepRunTest, WhatDoesNotFitIsRefusedByName) {
   const std::filesystem::path file = case_->file("one.cfg", "seed = [5]\n");
   expect(sweep(file, "fit", {"--local", "--dry-run"}), 0);
