@@ -5,13 +5,14 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "base/error.h"
 #include "base/text.h"
 
 namespace switchyard {
 namespace {
+
+constexpr size_t kMostConfigBytes = size_t{1} << 24;
 
 struct Escape {
   char letter, meaning;
@@ -175,9 +176,16 @@ std::string read_config(const std::string& path, std::string_view subject) {
     fail(ExitCode::usage, "{} {}: is a directory, expected a file", subject, path);
   errno = 0;
   std::ifstream file(path, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(file), {});
+  std::string text;  // little by little, for it may be a pipe
+  for (char block[4096]; text.size() <= kMostConfigBytes && file;) {
+    file.read(block, sizeof block);
+    text.append(block, static_cast<size_t>(file.gcount()));
+  }
   if (!file.is_open() || file.bad())
     fail(ExitCode::usage, "{} {}: cannot be read: {}", subject, path, std::strerror(errno));
+  if (text.size() > kMostConfigBytes)
+    fail(ExitCode::usage, "{} {}: expected lines of name = value, at most {} bytes, found more", subject, path,
+         kMostConfigBytes);
   return text;
 }
 

@@ -195,6 +195,17 @@ TEST_F(OptionsTest, AFileForAllJobsMayHaveOptionsOfOthers) {
   EXPECT_TRUE(test::fails(ExitCode::usage, {"line 2", "other-job"}, [&] { Options().parse({"--config", file}); }));
 }
 
+TEST_F(OptionsTest, AFileWithoutEndIsNotReadForEver) {
+  EXPECT_TRUE(test::fails(ExitCode::usage, {"/dev/zero", "found more"}, [] {
+    Options().parse({"--config", "/dev/zero"});
+  }));
+  const std::string file = (directory_.path() / "long.cfg").string();
+  std::ofstream(file) << std::string(100'000, '\n') << "name = file\n";
+  Options o;
+  o.parse({"--config", file});
+  EXPECT_EQ(o.name, "file");
+}
+
 TEST_F(OptionsTest, NamesAreOneWordEach) {
   Options o;
   std::string bare;
