@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -44,12 +45,19 @@ struct JobArguments {
   std::filesystem::path path_of(const std::string& option) const { return directory / value_of(option).value_or(""); }
 };
 
+/// What must be there before a job starts.
+struct JobNeed {
+  std::vector<std::filesystem::path> paths;
+  std::string key;              ///< the same of two that are alike, and need one look
+  std::function<void()> check;  ///< fails (usage, input) as the job would
+};
+
 /// What `submit` has to know of a job that works in a run directory (its option --run), where it can be resumed. What
 /// is null needs no looking at.
 struct BatchJob {
   std::string_view unit_folder;  ///< of its WorkUnits
-  /// Files that must be there before it starts.
-  std::vector<std::filesystem::path> (*files)(const JobArguments&) = nullptr;
+  /// Fails (usage) as the job would. What other jobs may yet make need not be there.
+  std::vector<JobNeed> (*needs)(const JobArguments&) = nullptr;
   /// Fails (usage) where it cannot be shared by so many ranks.
   void (*check_ranks)(const JobArguments&, int64_t ranks) = nullptr;
   /// Fails (mismatch) as the job would where the run belongs to other work, as far as one process can tell in moments.

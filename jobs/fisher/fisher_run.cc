@@ -56,6 +56,7 @@ void FisherRun::prepare() {
     file_exists(run.manifest_path(), ExitCode::output);  // or it can never be written
     set_cpu_isa(options_.cpu_isa);
     config_ = read_model_config(options_.model, options_.allowed_fields());
+    if (on_root()) check_headers(config_, options_.model, options_.deltas());  // it shows before the data are read
   });
   files_.emplace(world_, options_.sources(), config_);
   machine_ = share_machine(world_, DeviceRequest::cpu, false);

@@ -21,15 +21,6 @@
 namespace switchyard {
 namespace {
 
-std::unique_ptr<const Tokenizer> tokenizer_for(const InputOptions& options, const TextReader& reader) {
-  if (!options.tokenizer.empty()) return open_tokenizer(options.tokenizer);
-  if (tokenizer_file_in(reader.model).empty())
-    fail(ExitCode::usage,
-         "{} is text, but model {} has no tokenizer.json: --tokenizer bytes|DIR|FILE says how it is encoded",
-         reader.subject, reader.model);
-  return open_tokenizer(reader.model);
-}
-
 bool reads_standard_input(const std::vector<SourceFile>& sources) {
   return std::ranges::find(sources, kStandardInput, &SourceFile::path) != sources.end();
 }
@@ -66,8 +57,18 @@ class MeasuringSink : public RecordSink {
 
 }  // namespace
 
+std::unique_ptr<const Tokenizer> tokenizer_for(const std::string& choice, const std::string& model,
+                                               const std::string& subject) {
+  if (!choice.empty()) return open_tokenizer(choice);
+  if (tokenizer_file_in(model).empty())
+    fail(ExitCode::usage,
+         "{} is text, but model {} has no tokenizer.json: --tokenizer bytes|DIR|FILE says how it is encoded", subject,
+         model);
+  return open_tokenizer(model);
+}
+
 TextInput::TextInput(const InputOptions& options, const TextReader& reader, const ModelConfig& config)
-    : tokenizer_(tokenizer_for(options, reader)),
+    : tokenizer_(tokenizer_for(options.tokenizer, reader.model, reader.subject)),
       rules_(options.rules_for(config.max_positions, reader.batch_tokens)),
       threads_(reader.threads > 0 ? static_cast<int>(reader.threads) : available_cores()),
       max_positions_(config.max_positions),

@@ -22,6 +22,11 @@ struct TextReader {
   int64_t threads = 0;  ///< 0: all cores
 };
 
+/// The choice of --tokenizer, or, if there is none, the model's. Fails: usage where there is none, input where it is
+/// not supported. subject: what is text.
+std::unique_ptr<const Tokenizer> tokenizer_for(const std::string& choice, const std::string& model,
+                                               const std::string& subject);
+
 /// How all of a job's text is read.
 class TextInput {
  public:

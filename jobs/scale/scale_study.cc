@@ -12,6 +12,7 @@
 #include "io/command.h"
 #include "io/file.h"
 #include "io/json_field.h"
+#include "jobs/batch_checks.h"
 #include "jobs/provenance.h"
 #include "jobs/scale/pop.h"
 #include "train/data/permutation.h"
@@ -221,7 +222,7 @@ void ScaleStudy::keep_file() const {
 void ScaleStudy::check() const {
   const ScaleDefinition& d = definition_;
   const std::filesystem::path here = absolute_path(".", ExitCode::environment);
-  std::set<std::filesystem::path> seen;
+  std::set<std::string> seen;
   if (d.scaling == Scaling::weak && !d.options.contains(work_option(d.job)))
     fail(ExitCode::usage, "scale --mode weak: expected --{} N, which every rank has, found none", work_option(d.job));
   for (int64_t number = 0; number < num_points(); ++number) {
@@ -229,8 +230,7 @@ void ScaleStudy::check() const {
     JobArguments arguments{stages(number).front().options, here};
     arguments.values["run"] = {stages(number).front().run.native()};
     naming(fmt::format("point {} ({})", number, name_of(number)), [&] {
-      for (const auto& file : entry().batch->files(arguments))
-        if (seen.insert(file).second) InputFile{file};
+      check_needs(entry().batch->needs(arguments), seen);
       if (entry().batch->check_ranks != nullptr) entry().batch->check_ranks(arguments, p.ranks);
     });
   }

@@ -19,18 +19,9 @@ namespace {
 
 constexpr uint64_t kMostBytesRead = uint64_t{4} << 30;
 
-std::vector<std::filesystem::path> paths_of(const JobArguments& arguments, const char* option) {
-  std::vector<std::filesystem::path> paths;
-  for (const std::string& path : arguments.values_of(option)) paths.push_back(arguments.directory / path);
-  return paths;
-}
-
 /// Text that --input names, which the job will import.
 std::vector<SourceFile> sources_of(const JobArguments& arguments) {
-  ScoreOptions options;
-  options.input = arguments.values_of("input");
-  options.input_format = arguments.value_of("input-format").value_or("");
-  return options.text_sources();
+  return options_of<ScoreOptions>(arguments, "score").text_sources();
 }
 
 /// A run that has a manifest, and what is submitted for it.
@@ -44,15 +35,12 @@ class EarlierRun {
         manifest_(run_.read_manifest()) {}
 
   void check() const {
-    run_.check_manifest(fields());
-    check_numerics(manifest_, subject_, arguments_);
+    check_earlier_run(run_, fields(), arguments_);
     if (const auto sources = sources_of(arguments_); has_inputs_ && !sources.empty())
       check_sources(sources);
     else if (has_inputs_)
       check_input(ScoringInput(arguments_.path_of("input")));
-    const std::optional<RunState> state = run_.find_state();
-    if (state && state->status == RunStatus::complete)
-      log::info("{} is complete already: the job will find nothing left to do", run_.root().native());
+    tell_if_complete(run_);
   }
 
  private:
@@ -117,12 +105,16 @@ class EarlierRun {
   const Json manifest_;
 };
 
-std::vector<std::filesystem::path> files(const JobArguments& arguments) {
-  std::vector<std::filesystem::path> files = {arguments.path_of("model") / "config.json"};
+std::vector<JobNeed> needs(const JobArguments& arguments) {
   require_read_again(arguments, "input");
-  for (const char* option : {"delta", "input"})
-    std::ranges::copy(paths_of(arguments, option), std::back_inserter(files));
-  return files;
+  auto options = options_of<ScoreOptions>(arguments, "score");
+  options.text_sources();  // or it fails
+  for (std::vector<std::string>* paths : {&options.delta, &options.input})
+    for (std::string& path : *paths) path = (arguments.directory / path).native();
+  const std::filesystem::path model = arguments.path_of("model");
+  std::vector<JobNeed> needs = {need_of_model(model, options.deltas(), options.allowed_fields())};
+  add_needs_of_data(options, "input", options.input, model, arguments, needs);
+  return needs;
 }
 
 void check_run(const RunDirectory& run, const JobArguments& arguments, bool has_inputs) {
@@ -131,6 +123,6 @@ void check_run(const RunDirectory& run, const JobArguments& arguments, bool has_
 
 }  // namespace
 
-const BatchJob kScoreBatchJob{"shards", files, check_expert_ranks, check_run};
+const BatchJob kScoreBatchJob{"shards", needs, check_expert_ranks, check_run};
 
 }  // namespace switchyard

@@ -16,6 +16,8 @@ struct ScoreOptions : ModelOptions, InputOptions, LayoutOptions, BatchOptions, R
   int64_t max_rejects = 0, chunk_records = 0, sample_tokens = 0;
 
   void describe(OptionSet& o);
+  void resolve(const OptionSet& set) { given_for_text = TextOptions::given(set); }
+
   /// What --input names, where it is text; empty: it names a scoring input. Fails (usage).
   std::vector<SourceFile> text_sources() const;
 };

@@ -10,7 +10,7 @@ int run_score(Runtime& runtime, std::span<const std::string> args) {
   OptionSet set;
   options.describe(set);
   if (!parse_job_options(runtime, set, "score", args)) return 0;
-  options.given_for_text = TextOptions::given(set);
+  options.resolve(set);
   return ScoreRun(runtime, options, resolved_config(set)).run();
 }
 

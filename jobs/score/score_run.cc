@@ -67,10 +67,7 @@ void ScoreRun::prepare() {
     device = requested_device(options_, run);
     set_cpu_isa(options_.cpu_isa);
     config_ = read_model_config(options_.model, options_.allowed_fields());
-    if (on_root()) {  // what headers tell shows before the input is read
-      const Checkpoint headers(options_.model, options_.deltas());
-      const TensorTable table(headers, config_, options_.model);
-    }
+    if (on_root()) check_headers(config_, options_.model, options_.deltas());  // it shows before the input is read
     sources_ = options_.text_sources();
     if (reads_text() && options_.sample_tokens > 0)
       fail(ExitCode::usage,

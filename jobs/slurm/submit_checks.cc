@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "io/command.h"
 #include "io/file.h"
+#include "jobs/batch_checks.h"
 #include "jobs/slurm/array_indices.h"
 #include "jobs/slurm/batch_script.h"
 #include "jobs/slurm/slurm_client.h"
@@ -90,16 +91,12 @@ void check_no_array(const Submission& s) {
 }
 
 /// A job that waits for another may find files that are not there yet.
-void check_files(const Submission& s) {
-  if (s.entry->batch->files == nullptr) return;
-  std::set<std::filesystem::path> files;  // many runs may share a model
+void check_job_needs(const Submission& s) {
+  if (s.entry->batch->needs == nullptr) return;
+  std::set<std::string> seen;  // many runs may share a model
   for (const size_t i : s.runs_to_check())
-    files.merge([&] {
-      const auto of_run = s.entry->batch->files(s.arguments_of(i));
-      return std::set(of_run.begin(), of_run.end());
-    }());
-  if (s.waits_for_others()) return;
-  for (const std::filesystem::path& file : files) InputFile{file};
+    if (const std::vector<JobNeed> needs = s.entry->batch->needs(s.arguments_of(i)); !s.waits_for_others())
+      check_needs(needs, seen);
 }
 
 void check_ranks(const Submission& s, const JobShape& shape) {
@@ -205,7 +202,7 @@ void check(Submission& s) {
   } else if (!s.is_array()) {
     check_no_array(s);
   }
-  check_files(s);
+  check_job_needs(s);
   const JobShape shape = shape_of(s);
   check_ranks(s, shape);
   check_partition(s, shape);

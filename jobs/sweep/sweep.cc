@@ -5,6 +5,7 @@
 
 #include "io/command.h"
 #include "io/file.h"
+#include "jobs/batch_checks.h"
 #include "jobs/config_file.h"
 #include "jobs/provenance.h"
 #include "jobs/sweep/collector.h"
@@ -69,16 +70,20 @@ const JobEntry& Sweep::entry(const std::string& job) const {
 
 /// What the point makes itself is not there yet.
 void Sweep::check(const Stage& stage, const std::filesystem::path& folder, const std::filesystem::path& here,
-                  std::set<std::filesystem::path>& seen) const {
+                  std::set<std::string>& seen) const {
   std::map<std::string, OptionValues> options = stage.options;
   options["run"] = {stage.run.native()};
-  for (const auto& file : entry(stage.job).batch->files({options, here}))
-    if (!file.native().starts_with(folder.native() + "/") && seen.insert(file).second) InputFile{file};
+  std::vector<JobNeed> needs = entry(stage.job).batch->needs({options, here});
+  const auto is_own = [&](const std::filesystem::path& path) {
+    return path.native().starts_with(folder.native() + "/");
+  };
+  std::erase_if(needs, [&](const JobNeed& need) { return std::ranges::any_of(need.paths, is_own); });
+  check_needs(needs, seen);
 }
 
 void Sweep::check() const {
   const std::filesystem::path here = absolute_path(".", ExitCode::environment);
-  std::set<std::filesystem::path> seen;  // many points share their files
+  std::set<std::string> seen;  // many points share their files
   StudyTable to_come;
   naming(options_.file, [&] {
     for (int64_t point = 0; point < points_->count(); ++point)

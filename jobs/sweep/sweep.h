@@ -51,7 +51,7 @@ class Sweep final : public Study {
   const JobEntry& entry(const std::string& job) const;
   std::filesystem::path kept_file() const;
   void check(const Stage& stage, const std::filesystem::path& folder, const std::filesystem::path& here,
-             std::set<std::filesystem::path>& seen) const;
+             std::set<std::string>& seen) const;
 
   SweepOptions options_;
   std::span<const JobEntry> jobs_;

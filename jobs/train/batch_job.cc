@@ -2,27 +2,21 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "base/log.h"
 #include "io/file.h"
 #include "jobs/batch_checks.h"
 #include "jobs/train/options.h"
 #include "model/config/model_config.h"
+#include "train/fisher/fisher_file.h"
 
 namespace switchyard {
 namespace {
 
-/// The job's own options, with paths that hold here. Fails (usage, environment) as the job would.
-TrainOptions options_of(const JobArguments& arguments) {
-  std::vector<std::string> words;
-  for (const auto& [option, values] : arguments.values)
-    for (const std::string& value : values) words.push_back("--" + option + "=" + value);
-  TrainOptions options;
-  OptionSet set;
-  options.describe(set);
-  parse_options(set, "train", words, {});
-  options.resolve(set);
+/// With paths that hold here.
+TrainOptions train_options(const JobArguments& arguments) {
+  auto options = options_of<TrainOptions>(arguments, "train");
   const auto settle = [&](std::string& path) {
     if (!path.empty()) path = (arguments.directory / path).native();
   };
@@ -36,22 +30,25 @@ TrainOptions options_of(const JobArguments& arguments) {
   return options;
 }
 
-std::vector<std::filesystem::path> files(const JobArguments& arguments) {
+std::vector<JobNeed> needs(const JobArguments& arguments) {
   for (const char* option : {"data", "eval-data"}) require_read_again(arguments, option);
-  const TrainOptions options = options_of(arguments);
+  const TrainOptions options = train_options(arguments);
   std::error_code ignored;
   std::filesystem::path config = options.config_path();
-  if (options.init.empty() || std::filesystem::is_directory(config, ignored)) config /= "config.json";
-  std::vector<std::filesystem::path> files = {config};
-  for (const auto& paths : {options.delta, options.data, options.eval_data})
-    files.insert(files.end(), paths.begin(), paths.end());
-  for (const std::string& path : {options.trains.fisher_new, options.trains.fisher_old})
-    if (!path.empty()) files.emplace_back(path);
-  return files;
+  if (std::filesystem::is_directory(config, ignored)) config /= "config.json";
+  std::vector<JobNeed> needs = {options.init.empty()
+                                    ? need_of_model(options.model, options.deltas(), options.allowed_fields())
+                                    : need_of_file(config)};
+  add_needs_of_data(options, "data", options.data, options.config_path(), arguments, needs);
+  add_needs_of_data(options, "eval-data", options.eval_data, options.config_path(), arguments, needs);
+  for (const auto& [option, path] :
+       {std::pair("--fisher-new", options.trains.fisher_new), {"--fisher-old", options.trains.fisher_old}})
+    if (!path.empty()) needs.push_back({{path}, "Fisher " + path, [=] { FisherFile(option, path); }});
+  return needs;
 }
 
 void check_run(const RunDirectory& run, const JobArguments& arguments, bool has_inputs) {
-  const TrainOptions options = options_of(arguments);
+  const TrainOptions options = train_options(arguments);
   Fingerprint fields = options.fingerprint();
   if (options.max_steps > 0) fields["steps"] = std::to_string(options.max_steps);
   if (options.slices > 0) fields["slices"] = std::to_string(options.slices);
@@ -64,15 +61,12 @@ void check_run(const RunDirectory& run, const JobArguments& arguments, bool has_
       if (const std::string hash = hash_of_data(options, options.eval_data, config, kMostTokensRead); !hash.empty())
         fields["eval_data"] = hash;
   }
-  run.check_manifest(fields);
-  check_numerics(run.read_manifest(), run.manifest_path().native(), arguments);
-  const std::optional<RunState> state = run.find_state();
-  if (state && state->status == RunStatus::complete)
-    log::info("{} is complete already: the job will find nothing left to do", run.root().native());
+  check_earlier_run(run, fields, arguments);
+  tell_if_complete(run);
 }
 
 }  // namespace
 
-const BatchJob kTrainBatchJob{"checkpoints", files, check_expert_ranks, check_run};
+const BatchJob kTrainBatchJob{"checkpoints", needs, check_expert_ranks, check_run};
 
 }  // namespace switchyard

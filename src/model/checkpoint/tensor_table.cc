@@ -205,4 +205,10 @@ std::vector<TensorPart> TensorTable::parts_of(const StoredTensor& tensor) const 
   return parts;
 }
 
+void check_headers(const ModelConfig& config, const std::filesystem::path& directory,
+                   std::span<const std::filesystem::path> deltas) {
+  const Checkpoint checkpoint(directory, deltas);
+  const TensorTable table(checkpoint, config, directory.native());
+}
+
 }  // namespace switchyard

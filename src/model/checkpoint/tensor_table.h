@@ -1,7 +1,9 @@
 // Which tensors a checkpoint must hold, where the parts of the model lie in them, and that nothing is left over.
 #pragma once
 
+#include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -66,5 +68,10 @@ class TensorTable {
   std::optional<TiedCopy> tied_copy_;
   std::vector<std::string> skipped_;
 };
+
+/// Fails (input) where the headers of a model's files, or of its deltas, are not what the configuration says. Nothing
+/// else of them is read.
+void check_headers(const ModelConfig& config, const std::filesystem::path& directory,
+                   std::span<const std::filesystem::path> deltas);
 
 }  // namespace switchyard

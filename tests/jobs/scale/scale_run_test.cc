@@ -101,7 +101,7 @@ TEST_F(ScaleRunTest, WhatDoesNotFitIsRefusedByName) {
   expect(with({"--over", "color", "1"}), 64, {"--over color", "ep, tasks-per-node, threads, batch-tokens, dtype"});
   expect(with({"--over", "ep"}), 64, {"--over ep 1,2", "found 1 words"});
   expect(with({"--over", "threads", "1,2"}), 64, {"--over threads", "--threads is given as well"});
-  expect(with({"--input", directory_ / "gone.h5"}), 66, {"gone.h5"});
+  expect(with({"--delta", directory_ / "gone.safetensors"}), 66, {"gone.safetensors"});
   std::vector<std::string> words = command("none");
   words[7] = "1,two";
   expect(run(words), 64, {"--ranks 1,two", "found \"two\""});

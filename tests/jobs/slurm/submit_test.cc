@@ -5,6 +5,7 @@
 #include <regex>
 
 #include "tests/support/process.h"
+#include "tests/support/score_case.h"
 #include "tests/support/temporary_directory.h"
 
 namespace switchyard {
@@ -13,9 +14,9 @@ namespace {
 class SubmitTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const char* folder : {"bin", "M"}) std::filesystem::create_directory(directory_ / folder);
-    directory_.write("M/config.json", "{}");
-    directory_.write("I.h5", "");
+    std::filesystem::create_directory(directory_ / "bin");
+    std::filesystem::copy(SWITCHYARD_TEST_DATA "/models/mixtral-window", directory_ / "M");
+    test::write_text_input(directory_ / "I.h5", 4, 20);
     tool("sbatch", R"(echo "$*" >> )" + (directory_ / "calls").native() + R"(
 env | grep -E '^(SLURM|SBATCH|PMIX)_' >> )" +
                        (directory_ / "leaked").native() + R"(
@@ -264,6 +265,26 @@ TEST_F(SubmitTest, AModelOrInputThatIsNotThereIsFoundAtOnce) {
   EXPECT_EQ(submit(with_files("M", "I.h5")).exit_code, 66);
 }
 
+TEST_F(SubmitTest, WhatTheJobWouldRefuseAtOnceIsFoundAtOnce) {
+  const auto refused = [&](const std::string& model, const std::string& input, int code, const std::string& named,
+                           const std::vector<std::string>& more = {}) {
+    const auto result = submit(with_files(model, input, more));
+    EXPECT_EQ(result.exit_code, code) << named;
+    EXPECT_NE(result.err.find(named), std::string::npos) << named << ": " << result.err;
+  };
+  const std::string model = directory_ / "M", input = directory_ / "I.h5";
+  std::filesystem::copy(directory_ / "M", directory_ / "cut");
+  std::filesystem::resize_file(directory_ / "cut/model.safetensors", 5000);
+  refused(directory_ / "cut", input, 66, "cut/model.safetensors");
+  refused(SWITCHYARD_TEST_DATA "/../CMakeLists.txt", input, 66, "CMakeLists.txt");
+  refused(model, directory_.write("no.h5", "no HDF5"), 66, "no.h5");
+  refused(model, input, 66, "no.h5", {"--delta", directory_ / "no.h5"});
+  const std::string text = directory_.write("text.jsonl", "{\"text\": \"a\"}\n");
+  refused(model, text, 64, "has no tokenizer.json");
+  refused(model, text, 64, "tokenizer gone", {"--tokenizer", "gone"});
+  EXPECT_EQ(submit(with_files(model, text, {"--tokenizer", "bytes"})).exit_code, 0);
+}
+
 TEST_F(SubmitTest, WhatAnotherJobWillMakeNeedNotBeThere) {
   for (const std::vector<std::string>& words : {std::vector<std::string>{"--dependency=afterok:7"},
                                                 {"--dependency", "afterok:7"},
@@ -284,7 +305,8 @@ TEST_F(SubmitTest, EveryPointOfAnArrayHasItsInput) {
   const auto code = [&](const std::string& array) {
     return submit(with_files(directory_ / "M", directory_ / "part-%a.h5", {"--array", array})).exit_code;
   };
-  for (const char* point : {"0", "1", "3", "4000000"}) directory_.write(std::string("part-") + point + ".h5", "");
+  for (const char* point : {"0", "1", "3", "4000000"})
+    std::filesystem::copy(directory_ / "I.h5", directory_ / (std::string("part-") + point + ".h5"));
   EXPECT_EQ(code("0,1,3"), 0);
   EXPECT_EQ(code("0-3"), 66);
   EXPECT_EQ(code("0-4000000"), 0);  // the first and the last

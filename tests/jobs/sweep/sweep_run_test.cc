@@ -101,19 +101,22 @@ TEST_F(SweepRunTest, WhatDoesNotFitIsRefusedByName) {
   std::filesystem::remove_all(case_->path("gone"));
   expect(sweep(case_->file("gone.cfg", "fisher-old = gone/fisher.h5\newc = 1\n"), "gone"), 66,
          {"gone.cfg", "point 0", "gone/fisher.h5"});
+  std::ofstream(case_->path("broken.h5")) << "no HDF5";
+  expect(sweep(case_->file("gone.cfg", "fisher-old = " + case_->path("broken.h5").native() + "\newc = 1\n"), "gone"),
+         66, {"broken.h5"});
   EXPECT_FALSE(std::filesystem::exists(case_->path("gone")));
 }
 
 TEST_F(SweepRunTest, APointThatFailsIsShownAndTheOthersGoOn) {
-  std::ofstream(case_->path("broken.h5")) << "no HDF5";
+  std::ofstream(case_->path("empty.jsonl")) << "{\"text\": \"\"}\n";
   const std::filesystem::path file = case_->path("failing.cfg");
   std::ofstream(file) << "model = " << case_->path("base/model").native() << "\ndata = ["
-                      << case_->path("learn.txt").native() << ", " << case_->path("broken.h5").native()
+                      << case_->path("learn.txt").native() << ", " << case_->path("empty.jsonl").native()
                       << "]\ntokenizer = bytes\nmax-tokens = 32\nstep-records = 4\nmax-steps = 1\nthreads = 1\n";
-  expect(sweep(file, "failing"), 66, {"1 of 2 points failed", "point 1", "broken.h5"});
+  expect(sweep(file, "failing"), 66, {"1 of 2 points failed", "point 1", "empty.jsonl"});
   const std::string csv = text("failing/sweep.csv");
   EXPECT_NE(csv.find("complete"), std::string::npos);
-  EXPECT_NE(text("failing/report.html").find("broken.h5"), std::string::npos);
+  EXPECT_NE(text("failing/report.html").find("empty.jsonl"), std::string::npos);
   EXPECT_NE(text("failing/state.json").find("1 of 2 points failed"), std::string::npos);
   const ProcessResult collected = test::run({SWITCHYARD_PROGRAM, "collect", case_->path("failing")});
   expect(collected, 0, {"1 of 2 points are complete"});
