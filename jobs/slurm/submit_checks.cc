@@ -27,6 +27,9 @@ int64_t signal_seconds(const Submission& s) {
 }
 
 void check_time(const Submission& s) {
+  if (!s.options.time.empty() && !limit_seconds(s.options.time))
+    fail(ExitCode::usage, "submit: --time {}: expected a time as sbatch takes it, like 08:00:00 or 1-12:00:00",
+         brief(Json(s.options.time)));
   const std::string time = shape_of(s).time;
   const std::optional<int64_t> limit = limit_seconds(time);
   if (limit && *limit > 0 && *limit <= signal_seconds(s))  // 0: no limit
@@ -135,7 +138,7 @@ void warn_of_waiting(const JobShape& shape, const std::string& name, const std::
                  nodes.size(), up, shape.nodes.value_or(1));
   const std::optional<int64_t> most = limit_seconds(nodes.front().time_limit), asked = limit_seconds(shape.time);
   const bool is_unlimited = asked && *asked == 0;
-  if (most && asked && (*asked > *most || is_unlimited))
+  if (most && *most > 0 && asked && (*asked > *most || is_unlimited))
     log::warning(
         "--time {} is longer than the {} that partition {} allows: unless your QOS allows more, the job waits for ever",
         shape.time, nodes.front().time_limit, name);
@@ -189,8 +192,8 @@ void check_log_folder(const Submission& s, const SbatchOption& option) {
 }  // namespace
 
 void check(Submission& s) {
-  check_time(s);
   check_texts(s);
+  check_time(s);
   check_sbatch_options(s);
   check_wait(s);
   check_setup(s);

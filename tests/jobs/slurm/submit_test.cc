@@ -151,8 +151,9 @@ TEST_F(SubmitTest, ATimeLimitBelowTheWarningIsRefused) {
     args.insert(args.end(), {"--dry-run", "--signal-seconds", "180", "--time", time});
     return submit(args).exit_code;
   };
-  for (const char* time : {"3", "3:00", "0:03:00", "0-0:3", "0-0:2:59"}) EXPECT_EQ(code(time), 64) << time;
-  for (const char* time : {"4", "3:01", "01:00:00", "1-0", "0-1", "1-00:00:00", "UNLIMITED"})
+  for (const char* time : {"3", "3:00", "0:03:00", "0-0:3", "0-0:2:59", "soon", "1:2:3:4", "-5"})
+    EXPECT_EQ(code(time), 64) << time;
+  for (const char* time : {"4", "3:01", "01:00:00", "1-0", "0-1", "1-00:00:00", "UNLIMITED", "infinite", "0"})
     EXPECT_EQ(code(time), 0) << time;
 }
 
