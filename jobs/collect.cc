@@ -13,10 +13,7 @@ std::string kind_of(const RunDirectory& run) {
   if (!run.has_manifest())
     fail(ExitCode::input, "{}: expected the folder of a sweep or a scaling study, found no manifest.json",
          run.root().native());
-  const Json manifest = run.read_manifest();
-  const Json* info = find_field(manifest, "info");
-  const Json* job = info == nullptr ? nullptr : find_field(*info, "job");
-  const std::string kind = job != nullptr && job->is_string() ? job->get<std::string>() : "";
+  const std::string kind = run.job();
   if (kind != "sweep" && kind != "scale")
     fail(ExitCode::input, "{}: expected the folder of a sweep or a scaling study, found one of {}", run.root().native(),
          kind.empty() ? "another job" : kind);

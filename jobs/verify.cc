@@ -2,6 +2,7 @@
 
 #include "jobs/limits.h"
 #include "jobs/option_groups.h"
+#include "run/run_directory.h"
 
 namespace switchyard {
 
@@ -40,22 +41,20 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
   const RunDirectory run(options.run);
   if (!run.has_manifest())
     fail(ExitCode::input, "{}: is missing; expected the directory of a run", run.manifest_path().native());
-  const Json manifest = run.read_manifest();
-  const Json* info = find_field(manifest, "info");
-  const Json* job = info == nullptr ? nullptr : find_field(*info, "job");
-  if (job != nullptr && *job == "train") {
+  const std::string job = run.job();
+  if (job == "train") {
     refuse({"rescore", "seed", "input"}, "training");
     return verify_steps(runtime, options);
   }
-  if (job != nullptr && *job == "fisher")
+  if (job == "fisher")
     fail(
         ExitCode::usage,
         "{}: expected a scoring run or a training run, found a Fisher run: the same command with another --run, on any "
         "ranks, makes the same fisher.h5, byte by byte",
         options.run);
-  if (job != nullptr && (*job == "sweep" || *job == "scale"))
+  if (job == "sweep" || job == "scale")
     fail(ExitCode::usage, "{}: expected a scoring run or a training run, found a {}; its points' runs are below it",
-         options.run, *job == "sweep" ? "sweep" : "scaling study");
+         options.run, job == "sweep" ? "sweep" : "scaling study");
   refuse({"replay", "from"}, "scoring");
   return verify_scores(runtime, options);
 }

@@ -35,15 +35,15 @@ CutModels models_of_run(const DeltaOptions& options, const std::string& path) {
   const std::string subject = run.manifest_path().native();
   if (!run.has_manifest()) fail(ExitCode::input, "{}: is missing; expected the directory of a training run", subject);
   const Json manifest = run.read_manifest();
+  if (const std::string job = run.job(); job != "train")
+    fail(ExitCode::input, "{}: expected a training run, found one of {}", subject, job.empty() ? "another job" : job);
   const Fingerprint fingerprint = recorded_fingerprint(manifest, subject);
-  const Json* info = find_field(manifest, "info");
-  if (info == nullptr || require_string(*info, "job", subject) != "train")
-    fail(ExitCode::input, "{}: expected a training run", subject);
+  const Json& info = manifest["info"];
   if (const RunState state = run.read_state(); state.status != RunStatus::complete)
     fail(ExitCode::input, "run {} is {}, expected complete", path, name_of(state.status));
-  CutModels models{.base = options.model.empty() ? require_path(*info, "model", subject) : options.model,
+  CutModels models{.base = options.model.empty() ? require_path(info, "model", subject) : options.model,
                    .trained = run.root() / "model",
-                   .deltas = paths_of(options.delta.empty() ? recorded_deltas(*info, subject) : options.delta),
+                   .deltas = paths_of(options.delta.empty() ? recorded_deltas(info, subject) : options.delta),
                    .allowed_fields = options.allowed_fields(),
                    .base_hash = fingerprint.contains("model") ? fingerprint.at("model") : "",
                    .name = fs::path(absolute_path(path, ExitCode::input)).filename(),
@@ -51,7 +51,7 @@ CutModels models_of_run(const DeltaOptions& options, const std::string& path) {
   if (models.base_hash.starts_with("new:"))
     fail(ExitCode::input, "{}: the run began with new weights ({}), expected one that began with a model", subject,
          models.base_hash);
-  if (const Json* names = find_field(*info, "allow_config_field"); names != nullptr && names->is_array())
+  if (const Json* names = find_field(info, "allow_config_field"); names != nullptr && names->is_array())
     for (const Json& name : *names)
       if (name.is_string()) models.allowed_fields.insert(name.get<std::string>());
   return models;

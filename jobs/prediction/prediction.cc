@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "io/file.h"
 #include "io/json_field.h"
+#include "run/run_directory.h"
 
 namespace switchyard {
 
@@ -107,7 +108,7 @@ uint64_t stored_bytes(const std::filesystem::path& model) {
 }
 
 std::vector<double> measured_routing(const std::filesystem::path& run, const ModelConfig& config) {
-  const std::filesystem::path path = run / "ranks.json";
+  const std::filesystem::path path = RunDirectory(run).ranks_path();
   const Json ranks = parse_json(read_text_file(path), path.native());
   const auto counts = json_field<std::vector<std::vector<int64_t>>>(ranks, "tokens_per_expert", path.native());
   const auto layers = static_cast<size_t>(config.num_layers()), experts = static_cast<size_t>(config.num_experts());

@@ -154,6 +154,13 @@ Json RunDirectory::read_manifest() const {
   return manifest;
 }
 
+std::string RunDirectory::job() const {
+  const Json manifest = read_manifest();
+  const Json* info = find_field(manifest, "info");
+  const Json* job = info == nullptr ? nullptr : find_field(*info, "job");
+  return job != nullptr && job->is_string() ? job->get<std::string>() : "";
+}
+
 std::optional<WorkUnits> RunDirectory::find_units() const {
   if (!has_manifest()) return std::nullopt;
   return parse_work_units(read_manifest()["units"], manifest_path().native());

@@ -75,6 +75,8 @@ class RunDirectory {
   bool has_manifest() const;
   /// {"format", "fingerprint": {…}, "units": {…}, "info": {…}}; fails (mismatch) if it is of another format.
   Json read_manifest() const;
+  /// Whose run it is, as the manifest says: "score"; empty where it does not.
+  std::string job() const;
   /// As the manifest has them; empty while there is none.
   std::optional<WorkUnits> find_units() const;
   /// What is done by what is there; nothing while there is no manifest.

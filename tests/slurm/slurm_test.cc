@@ -89,10 +89,12 @@ TEST_F(SlurmTest, ACancelledJobStaysCancelledAndResumes) {
   expect_complete(run);
 }
 
-TEST_F(SlurmTest, BadInputFailsOnceWithItsMessage) {
+TEST_F(SlurmTest, AnInputThatIsSpoiltInTheQueueFailsOnceWithItsMessage) {
   const ClusterRun run = new_run();
+  std::filesystem::copy(root_ / "input.h5", root_ / "bad.h5", std::filesystem::copy_options::overwrite_existing);
+  const std::string job = run.submit(options({"--input", root_ / "bad.h5"}), {"--hold"});
   std::ofstream(root_ / "bad.h5") << "no HDF5";
-  const std::string job = run.submit(options({"--input", root_ / "bad.h5"}));
+  cluster_->output_of({"scontrol", "release", job});
   ASSERT_TRUE(within(40s, [&] { return run.state() == "failed"; })) << run.status().dump(2);
   const Json status = run.status();
   EXPECT_EQ(status.at("exit_code"), 66);
