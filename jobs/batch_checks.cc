@@ -2,40 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "io/byte_stream.h"
-#include "io/file.h"
-#include "io/input.h"
-#include "jobs/input/input_checks.h"
-#include "jobs/input/text_input.h"
 #include "jobs/numerics.h"
-#include "model/checkpoint/tensor_table.h"
-#include "model/config/model_config.h"
 
 namespace switchyard {
 namespace {
-
-JobNeed need_of_input(const std::filesystem::path& file, const std::string& subject, const std::filesystem::path& model,
-                      bool allow_other_tokenizer) {
-  return {{file, model}, fmt::format("input {} of {}", file.native(), model.native()), [=] {
-            check_tokenizer(ScoringInput(file).tokenizer(), subject, model.native(), allow_other_tokenizer);
-          }};
-}
-
-/// Of text: --tokenizer as it was given, or the model's.
-JobNeed need_of_tokenizer(const std::string& given, const std::string& subject, const std::filesystem::path& model,
-                          const std::filesystem::path& directory) {
-  const std::filesystem::path there = directory / given;
-  const std::string choice = !given.empty() && file_exists(there) ? there.native() : given;
-  return {{choice.empty() ? model : std::filesystem::path(choice)},
-          fmt::format("tokenizer {} of {}", choice, model.native()),
-          [=] { tokenizer_for(choice, model.native(), subject); }};
-}
 
 void check_numerics(const Json& manifest, const std::string& subject, const JobArguments& arguments) {
   const Json& info = manifest["info"];
@@ -52,39 +27,6 @@ void check_numerics(const Json& manifest, const std::string& subject, const JobA
 }
 
 }  // namespace
-
-JobNeed need_of_file(const std::filesystem::path& file) {
-  return {{file}, "file " + file.native(), [file] { InputFile{file}; }};
-}
-
-JobNeed need_of_model(const std::filesystem::path& model, std::span<const std::filesystem::path> deltas,
-                      const std::set<std::string>& allowed_fields) {
-  std::vector<std::filesystem::path> paths = {model};
-  paths.insert(paths.end(), deltas.begin(), deltas.end());
-  std::string key = "model";
-  for (const std::filesystem::path& path : paths) key += " " + path.native();
-  for (const std::string& field : allowed_fields) key += " field " + field;
-  const auto check = [=] {
-    check_headers(read_model_config(model, allowed_fields), model, std::span(paths).subspan(1));
-  };
-  return {paths, std::move(key), check};
-}
-
-void add_needs_of_data(const InputOptions& options, const std::string& option, const std::vector<std::string>& files,
-                       const std::filesystem::path& model, const JobArguments& arguments, std::vector<JobNeed>& needs) {
-  const auto subject = [&](const std::string& file) { return fmt::format("--{} {}", option, file); };
-  const auto is_text = [&](const std::string& file) { return options.format_of_file(file).has_value(); };
-  for (const std::string& file : files)
-    needs.push_back(is_text(file) ? need_of_file(file)
-                                  : need_of_input(file, subject(file), model, options.allow_other_tokenizer));
-  if (const auto text = std::ranges::find_if(files, is_text); text != files.end())
-    needs.push_back(need_of_tokenizer(options.tokenizer, subject(*text), model, arguments.directory));
-}
-
-void check_needs(std::span<const JobNeed> needs, std::set<std::string>& seen) {
-  for (const JobNeed& need : needs)
-    if (seen.insert(need.key).second) need.check();
-}
 
 void require_read_again(const JobArguments& arguments, const std::string& option) {
   for (const std::string& path : arguments.values_of(option))

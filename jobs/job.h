@@ -45,7 +45,7 @@ struct JobArguments {
   std::filesystem::path path_of(const std::string& option) const { return directory / value_of(option).value_or(""); }
 };
 
-/// What must be there before a job starts.
+/// What must be there before a job starts, unless the job is one of several that make a path of it.
 struct JobNeed {
   std::vector<std::filesystem::path> paths;
   std::string key;              ///< the same of two that are alike, and need one look

@@ -229,13 +229,14 @@ class OptionParser {
   void give_lines(std::span<const ConfigLine> lines, std::string_view subject, bool for_all_jobs = false) {
     for (const ConfigLine& line : lines) {
       const std::string place = fmt::format("{}, line {}", subject, line.number);
-      if (std::ranges::find(set_.options(), line.name, &OptionSet::Option::name) == set_.options().end()) {
-        if (for_all_jobs && known_elsewhere_.contains(line.name)) continue;
-        fail(ExitCode::usage, "{}: {} is no option of {}{} (see switchyard {} --help)", place, line.name, job_,
-             suggestion_for(set_, line.name), job_);
-      }
-      give(line.name, {line.value}, fmt::format("{}: {}", place, line.name));
+      if (for_all_jobs && known_elsewhere_.contains(line.name) && !has(line.name)) continue;
+      give_known(line.name, {line.value}, place, fmt::format("{}: {}", place, line.name));
     }
+  }
+
+  void give_values(const std::map<std::string, std::vector<std::string>>& values) {
+    for (const auto& [name, words] : values)
+      give_known(name, words, std::string(job_), fmt::format("{}: --{}", job_, name));
   }
 
   void check_required() const {
@@ -299,6 +300,18 @@ class OptionParser {
     give_lines(parse_config(read_config(path, option), subject), subject, for_all_jobs);
   }
 
+  bool has(const std::string& name) const {
+    return std::ranges::find(set_.options(), name, &OptionSet::Option::name) != set_.options().end();
+  }
+
+  void give_known(const std::string& name, const std::vector<std::string>& values, const std::string& source,
+                  const std::string& place) {
+    if (!has(name))
+      fail(ExitCode::usage, "{}: {} is no option of {}{} (see switchyard {} --help)", source, name, job_,
+           suggestion_for(set_, name), job_);
+    give(name, values, place);
+  }
+
   /// One occurrence of an option. place: where it stands, for errors.
   void give(const std::string& name, const std::vector<std::string>& values, const std::string& place) {
     if (before_.contains(name)) return;
@@ -358,6 +371,14 @@ void parse_option_lines(OptionSet& set, std::string_view job, std::span<const Co
                         std::string_view subject) {
   const std::set<std::string> none;
   OptionParser(set, job, none).give_lines(lines, subject);
+}
+
+void parse_option_values(OptionSet& set, std::string_view job,
+                         const std::map<std::string, std::vector<std::string>>& values) {
+  const std::set<std::string> none;
+  OptionParser parser(set, job, none);
+  parser.give_values(values);
+  parser.check_required();
 }
 
 std::string suggestion_for(const OptionSet& set, std::string_view name) {

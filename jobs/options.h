@@ -93,6 +93,11 @@ bool parse_options(OptionSet& set, std::string_view job, std::span<const std::st
 void parse_option_lines(OptionSet& set, std::string_view job, std::span<const ConfigLine> lines,
                         std::string_view subject);
 
+/// Fills the targets from these values alone, by option, as a command line would; no environment and no file has a say.
+/// Fails (usage).
+void parse_option_values(OptionSet& set, std::string_view job,
+                         const std::map<std::string, std::vector<std::string>>& values);
+
 /// "; is NAME meant?" where an option of the set is a letter or two from `name`.
 std::string suggestion_for(const OptionSet& set, std::string_view name);
 

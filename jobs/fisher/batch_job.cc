@@ -5,6 +5,7 @@
 
 #include "jobs/batch_checks.h"
 #include "jobs/fisher/options.h"
+#include "jobs/job_needs.h"
 #include "model/config/model_config.h"
 
 namespace switchyard {
@@ -22,7 +23,8 @@ FisherOptions fisher_options(const JobArguments& arguments) {
 std::vector<JobNeed> needs(const JobArguments& arguments) {
   require_read_again(arguments, "data");
   const FisherOptions options = fisher_options(arguments);
-  std::vector<JobNeed> needs = {need_of_model(options.model, options.deltas(), options.allowed_fields())};
+  std::vector<JobNeed> needs;
+  add_needs_of_model(options.model, options.deltas(), options.allowed_fields(), needs);
   add_needs_of_data(options, "data", options.data, options.model, arguments, needs);
   return needs;
 }

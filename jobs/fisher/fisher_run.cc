@@ -10,6 +10,7 @@
 #include "io/file.h"
 #include "jobs/numerics.h"
 #include "jobs/provenance.h"
+#include "jobs/steps/enter_with_data.h"
 #include "kernels/cpu_isa.h"
 
 namespace switchyard {
@@ -109,6 +110,7 @@ void FisherRun::restore() {
       .phase = kPhase, .step_records = options_.step_records, .save_steps = options_.save_steps};
   attempt_->set_rejects(data_->rejects() + files_->import_rejects(attempt_->directory()));
   steps_.emplace(world_, pulse_, *attempt_, *pass_, fingerprint(), options);
+  steps_->resume();
 }
 
 void FisherRun::work() {

@@ -13,6 +13,10 @@ namespace switchyard {
 void check_tokenizer(const std::optional<TokenizerIdentity>& used, const std::string& whose, const std::string& model,
                      bool allow_other);
 
+/// Fails (input) likewise, and says nothing of what cannot be told.
+void require_tokenizer(const std::optional<TokenizerIdentity>& used, const std::string& whose,
+                       const std::string& model);
+
 /// A line in the log names its datasets of no meaning: one of them may be a misspelt "context".
 void tell_of_other_datasets(const ScoringInput& input);
 

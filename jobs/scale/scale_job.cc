@@ -55,6 +55,7 @@ class CommandLine {
   ScaleOptions options;
   ScaleDefinition definition;
   Submission request;
+  bool has_inputs = true;  ///< no other job makes them
 
  private:
   void read(const Runtime& runtime) {
@@ -81,6 +82,7 @@ class CommandLine {
     request.options = options.submit;
     if (request.options.name.empty())
       request.options.name = fmt::format("scale-{}", std::filesystem::path(options.run).filename().native());
+    has_inputs = !request.waits_for_others();
     std::vector<std::string> more = request.sbatch_options.lines();
     const std::string own = request.sbatch_options.value_of(kDependency).value_or("");
     more.push_back(own.empty() ? "--dependency=singleton" : fmt::format("--dependency={},singleton", own));
@@ -147,7 +149,7 @@ int run_scale(Runtime& runtime, std::span<const std::string> args) {
   if (line.asked_for_help()) return 0;
   log::set_quiet(line.options.quiet);
   const ScaleStudy study(line.options, line.definition, runtime.jobs);
-  study.check();
+  study.check(line.has_inputs);
   if (!study.definition().local) return submit_scale(study, line.request, line.options.max_node_hours);
   if (line.options.dry_run) {
     for (int64_t number = 0; number < study.num_points(); ++number)

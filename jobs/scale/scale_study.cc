@@ -12,7 +12,7 @@
 #include "io/command.h"
 #include "io/file.h"
 #include "io/json_field.h"
-#include "jobs/batch_checks.h"
+#include "jobs/job_needs.h"
 #include "jobs/provenance.h"
 #include "jobs/scale/pop.h"
 #include "train/data/permutation.h"
@@ -219,7 +219,7 @@ void ScaleStudy::keep_file() const {
   write_file_atomically(kept_file(), to_text(definition_.to_json(), 2) + "\n");
 }
 
-void ScaleStudy::check() const {
+void ScaleStudy::check(bool has_inputs) const {
   const ScaleDefinition& d = definition_;
   const std::filesystem::path here = absolute_path(".", ExitCode::environment);
   std::set<std::string> seen;
@@ -230,7 +230,8 @@ void ScaleStudy::check() const {
     JobArguments arguments{stages(number).front().options, here};
     arguments.values["run"] = {stages(number).front().run.native()};
     naming(fmt::format("point {} ({})", number, name_of(number)), [&] {
-      check_needs(entry().batch->needs(arguments), seen);
+      const std::vector<JobNeed> needs = entry().batch->needs(arguments);
+      if (has_inputs) check_needs(needs, seen);
       if (entry().batch->check_ranks != nullptr) entry().batch->check_ranks(arguments, p.ranks);
     });
   }

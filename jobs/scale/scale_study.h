@@ -69,8 +69,8 @@ class ScaleStudy final : public Study {
   /// scaling.csv, scaling.json, extrap.txt, scaling.h5 and report.html.
   void collect() const override;
 
-  /// Fails (usage, input) as the points would, as far as can be told beforehand.
-  void check() const;
+  /// Fails (usage, input) as the points would, as far as can be told beforehand. has_inputs: what they read is there.
+  void check(bool has_inputs) const;
 
  private:
   std::filesystem::path kept_file() const { return root() / "study.json"; }

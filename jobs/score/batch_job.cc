@@ -1,13 +1,12 @@
 #include "jobs/score/batch_job.h"
 
-#include <algorithm>
-#include <iterator>
 #include <set>
 
 #include "base/log.h"
 #include "import/import_file.h"
 #include "io/file.h"
 #include "jobs/batch_checks.h"
+#include "jobs/job_needs.h"
 #include "jobs/score/options.h"
 #include "jobs/score/plan.h"
 #include "jobs/score/quantiles.h"
@@ -19,9 +18,9 @@ namespace {
 
 constexpr uint64_t kMostBytesRead = uint64_t{4} << 30;
 
-/// Text that --input names, which the job will import.
-std::vector<SourceFile> sources_of(const JobArguments& arguments) {
-  return options_of<ScoreOptions>(arguments, "score").text_sources();
+/// As they were given: paths are where the job starts.
+ScoreOptions given_options(const JobArguments& arguments) {
+  return options_of<ScoreOptions>(arguments, "score");
 }
 
 /// A run that has a manifest, and what is submitted for it.
@@ -36,7 +35,7 @@ class EarlierRun {
 
   void check() const {
     check_earlier_run(run_, fields(), arguments_);
-    if (const auto sources = sources_of(arguments_); has_inputs_ && !sources.empty())
+    if (const auto sources = given_options(arguments_).text_sources(); has_inputs_ && !sources.empty())
       check_sources(sources);
     else if (has_inputs_)
       check_input(ScoringInput(arguments_.path_of("input")));
@@ -107,13 +106,14 @@ class EarlierRun {
 
 std::vector<JobNeed> needs(const JobArguments& arguments) {
   require_read_again(arguments, "input");
-  auto options = options_of<ScoreOptions>(arguments, "score");
+  ScoreOptions options = given_options(arguments);
   options.text_sources();  // or it fails
+  options.model = arguments.path_of("model").native();
   for (std::vector<std::string>* paths : {&options.delta, &options.input})
     for (std::string& path : *paths) path = (arguments.directory / path).native();
-  const std::filesystem::path model = arguments.path_of("model");
-  std::vector<JobNeed> needs = {need_of_model(model, options.deltas(), options.allowed_fields())};
-  add_needs_of_data(options, "input", options.input, model, arguments, needs);
+  std::vector<JobNeed> needs;
+  add_needs_of_model(options.model, options.deltas(), options.allowed_fields(), needs);
+  add_needs_of_data(options, "input", options.input, options.model, arguments, needs);
   return needs;
 }
 

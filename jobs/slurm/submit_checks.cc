@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "io/command.h"
 #include "io/file.h"
-#include "jobs/batch_checks.h"
+#include "jobs/job_needs.h"
 #include "jobs/slurm/array_indices.h"
 #include "jobs/slurm/batch_script.h"
 #include "jobs/slurm/slurm_client.h"

@@ -12,7 +12,7 @@ std::optional<int64_t> limit_seconds(const std::string& text) {
   std::smatch m;
   static const std::regex kDays("([0-9]{1,6})-([0-9]{1,6})(?::([0-9]{1,6})(?::([0-9]{1,6}))?)?");
   static const std::regex kPattern("(?:([0-9]{1,6}):)?([0-9]{1,6})(?::([0-9]{1,6}))?");
-  static const std::regex kNone("unlimited|infinite", std::regex::icase);
+  static const std::regex kNone("unlimited|infinite|-1", std::regex::icase);
   if (std::regex_match(text, kNone)) return 0;
   const auto number = [&](size_t i) { return m[i].matched ? int64_t{std::stol(m[i])} : int64_t{0}; };
   if (std::regex_match(text, m, kDays)) return ((number(1) * 24 + number(2)) * 60 + number(3)) * 60 + number(4);

@@ -13,19 +13,6 @@
 
 namespace switchyard {
 
-void enter_with_data(Attempt& attempt, DataFiles& files, const std::function<void()>& take) {
-  WorkUnits units;
-  units.files = fmt::format("{}/step-*", Checkpoints::kFolder);
-  attempt.enter(units);
-  files.provide(attempt.directory(), [&] { attempt.get_on_or_give_up(); });
-  try {
-    take();
-  } catch (const Error& error) {
-    if (error.code() == ExitCode::mismatch) files.withdraw(attempt.directory());
-    throw;
-  }
-}
-
 TakenSteps::TakenSteps(Communicator& world, Pulse& pulse, Attempt& attempt, PassEngine& engine, const Fingerprint& run,
                        const Options& options)
     : world_(world),
@@ -37,6 +24,9 @@ TakenSteps::TakenSteps(Communicator& world, Pulse& pulse, Attempt& attempt, Pass
   const auto found = checkpoints_.restore(engine.stream(), [&] { attempt_.get_on_or_give_up(); });
   if (found) notes_ = *found;
   saved_ = notes_.step;
+}
+
+void TakenSteps::resume() {
   std::vector<int64_t> done(static_cast<size_t>(saved_));
   std::iota(done.begin(), done.end(), 0);
   attempt_.resume(done);
@@ -62,10 +52,11 @@ void TakenSteps::tell() {
   });
 }
 
-void TakenSteps::save() {
+void TakenSteps::save(const std::function<void()>& first) {
   if (all_saved()) return;
   pulse_.phase("writing a checkpoint");
   const double begin = seconds_now();
+  if (first) first();
   checkpoints_.save(
       notes_, [&] { attempt_.check_lease_held(); }, [&] { pulse_.beat(); });
   saved_ = notes_.step;

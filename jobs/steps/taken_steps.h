@@ -6,18 +6,13 @@
 #include <functional>
 #include <optional>
 
-#include "jobs/input/data_files.h"
 #include "run/attempt.h"
 #include "train/checkpoints/checkpoints.h"
 #include "train/pass_engine.h"
 
 namespace switchyard {
 
-/// Enters the run, makes of text what is to be read, and calls `take`, which reads it, decides what is to be done and
-/// takes the run. What was made for a run of other data (mismatch) is gone again. Collective.
-void enter_with_data(Attempt& attempt, DataFiles& files, const std::function<void()>& take);
-
-/// Whatever is no const is collective over the world.
+/// All that does something is collective over the world, but for tell().
 class TakenSteps {
  public:
   struct Options {
@@ -26,9 +21,11 @@ class TakenSteps {
     int64_t save_steps = 0, save_total_limit = 1;  ///< see Checkpoints::prune()
   };
 
-  /// Begins with what the newest checkpoint of the run holds, and resumes the attempt there. Fails (input).
+  /// Begins with what the newest checkpoint of the run holds. Fails (input).
   TakenSteps(Communicator& world, Pulse& pulse, Attempt& attempt, PassEngine& engine, const Fingerprint& run,
              const Options& options);
+
+  void resume();  ///< the attempt, there
 
   /// Of the newest step.
   const CheckpointNotes& notes() const { return notes_; }
@@ -47,7 +44,8 @@ class TakenSteps {
   /// Rank 0 tells, when it is due, how far the run is.
   void tell();
   bool is_time_to_save() const { return options_.save_steps > 0 && notes_.step % options_.save_steps == 0; }
-  void save();  ///< unless it is
+  /// Unless it is. first: called before, as part of it.
+  void save(const std::function<void()>& first = {});
   /// Whether a checkpoint still fits before the job's end; if not, says what is lost. Without a measured time as if the
   /// disk took 100 MB a second.
   bool save_fits();

@@ -39,6 +39,11 @@ std::vector<std::string> names_of(const OptionValues& files) {
   return names;
 }
 
+bool gives(const Stage& stage, const char* option) {
+  const auto given = stage.options.find(option);
+  return given != stage.options.end() && !given->second.empty() && given->second.front() != "0";
+}
+
 std::vector<std::string> held_out_names(const Stage& stage) {
   const auto files = stage.options.find("eval-data");
   return files == stage.options.end() ? std::vector<std::string>() : names_of(files->second);
@@ -116,9 +121,9 @@ Metrics metrics_to_come(std::span<const Stage> stages) {
   for (const Stage& stage : stages) {
     if (stage.job == "train" && stage.name == "train") {
       StepLog::Step step;
-      step.result.penalty = 1;
+      step.result.penalty = gives(stage, "ewc") ? 1 : 0;
       if (const size_t files = held_out_names(stage).size(); files > 0) step.held_out.resize(1 + files);
-      add_training(stage, metrics_line(step), to_json(ChangeCounts()), metrics);
+      add_training(stage, metrics_line(step), gives(stage, "init") ? Json() : to_json(ChangeCounts()), metrics);
     }
     if (stage.job == "score") add_scores(stage, {}, metrics);
   }

@@ -5,8 +5,8 @@
 
 #include "io/command.h"
 #include "io/file.h"
-#include "jobs/batch_checks.h"
 #include "jobs/config_file.h"
+#include "jobs/job_needs.h"
 #include "jobs/provenance.h"
 #include "jobs/sweep/collector.h"
 #include "jobs/sweep/point_metrics.h"
@@ -68,9 +68,9 @@ const JobEntry& Sweep::entry(const std::string& job) const {
   return *std::ranges::find(jobs_, job, &JobEntry::name);
 }
 
-/// What the point makes itself is not there yet.
-void Sweep::check(const Stage& stage, const std::filesystem::path& folder, const std::filesystem::path& here,
-                  std::set<std::string>& seen) const {
+/// But for what the point makes itself, which is not there yet.
+std::vector<JobNeed> Sweep::needs_of(const Stage& stage, const std::filesystem::path& folder,
+                                     const std::filesystem::path& here) const {
   std::map<std::string, OptionValues> options = stage.options;
   options["run"] = {stage.run.native()};
   std::vector<JobNeed> needs = entry(stage.job).batch->needs({options, here});
@@ -78,10 +78,10 @@ void Sweep::check(const Stage& stage, const std::filesystem::path& folder, const
     return path.native().starts_with(folder.native() + "/");
   };
   std::erase_if(needs, [&](const JobNeed& need) { return std::ranges::any_of(need.paths, is_own); });
-  check_needs(needs, seen);
+  return needs;
 }
 
-void Sweep::check() const {
+void Sweep::check(bool has_inputs) const {
   const std::filesystem::path here = absolute_path(".", ExitCode::environment);
   std::set<std::string> seen;  // many points share their files
   StudyTable to_come;
@@ -89,7 +89,10 @@ void Sweep::check() const {
     for (int64_t point = 0; point < points_->count(); ++point)
       naming(fmt::format("point {} ({})", point, name_of(point)), [&] {
         const std::vector<Stage> runs = stages(point);
-        for (const Stage& stage : runs) check(stage, folder(point), here, seen);
+        for (const Stage& stage : runs) {
+          const std::vector<JobNeed> needs = needs_of(stage, folder(point), here);
+          if (has_inputs) check_needs(needs, seen);
+        }
         to_come.points.push_back({.metrics = metrics_to_come(runs)});
       });
     require_metrics(file_, to_come.metrics());

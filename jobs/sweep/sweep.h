@@ -43,15 +43,15 @@ class Sweep final : public Study {
   void keep_file() const override;
   void collect() const override;
 
-  /// Fails as the points' trainings would (usage, input), as far as can be told beforehand: options without a meaning,
-  /// files that are not there, a metric that none will have.
-  void check() const;
+  /// Fails as the points' runs would (usage, input), as far as can be told beforehand: options without a meaning, files
+  /// that are not there (has_inputs) or not what they should be, a metric that no point will have.
+  void check(bool has_inputs) const;
 
  private:
   const JobEntry& entry(const std::string& job) const;
   std::filesystem::path kept_file() const;
-  void check(const Stage& stage, const std::filesystem::path& folder, const std::filesystem::path& here,
-             std::set<std::string>& seen) const;
+  std::vector<JobNeed> needs_of(const Stage& stage, const std::filesystem::path& folder,
+                                const std::filesystem::path& here) const;
 
   SweepOptions options_;
   std::span<const JobEntry> jobs_;

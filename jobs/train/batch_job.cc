@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "io/file.h"
 #include "jobs/batch_checks.h"
+#include "jobs/job_needs.h"
 #include "jobs/train/options.h"
 #include "model/config/model_config.h"
 #include "train/fisher/fisher_file.h"
@@ -33,14 +33,14 @@ TrainOptions train_options(const JobArguments& arguments) {
 std::vector<JobNeed> needs(const JobArguments& arguments) {
   for (const char* option : {"data", "eval-data"}) require_read_again(arguments, option);
   const TrainOptions options = train_options(arguments);
-  std::error_code ignored;
-  std::filesystem::path config = options.config_path();
-  if (std::filesystem::is_directory(config, ignored)) config /= "config.json";
-  std::vector<JobNeed> needs = {options.init.empty()
-                                    ? need_of_model(options.model, options.deltas(), options.allowed_fields())
-                                    : need_of_file(config)};
-  add_needs_of_data(options, "data", options.data, options.config_path(), arguments, needs);
-  add_needs_of_data(options, "eval-data", options.eval_data, options.config_path(), arguments, needs);
+  const std::filesystem::path model = options.sources().model;
+  std::vector<JobNeed> needs;
+  if (options.init.empty())
+    add_needs_of_model(model, options.deltas(), options.allowed_fields(), needs);
+  else
+    needs.push_back(need_of_config(options.init, options.allowed_fields()));
+  add_needs_of_data(options, "data", options.data, model, arguments, needs);
+  add_needs_of_data(options, "eval-data", options.eval_data, model, arguments, needs);
   for (const auto& [option, path] :
        {std::pair("--fisher-new", options.trains.fisher_new), {"--fisher-old", options.trains.fisher_old}})
     if (!path.empty()) needs.push_back({{path}, "Fisher " + path, [=] { FisherFile(option, path); }});

@@ -10,6 +10,7 @@
 #include "comm/collectively.h"
 #include "io/file.h"
 #include "jobs/numerics.h"
+#include "jobs/steps/enter_with_data.h"
 #include "jobs/train/export_log.h"
 #include "kernels/cpu_isa.h"
 #include "model/export/model_writer.h"
@@ -188,6 +189,7 @@ void TrainRun::restore() {
     log_->cut_back(steps_->newest());
     if (options_.tensorboard) log_->begin_events(steps_->newest() + 1, plan_.steps);
   });
+  steps_->resume();
 }
 
 void TrainRun::train() {
@@ -287,10 +289,11 @@ std::vector<double> TrainRun::evaluate(int64_t step) {
 /// A checkpoint's steps are in the log, whatever happens after it.
 void TrainRun::save() {
   const Stopwatch stopwatch(spent_.checkpoint);
-  collectively(world_, [&] {
-    if (log_) log_->sync();
+  steps_->save([&] {
+    collectively(world_, [&] {
+      if (log_) log_->sync();
+    });
   });
-  steps_->save();
 }
 
 /// What the trained model is written as, before anything is trained: a base may have no numbers to write.

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "comm/collectively.h"
 #include "io/file.h"
+#include "jobs/config_file.h"
 #include "jobs/limits.h"
 #include "jobs/numerics.h"
 #include "jobs/train/step_loader.h"
@@ -49,8 +50,8 @@ RecordedTraining read_training(const VerifyOptions& verify) {
   TrainOptions& options = run.options;
   OptionSet set;
   options.describe(set);
-  const std::vector<std::string> words{"--config", run.directory.config_path().native()};
-  parse_options(set, "train", words, {});
+  const std::string config = run.directory.config_path().native();
+  parse_option_lines(set, "train", parse_config(read_config(config, "options"), config), config);
   options.resolve(set);
   options.threads = verify.threads;
   options.cpu_isa = require_string(info, "cpu_isa", subject);  // as it was found, if it was not asked for

@@ -40,7 +40,7 @@ bool TextSource::next(std::vector<RawDocument>& documents) {
   if (begun_ && block_.empty()) return false;
   RawDocument raw{.number = 1, .begins = !std::exchange(begun_, true)};
   if (block_.empty()) {
-    raw.reject = "empty: the file has no bytes";
+    raw.reject = "empty: the file has no text";
   } else if (rules_.tokenizer->streams()) {
     raw.text = std::exchange(block_, std::string(kBlockBytes, '\0'));
     file_.read(block_);

@@ -218,4 +218,10 @@ void DeltaFile::patch(const TensorInfo& model, uint64_t first, std::span<std::by
                  });
 }
 
+void require_follows(const DeltaFile& earlier, const DeltaFile& later) {
+  if (later.base() != earlier.result())
+    fail(ExitCode::input, "{}: was cut from the model {}, but {} before it leads to {}: in another order?",
+         later.path().native(), later.base(), earlier.path().native(), earlier.result());
+}
+
 }  // namespace switchyard

@@ -75,4 +75,7 @@ class DeltaFile {
   std::map<std::string, DeltaTensor, std::less<>> tensors_;
 };
 
+/// Fails (input) where the later one does not begin with the model that the earlier one leads to.
+void require_follows(const DeltaFile& earlier, const DeltaFile& later);
+
 }  // namespace switchyard

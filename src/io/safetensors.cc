@@ -256,10 +256,7 @@ void Checkpoint::add_indexed_files(const std::filesystem::path& index) {
 
 void Checkpoint::add_delta(const std::filesystem::path& path) {
   const DeltaFile& delta = *deltas_.emplace_back(std::make_unique<const DeltaFile>(path));
-  if (deltas_.size() > 1)
-    if (const DeltaFile& before = *deltas_[deltas_.size() - 2]; delta.base() != before.result())
-      fail(ExitCode::input, "{}: was cut from the model {}, but {} before it leads to {}: in another order?",
-           path.native(), delta.base(), before.path().native(), before.result());
+  if (deltas_.size() > 1) require_follows(*deltas_[deltas_.size() - 2], delta);
   for (const auto& [name, of_delta] : delta.tensors()) {
     const TensorInfo* tensor = find(name);
     if (tensor == nullptr)

@@ -51,6 +51,10 @@ std::string tokenizer_file_in(const std::string& directory) {
   return {};
 }
 
+bool is_built_in_tokenizer(const std::string& choice) {
+  return choice == kBytes || Bins::parse(choice).has_value();
+}
+
 std::unique_ptr<const Tokenizer> open_tokenizer(const std::string& choice) {
   if (choice == kBytes) return std::make_unique<Bytes>();
   if (const std::optional<Bins> bins = Bins::parse(choice)) return std::make_unique<BinsTokenizer>(*bins);

@@ -50,6 +50,9 @@ class Tokenizer {
 /// that has one. Fails: usage where there is no such thing, input where it is not supported, naming what.
 std::unique_ptr<const Tokenizer> open_tokenizer(const std::string& choice);
 
+/// Whether open_tokenizer() needs no file for it.
+bool is_built_in_tokenizer(const std::string& choice);
+
 /// Where a directory's tokenizer is: the first of the files that loaders take; empty: it has none.
 std::string tokenizer_file_in(const std::string& directory);
 

@@ -239,8 +239,8 @@ TEST_F(DeltaJobTest, SubmitLooksForDeltas) {
                                               {"train", "--data", path("learn.txt"), "--max-steps", "1"}}) {
     std::vector<std::string> words{SWITCHYARD_PROGRAM, "submit"};
     words.insert(words.end(), job.begin(), job.end());
-    words.insert(words.end(),
-                 {"--model", base(), "--run", path("submitted"), "--dry-run", "--delta", path("may.delta")});
+    words.insert(words.end(), {"--model", base(), "--run", path("submitted"), "--tokenizer", "bytes", "--dry-run",
+                               "--delta", path("may.delta")});
     const ProcessResult good = test::run(words);
     EXPECT_EQ(good.exit_code, 0) << good.err;
     EXPECT_NE(good.out.find("--delta"), std::string::npos) << good.out;

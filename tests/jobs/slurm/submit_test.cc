@@ -282,8 +282,35 @@ TEST_F(SubmitTest, WhatTheJobWouldRefuseAtOnceIsFoundAtOnce) {
   refused(model, input, 66, "no.h5", {"--delta", directory_ / "no.h5"});
   const std::string text = directory_.write("text.jsonl", "{\"text\": \"a\"}\n");
   refused(model, text, 64, "has no tokenizer.json");
-  refused(model, text, 64, "tokenizer gone", {"--tokenizer", "gone"});
-  EXPECT_EQ(submit(with_files(model, text, {"--tokenizer", "bytes"})).exit_code, 0);
+  refused(model, text, 64, "there is no such file", {"--tokenizer", "gone"});
+  std::filesystem::create_directory(directory_ / "bytes");  // which is none
+  EXPECT_EQ(submit(with_files(model, text, {"--tokenizer", "bytes", "--", "-D", directory_.path()})).exit_code, 0);
+}
+
+TEST_F(SubmitTest, WhatIsToldItIsNoOptionOfTheJobIs) {
+  const std::map<std::string, std::string> variables{{"SWITCHYARD_NODES", "1"}, {"SWITCHYARD_QOS", "high"}};
+  const std::string config = directory_.write("all.cfg", "partition = long\n");
+  auto more = variables;
+  more["SWITCHYARD_CONFIG"] = config;
+  for (const auto& environment : {variables, more}) {
+    const auto result = submit(score(directory_ / "run", {"--dry-run"}), environment);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_NE(result.out.find("#SBATCH --qos=high\n"), std::string::npos) << result.out;
+  }
+}
+
+TEST_F(SubmitTest, NewWeightsOfAConfigurationHaveTheTokenizerBesideIt) {
+  std::filesystem::copy_file(SWITCHYARD_TEST_DATA "/lm_eval/model/tokenizer.json", directory_ / "M/tokenizer.json");
+  const std::string text = directory_.write("text.txt", "some text");
+  const auto train = [&](const std::string& init) {
+    return submit({"train", "--init", init, "--data", text, "--max-steps", "1", "--run", directory_ / "run",
+                   "--allow-other-tokenizer", "--dry-run"});
+  };
+  for (const std::string init : {directory_ / "M", directory_ / "M/config.json"}) {
+    const auto result = train(init);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+  }
+  EXPECT_EQ(train(directory_ / "M/model.safetensors").exit_code, 66);
 }
 
 TEST_F(SubmitTest, WhatAnotherJobWillMakeNeedNotBeThere) {

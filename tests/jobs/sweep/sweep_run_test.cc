@@ -104,6 +104,9 @@ TEST_F(SweepRunTest, WhatDoesNotFitIsRefusedByName) {
   std::ofstream(case_->path("broken.h5")) << "no HDF5";
   expect(sweep(case_->file("gone.cfg", "fisher-old = " + case_->path("broken.h5").native() + "\newc = 1\n"), "gone"),
          66, {"broken.h5"});
+  const std::filesystem::path follow_up = case_->file("gone.cfg", "then = score --run other --input gone.h5\n");
+  expect(sweep(follow_up, "gone"), 66, {"gone.cfg", "point 0", "gone.h5"});
+  expect(sweep(follow_up, "gone", {"--dry-run", "--", "--dependency=afterok:1"}), 0);
   EXPECT_FALSE(std::filesystem::exists(case_->path("gone")));
 }
 
