@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "jobs/options.h"
+#include "jobs/options/options.h"
 
 namespace switchyard {
 

@@ -10,7 +10,7 @@
 #include "io/delta_file.h"
 #include "io/safetensors.h"
 #include "jobs/job.h"
-#include "jobs/limits.h"
+#include "jobs/options/limits.h"
 #include "jobs/train/train_plan.h"
 #include "kernels/cpu_isa.h"
 #include "model/layout.h"

@@ -13,7 +13,7 @@
 
 #include "base/pulse.h"
 #include "comm/communicator.h"
-#include "jobs/options.h"
+#include "jobs/options/options.h"
 #include "run/run_directory.h"
 
 namespace switchyard {

@@ -1,7 +1,7 @@
 #include "jobs/verify.h"
 
-#include "jobs/limits.h"
-#include "jobs/option_groups.h"
+#include "jobs/options/limits.h"
+#include "jobs/options/option_groups.h"
 #include "run/run_directory.h"
 
 namespace switchyard {

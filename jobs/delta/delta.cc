@@ -4,7 +4,7 @@
 
 #include "jobs/delta/actions.h"
 #include "jobs/job.h"
-#include "jobs/option_groups.h"
+#include "jobs/options/option_groups.h"
 
 namespace switchyard {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "jobs/options.h"
+#include "jobs/options/options.h"
 
 namespace switchyard {
 

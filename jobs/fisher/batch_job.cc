@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
-#include "jobs/batch_checks.h"
+#include "jobs/batch/batch_checks.h"
+#include "jobs/batch/job_needs.h"
 #include "jobs/fisher/options.h"
-#include "jobs/job_needs.h"
 #include "model/config/model_config.h"
 
 namespace switchyard {

@@ -8,8 +8,8 @@
 #include <numeric>
 
 #include "base/text.h"
-#include "jobs/limits.h"
 #include "jobs/numerics.h"
+#include "jobs/options/limits.h"
 #include "train/checkpoints/checkpoints.h"
 #include "train/parameters/step_slices.h"
 

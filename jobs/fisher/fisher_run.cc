@@ -9,7 +9,7 @@
 #include "comm/collectively.h"
 #include "io/file.h"
 #include "jobs/numerics.h"
-#include "jobs/provenance.h"
+#include "jobs/records/provenance.h"
 #include "jobs/steps/enter_with_data.h"
 #include "kernels/cpu_isa.h"
 

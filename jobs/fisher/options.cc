@@ -1,6 +1,6 @@
 #include "jobs/fisher/options.h"
 
-#include "jobs/limits.h"
+#include "jobs/options/limits.h"
 #include "train/parameters/step_slices.h"
 
 namespace switchyard {

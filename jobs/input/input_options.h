@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "jobs/text_options.h"
+#include "jobs/options/text_options.h"
 
 namespace switchyard {
 

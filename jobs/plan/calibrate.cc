@@ -11,7 +11,7 @@
 #include "comm/collectively.h"
 #include "io/file.h"
 #include "jobs/job.h"
-#include "jobs/option_groups.h"
+#include "jobs/options/option_groups.h"
 #include "kernels/cpu_isa.h"
 #include "plan/calibration.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "jobs/options.h"
+#include "jobs/options/options.h"
 
 namespace switchyard {
 

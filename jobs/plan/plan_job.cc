@@ -11,13 +11,13 @@
 #include "base/text.h"
 #include "io/file.h"
 #include "jobs/job.h"
-#include "jobs/limits.h"
-#include "jobs/lists.h"
+#include "jobs/options/limits.h"
+#include "jobs/options/lists.h"
+#include "jobs/options/time_limit.h"
 #include "jobs/plan/plan_report.h"
 #include "jobs/plan/plan_subject.h"
 #include "jobs/plan/planned_machine.h"
 #include "jobs/plan/workload.h"
-#include "jobs/slurm/time_limit.h"
 
 namespace switchyard {
 namespace {

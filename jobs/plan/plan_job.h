@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "jobs/job.h"
-#include "jobs/options.h"
+#include "jobs/options/options.h"
 
 namespace switchyard {
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "jobs/csv.h"
+#include "jobs/records/csv.h"
 #include "report/document.h"
 #include "report/table.h"
 

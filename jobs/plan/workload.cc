@@ -6,7 +6,7 @@
 #include <map>
 
 #include "base/number.h"
-#include "jobs/config_file.h"
+#include "jobs/options/config_file.h"
 
 namespace switchyard {
 namespace {

@@ -1,4 +1,4 @@
-// What a point's run has left of where its ranks' time went (jobs/rank_times.h), as POP's factors want it.
+// What a point's run has left of where its ranks' time went (jobs/records/rank_times.h), as POP's factors want it.
 #pragma once
 
 #include <cmath>

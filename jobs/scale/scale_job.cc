@@ -6,8 +6,8 @@
 
 #include "base/log.h"
 #include "io/file.h"
-#include "jobs/limits.h"
-#include "jobs/lists.h"
+#include "jobs/options/limits.h"
+#include "jobs/options/lists.h"
 #include "jobs/scale/slurm_scale.h"
 
 namespace switchyard {

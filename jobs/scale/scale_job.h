@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "jobs/option_groups.h"
+#include "jobs/options/option_groups.h"
 #include "jobs/slurm/submit.h"
 
 namespace switchyard {

@@ -12,8 +12,8 @@
 #include "io/command.h"
 #include "io/file.h"
 #include "io/json_field.h"
-#include "jobs/job_needs.h"
-#include "jobs/provenance.h"
+#include "jobs/batch/job_needs.h"
+#include "jobs/records/provenance.h"
 #include "jobs/scale/pop.h"
 #include "train/data/permutation.h"
 

@@ -8,10 +8,10 @@
 #include "base/text.h"
 #include "io/command.h"
 #include "io/file.h"
+#include "jobs/options/time_limit.h"
 #include "jobs/slurm/queue.h"
 #include "jobs/slurm/slurm_client.h"
 #include "jobs/slurm/submit_checks.h"
-#include "jobs/slurm/time_limit.h"
 
 namespace switchyard {
 namespace {

@@ -1,7 +1,7 @@
 #include "jobs/score/options.h"
 
 #include "base/error.h"
-#include "jobs/limits.h"
+#include "jobs/options/limits.h"
 
 namespace switchyard {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "jobs/input/input_options.h"
-#include "jobs/option_groups.h"
+#include "jobs/options/option_groups.h"
 
 namespace switchyard {
 

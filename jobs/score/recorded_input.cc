@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "jobs/limits.h"
+#include "jobs/options/limits.h"
 
 namespace switchyard {
 

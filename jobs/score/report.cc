@@ -6,7 +6,7 @@
 #include <cmath>
 #include <functional>
 
-#include "jobs/report_blocks.h"
+#include "jobs/records/report_blocks.h"
 #include "report/document.h"
 
 namespace switchyard {

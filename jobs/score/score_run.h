@@ -10,7 +10,7 @@
 #include "io/input.h"
 #include "jobs/input/text_input.h"
 #include "jobs/job.h"
-#include "jobs/rank_times.h"
+#include "jobs/records/rank_times.h"
 #include "jobs/score/chunk_scorer.h"
 #include "jobs/score/options.h"
 #include "jobs/score/plan.h"

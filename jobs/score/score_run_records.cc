@@ -5,7 +5,7 @@
 #include "base/stopwatch.h"
 #include "base/text.h"
 #include "io/file.h"
-#include "jobs/provenance.h"
+#include "jobs/records/provenance.h"
 #include "jobs/score/quantiles.h"
 #include "jobs/score/score_run.h"
 

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "base/text.h"
-#include "jobs/rank_times.h"
+#include "jobs/records/rank_times.h"
 #include "run/lease.h"
 
 namespace switchyard {

@@ -9,7 +9,7 @@
 
 #include "comm/communicator.h"
 #include "io/json.h"
-#include "jobs/phase_table.h"
+#include "jobs/records/phase_table.h"
 #include "run/metrics.h"
 
 namespace switchyard {

@@ -22,7 +22,7 @@
 #include "io/file.h"
 #include "io/seal.h"
 #include "jobs/job.h"
-#include "jobs/limits.h"
+#include "jobs/options/limits.h"
 #include "jobs/slurm/file_system.h"
 #include "jobs/slurm/slurm_environment.h"
 #include "jobs/version_info.h"

@@ -8,7 +8,7 @@
 
 #include "comm/communicator.h"
 #include "io/json.h"
-#include "jobs/options.h"
+#include "jobs/options/options.h"
 #include "jobs/slurm/slurm_site.h"
 
 namespace switchyard {

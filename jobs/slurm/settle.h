@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "jobs/options.h"
+#include "jobs/options/options.h"
 
 namespace switchyard {
 

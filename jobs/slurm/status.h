@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "io/json.h"
-#include "jobs/options.h"
+#include "jobs/options/options.h"
 #include "jobs/slurm/run_report.h"
 
 namespace switchyard {

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "io/file.h"
 #include "jobs/job.h"
-#include "jobs/limits.h"
+#include "jobs/options/limits.h"
 #include "jobs/plan/plan_job.h"
 #include "jobs/slurm/earlier_runs.h"
 #include "jobs/slurm/queue.h"

@@ -8,12 +8,12 @@
 #include "base/text.h"
 #include "io/command.h"
 #include "io/file.h"
-#include "jobs/job_needs.h"
+#include "jobs/batch/job_needs.h"
+#include "jobs/options/time_limit.h"
 #include "jobs/slurm/array_indices.h"
 #include "jobs/slurm/batch_script.h"
 #include "jobs/slurm/slurm_client.h"
 #include "jobs/slurm/slurm_site.h"
-#include "jobs/slurm/time_limit.h"
 
 namespace switchyard {
 namespace {

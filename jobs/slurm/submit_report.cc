@@ -6,10 +6,10 @@
 #include "base/text.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "jobs/options/time_limit.h"
 #include "jobs/slurm/batch_script.h"
 #include "jobs/slurm/file_system.h"
 #include "jobs/slurm/slurm_client.h"
-#include "jobs/slurm/time_limit.h"
 #include "run/metrics.h"
 
 namespace switchyard {

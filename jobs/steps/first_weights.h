@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "jobs/option_groups.h"
+#include "jobs/options/option_groups.h"
 #include "train/pass_engine.h"
 
 namespace switchyard {

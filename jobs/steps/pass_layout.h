@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "jobs/option_groups.h"
+#include "jobs/options/option_groups.h"
 #include "model/layout.h"
 #include "run/run_directory.h"
 #include "train/train_memory.h"

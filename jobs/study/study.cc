@@ -4,7 +4,7 @@
 #include <set>
 
 #include "io/file.h"
-#include "jobs/config_file.h"
+#include "jobs/options/config_file.h"
 #include "jobs/slurm/array_indices.h"
 #include "jobs/slurm/batch_script.h"
 #include "jobs/slurm/run_report.h"

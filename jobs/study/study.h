@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "jobs/job.h"
-#include "jobs/option_groups.h"
+#include "jobs/options/option_groups.h"
 #include "jobs/study/study_table.h"
 
 namespace switchyard {

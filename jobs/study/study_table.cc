@@ -9,7 +9,7 @@
 #include "io/hdf5.h"
 #include "io/json.h"
 #include "io/temporary_file.h"
-#include "jobs/csv.h"
+#include "jobs/records/csv.h"
 
 namespace switchyard {
 namespace {

@@ -5,9 +5,9 @@
 
 #include "io/command.h"
 #include "io/file.h"
-#include "jobs/config_file.h"
-#include "jobs/job_needs.h"
-#include "jobs/provenance.h"
+#include "jobs/batch/job_needs.h"
+#include "jobs/options/config_file.h"
+#include "jobs/records/provenance.h"
 #include "jobs/sweep/collector.h"
 #include "jobs/sweep/point_metrics.h"
 

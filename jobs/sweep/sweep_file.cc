@@ -8,7 +8,7 @@
 #include "base/number.h"
 #include "base/text.h"
 #include "io/json.h"
-#include "jobs/config_file.h"
+#include "jobs/options/config_file.h"
 
 namespace switchyard {
 namespace {

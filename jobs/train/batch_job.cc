@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "jobs/batch_checks.h"
-#include "jobs/job_needs.h"
+#include "jobs/batch/batch_checks.h"
+#include "jobs/batch/job_needs.h"
 #include "jobs/train/options.h"
 #include "model/config/model_config.h"
 #include "train/fisher/fisher_file.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "jobs/options.h"
+#include "jobs/options/options.h"
 #include "run/run_directory.h"
 #include "train/selection/options.h"
 

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/number.h"
-#include "jobs/limits.h"
+#include "jobs/options/limits.h"
 #include "train/parameters/step_slices.h"
 
 namespace switchyard {

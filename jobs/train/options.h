@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "jobs/input/data_files.h"
-#include "jobs/option_groups.h"
+#include "jobs/options/option_groups.h"
 #include "jobs/train/freeze_options.h"
 #include "run/run_directory.h"
 #include "train/data/data_order.h"

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
-#include "jobs/phase_table.h"
+#include "jobs/records/phase_table.h"
 
 namespace switchyard {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "jobs/phase_table.h"
+#include "jobs/records/phase_table.h"
 #include "jobs/train/export_log.h"
 #include "jobs/train/history.h"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "jobs/job.h"
-#include "jobs/rank_times.h"
+#include "jobs/records/rank_times.h"
 #include "jobs/steps/taken_steps.h"
 #include "jobs/train/phases.h"
 #include "jobs/train/predicted_training.h"

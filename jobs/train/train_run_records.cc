@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/stopwatch.h"
 #include "io/file.h"
-#include "jobs/provenance.h"
+#include "jobs/records/provenance.h"
 #include "jobs/train/report.h"
 #include "jobs/train/train_run.h"
 

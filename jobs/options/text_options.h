@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "import/importer.h"
-#include "jobs/options.h"
+#include "jobs/options/options.h"
 
 namespace switchyard {
 

@@ -1,4 +1,4 @@
-#include "jobs/report_blocks.h"
+#include "jobs/records/report_blocks.h"
 
 #include <string_view>
 

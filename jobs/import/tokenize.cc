@@ -1,5 +1,5 @@
 // `switchyard tokenize`: a text's token ids and pieces, ids back to text, a corpus counted.
-#include "jobs/tokenize.h"
+#include "jobs/import/tokenize.h"
 
 #include <algorithm>
 #include <iostream>
@@ -11,8 +11,8 @@
 #include "io/json.h"
 #include "io/text_stream.h"
 #include "jobs/job.h"
-#include "jobs/limits.h"
-#include "jobs/text_options.h"
+#include "jobs/options/limits.h"
+#include "jobs/options/text_options.h"
 #include "tokens/framing.h"
 
 namespace switchyard {

@@ -1,4 +1,4 @@
-#include "jobs/config_file.h"
+#include "jobs/options/config_file.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "jobs/options.h"
+#include "jobs/options/options.h"
 
 #include <gtest/gtest.h>
 

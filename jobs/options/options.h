@@ -14,7 +14,7 @@
 #include <variant>
 #include <vector>
 
-#include "jobs/config_file.h"
+#include "jobs/options/config_file.h"
 
 namespace switchyard {
 

@@ -7,7 +7,7 @@
 #include "base/dtype.h"
 #include "base/memory.h"
 #include "io/json.h"
-#include "jobs/option_groups.h"
+#include "jobs/options/option_groups.h"
 
 namespace switchyard {
 

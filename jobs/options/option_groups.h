@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "jobs/options.h"
+#include "jobs/options/options.h"
 #include "model/layout.h"
 #include "run/attempt.h"
 

@@ -1,4 +1,4 @@
-#include "jobs/options.h"
+#include "jobs/options/options.h"
 
 #include <algorithm>
 #include <boost/program_options.hpp>
@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/number.h"
-#include "jobs/config_file.h"
+#include "jobs/options/config_file.h"
 
 extern char** environ;
 

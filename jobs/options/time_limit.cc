@@ -1,4 +1,4 @@
-#include "jobs/slurm/time_limit.h"
+#include "jobs/options/time_limit.h"
 
 #include <fmt/format.h>
 

@@ -1,6 +1,6 @@
-#include "jobs/option_groups.h"
+#include "jobs/options/option_groups.h"
 
-#include "jobs/limits.h"
+#include "jobs/options/limits.h"
 
 namespace switchyard {
 

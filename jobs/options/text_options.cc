@@ -1,10 +1,10 @@
-#include "jobs/text_options.h"
+#include "jobs/options/text_options.h"
 
 #include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
-#include "jobs/limits.h"
+#include "jobs/options/limits.h"
 #include "tokens/framing.h"
 
 namespace switchyard {

@@ -1,4 +1,4 @@
-#include "jobs/batch_checks.h"
+#include "jobs/batch/batch_checks.h"
 
 #include <fmt/format.h>
 

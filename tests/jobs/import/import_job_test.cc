@@ -1,4 +1,4 @@
-#include "jobs/import_job.h"
+#include "jobs/import/import_job.h"
 
 #include <gtest/gtest.h>
 

@@ -1,11 +1,11 @@
-// `switchyard import`, the command line of jobs/import_job.h.
+// `switchyard import`, the command line of jobs/import/import_job.h.
 #include <iostream>
 
 #include "base/log.h"
 #include "io/json.h"
-#include "jobs/import_options.h"
+#include "jobs/import/import_options.h"
 #include "jobs/job.h"
-#include "jobs/limits.h"
+#include "jobs/options/limits.h"
 
 namespace switchyard {
 

@@ -1,4 +1,4 @@
-#include "jobs/job_needs.h"
+#include "jobs/batch/job_needs.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "jobs/text_options.h"
+#include "jobs/options/text_options.h"
 
 namespace switchyard {
 

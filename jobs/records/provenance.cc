@@ -1,4 +1,4 @@
-#include "jobs/provenance.h"
+#include "jobs/records/provenance.h"
 
 #include "base/version.h"
 #include "io/file.h"

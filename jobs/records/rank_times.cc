@@ -1,4 +1,4 @@
-#include "jobs/rank_times.h"
+#include "jobs/records/rank_times.h"
 
 #include <sys/resource.h>
 
@@ -8,7 +8,7 @@
 #include "base/cpu_model.h"
 #include "base/thread_pool.h"
 #include "comm/mpi_communicator.h"
-#include "jobs/provenance.h"
+#include "jobs/records/provenance.h"
 #include "run/lease.h"
 
 namespace switchyard {

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "jobs/import_job.h"
-#include "jobs/options.h"
+#include "jobs/import/import_job.h"
+#include "jobs/options/options.h"
 
 namespace switchyard {
 

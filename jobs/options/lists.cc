@@ -1,4 +1,4 @@
-#include "jobs/lists.h"
+#include "jobs/options/lists.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "jobs/phase_table.h"
+#include "jobs/records/phase_table.h"
 
 #include <fmt/format.h>
 
