@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "jobs/batch/batch_checks.h"
@@ -41,9 +40,11 @@ std::vector<JobNeed> needs(const JobArguments& arguments) {
     needs.push_back(need_of_config(options.init, options.allowed_fields()));
   add_needs_of_data(options, "data", options.data, model, arguments, needs);
   add_needs_of_data(options, "eval-data", options.eval_data, model, arguments, needs);
-  for (const auto& [option, path] :
-       {std::pair("--fisher-new", options.trains.fisher_new), {"--fisher-old", options.trains.fisher_old}})
+  const auto add_fisher_file = [&](const char* option, const std::string& path) {
     if (!path.empty()) needs.push_back({{path}, "Fisher " + path, [=] { FisherFile(option, path); }});
+  };
+  add_fisher_file("--fisher-new", options.trains.fisher_new);
+  add_fisher_file("--fisher-old", options.trains.fisher_old);
   return needs;
 }
 
