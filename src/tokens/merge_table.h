@@ -84,7 +84,9 @@ class MergeTable {
     return {first >> kFilterBits, first / 64, first % 64, hash >> (shift_ - 6) & 63};
   }
   static bool are_small(int32_t left, int32_t right) { return static_cast<uint32_t>(left | right) < kSmall; }
-  static size_t small_place(int32_t left, int32_t right) { return static_cast<size_t>(left) * kSmall + static_cast<size_t>(right); }
+  static size_t small_place(int32_t left, int32_t right) {
+    return static_cast<size_t>(left) * kSmall + static_cast<size_t>(right);
+  }
   uint64_t find_behind(uint64_t key) const;
   void put(uint64_t key, uint64_t merge);
 
