@@ -45,11 +45,11 @@ struct JobArguments {
   std::filesystem::path path_of(const std::string& option) const { return directory / value_of(option).value_or(""); }
 };
 
-/// What must be there before a job starts, unless the job is one of several that make a path of it.
+/// What a job needs before it starts.
 struct JobNeed {
-  std::vector<std::filesystem::path> paths;
-  std::string key;              ///< the same of two that are alike, and need one look
-  std::function<void()> check;  ///< fails (usage, input) as the job would
+  std::vector<std::filesystem::path> paths;  ///< that are looked at. Not yet there: nobody can look
+  std::string key;                           ///< two needs of one key are the same
+  std::function<void()> check;               ///< fails (usage, input) as the job would
 };
 
 /// What `submit` has to know of a job that works in a run directory (its option --run), where it can be resumed. What

@@ -28,6 +28,16 @@ void check_numerics(const Json& manifest, const std::string& subject, const JobA
 
 }  // namespace
 
+void settle(std::initializer_list<std::string*> paths, const std::filesystem::path& directory) {
+  for (std::string* path : paths)
+    if (!path->empty()) *path = (directory / *path).native();
+}
+
+void settle(std::initializer_list<std::vector<std::string>*> paths, const std::filesystem::path& directory) {
+  for (std::vector<std::string>* list : paths)
+    for (std::string& path : *list) settle({&path}, directory);
+}
+
 void require_read_again(const JobArguments& arguments, const std::string& option) {
   for (const std::string& path : arguments.values_of(option))
     if (is_read_once(path))
@@ -37,9 +47,9 @@ void require_read_again(const JobArguments& arguments, const std::string& option
 }
 
 void check_expert_ranks(const JobArguments& arguments, int64_t ranks) {
-  const auto ep = arguments.value_of("ep");
-  if (!ep || *ep == "0" || ranks % std::stoll(*ep) == 0) return;
-  fail(ExitCode::usage, "--ep {} does not divide the {} ranks that are asked for", *ep, ranks);
+  const int64_t ep = std::stoll(arguments.value_of("ep").value_or("0"));
+  if (ep != 0 && ranks % ep != 0)
+    fail(ExitCode::usage, "--ep {} does not divide the {} ranks that are asked for", ep, ranks);
 }
 
 void check_earlier_run(const RunDirectory& run, const Fingerprint& fields, const JobArguments& arguments) {

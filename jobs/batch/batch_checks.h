@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "io/json.h"
 #include "jobs/job.h"
@@ -23,6 +26,10 @@ Options options_of(const JobArguments& arguments, std::string_view job) {
   options.resolve(set);
   return options;
 }
+
+/// Paths that a job has been given, as they hold here; what was not given stays so.
+void settle(std::initializer_list<std::string*> paths, const std::filesystem::path& directory);
+void settle(std::initializer_list<std::vector<std::string>*> paths, const std::filesystem::path& directory);
 
 /// Fails (usage) unless all files of an option can be read again when the job starts again.
 void require_read_again(const JobArguments& arguments, const std::string& option);

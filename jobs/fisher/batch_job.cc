@@ -14,9 +14,8 @@ namespace {
 /// With paths that hold here.
 FisherOptions fisher_options(const JobArguments& arguments) {
   auto options = options_of<FisherOptions>(arguments, "fisher");
-  options.model = (arguments.directory / options.model).native();
-  for (std::vector<std::string>* paths : {&options.delta, &options.data})
-    for (std::string& path : *paths) path = (arguments.directory / path).native();
+  settle({&options.model}, arguments.directory);
+  settle({&options.delta, &options.data}, arguments.directory);
   return options;
 }
 

@@ -236,7 +236,7 @@ class OptionParser {
 
   void give_values(const std::map<std::string, std::vector<std::string>>& values) {
     for (const auto& [name, words] : values)
-      give_known(name, words, std::string(job_), fmt::format("{}: --{}", job_, name));
+      if (!words.empty()) give_known(name, words, std::string(job_), fmt::format("{}: --{}", job_, name));
   }
 
   void check_required() const {
@@ -304,6 +304,7 @@ class OptionParser {
     return std::ranges::find(set_.options(), name, &OptionSet::Option::name) != set_.options().end();
   }
 
+  /// source: what speaks of options, place: what of this one, for errors.
   void give_known(const std::string& name, const std::vector<std::string>& values, const std::string& source,
                   const std::string& place) {
     if (!has(name))

@@ -94,7 +94,7 @@ void parse_option_lines(OptionSet& set, std::string_view job, std::span<const Co
                         std::string_view subject);
 
 /// Fills the targets from these values alone, by option, as a command line would; no environment and no file has a say.
-/// Fails (usage).
+/// One without values is not given. Fails (usage).
 void parse_option_values(OptionSet& set, std::string_view job,
                          const std::map<std::string, std::vector<std::string>>& values);
 

@@ -27,6 +27,15 @@ std::vector<int64_t> sizes_of(std::string_view option, const std::string& list) 
   return sizes;
 }
 
+/// Its jobs, which have one name, follow each other.
+Submission one_at_a_time(Submission request) {
+  std::vector<std::string> more = request.sbatch_options.lines();
+  const std::string own = request.sbatch_options.value_of(kDependency).value_or("");
+  more.push_back(own.empty() ? "--dependency=singleton" : fmt::format("--dependency={},singleton", own));
+  request.sbatch_options = SbatchOptions(more);
+  return request;
+}
+
 /// What is left of the command line behind the job's name, read as the study's options and the job's.
 class CommandLine {
  public:
@@ -55,7 +64,6 @@ class CommandLine {
   ScaleOptions options;
   ScaleDefinition definition;
   Submission request;
-  bool has_inputs = true;  ///< no other job makes them
 
  private:
   void read(const Runtime& runtime) {
@@ -82,11 +90,6 @@ class CommandLine {
     request.options = options.submit;
     if (request.options.name.empty())
       request.options.name = fmt::format("scale-{}", std::filesystem::path(options.run).filename().native());
-    has_inputs = !request.waits_for_others();
-    std::vector<std::string> more = request.sbatch_options.lines();
-    const std::string own = request.sbatch_options.value_of(kDependency).value_or("");
-    more.push_back(own.empty() ? "--dependency=singleton" : fmt::format("--dependency={},singleton", own));
-    request.sbatch_options = SbatchOptions(more);
   }
 
   void define() {
@@ -149,8 +152,9 @@ int run_scale(Runtime& runtime, std::span<const std::string> args) {
   if (line.asked_for_help()) return 0;
   log::set_quiet(line.options.quiet);
   const ScaleStudy study(line.options, line.definition, runtime.jobs);
-  study.check(line.has_inputs);
-  if (!study.definition().local) return submit_scale(study, line.request, line.options.max_node_hours);
+  study.check(line.request);
+  if (!study.definition().local)
+    return submit_scale(study, one_at_a_time(std::move(line.request)), line.options.max_node_hours);
   if (line.options.dry_run) {
     for (int64_t number = 0; number < study.num_points(); ++number)
       std::cout << fmt::format("point {}: {}\n", number, study.name_of(number));

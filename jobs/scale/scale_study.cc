@@ -219,19 +219,19 @@ void ScaleStudy::keep_file() const {
   write_file_atomically(kept_file(), to_text(definition_.to_json(), 2) + "\n");
 }
 
-void ScaleStudy::check(bool has_inputs) const {
+void ScaleStudy::check(const Submission& request) const {
   const ScaleDefinition& d = definition_;
-  const std::filesystem::path here = absolute_path(".", ExitCode::environment);
   std::set<std::string> seen;
   if (d.scaling == Scaling::weak && !d.options.contains(work_option(d.job)))
     fail(ExitCode::usage, "scale --mode weak: expected --{} N, which every rank has, found none", work_option(d.job));
   for (int64_t number = 0; number < num_points(); ++number) {
     const ScalePoint p = point(number);
-    JobArguments arguments{stages(number).front().options, here};
-    arguments.values["run"] = {stages(number).front().run.native()};
+    const Stage stage = stages(number).front();
+    JobArguments arguments{stage.options, request.start_directory()};
+    arguments.values["run"] = {stage.run.native()};
     naming(fmt::format("point {} ({})", number, name_of(number)), [&] {
       const std::vector<JobNeed> needs = entry().batch->needs(arguments);
-      if (has_inputs) check_needs(needs, seen);
+      if (!request.waits_for_others() && !is_complete(stage)) check_needs(needs, seen);
       if (entry().batch->check_ranks != nullptr) entry().batch->check_ranks(arguments, p.ranks);
     });
   }

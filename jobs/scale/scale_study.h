@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "jobs/job.h"
+#include "jobs/slurm/submission.h"
 #include "jobs/study/study.h"
 
 namespace switchyard {
@@ -69,8 +70,9 @@ class ScaleStudy final : public Study {
   /// scaling.csv, scaling.json, extrap.txt, scaling.h5 and report.html.
   void collect() const override;
 
-  /// Fails (usage, input) as the points would, as far as can be told beforehand. has_inputs: what they read is there.
-  void check(bool has_inputs) const;
+  /// Fails (usage, input) as the points would, as far as can be told beforehand. request: to Slurm, which says where
+  /// they start and whether others make what they read.
+  void check(const Submission& request) const;
 
  private:
   std::filesystem::path kept_file() const { return root() / "study.json"; }

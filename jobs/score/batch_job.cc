@@ -108,9 +108,8 @@ std::vector<JobNeed> needs(const JobArguments& arguments) {
   require_read_again(arguments, "input");
   ScoreOptions options = given_options(arguments);
   options.text_sources();  // or it fails
-  options.model = arguments.path_of("model").native();
-  for (std::vector<std::string>* paths : {&options.delta, &options.input})
-    for (std::string& path : *paths) path = (arguments.directory / path).native();
+  settle({&options.model}, arguments.directory);
+  settle({&options.delta, &options.input}, arguments.directory);
   std::vector<JobNeed> needs;
   add_needs_of_model(options.model, options.deltas(), options.allowed_fields(), needs);
   add_needs_of_data(options, "input", options.input, options.model, arguments, needs);

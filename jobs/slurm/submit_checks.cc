@@ -97,9 +97,10 @@ void check_no_array(const Submission& s) {
 void check_job_needs(const Submission& s) {
   if (s.entry->batch->needs == nullptr) return;
   std::set<std::string> seen;  // many runs may share a model
-  for (const size_t i : s.runs_to_check())
-    if (const std::vector<JobNeed> needs = s.entry->batch->needs(s.arguments_of(i)); !s.waits_for_others())
-      check_needs(needs, seen);
+  for (const size_t i : s.runs_to_check()) {
+    const std::vector<JobNeed> needs = s.entry->batch->needs(s.arguments_of(i));
+    if (!s.waits_for_others()) check_needs(needs, seen);
+  }
 }
 
 void check_ranks(const Submission& s, const JobShape& shape) {

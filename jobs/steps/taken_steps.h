@@ -25,7 +25,7 @@ class TakenSteps {
   TakenSteps(Communicator& world, Pulse& pulse, Attempt& attempt, PassEngine& engine, const Fingerprint& run,
              const Options& options);
 
-  void resume();  ///< the attempt, there
+  void resume();  ///< the attempt goes on from there
 
   /// Of the newest step.
   const CheckpointNotes& notes() const { return notes_; }
@@ -44,7 +44,7 @@ class TakenSteps {
   /// Rank 0 tells, when it is due, how far the run is.
   void tell();
   bool is_time_to_save() const { return options_.save_steps > 0 && notes_.step % options_.save_steps == 0; }
-  /// Unless it is. first: called before, as part of it.
+  /// Writes a checkpoint of the newest step, if there is none. first: what belongs to that and comes before it.
   void save(const std::function<void()>& first = {});
   /// Whether a checkpoint still fits before the job's end; if not, says what is lost. Without a measured time as if the
   /// disk took 100 MB a second.

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/number.h"
 #include "io/hdf5.h"
 #include "io/json.h"
 #include "jobs/train/export_log.h"
@@ -39,9 +40,10 @@ std::vector<std::string> names_of(const OptionValues& files) {
   return names;
 }
 
-bool gives(const Stage& stage, const char* option) {
+/// Empty: not given.
+std::string value_of(const Stage& stage, const char* option) {
   const auto given = stage.options.find(option);
-  return given != stage.options.end() && !given->second.empty() && given->second.front() != "0";
+  return given == stage.options.end() || given->second.empty() ? "" : given->second.front();
 }
 
 std::vector<std::string> held_out_names(const Stage& stage) {
@@ -121,9 +123,10 @@ Metrics metrics_to_come(std::span<const Stage> stages) {
   for (const Stage& stage : stages) {
     if (stage.job == "train" && stage.name == "train") {
       StepLog::Step step;
-      step.result.penalty = gives(stage, "ewc") ? 1 : 0;
+      step.result.penalty = number_in<double>(value_of(stage, "ewc")).value_or(0);
       if (const size_t files = held_out_names(stage).size(); files > 0) step.held_out.resize(1 + files);
-      add_training(stage, metrics_line(step), gives(stage, "init") ? Json() : to_json(ChangeCounts()), metrics);
+      add_training(stage, metrics_line(step), value_of(stage, "init").empty() ? to_json(ChangeCounts()) : Json(),
+                   metrics);
     }
     if (stage.job == "score") add_scores(stage, {}, metrics);
   }

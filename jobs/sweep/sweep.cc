@@ -81,21 +81,19 @@ std::vector<JobNeed> Sweep::needs_of(const Stage& stage, const std::filesystem::
   return needs;
 }
 
-void Sweep::check(bool has_inputs) const {
-  const std::filesystem::path here = absolute_path(".", ExitCode::environment);
-  std::set<std::string> seen;  // many points share their files
-  StudyTable to_come;
+void Sweep::check(const Submission& request) const {
+  std::set<std::string> seen, metrics;  // many points share their files
   naming(options_.file, [&] {
     for (int64_t point = 0; point < points_->count(); ++point)
       naming(fmt::format("point {} ({})", point, name_of(point)), [&] {
         const std::vector<Stage> runs = stages(point);
         for (const Stage& stage : runs) {
-          const std::vector<JobNeed> needs = needs_of(stage, folder(point), here);
-          if (has_inputs) check_needs(needs, seen);
+          const std::vector<JobNeed> needs = needs_of(stage, folder(point), request.start_directory());
+          if (!request.waits_for_others() && !is_complete(stage)) check_needs(needs, seen);
         }
-        to_come.points.push_back({.metrics = metrics_to_come(runs)});
+        for (const auto& [name, value] : metrics_to_come(runs)) metrics.insert(name);
       });
-    require_metrics(file_, to_come.metrics());
+    require_metrics(file_, {metrics.begin(), metrics.end()});
   });
 }
 

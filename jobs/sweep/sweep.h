@@ -2,11 +2,11 @@
 #pragma once
 
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "jobs/job.h"
+#include "jobs/slurm/submission.h"
 #include "jobs/slurm/submit.h"
 #include "jobs/study/study.h"
 #include "jobs/sweep/stages.h"
@@ -44,8 +44,9 @@ class Sweep final : public Study {
   void collect() const override;
 
   /// Fails as the points' runs would (usage, input), as far as can be told beforehand: options without a meaning, files
-  /// that are not there (has_inputs) or not what they should be, a metric that no point will have.
-  void check(bool has_inputs) const;
+  /// that are not there or not what they should be, a metric that no point will have. request: to Slurm, which says
+  /// where the runs start and whether others make what they read.
+  void check(const Submission& request) const;
 
  private:
   const JobEntry& entry(const std::string& job) const;

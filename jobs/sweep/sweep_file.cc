@@ -182,7 +182,8 @@ class Parser {
   /// With the first of each name's values.
   void check_values() {
     std::map<std::string, std::string> names = file_.variables;
-    for (const SweptOption& option : file_.swept) names[option.name] = option.values.front().front();
+    for (const SweptOption& option : file_.swept)
+      if (const OptionValues& first = option.values.front(); !first.empty()) names[option.name] = first.front();
     for (const auto& [name, values] : file_.fixed) names[name] = values.front();
     for (Check& check : checks_) {
       for (ConfigLine& line : check.lines)

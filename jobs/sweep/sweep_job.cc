@@ -33,7 +33,7 @@ int run_sweep(Runtime& runtime, std::span<const std::string> args) {
   log::set_quiet(sweep.options().quiet);
   log::info("sweep: {} points of {} swept options, {} run{} each", sweep.num_points(), sweep.file().swept.size(),
             1 + sweep.file().then.size(), sweep.file().then.empty() ? "" : "s");
-  sweep.check(!request.waits_for_others());
+  sweep.check(request);
   if (!sweep.options().local) return submit_sweep(sweep, request);
   if (!sweep.options().dry_run) return run_locally(runtime, sweep, std::move(config));
   for (int64_t point = 0; point < sweep.num_points(); ++point)

@@ -1,6 +1,5 @@
 #include "jobs/train/batch_job.h"
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -16,16 +15,8 @@ namespace {
 /// With paths that hold here.
 TrainOptions train_options(const JobArguments& arguments) {
   auto options = options_of<TrainOptions>(arguments, "train");
-  const auto settle = [&](std::string& path) {
-    if (!path.empty()) path = (arguments.directory / path).native();
-  };
-  settle(options.model);
-  settle(options.init);
-  settle(options.trains.fisher_new);
-  settle(options.trains.fisher_old);
-  std::ranges::for_each(options.delta, settle);
-  std::ranges::for_each(options.data, settle);
-  std::ranges::for_each(options.eval_data, settle);
+  settle({&options.model, &options.init, &options.trains.fisher_new, &options.trains.fisher_old}, arguments.directory);
+  settle({&options.delta, &options.data, &options.eval_data}, arguments.directory);
   return options;
 }
 

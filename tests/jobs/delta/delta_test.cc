@@ -244,6 +244,11 @@ TEST_F(DeltaJobTest, SubmitLooksForDeltas) {
     const ProcessResult good = test::run(words);
     EXPECT_EQ(good.exit_code, 0) << good.err;
     EXPECT_NE(good.out.find("--delta"), std::string::npos) << good.out;
+    std::vector<std::string> other = words;
+    std::ranges::replace(other, base(), std::string(SWITCHYARD_TEST_DATA "/models/mixtral-window"));
+    const ProcessResult unfit = test::run(other);
+    EXPECT_EQ(unfit.exit_code, 66) << unfit.err;
+    EXPECT_NE(unfit.err.find("may.delta: tensor "), std::string::npos) << unfit.err;
     words.push_back(path("gone.delta"));
     const ProcessResult gone = test::run(words);
     EXPECT_EQ(gone.exit_code, 66) << gone.err;

@@ -3,7 +3,11 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <iterator>
 #include <random>
 #include <thread>
 
@@ -73,6 +77,37 @@ TEST_F(KilledTraining, EveryFileIsThatOfAQuietRun) {
   EXPECT_GT(resumed, 0) << "no attempt went on from a checkpoint: the test proves nothing";
   RecordProperty("kills", kills);
   RecordProperty("in_a_checkpoint", in_a_checkpoint);
+}
+
+/// Told to stop after some steps of which no checkpoint holds any.
+test::ProcessResult told(const TrainCase& c, const std::string& run, const std::vector<std::string>& steps, int signal,
+                         int seconds_to_end) {
+  auto environment = test::mpi_environment();
+  environment["SLURM_JOB_END_TIME"] = std::to_string(std::time(nullptr) + seconds_to_end);
+  test::Process process(c.command(run, 0, steps), environment);
+  const auto lines = [&] {
+    std::ifstream file(c / run / "metrics.jsonl");
+    return std::count(std::istreambuf_iterator<char>(file), {}, '\n');
+  };
+  while (process.running() && lines() < 3) std::this_thread::sleep_for(1ms);
+  ::kill(process.pid(), signal);
+  return process.wait(60s);
+}
+
+TEST(TrainingToldToStop, SavesWhatStillFitsAndSaysWhatIsLost) {
+  const TrainCase c;
+  const std::vector<std::string> steps = {"--max-steps", "300", "--save-steps", "0", "--eval-steps", "0"};
+  c.expect("quiet", 0, {}, steps);
+  const auto expect = [&](const test::ProcessResult& result, int code, const std::string& named) {
+    EXPECT_EQ(result.exit_code, code) << result.err;
+    EXPECT_NE(result.err.find(named), std::string::npos) << named << ": " << result.err;
+  };
+  expect(told(c, "saved", steps, SIGTERM, 600), 75, "run the same command again");
+  EXPECT_NE(c.expect("saved", 0, {"resuming: "}, steps).err.find(" of 300 steps"), std::string::npos);
+  expect(told(c, "fits", steps, SIGUSR1, 600), 0, "300 steps, ");
+  expect(told(c, "lost", steps, SIGUSR1, 1), 75, "are lost: a checkpoint takes about");
+  EXPECT_EQ(c.expect("lost", 0, {}, steps).err.find("resuming: "), std::string::npos);
+  for (const char* run : {"saved", "fits", "lost"}) test::expect_same_files(c.files(run), c.files("quiet"));
 }
 
 }  // namespace
