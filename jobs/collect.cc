@@ -13,7 +13,7 @@ std::string kind_of(const RunDirectory& run) {
   if (!run.has_manifest())
     fail(ExitCode::input, "{}: expected the folder of a sweep or a scaling study, found no manifest.json",
          run.root().native());
-  const std::string kind = run.job();
+  const std::string kind = recorded_job(run.read_manifest());
   if (kind != "sweep" && kind != "scale")
     fail(ExitCode::input, "{}: expected the folder of a sweep or a scaling study, found one of {}", run.root().native(),
          kind.empty() ? "another job" : kind);

@@ -41,7 +41,7 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
   const RunDirectory run(options.run);
   if (!run.has_manifest())
     fail(ExitCode::input, "{}: is missing; expected the directory of a run", run.manifest_path().native());
-  const std::string job = run.job();
+  const std::string job = recorded_job(run.read_manifest());
   if (job == "train") {
     refuse({"rescore", "seed", "input"}, "training");
     return verify_steps(runtime, options);

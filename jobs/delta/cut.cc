@@ -35,7 +35,7 @@ CutModels models_of_run(const DeltaOptions& options, const std::string& path) {
   const std::string subject = run.manifest_path().native();
   if (!run.has_manifest()) fail(ExitCode::input, "{}: is missing; expected the directory of a training run", subject);
   const Json manifest = run.read_manifest();
-  if (const std::string job = run.job(); job != "train")
+  if (const std::string job = recorded_job(manifest); job != "train")
     fail(ExitCode::input, "{}: expected a training run, found one of {}", subject, job.empty() ? "another job" : job);
   const Fingerprint fingerprint = recorded_fingerprint(manifest, subject);
   const Json& info = manifest["info"];

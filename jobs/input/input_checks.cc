@@ -7,7 +7,6 @@
 #include "tokens/tokenizer.h"
 
 namespace switchyard {
-
 namespace {
 
 /// Between the tokenizer that made tokens and the model's; empty where there is none, or the model has none.

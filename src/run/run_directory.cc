@@ -87,6 +87,12 @@ std::string fingerprint_hash(const Fingerprint& fingerprint) {
   return hasher.digest().hex();
 }
 
+std::string recorded_job(const Json& manifest) {
+  const Json* info = find_field(manifest, "info");
+  const Json* job = info == nullptr ? nullptr : find_field(*info, "job");
+  return job != nullptr && job->is_string() ? job->get<std::string>() : "";
+}
+
 Json recorded_deltas(const std::vector<std::string>& paths) {
   Json all = Json::array();
   for (const std::string& path : paths) all.push_back(path_to_json(absolute_path(path, ExitCode::input)));
@@ -152,13 +158,6 @@ Json RunDirectory::read_manifest() const {
   object_of(manifest, "units", path);
   object_of(manifest, "info", path);
   return manifest;
-}
-
-std::string RunDirectory::job() const {
-  const Json manifest = read_manifest();
-  const Json* info = find_field(manifest, "info");
-  const Json* job = info == nullptr ? nullptr : find_field(*info, "job");
-  return job != nullptr && job->is_string() ? job->get<std::string>() : "";
 }
 
 std::optional<WorkUnits> RunDirectory::find_units() const {

@@ -25,6 +25,9 @@ std::string fingerprint_hash(const Fingerprint& fingerprint);
 /// As a manifest has it. Fails (input) naming the field that is no text; subject: the manifest's path.
 Fingerprint recorded_fingerprint(const Json& manifest, std::string_view subject);
 
+/// Whose run it is, as its manifest says: "score"; empty where it does not.
+std::string recorded_job(const Json& manifest);
+
 /// Paths of deltas as a manifest's info has them: absolute.
 Json recorded_deltas(const std::vector<std::string>& paths);
 /// And back; none where the run was begun before there were deltas. Fails (input).
@@ -75,8 +78,6 @@ class RunDirectory {
   bool has_manifest() const;
   /// {"format", "fingerprint": {…}, "units": {…}, "info": {…}}; fails (mismatch) if it is of another format.
   Json read_manifest() const;
-  /// Whose run it is, as the manifest says: "score"; empty where it does not.
-  std::string job() const;
   /// As the manifest has them; empty while there is none.
   std::optional<WorkUnits> find_units() const;
   /// What is done by what is there; nothing while there is no manifest.
