@@ -10,6 +10,8 @@ namespace switchyard::report {
 namespace {
 
 constexpr double kTolerance = 1e-9;  // of a step: ticks are products, bounds are measured
+constexpr double kSame =
+    1e-9;  // bounds that lie closer, of their size, are one value: means of equal ones differ by an ulp
 
 /// The least round step that is not below `least`, in the scale's unit.
 double round_step(double least, Unit unit, Scale scale) {
@@ -36,15 +38,18 @@ std::string tick_label(double scaled, double step, std::string_view symbol) {
 }
 
 Axis make_linear(double low, double high, Unit unit, int most, bool widen) {
-  if (low == high) (low > 0 ? low : high) = 0;
+  if (high - low <= kSame * std::max(std::abs(low), std::abs(high))) (low > 0 ? low : high) = 0;
   if (low == high) high = 1;
   const Scale scale = scale_of(std::max(std::abs(low), std::abs(high)), unit);
   const double step = round_step((high - low) / scale.factor / most, unit, scale), width = step * scale.factor;
   const double first = widen ? std::floor(low / width + kTolerance) : std::ceil(low / width - kTolerance);
   const double last = widen ? std::ceil(high / width - kTolerance) : std::floor(high / width + kTolerance);
   Axis axis{.low = widen ? first * width : low, .high = widen ? last * width : high};
-  for (double tick = first; tick <= last; ++tick)
+  const auto num_steps = static_cast<int64_t>(last - first);
+  for (int64_t i = 0; i <= num_steps; ++i) {
+    const double tick = first + static_cast<double>(i);
     axis.ticks.push_back({tick * width, tick_label(tick * step, step, scale.symbol)});
+  }
   return axis;
 }
 

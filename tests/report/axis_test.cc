@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace switchyard::report {
 namespace {
 
@@ -42,6 +44,19 @@ TEST(Axis, OfOneValueHasARange) {
   EXPECT_EQ(rounded_axis(0, 0, kNumber, 4).high, 1);
   EXPECT_EQ(rounded_axis(5, 5, kNumber, 4).low, 0);
   EXPECT_EQ(rounded_axis(-5, -5, kNumber, 4).high, 0);
+}
+
+TEST(Axis, OfValuesThatDifferByAnUlpIsThatOfOne) {
+  for (const double value : {5e-5, 1e-4, 2e-6, 3.0, -7e12}) {
+    const double above = std::nextafter(value, 1e300);
+    for (const auto& make : {linear_axis, rounded_axis}) {
+      const Axis axis = make(value, above, kNumber, 4);
+      EXPECT_GT(axis.high - axis.low, 0.9 * std::abs(value));
+      EXPECT_LE(axis.ticks.size(), 8);
+      EXPECT_GE(axis.at(value), 0);
+      EXPECT_LE(axis.at(above), 1 + 1e-9);
+    }
+  }
 }
 
 TEST(Axis, LogarithmsOfDecades) {
