@@ -17,6 +17,7 @@ namespace switchyard {
 namespace {
 
 constexpr size_t kMaxNamedFields = 32;
+constexpr const char* kNothingScored = "the continuation has no tokens of its own: nothing of it would be scored";
 
 /// "1 document was", "2 documents were"
 std::string documents_were(int64_t count) {
@@ -169,7 +170,7 @@ void Importer::put_frame(Document& document, const TokenFrame& frame) const {
   std::vector<int32_t>& tokens = document.tokens;
   const auto num_before = std::ssize(frame.before);
   if (std::ssize(tokens) <= *document.context) {  // it would be the likeliest of all
-    document.reject = "the continuation has no tokens of its own: nothing of it would be scored";
+    document.reject = kNothingScored;
     return;
   }
   const bool begun = document.is_text && std::ssize(tokens) >= num_before &&
@@ -181,7 +182,9 @@ void Importer::put_frame(Document& document, const TokenFrame& frame) const {
     *document.context += num_before;
   }
   tokens.insert(tokens.end(), frame.behind.begin(), frame.behind.end());
-  if (*document.context == 0)
+  if (std::ssize(tokens) - std::ssize(frame.behind) <= *document.context)
+    document.reject = kNothingScored;
+  else if (*document.context == 0)
     document.reject =
         "empty context: the first token has nothing to follow (give a context, or a start token with --bos)";
   else if (std::ssize(tokens) > rules_.max_tokens)

@@ -40,6 +40,8 @@ bool SeriesSource::read_row() {
   if (!rows_.next(row_)) return false;
   if (!row_.reject.empty())
     fail(ExitCode::input, "{}:{}: {}; a series has no holes", rows_.path(), row_.number, row_.reject);
+  if (rows_.columns().size() == 1 && rows_.blank_line() > 0)  // which is how an empty cell is written there
+    fail(ExitCode::input, "{}:{}: an empty cell; a series has no holes", rows_.path(), rows_.blank_line());
   if (row_.cells.size() != rows_.columns().size())
     fail(ExitCode::input, "{}:{}: row of {} cells: expected {}, as many as columns", rows_.path(), row_.number,
          row_.cells.size(), rows_.columns().size());

@@ -44,15 +44,15 @@ class TableReader::Parser {
     RawDocument unwanted;
     return add(line, unwanted);
   }
+  void begin_again() {
+    ::csv_free(&parser_);
+    begin();
+  }
 
  private:
   void take(RawDocument& row) {
     row.cells.swap(cells_);
     begin_again();
-  }
-  void begin_again() {
-    ::csv_free(&parser_);
-    begin();
   }
   void begin() {
     cells_.clear();
@@ -99,15 +99,24 @@ void TableReader::read_header() {
 
 bool TableReader::next(RawDocument& row) {
   row = {};
+  blank_line_ = 0;
   for (uint64_t bytes = 0; lines_.next();) {
     const std::string_view line = lines_.line();
     const bool begins = bytes == 0;
-    if (begins && !lines_.too_long() && line.find_first_not_of("\r\n") == line.npos) continue;
+    if (begins && !lines_.too_long() && line.find_first_not_of("\r\n") == line.npos) {
+      if (blank_line_ == 0) blank_line_ = lines_.number();
+      continue;
+    }
     if (begins) row.number = lines_.number();
     bytes += lines_.line_bytes();
     if (bytes > max_row_bytes_) row.reject = fmt::format("row of more than {} bytes", max_row_bytes_);
-    // Of a line that is too long nothing is known but where it ends.
-    if (lines_.too_long() || (row.reject.empty() ? parser_->add(line, row) : parser_->skip(line))) return true;
+    if (lines_.too_long()) {  // nothing is known of it but its quotes: whether a cell goes on behind it
+      const bool is_odd = lines_.num_quotes() % 2 == 1;
+      if (begins == is_odd) continue;
+      parser_->begin_again();
+      return true;
+    }
+    if (row.reject.empty() ? parser_->add(line, row) : parser_->skip(line)) return true;
   }
   if (row.number == 0) return false;
   const bool complete = parser_->end(row);

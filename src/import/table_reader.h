@@ -21,6 +21,7 @@ class TableReader {
   ~TableReader();
   /// The next row's line and cells, or why it is a reject; false: there is none.
   bool next(RawDocument& row);
+  int64_t blank_line() const { return blank_line_; }  ///< the first that was skipped before that row; 0: none was
   const std::string& path() const { return path_; }
   const std::vector<std::string>& columns() const { return columns_; }
   const ByteStream& bytes() const { return lines_.bytes(); }
@@ -33,6 +34,7 @@ class TableReader {
   LineReader lines_;
   std::unique_ptr<Parser> parser_;
   std::vector<std::string> columns_;
+  int64_t blank_line_ = 0;
 };
 
 }  // namespace switchyard

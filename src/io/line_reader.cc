@@ -1,6 +1,7 @@
 #include "io/line_reader.h"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 namespace switchyard {
@@ -26,6 +27,7 @@ bool LineReader::fill() {
 /// Moves bytes from the block to the line. A line that grows too long is counted, not kept.
 void LineReader::take(size_t count) {
   line_bytes_ += count;
+  num_quotes_ += static_cast<uint64_t>(std::ranges::count(std::string_view(block_).substr(used_, count), '"'));
   if (too_long())
     line_.clear();
   else
@@ -35,7 +37,7 @@ void LineReader::take(size_t count) {
 
 bool LineReader::next() {
   line_.clear();
-  line_bytes_ = 0;
+  line_bytes_ = num_quotes_ = 0;
   if (!fill()) return false;
   ++number_;
   while (fill()) {

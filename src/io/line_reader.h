@@ -23,7 +23,8 @@ class LineReader {
   const std::string& line() const { return line_; }  ///< empty when the line is too long
   bool too_long() const { return line_bytes_ > max_line_bytes_; }
   uint64_t line_bytes() const { return line_bytes_; }
-  int64_t number() const { return number_; }  ///< from 1
+  uint64_t num_quotes() const { return num_quotes_; }  ///< of the line, however long: '"'
+  int64_t number() const { return number_; }           ///< from 1
   const std::filesystem::path& path() const { return file_.path(); }
   const ByteStream& bytes() const { return file_.bytes(); }
 
@@ -36,7 +37,7 @@ class LineReader {
   std::string block_;
   size_t used_ = 0;  ///< of the block
   std::string line_;
-  uint64_t line_bytes_ = 0;
+  uint64_t line_bytes_ = 0, num_quotes_ = 0;
   int64_t number_ = 0;
 };
 

@@ -63,6 +63,9 @@ TEST_F(SeriesSourceTest, AHoleIsNamed) {
   EXPECT_TRUE(fails_input({"s.csv:2", "nan"}, [&] { read("y\nnan\n"); }));
   EXPECT_TRUE(fails_input({"s.csv:3", "row of 1 cells: expected 2"}, [&] { read("x,y\n1,0.1\n2\n"); }));
   EXPECT_TRUE(fails_input({"s.csv:2", "a series has no holes"}, [&] { read("y\n\"0.1\"2\n0.1\n"); }));
+  EXPECT_TRUE(fails_input({"s.csv:3", "empty cell"}, [&] { read("y\n0.1\n\n\n0.2\n"); })) << "the only column's";
+  EXPECT_TRUE(fails_input({"s.csv:2", "empty cell"}, [&] { read("y\n\r\n0.2\n"); }));
+  EXPECT_EQ(read("y\n0.1\n0.2\n\n\n").front().tokens.size(), 2u) << "the file's end";
   EXPECT_TRUE(fails_input({"no column \"w\"", "x, y"}, [&] { read("x,y\n1,2\n", {"y", "w"}); }));
 }
 

@@ -115,6 +115,25 @@ TEST_F(TableSourceTest, ARowThatIsTooLongIsLeftToItsEnd) {
   EXPECT_EQ(documents[1].line, 7);
 }
 
+// Its quotes say whether a cell goes on behind it.
+TEST_F(TableSourceTest, ALineThatIsTooLongMayBeginOrEndAQuotedCell) {
+  const std::string longer(60, 'x');
+  const auto documents = read("id,text\n1,\"short\n" + longer + "\"\n2,two\n3,\"" + longer + "\n4,not a row\n\"\n5,\"" +
+                                  longer + " \"\"q\"\"\"\n6,six\n7,\"a\n" + longer + "\nb\"\n8,\"eight\"\n",
+                              ',', 40);
+  const std::pair<int64_t, std::string_view> expected[] = {{2, ""},    {4, "two"}, {5, ""},      {8, ""},
+                                                           {9, "six"}, {10, ""},   {13, "eight"}};
+  ASSERT_EQ(documents.size(), std::size(expected));
+  for (size_t i = 0; i < documents.size(); ++i) {
+    EXPECT_EQ(documents[i].line, expected[i].first);
+    EXPECT_EQ(documents[i].reject.empty(), !expected[i].second.empty()) << documents[i].reject;
+    if (documents[i].reject.empty()) {
+      EXPECT_EQ(documents[i].tokens, ids(expected[i].second));
+    }
+  }
+  EXPECT_TRUE(fails_input({"t.csv:2", "does not end"}, [&] { read("text\n\"" + longer + "\nb\nc\n", ',', 40); }));
+}
+
 TEST_F(TableSourceTest, AQuoteThatTakesTheRestOfTheFileIsNoReject) {
   EXPECT_TRUE(fails_input({"t.csv:3", "does not end", "2 lines after it"}, [&] { read("text\na\n\"open\nb\nc\n"); }));
   EXPECT_TRUE(fails_input({"t.csv:2", "does not end"}, [&] { read("text\n\"open\nand too\nc\nd\n", ',', 10); }));
