@@ -32,10 +32,15 @@ void TakenSteps::resume() {
   attempt_.resume(done);
 }
 
-bool TakenSteps::may_go_on() {
+double TakenSteps::save_seconds(double bytes_per_second) const {
+  if (last_save_seconds_ > 0) return last_save_seconds_;
+  return static_cast<double>(checkpoints_.bytes_each()) / bytes_per_second;
+}
+
+bool TakenSteps::may_go_on(double seconds_more) {
   const StopDecision decision = agree_on_stopping(attempt_.signals(), world_, world_);
   if (decision.stop) return false;
-  return !decision.seconds_left || *decision.seconds_left > 2 * step_seconds_ + 2 * save_seconds_;
+  return !decision.seconds_left || *decision.seconds_left > 2 * step_seconds_ + seconds_more + 2 * save_seconds(1e8);
 }
 
 void TakenSteps::take(double seconds, int64_t tokens, double loss) {
@@ -63,16 +68,16 @@ void TakenSteps::save(const std::function<void()>& first) {
   collectively(world_, [&] {
     if (world_.rank() == 0) checkpoints_.prune(notes_, options_.save_steps, options_.save_total_limit);
   });
-  save_seconds_ = world_.all_reduce_one(seconds_now() - begin, ReduceOp::max);
+  last_save_seconds_ = world_.all_reduce_one(seconds_now() - begin, ReduceOp::max);
   pulse_.phase(options_.phase);
 }
 
 bool TakenSteps::save_fits() {
-  const double expected = save_seconds_ > 0 ? save_seconds_ : static_cast<double>(checkpoints_.bytes_each()) / 1e8;
+  const double expected = save_seconds(1e9);
   const double left = world_.all_reduce_one(attempt_.signals().seconds_left().value_or(1e9), ReduceOp::min);
   if (expected < 0.8 * left) return true;
-  log::warning("steps {} to {} are lost: a checkpoint takes about {}, and {} are left", saved_ + 1, notes_.step,
-               duration_text(expected), duration_text(left));
+  log::warning("steps {} to {} are lost: a checkpoint takes about {:.1f} s, and {:.1f} s are left", saved_ + 1,
+               notes_.step, expected, left);
   return false;
 }
 

@@ -37,8 +37,9 @@ class TakenSteps {
   int64_t tokens() const { return tokens_; }                              ///< that went through the model in it
   double step_seconds() const { return step_seconds_; }                   ///< of the newest, on the slowest rank
 
-  /// Whether there is time for another step and its checkpoint.
-  bool may_go_on();
+  /// Whether there is time for another step, so many seconds more, and a checkpoint; as if the disk took 100 MB a
+  /// second where no time was measured yet.
+  bool may_go_on(double seconds_more = 0);
   /// The step after the newest is done; seconds: of this rank.
   void take(double seconds, int64_t tokens, double loss);
   /// Rank 0 tells, when it is due, how far the run is.
@@ -47,10 +48,13 @@ class TakenSteps {
   /// Writes a checkpoint of the newest step, if there is none. first: what belongs to that and comes before it.
   void save(const std::function<void()>& first = {});
   /// Whether a checkpoint still fits before the job's end; if not, says what is lost. Without a measured time as if the
-  /// disk took 100 MB a second.
+  /// disk took 1 GB a second: what is not tried is lost as well.
   bool save_fits();
 
  private:
+  /// Seconds: the last one's or, before there is one, at so many bytes a second.
+  double save_seconds(double bytes_per_second) const;
+
   Communicator& world_;
   Pulse& pulse_;
   Attempt& attempt_;
@@ -58,7 +62,7 @@ class TakenSteps {
   Checkpoints checkpoints_;
   CheckpointNotes notes_;
   int64_t saved_ = 0, tokens_ = 0;
-  double step_seconds_ = 0, save_seconds_ = 0, loss_ = 0;  ///< of the last one
+  double step_seconds_ = 0, last_save_seconds_ = 0, loss_ = 0;  ///< of the last one
 };
 
 }  // namespace switchyard

@@ -129,11 +129,15 @@ TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, 
   plan.units.in_order = true;
   plan.units.results = "model";
   const auto parameters = static_cast<uint64_t>(ParameterSpace(config).num_elements());
-  const int64_t kept = options.save_total_limit > 0 ? options.save_total_limit
-                       : options.save_steps > 0     ? plan.steps / options.save_steps
-                                                    : 1;
-  plan.disk_bytes = static_cast<uint64_t>(kept + 2) * parameters * 3 * sizeof(float) + parameters * sizeof(float) +
-                    static_cast<uint64_t>(plan.steps) * 1024;
+  const int64_t written = 1 + (options.save_steps > 0 ? plan.steps / options.save_steps : 0);
+  const int64_t kept = options.save_total_limit > 0 ? options.save_total_limit : written;
+  // Those that stay, the best, and one that is being written. A selection's rows and experts may be a few more.
+  const auto checkpoints = static_cast<double>(std::min(kept + 2, written));
+  const double saved_share = std::min(1.0, 1.1 * trained_share + 0.01);
+  const size_t exported = options.export_as == "bf16" ? 2 : sizeof(float);
+  plan.disk_bytes =
+      static_cast<uint64_t>(checkpoints * saved_share * static_cast<double>(parameters * 3 * sizeof(float))) +
+      parameters * exported + static_cast<uint64_t>(plan.steps) * 1024 + (uint64_t{1} << 20);
   return plan;
 }
 

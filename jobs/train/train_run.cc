@@ -199,7 +199,7 @@ void TrainRun::train() {
     train_step(steps_->newest() + 1);
     steps_->tell();
   }
-  const bool all = steps_->newest() == last;
+  const bool all = steps_->newest() >= last;  // an earlier attempt may have gone further than this one shall
   if (!steps_->all_saved() && (all || steps_->save_fits())) save();
   if (all && last < plan_.steps) attempt_->plan_stop(fmt::format("after step {}, as --stop-after says", last));
   if (steps_->saved() == plan_.steps) export_model();
@@ -207,7 +207,20 @@ void TrainRun::train() {
 
 bool TrainRun::may_go_on() {
   const Stopwatch stopwatch(agree_seconds_);
-  return steps_->may_go_on();
+  return steps_->may_go_on(is_evaluated(steps_->newest() + 1) ? evaluation_seconds() : 0);
+}
+
+bool TrainRun::is_evaluated(int64_t step) const {
+  return eval_ && (step == plan_.steps || (options_.eval_steps > 0 && step % options_.eval_steps == 0));
+}
+
+/// The last one's or, before there is one, what the newest step took for as many tokens, which is more.
+double TrainRun::evaluation_seconds() const {
+  if (evaluation_seconds_ > 0 || step_tokens_ == 0) return evaluation_seconds_;
+  double tokens = 0;
+  for (const TrainingData::Dataset& set : eval_->datasets())
+    for (const int32_t length : set.kept.lengths()) tokens += length;
+  return tokens / static_cast<double>(step_tokens_) * steps_->step_seconds();
 }
 
 void TrainRun::train_step(int64_t step) {
@@ -230,8 +243,8 @@ void TrainRun::train_step(int64_t step) {
   }
   tokens_mine_ += batch.batch.tokens();
   Json timing = timing_since(before, line.result.tokens);
-  if (eval_ && (step == plan_.steps || (options_.eval_steps > 0 && step % options_.eval_steps == 0)))
-    line.held_out = evaluate(step);
+  step_tokens_ = line.result.tokens;
+  if (is_evaluated(step)) line.held_out = evaluate(step);
   if (log_) {
     attempt_->check_lease_held();  // or it is another attempt's file
     log_->tell(line);
@@ -265,6 +278,7 @@ Json TrainRun::timing_since(const TrainPhases& before, int64_t tokens) const {
 std::vector<double> TrainRun::evaluate(int64_t step) {
   pulse_.phase("evaluating");
   const Stopwatch stopwatch(spent_.evaluation);
+  const double begin = seconds_now();
   const double communicated_before = pulse_.seconds_communicating();
   HeldOutLoss all;
   std::vector<double> losses{0};
@@ -276,6 +290,7 @@ std::vector<double> TrainRun::evaluate(int64_t step) {
   }
   losses.front() = all.mean();
   communicated_ += pulse_.seconds_communicating() - communicated_before;
+  evaluation_seconds_ = world_.all_reduce_one(seconds_now() - begin, ReduceOp::max);
   log::info("step {}: held-out loss {:.6f}", step, losses.front());
   CheckpointNotes& notes = steps_->notes();
   if (steps_->is_time_to_save() && (notes.best_step == 0 || losses.front() < notes.best_loss)) {

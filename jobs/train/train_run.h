@@ -39,6 +39,8 @@ class TrainRun {
   StepBatch load_batch(int64_t step);
   Json timing_since(const TrainPhases& before, int64_t tokens) const;
   bool may_go_on();
+  bool is_evaluated(int64_t step) const;
+  double evaluation_seconds() const;
   std::vector<double> evaluate(int64_t step);
   void save();
   void plan_export();
@@ -76,6 +78,8 @@ class TrainRun {
   // Of this rank, in this attempt's steps and evaluations:
   int64_t tokens_mine_ = 0;
   double load_batch_seconds_ = 0, agree_seconds_ = 0, communicated_ = 0;
+  double evaluation_seconds_ = 0;  ///< of the last one, on the slowest rank
+  int64_t step_tokens_ = 0;        ///< of the newest step, on all ranks
   const double start_;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <ctime>
@@ -78,7 +79,9 @@ std::optional<double> seconds_to_job_end() {
   const char* end = std::getenv("SLURM_JOB_END_TIME");
   const long long time = end == nullptr ? 0 : std::atoll(end);
   if (time <= 0) return std::nullopt;
-  return static_cast<double>(time - static_cast<long long>(std::time(nullptr)));
+  // To the fraction: what takes less than a second must not find that the last one is over all at once.
+  const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<double>(time) - now.count();
 }
 
 void end_on_signals() {

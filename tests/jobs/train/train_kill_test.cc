@@ -105,9 +105,19 @@ TEST(TrainingToldToStop, SavesWhatStillFitsAndSaysWhatIsLost) {
   expect(told(c, "saved", steps, SIGTERM, 600), 75, "run the same command again");
   EXPECT_NE(c.expect("saved", 0, {"resuming: "}, steps).err.find(" of 300 steps"), std::string::npos);
   expect(told(c, "fits", steps, SIGUSR1, 600), 0, "300 steps, ");
-  expect(told(c, "lost", steps, SIGUSR1, 1), 75, "are lost: a checkpoint takes about");
+  expect(told(c, "lost", steps, SIGUSR1, 5), 75, "are lost: a checkpoint takes about");
   EXPECT_EQ(c.expect("lost", 0, {}, steps).err.find("resuming: "), std::string::npos);
   for (const char* run : {"saved", "fits", "lost"}) test::expect_same_files(c.files(run), c.files("quiet"));
+}
+
+// Of a run that would use up its time before it knew how long a checkpoint takes.
+TEST(TrainingToldToStop, LeavesTimeForItsFirstCheckpoint) {
+  const TrainCase c;
+  const test::ProcessResult result =
+      told(c, "close", {"--max-steps", "50000", "--save-steps", "0", "--eval-steps", "0"}, SIGUSR1, 13);
+  EXPECT_EQ(result.exit_code, 75) << result.err;
+  EXPECT_EQ(result.err.find("are lost"), std::string::npos) << result.err;
+  EXPECT_FALSE(std::filesystem::is_empty(c / "close/checkpoints"));
 }
 
 }  // namespace

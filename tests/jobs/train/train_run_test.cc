@@ -75,6 +75,7 @@ TEST(TrainTest, GoesOnAfterAStopAsIfThereHadBeenNone) {
   const auto status = test::run({SWITCHYARD_PROGRAM, "status", "--json", c / "stopped"});
   EXPECT_EQ(parse_json(status.out, "status").at(0)["records_done"], 40) << status.out;
   EXPECT_NE(status.out.find("after step 5, as --stop-after says"), std::string::npos) << status.out;
+  c.expect("stopped", 75, {"after step 3, as --stop-after says"}, {"--stop-after", "3"});  // no less is done for it
   c.expect("stopped", 0, {"resuming: 5 of 12 steps"}, {}, 3);
   test::expect_same_files(c.files("stopped"), c.files("quiet"));
   const std::string metrics = bytes_of_file(c / "stopped" / "metrics.jsonl");
