@@ -36,7 +36,8 @@ int run_verify(Runtime& runtime, std::span<const std::string> args) {
   if (!parse_job_options(runtime, set, "verify", args)) return 0;
   const auto refuse = [&](std::initializer_list<const char*> others, std::string_view kind) {
     for (const char* option : others)
-      if (set.is_given(option)) fail(ExitCode::usage, "{}: --{} is not for a {} run", options.run, option, kind);
+      if (set.is_on_command_line(option))
+        fail(ExitCode::usage, "{}: --{} is not for a {} run", options.run, option, kind);
   };
   const RunDirectory run(options.run);
   if (!run.has_manifest())

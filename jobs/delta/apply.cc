@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "io/delta_file.h"
+#include "io/file.h"
 #include "jobs/delta/actions.h"
 #include "model/checkpoint/tensor_table.h"
 #include "model/delta/delta_apply.h"
@@ -27,7 +28,8 @@ void run(const DeltaOptions& options, DeltaDirection direction, const std::funct
     json = {{"from", forward ? base : result}, {"to", forward ? result : base}};
     log::info("{} would be written; hashes are not proven: no weights were read", options.output);
   } else {
-    const AppliedDeltas applied = apply_deltas(options.model, config, deltas, direction, options.output, poll);
+    const AppliedDeltas applied =
+        apply_deltas(options.model, config, deltas, direction, absolute_path(options.output, ExitCode::output), poll);
     json = {{"from", applied.from}, {"to", applied.to}, {"bytes", applied.bytes}};
     log::info("{}: {}, the model {}", options.output, bytes_text(applied.bytes), applied.to);
   }

@@ -56,7 +56,7 @@ void check_usage(const Action& action, const OptionSet& set, size_t operands) {
     fail(ExitCode::usage, "delta {}: expected {}, found {} words behind it", action.name, action.usage, operands);
   for (const OptionSet::Option& option : set.options()) {
     const bool known = std::ranges::find(action.options, option.name) != action.options.end();
-    if (!known && option.name != "action" && option.name != "dry-run" && set.is_given(option.name))
+    if (!known && option.name != "action" && option.name != "dry-run" && set.is_on_command_line(option.name))
       fail(ExitCode::usage, "delta {}: --{} is not for it; expected {}", action.name, option.name, action.usage);
   }
 }

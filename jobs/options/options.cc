@@ -98,6 +98,11 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return d[a.size()][b.size()];
 }
 
+/// What modules, containers and Kubernetes call such variables, and never a misspelling.
+constexpr std::array<std::string_view, 17> kNamesOfOthers = {"BASE", "BIN", "DIR",   "DOC", "HOME",   "HOST",
+                                                             "INC",  "LIB", "LIB64", "MAN", "PATH",   "PORT",
+                                                             "ROOT", "SRC", "TAG",   "URL", "VERSION"};
+
 /// Whether `name` is likely meant to be `known`: a letter off, in longer names two. prefix: letters that all have.
 bool is_misspelt(std::string_view name, std::string_view known, size_t prefix) {
   constexpr size_t kShort = 4;
@@ -187,6 +192,7 @@ class OptionParser {
 
   void read_environment() {
     reading_environment_ = true;
+    set_.on_command_line_ = set_.given_;
     std::map<std::string, std::string> known;  // variable to option; of other jobs' to none
     for (const std::string& name : known_elsewhere_) known[variable_of(name)] = "";
     for (const auto& option : set_.options()) known[variable_of(option.name)] = option.name;
@@ -201,7 +207,10 @@ class OptionParser {
       if (const auto found = known.find(variable); found == known.end()) {
         const auto nearest = std::ranges::min_element(
             known, {}, [&](const auto& named) { return edit_distance(variable, named.first); });
-        if (is_misspelt(variable, nearest->first, kEnvironmentPrefix.size()))
+        const bool is_of_others =
+            std::ranges::find(kNamesOfOthers, std::string_view(variable).substr(kEnvironmentPrefix.size())) !=
+            kNamesOfOthers.end();
+        if (!is_of_others && is_misspelt(variable, nearest->first, kEnvironmentPrefix.size()))
           fail(ExitCode::usage, "environment: {} is no option of any job; is {} meant?", variable, nearest->first);
         foreign.push_back(variable);
       } else if (!found->second.empty()) {
@@ -216,18 +225,20 @@ class OptionParser {
     if (set_.defaults_option_.empty()) return;
     if (set_.is_given(set_.defaults_option_)) {
       const auto option = std::ranges::find(set_.options(), set_.defaults_option_, &OptionSet::Option::name);
-      return read_file("--" + set_.defaults_option_, option_text(*option));
+      return read_defaults(option_text(*option));
     }
     const auto exists = [](const std::string& path) {
       std::error_code unreadable;  // a home directory that is not ours has no defaults for us
       return std::filesystem::exists(path, unreadable);
     };
     const auto found = std::ranges::find_if(set_.defaults_files_, exists);
-    if (found != set_.defaults_files_.end()) read_file("--" + set_.defaults_option_, *found);
+    if (found != set_.defaults_files_.end()) read_defaults(*found);
   }
 
-  void give_lines(std::span<const ConfigLine> lines, std::string_view subject, bool for_all_jobs = false) {
+  void give_lines(std::span<const ConfigLine> lines, std::string_view subject, bool for_all_jobs = false,
+                  const std::set<std::string>& but = {}) {
     for (const ConfigLine& line : lines) {
+      if (but.contains(line.name)) continue;
       const std::string place = fmt::format("{}, line {}", subject, line.number);
       if (for_all_jobs && known_elsewhere_.contains(line.name) && !has(line.name)) continue;
       give_known(line.name, {line.value}, place, fmt::format("{}: {}", place, line.name));
@@ -294,10 +305,14 @@ class OptionParser {
   }
 
   /// for_all_jobs: it may have options of other jobs.
-  void read_file(const std::string& option, const std::string& path, bool for_all_jobs = false) {
+  void read_file(const std::string& option, const std::string& path, bool for_all_jobs = false,
+                 const std::set<std::string>& but = {}) {
     begin_source();
     const std::string subject = fmt::format("{} {}", option, path);
-    give_lines(parse_config(read_config(path, option), subject), subject, for_all_jobs);
+    give_lines(parse_config(read_config(path, option), subject), subject, for_all_jobs, but);
+  }
+  void read_defaults(const std::string& path) {
+    read_file("--" + set_.defaults_option_, path, false, set_.not_by_default_);
   }
 
   bool has(const std::string& name) const {
@@ -356,6 +371,17 @@ class OptionParser {
 void OptionSet::add(std::string name, Target target, std::string meta, std::string help) {
   const auto place = std::ranges::find(options_, before_, &Option::name);  // the end, unless before() was called
   options_.insert(place, {std::move(name), std::move(meta), std::move(help), group_, target});
+}
+
+void OptionSet::take(const OptionSet& other, const std::set<std::string>& but) {
+  for (const Option& option : other.options_) {
+    if (but.contains(option.name)) continue;
+    group(option.group);
+    add(option.name, option.target, option.meta, option.help);
+  }
+  if (other.defaults_option_.empty()) return;
+  defaults_from(other.defaults_option_, other.defaults_files_);
+  not_by_default_ = but;
 }
 
 bool parse_options(OptionSet& set, std::string_view job, std::span<const std::string> args,

@@ -59,6 +59,9 @@ class OptionSet {
     defaults_option_ = std::move(name);
     defaults_files_ = std::move(files);
   }
+  /// The options of `other` but those named `but`, and where its defaults are from: what these say of `but` is not
+  /// meant.
+  void take(const OptionSet& other, const std::set<std::string>& but);
   void require(std::string name) { required_.push_back(std::move(name)); }
 
   struct Option {
@@ -69,6 +72,8 @@ class OptionSet {
   const std::string& positional_name() const { return positional_; }
   const std::vector<std::string>& required() const { return required_; }
   bool is_given(const std::string& name) const { return given_.contains(name); }  ///< by the user, in whatever way
+  /// For this very command: the environment and files speak to others as well.
+  bool is_on_command_line(const std::string& name) const { return on_command_line_.contains(name); }
 
  private:
   friend class OptionParser;
@@ -76,7 +81,8 @@ class OptionSet {
   std::vector<std::string> required_;
   std::string group_, before_, positional_, defaults_option_;
   std::vector<std::string> defaults_files_;
-  std::set<std::string> given_;
+  std::set<std::string> not_by_default_;
+  std::set<std::string> given_, on_command_line_;
 };
 
 /// Fills the targets from all sources. Returns false when --help was asked for (and printed to stdout). Fails (usage),

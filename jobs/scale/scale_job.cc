@@ -29,10 +29,8 @@ std::vector<int64_t> sizes_of(std::string_view option, const std::string& list) 
 
 /// Its jobs, which have one name, follow each other.
 Submission one_at_a_time(Submission request) {
-  std::vector<std::string> more = request.sbatch_options.lines();
   const std::string own = request.sbatch_options.value_of(kDependency).value_or("");
-  more.push_back(own.empty() ? "--dependency=singleton" : fmt::format("--dependency={},singleton", own));
-  request.sbatch_options = SbatchOptions(more);
+  request.sbatch_options.add(own.empty() ? "--dependency=singleton" : fmt::format("--dependency={},singleton", own));
   return request;
 }
 
@@ -68,24 +66,18 @@ class CommandLine {
  private:
   void read(const Runtime& runtime) {
     const JobEntry& entry = *std::ranges::find(runtime.jobs, definition.job, &JobEntry::name);
-    std::set<std::string> known;
-    for (const auto& option : set_.options()) known.insert(option.name);
+    std::set<std::string> own(kOwn.begin(), kOwn.end());
+    for (const auto& option : set_.options()) own.insert(option.name);
     OptionSet of_job;
     entry.describe(of_job);
-    const auto is_own = [&](const std::string& name) {
-      return known.contains(name) || std::ranges::find(kOwn, name) != kOwn.end();
-    };
-    for (const auto& option : of_job.options()) {
-      if (is_own(option.name)) continue;
-      set_.group(option.group);
-      set_.add(option.name, option.target, option.meta, option.help);
-    }
+    set_.take(of_job, own);
     for (const std::string& name : of_job.required())
       if (name != "run") set_.require(name);
     if (!parse_job_options(runtime, set_, fmt::format("scale {}", definition.job), std::span(own_).subspan(1))) return;
     is_read_ = true;
     for (const auto& option : of_job.options())
-      if (!is_own(option.name) && set_.is_given(option.name)) definition.options[option.name] = option_values(option);
+      if (!own.contains(option.name) && set_.is_given(option.name))
+        definition.options[option.name] = option_values(option);
     define();
     request.options = options.submit;
     if (request.options.name.empty())
@@ -139,11 +131,7 @@ void ScaleOptions::describe(OptionSet& o) {
   RunOptions::describe_directory(o);
   OptionSet of_submit;
   submit.describe_job(of_submit);
-  for (const auto& option : of_submit.options()) {
-    if (option.name == "nodes") continue;
-    o.group(option.group);
-    o.add(option.name, option.target, option.meta, option.help);
-  }
+  o.take(of_submit, {"nodes"});  // of a job; the study has its own
   RunOptions::describe(o);
 }
 

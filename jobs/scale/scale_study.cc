@@ -13,6 +13,7 @@
 #include "io/file.h"
 #include "io/json_field.h"
 #include "jobs/batch/job_needs.h"
+#include "jobs/input/input_options.h"
 #include "jobs/records/provenance.h"
 #include "jobs/scale/pop.h"
 #include "train/data/permutation.h"
@@ -163,12 +164,14 @@ std::vector<std::string> ScaleStudy::local_command(int64_t number, const Stage& 
 
 void ScaleStudy::prepare(int64_t number) const {
   for (const Stage& stage : stages(number)) {
-    const RunDirectory run(stage.run);
     if (!directory_exists(stage.run)) continue;
-    const std::optional<RunState> state = run.find_state();
-    if (state && state->status == RunStatus::complete) continue;
-    std::filesystem::remove_all(stage.run);
+    if (!is_done(stage)) std::filesystem::remove_all(stage.run);
   }
+}
+
+/// A run whose disk was full as it told of its ranks, or that was killed there, is complete and has not been measured.
+bool ScaleStudy::is_done(const Stage& stage) const {
+  return is_complete(stage) && file_exists(RunDirectory(stage.run).ranks_path());
 }
 
 std::map<std::string, double> ScaleStudy::metrics_of(int64_t number) const {
@@ -219,11 +222,29 @@ void ScaleStudy::keep_file() const {
   write_file_atomically(kept_file(), to_text(definition_.to_json(), 2) + "\n");
 }
 
+/// Text is cut to what a batch allows unless it is said how long a record may be.
+void ScaleStudy::require_same_text() const {
+  const ScaleDefinition& d = definition_;
+  if (d.over != "batch-tokens" || d.options.contains("max-tokens")) return;
+  InputOptions options;
+  if (const auto format = d.options.find("input-format"); format != d.options.end())
+    options.input_format = format->second.front();
+  for (const char* option : {"input", "data", "eval-data"})
+    if (const auto given = d.options.find(option); given != d.options.end())
+      for (const std::string& file : given->second)
+        if (options.format_of_file(file))
+          fail(ExitCode::usage,
+               "scale --over batch-tokens: {} is text, which batches cut: expected --max-tokens N, or points differ in "
+               "their work",
+               file);
+}
+
 void ScaleStudy::check(const Submission& request) const {
   const ScaleDefinition& d = definition_;
   std::set<std::string> seen;
   if (d.scaling == Scaling::weak && !d.options.contains(work_option(d.job)))
     fail(ExitCode::usage, "scale --mode weak: expected --{} N, which every rank has, found none", work_option(d.job));
+  require_same_text();
   for (int64_t number = 0; number < num_points(); ++number) {
     const ScalePoint p = point(number);
     const Stage stage = stages(number).front();
@@ -231,7 +252,7 @@ void ScaleStudy::check(const Submission& request) const {
     arguments.values["run"] = {stage.run.native()};
     naming(fmt::format("point {} ({})", number, name_of(number)), [&] {
       const std::vector<JobNeed> needs = entry().batch->needs(arguments);
-      if (!request.waits_for_others() && !is_complete(stage)) check_needs(needs, seen);
+      if (!request.waits_for_others() && !is_done(stage)) check_needs(needs, seen);
       if (entry().batch->check_ranks != nullptr) entry().batch->check_ranks(arguments, p.ranks);
     });
   }

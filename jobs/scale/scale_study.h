@@ -63,6 +63,7 @@ class ScaleStudy final : public Study {
                                          const std::filesystem::path& config) const override;
   /// A point is measured in one sitting: what an attempt has left that did not come to its end is removed.
   void prepare(int64_t point) const override;
+  bool is_done(const Stage& stage) const override;
   std::map<std::string, double> metrics_of(int64_t point) const override;
   Fingerprint fingerprint() const override { return definition_.fields(); }
   Json manifest_info() const override;
@@ -76,6 +77,7 @@ class ScaleStudy final : public Study {
 
  private:
   std::filesystem::path kept_file() const { return root() / "study.json"; }
+  void require_same_text() const;
 
   RunOptions options_;
   ScaleDefinition definition_;

@@ -22,10 +22,14 @@ std::string collector_script(const ScaleStudy& study, const Submission& any) {
   std::string text = "#!/bin/bash\n";
   text += fmt::format("#SBATCH --job-name={}\n#SBATCH --output={}\n#SBATCH --nodes=1\n#SBATCH --ntasks=1\n",
                       sbatch_word(any.options.name), sbatch_word((study.root() / "collect.log").native()));
-  for (const std::string& option : like.sbatch_options)
-    if (option.starts_with("--partition") || option.starts_with("--account") || option.starts_with("--qos") ||
-        option.starts_with("--time"))
-      text += fmt::format("#SBATCH {}\n", option);
+  const SubmitOptions& o = any.options;
+  const std::pair<SbatchOption, std::string> same[] = {
+      {kPartition, o.partition}, {kAccount, o.account}, {kQos, o.qos},
+      {kTime, o.time},           {kClusters, ""},       {kReservation, ""}};
+  for (const auto& [option, own] : same)
+    if (const std::string value = any.sbatch_options.value_of(option).value_or(own); !value.empty())
+      text += fmt::format("#SBATCH --{}={}\n", option.name, sbatch_word(value));
+  if (!like.modules.empty()) text += kModules;
   for (const std::string& module : like.modules) text += fmt::format("module load {}\n", shell_word(module));
   for (const std::string& line : like.setup) text += line + "\n";
   return text + fmt::format("exec {} collect {}\n", shell_word(like.program), shell_word(study.root().native()));

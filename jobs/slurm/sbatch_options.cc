@@ -34,6 +34,11 @@ SbatchOptions::SbatchOptions(std::span<const std::string> words) : words_(words.
   for (const std::string& word : words_) check_sbatch_value("after --", word, kMaxSlurmWord);
 }
 
+void SbatchOptions::add(const std::string& word) {
+  check_sbatch_value("after --", word, kMaxSlurmWord);
+  words_.push_back(word);
+}
+
 std::vector<std::string> SbatchOptions::lines() const {
   std::vector<std::string> lines;
   for (const std::string& word : words_) {

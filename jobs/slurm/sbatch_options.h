@@ -28,6 +28,8 @@ class SbatchOptions {
   SbatchOptions() = default;
   /// Fails (usage) on words that no #SBATCH line can hold.
   explicit SbatchOptions(std::span<const std::string> words);
+  /// An option with its value in one word, behind all others. Fails likewise.
+  void add(const std::string& word);
 
   /// One per option, with its value: a word that is no option is the value of the one before it.
   std::vector<std::string> lines() const;

@@ -67,9 +67,9 @@ class LocalStudy {
     study_.prepare(point);
     make_directories(study_.folder(point));
     for (const Stage& stage : stages) {
-      if (is_complete(stage)) continue;
+      if (study_.is_done(stage)) continue;
       const int code = run_stage(point, stage);
-      if (is_complete(stage)) continue;  // with rejects, say
+      if (study_.is_done(stage)) continue;  // with rejects, say
       if (told_to_stop()) return;
       failures_.push_back({point, code, why_failed(stage)});
       log::error("point {} ({}): {} ended with {}: {}", point, study_.name_of(point), stage.name, code,

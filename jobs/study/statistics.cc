@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "base/error.h"
 
@@ -29,12 +30,11 @@ double median(std::span<const double> values) {
 std::optional<Range> median_interval(std::span<const double> values) {
   constexpr double kOutside = 0.05;
   const auto n = static_cast<double>(values.size());
-  double term = std::pow(0.5, n), below = 0;  // of exactly k values, of fewer
+  double log_term = -n * std::numbers::ln2, below = 0;  // of exactly k values, as a logarithm, and of fewer
   size_t k = 0;
-  while (2 * (below + term) <= kOutside) {
-    below += term;
-    term *= (n - static_cast<double>(k)) / static_cast<double>(k + 1);
-    ++k;
+  for (; 2 * (below + std::exp(log_term)) <= kOutside; ++k) {
+    below += std::exp(log_term);
+    log_term += std::log((n - static_cast<double>(k)) / static_cast<double>(k + 1));
   }
   if (k == 0) return std::nullopt;
   const std::vector<double> all = sorted(values);

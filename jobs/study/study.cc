@@ -94,9 +94,11 @@ std::string Stage::command() const {
 std::string command_text(const std::string& job, const std::map<std::string, OptionValues>& options) {
   std::string command = "switchyard " + job;
   const auto add = [&](const std::string& name, const OptionValues& values) {
-    for (const std::string& value : values)
-      command += value.empty() || value.starts_with("-") ? fmt::format(" --{}={}", name, shell_word(value))
-                                                         : fmt::format(" --{} {}", name, shell_word(value));
+    for (const std::string& value : values) {
+      const bool is_one_word =
+          value.empty() || value.starts_with("-") || value == "true" || value == "false";  // a flag's
+      command += fmt::format(" --{}{}{}", name, is_one_word ? "=" : " ", shell_word(value));
+    }
   };
   if (const auto run = options.find("run"); run != options.end()) add("run", run->second);
   for (const auto& [name, values] : options)
@@ -168,7 +170,7 @@ MissingPoints::MissingPoints(const Study& study) {
   };
   for (int64_t point = 0; point < study.num_points(); ++point) {
     const std::vector<Stage> stages = study.stages(point);
-    if (std::ranges::all_of(stages, is_complete))
+    if (std::ranges::all_of(stages, [&](const Stage& stage) { return study.is_done(stage); }))
       ++complete;
     else if (is_live(RunDirectory(stages.front().run)))
       ++in_hand;

@@ -60,6 +60,8 @@ class Study {
                                                  const std::filesystem::path& config) const = 0;
   /// Called before a point is run (again).
   virtual void prepare(int64_t /*point*/) const {}
+  /// Whether a stage need not be run (again).
+  virtual bool is_done(const Stage& stage) const { return is_complete(stage); }
   /// Of a point whose stages are complete.
   virtual std::map<std::string, double> metrics_of(int64_t point) const = 0;
 

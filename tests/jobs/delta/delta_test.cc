@@ -78,7 +78,7 @@ TrainCase* DeltaJobTest::case_ = nullptr;
 TEST_F(DeltaJobTest, BaseAndDeltaAreTheTrainedModelAndBack) {
   expect_same_files(files_of(applied({path("may.delta")}, "may-again")), files_of(path("may/model")));
   const std::string june = applied({path("may.delta"), path("june.delta")}, "june-again");
-  delta(0, {"revert", "--model", june, "--delta", path("may.delta"), path("june.delta"), "--output", path("back")});
+  delta(0, {"revert", "--model", june, "--delta", path("may.delta"), path("june.delta"), "--output", path("back/")});
   expect_same_files(files_of(path("back")), files_of(base()));
   const Json may = json_of(delta(0, {"info", path("may.delta"), "--json"}));
   EXPECT_EQ(may["base"], manifest("may")["fingerprint"]["model"]);

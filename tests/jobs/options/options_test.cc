@@ -125,6 +125,27 @@ TEST_F(OptionsTest, DefaultsComeFromTheFirstFileThatIsThere) {
   EXPECT_EQ(over.count, 9);
 }
 
+TEST_F(OptionsTest, AreTakenFromAnotherSetWithItsDefaults) {
+  const std::string site = (directory_.path() / "site.cfg").string();
+  std::ofstream(site) << "name = site\nitem-count = 7\n";
+  Options other;
+  std::string file, count = "own";
+  other.set.add("site", &file, "FILE", "defaults");
+  other.set.defaults_from("site", {site});
+  OptionSet set;
+  set.group("Own");
+  set.add("item-count", &count, "LIST", "another thing");
+  set.take(other.set, {"item-count"});
+  const std::vector<std::string> args = {"--share", "0.25"};
+  ASSERT_TRUE(parse_options(set, "test", args, {}));
+  EXPECT_EQ(other.name, "site");
+  EXPECT_EQ(other.share, 0.25);
+  EXPECT_EQ(other.count, 3);
+  EXPECT_EQ(count, "own") << "what the other's defaults say is not of this option";
+  EXPECT_TRUE(set.is_on_command_line("share"));
+  EXPECT_TRUE(set.is_given("name") && !set.is_on_command_line("name"));
+}
+
 TEST_F(OptionsTest, MisspellingsAreErrors) {
   EXPECT_TRUE(test::fails(ExitCode::usage, {"item-cuont"}, [] { Options().parse({"--item-cuont", "1"}); }));
   EXPECT_TRUE(test::fails(ExitCode::usage, {"item-c"}, [] {
@@ -247,7 +268,8 @@ TEST_F(OptionsTest, ADirectoryIsNoConfiguration) {
 }
 
 TEST_F(OptionsTest, VariablesOfOthersAreNotedNotRefused) {
-  for (const char* name : {"ROOT", "HOME", "VERSION", "DIR", "SERVICE_HOST", "PORT", "PORT_80_TCP_ADDR", "BASE"}) {
+  for (const char* name :
+       {"ROOT", "HOME", "VERSION", "DIR", "SERVICE_HOST", "PORT", "PORT_80_TCP_ADDR", "BASE", "BIN"}) {
     const test::Variable variable(std::string("SWITCHYARD_") + name, "x");
     EXPECT_TRUE(Options().parse({})) << name;
   }
@@ -255,6 +277,11 @@ TEST_F(OptionsTest, VariablesOfOthersAreNotedNotRefused) {
     const test::Variable variable(std::string("SWITCHYARD_") + name, "x");
     EXPECT_TRUE(test::fails(ExitCode::usage, {name, "meant"}, [] { Options().parse({}); })) << name;
   }
+  int64_t count = 0;
+  Options with_bins;
+  with_bins.set.add("bins", within(&count, 0, 10), "N", "a count");
+  const test::Variable bin("SWITCHYARD_BIN", "/opt/bin");
+  EXPECT_TRUE(with_bins.parse({}));
 }
 
 /// Random text of what files and shells stumble over.

@@ -99,6 +99,9 @@ TEST_F(ScaleRunTest, WhatDoesNotFitIsRefusedByName) {
   expect(with({"--nodes", "1"}), 64, {"expected --nodes LIST, or --local --ranks LIST"});
   expect(with({"--over", "ep", "1,3"}), 64, {"point", ", ep 3", "--ep 3 does not divide"});
   expect(with({"--over", "color", "1"}), 64, {"--over color", "ep, tasks-per-node, threads, batch-tokens, dtype"});
+  std::vector<std::string> text = command("none", {"--over", "batch-tokens", "64,128"});
+  *std::ranges::find(text, (directory_ / "input.h5").native()) = directory_.write("lines.txt", "a\n\nb\n");
+  expect(run(text), 64, {"--over batch-tokens", "lines.txt", "--max-tokens"});
   expect(with({"--over", "ep"}), 64, {"--over ep 1,2", "found 1 words"});
   expect(with({"--over", "threads", "1,2"}), 64, {"--over threads", "--threads is given as well"});
   expect(with({"--delta", directory_ / "gone.safetensors"}), 66, {"gone.safetensors"});

@@ -1,4 +1,6 @@
 // Statistics and tables of studies.
+#include "jobs/study/study.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -31,6 +33,16 @@ TEST(Statistics, IntervalsOfTheMedianAreBetweenKnownRanks) {
     EXPECT_EQ(interval->high, high) << n;
   }
   EXPECT_FALSE(median_interval(std::vector{1.0, 2.0, 3.0, 4.0, 5.0}));
+  // Of many the ranks of the normal approximation, half of n and an interval's 1.96 √n / 2 away; 2^-n is no double
+  // there.
+  for (const int n : {1000, 1074, 1075, 10000}) {
+    std::vector<double> values;
+    for (int i = 1; i <= n; ++i) values.push_back(i);
+    const auto interval = median_interval(values);
+    ASSERT_TRUE(interval) << n;
+    EXPECT_NEAR(interval->low, n / 2.0 - 0.98 * std::sqrt(n), 1.5) << n;
+    EXPECT_EQ(interval->high, n + 1 - interval->low) << n;
+  }
 }
 
 TEST(Statistics, TheFrontHasWhatNothingBeats) {
@@ -49,6 +61,12 @@ StudyTable example() {
   StudyPoint failed{
       .number = 1, .options = {"0.8", "c"}, .state = "failed", .message = "why", .run = "/r/1", .command = "y"};
   return {{"freeze", "data"}, {done, failed}};
+}
+
+TEST(StudyTable, CommandsAreOnesThatCanBeGiven) {
+  EXPECT_EQ(
+      command_text("train", {{"train-router", {"true"}}, {"run", {"a b"}}, {"layers", {"-1", "2"}}, {"note", {""}}}),
+      "switchyard train --run 'a b' --layers=-1 --layers 2 --note='' --train-router=true");
 }
 
 TEST(StudyTable, AsCsv) {
