@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
+#include "base/hash.h"
 #include "base/log.h"
+#include "import/import_file.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "io/record_ids.h"
@@ -14,19 +17,26 @@ namespace {
 
 constexpr int64_t kAtOnce = 1 << 16;  // records, or documents
 
-std::string origin_of(const ScoringInput& input, int64_t tokens) {
-  return to_text({{"sample_of", path_to_json(absolute_path(input.path(), ExitCode::input))},
-                  {"records", input.num_records()},
-                  {"tokens", input.num_tokens()},
-                  {"sample_tokens", tokens}});
+/// The sample's fields that a command asks for; where the whole input lies does not matter.
+Json asked_for(const ScoringInput& input, int64_t tokens) {
+  return {{"sample_tokens", tokens}, {"records", input.num_records()}, {"tokens", input.num_tokens()}};
 }
 
-/// Copies records that are chosen together.
-class SampleWriter {
- public:
-  SampleWriter(const ScoringInput& input, const std::filesystem::path& output)
-      : input_(input), writer_(output, {.documents = input.joined()}) {}
+Json origin_of_sample(const std::filesystem::path& path) {
+  const std::string origin = ScoringInput(path).origin(), subject = path.native() + ": origin";
+  Json json = origin.empty() ? Json::object() : parse_json(origin, subject);
+  if (find_field(json, kSampleOf) == nullptr)
+    fail(ExitCode::mismatch, "{}: expected a sample that --sample-tokens has taken, found an input of other origin",
+         path.native());
+  return json;
+}
 
+/// What is chosen: for its digest and, where there is one, for the file.
+class Sample {
+ public:
+  Sample(const ScoringInput& input, ScoringInputWriter* writer) : input_(input), writer_(writer) {}
+
+  /// Of records that are chosen together.
   void add(std::span<const ScoringInput::Record> records) {
     std::vector<int64_t> tokens;
     for (const ScoringInput::Record& record : records) {
@@ -35,18 +45,22 @@ class SampleWriter {
       constexpr int64_t kNone = -1;  // of a token that no vocabulary has: the job will reject it as well
       for (const int64_t token : tokens)
         ids.push_back(static_cast<int32_t>(token < 0 || token > std::numeric_limits<int32_t>::max() ? kNone : token));
-      writer_.add(ids, static_cast<int32_t>(record.context), id_of(record.index), "");
+      add(ids, static_cast<int32_t>(record.context), id_of(record.index));
     }
-    if (input_.joined()) writer_.end_document();
+    num_records_ += std::ssize(records);
+    if (writer_ != nullptr && input_.joined()) writer_->end_document();
   }
-  bool is_empty() const { return writer_.num_records() == 0; }
-  void finish(const std::string& origin) {
-    writer_.finish(input_.tokenizer(), origin);
-    log::info("--sample-tokens: {} of {} tokens, in {} of {} records", writer_.num_tokens(), input_.num_tokens(),
-              writer_.num_records(), input_.num_records());
-  }
+  int64_t num_records() const { return num_records_; }
+  int64_t num_tokens() const { return num_tokens_; }
+  std::string hash() const { return hasher_.digest().hex(); }
 
  private:
+  void add(const std::vector<int32_t>& ids, int32_t context, const std::string& id) {
+    hasher_.update(fmt::format("{} {} {}\n", ids.size(), context, to_text(Json(id))));
+    hasher_.update(std::span<const int32_t>(ids));
+    num_tokens_ += std::ssize(ids);
+    if (writer_ != nullptr) writer_->add(ids, context, id, "");
+  }
   /// Its own, or its place in the whole input.
   std::string id_of(int64_t record) const {
     if (!input_.has_ids()) return std::to_string(record);
@@ -56,7 +70,9 @@ class SampleWriter {
   }
 
   const ScoringInput& input_;
-  ScoringInputWriter writer_;
+  ScoringInputWriter* writer_;
+  Hasher hasher_;
+  int64_t num_records_ = 0, num_tokens_ = 0;
 };
 
 /// visit(records) of every document, or record, in order.
@@ -94,24 +110,45 @@ bool EvenChoice::takes(int64_t length) {
   return true;
 }
 
+void require_same_sample(const ScoringInput& input, int64_t tokens, const std::filesystem::path& output) {
+  const Json there = origin_of_sample(output), asked = asked_for(input, tokens);
+  for (const auto& [name, value] : asked.items())
+    if (const Json* found = find_field(there, name); found == nullptr || *found != value)
+      fail(ExitCode::mismatch, "{}: the run's input is another sample: {}: the run has {}, this command {}",
+           output.native(), name, found == nullptr ? "none" : brief(*found), brief(value));
+}
+
 bool provide_sample(const ScoringInput& input, int64_t tokens, const std::filesystem::path& output,
                     const std::function<void()>& poll) {
-  const std::string origin = origin_of(input, tokens);
-  if (file_exists(output) && ScoringInput(output).origin() == origin) return false;
+  const bool is_there = file_exists(output);
+  if (is_there) require_same_sample(input, tokens, output);
+  std::optional<ScoringInputWriter> writer;
+  if (!is_there) writer.emplace(output, InputExtras{.documents = input.joined()});
+  Sample sample(input, writer ? &*writer : nullptr);
   EvenChoice choice(
       std::min(1.0, static_cast<double>(tokens) / static_cast<double>(std::max<int64_t>(1, input.num_tokens()))));
-  SampleWriter writer(input, output);
   int64_t seen = 0;
   for_each_unit(input, poll, [&](std::span<const ScoringInput::Record> records) {
     int64_t length = 0;
     for (const ScoringInput::Record& record : records) length += record.length;
     if (++seen % 1024 == 0) poll();
-    if (choice.takes(length)) writer.add(records);
+    if (choice.takes(length)) sample.add(records);
   });
-  if (writer.is_empty())
+  if (sample.num_records() == 0)
     fail(ExitCode::usage, "--sample-tokens {}: expected enough for a record: {} has {} records of {} tokens", tokens,
          input.path().native(), input.num_records(), input.num_tokens());
-  writer.finish(origin);
+  if (is_there) {
+    if (require_string(origin_of_sample(output), "hash", output.native()) != sample.hash())
+      fail(ExitCode::mismatch, "{}: the run's input is another sample: it holds other records than {} has",
+           output.native(), input.path().native());
+    return false;
+  }
+  Json origin = asked_for(input, tokens);
+  origin[std::string(kSampleOf)] = path_to_json(absolute_path(input.path(), ExitCode::input));
+  origin["hash"] = sample.hash();
+  writer->finish(input.tokenizer(), to_text(origin));
+  log::info("--sample-tokens: {} of {} tokens, in {} of {} records", sample.num_tokens(), input.num_tokens(),
+            sample.num_records(), input.num_records());
   return true;
 }
 

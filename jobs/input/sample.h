@@ -24,9 +24,13 @@ class EvenChoice {
                                       ///< classes of few records have their share together
 };
 
+/// Fails (mismatch) where `output` is no sample of as many tokens, of an input of as many; (input) if it cannot be
+/// read.
+void require_same_sample(const ScoringInput& input, int64_t tokens, const std::filesystem::path& output);
+
 /// Writes records of about so many tokens (all, where there are no more) as an input of their own, with their ids,
-/// unless that very one is there (false). Fails: usage where these are less than one record, input, output. poll:
-/// called as records are read; may fail.
+/// unless that very one is there (false); a file of any other content is not touched. Fails: usage where these are less
+/// than one record, mismatch where another file is there, input, output. poll: called as records are read; may fail.
 bool provide_sample(const ScoringInput& input, int64_t tokens, const std::filesystem::path& output,
                     const std::function<void()>& poll);
 

@@ -7,6 +7,7 @@
 #include "io/file.h"
 #include "jobs/batch/batch_checks.h"
 #include "jobs/batch/job_needs.h"
+#include "jobs/input/sample.h"
 #include "jobs/score/options.h"
 #include "jobs/score/plan.h"
 #include "jobs/score/quantiles.h"
@@ -38,7 +39,7 @@ class EarlierRun {
     if (const auto sources = given_options(arguments_).text_sources(); has_inputs_ && !sources.empty())
       check_sources(sources);
     else if (has_inputs_)
-      check_input(ScoringInput(arguments_.path_of("input")));
+      check_input(ScoringInput(arguments_.path_of("input")), given_options(arguments_).sample_tokens);
     tell_if_complete(run_);
   }
 
@@ -59,7 +60,11 @@ class EarlierRun {
     return f;
   }
 
-  void check_input(const ScoringInput& input) const {
+  void check_input(const ScoringInput& input, int64_t sample_tokens) const {
+    if (sample_tokens > 0) {
+      if (file_exists(run_.input_path())) require_same_sample(input, sample_tokens, run_.input_path());
+      return;  // the job takes it again, and compares
+    }
     const RecordedInput recorded = recorded_input(manifest_, subject_);
     if (input.num_records() != recorded.num_records)
       run_differs(subject_, "input", fmt::format("{} records", recorded.num_records),

@@ -13,8 +13,10 @@ RecordedInput recorded_input(const Json& manifest, const std::string& subject) {
   const Json &fields = manifest["fingerprint"], &info = manifest["info"];
   const std::string chunk_records = require_string(fields, "chunk_records", subject);
   const std::filesystem::path run = std::filesystem::path(subject).parent_path();
-  return {.path = (run / require_path(info, "input", subject)).native(),
+  const std::filesystem::path input = require_path(info, "input", subject);
+  return {.path = (run / input).native(),
           .hash = require_string(fields, "input", subject),
+          .is_own = input.is_relative(),
           .num_records = require_int(info, "num_records", subject, 0, int64_t{1} << 58),
           .chunk_records = std::clamp<int64_t>(std::atoll(chunk_records.c_str()), 1, kMaxChunkRecords),
           .max_positions = require_int(info, "max_positions", subject, 1, INT64_MAX)};

@@ -13,6 +13,7 @@ namespace switchyard {
 /// What a run's manifest says of its input, enough to tell whether another is the same.
 struct RecordedInput {
   std::string path, hash;  ///< content_hash(), as hexadecimal digits
+  bool is_own = false;     ///< the run made it, by import or as a sample
   int64_t num_records = 0, chunk_records = 1, max_positions = 1;
 };
 /// Fails (input) naming the field. `subject`: the manifest's path.

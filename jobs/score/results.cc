@@ -114,7 +114,7 @@ void check_results(const ShardSet& shards, const std::map<std::string, std::stri
            found.value_or("none"));
 }
 
-ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& poll) {
+ResultTotals read_totals(const RunDirectory& run, bool imported, const std::function<void()>& poll) {
   const h5::Reader reader(run.results_path(), h5::Trust::verified);
   const h5::Dataset logprob = reader.open("logprob"), tokens = reader.open("tokens");
   ResultTotals totals;
@@ -134,7 +134,8 @@ ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& p
     if (poll) poll();
   }
   totals.expert_tokens = read_expert_tokens(run);
-  for (const auto& path : {import_rejects_path(run.input_path()), run.rejects_path()}) add_rejects(path, totals, poll);
+  if (imported) add_rejects(import_rejects_path(run.input_path()), totals, poll);
+  add_rejects(run.rejects_path(), totals, poll);
   return totals;
 }
 

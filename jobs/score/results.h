@@ -83,7 +83,8 @@ struct ResultTotals {
   report::Bins record_lengths = report::Bins::logarithmic(1, 1 << 20, 40);  ///< scored tokens of a row
   report::Bins mean_logprobs = report::Bins::linear(-20, 0.1, 201);         ///< of a row's tokens, in nats, up to 0
 };
-ResultTotals read_totals(const RunDirectory& run, const std::function<void()>& poll = {});
+/// imported: the run has imported its input, what was rejected then counts as well.
+ResultTotals read_totals(const RunDirectory& run, bool imported, const std::function<void()>& poll = {});
 
 /// Of results.h5. Fails (input) unless they have two dimensions.
 ExpertCounts read_expert_tokens(const RunDirectory& run);

@@ -264,7 +264,7 @@ std::optional<ResultTotals> ScoreRun::completed_results() const {
   if (!file_exists(run.results_path())) return std::nullopt;
   try {
     check_results(shard_set(), fingerprint(), [&] { attempt_->get_on_or_give_up(); });
-    return read_totals(run, [&] { attempt_->get_on_or_give_up(); });
+    return read_totals(run, reads_text(), [&] { attempt_->get_on_or_give_up(); });
   } catch (const Error& error) {
     if (error.code() == ExitCode::interrupted) throw;
     log::warning("{}; the results are made again", error.what());

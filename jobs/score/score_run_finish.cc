@@ -38,21 +38,24 @@ ExitCode ScoreRun::merge() {
       return ExitCode::interrupted;
     }
   }
-  if (!totals_) totals_ = read_totals(attempt_->directory(), [&] { pulse_.beat(); });
+  if (!totals_) totals_ = read_totals(attempt_->directory(), reads_text(), [&] { pulse_.beat(); });
   attempt_->set_rejects(totals_->rejects);
   const ExitCode code = attempt_->complete(options_.max_rejects);
   if (options_.drop_shards) drop_shards();
   return code;
 }
 
+/// All at once for whoever looks, or a run that is killed here would seem to lack some.
 void ScoreRun::drop_shards() const {
   std::error_code ignored;  // the run is complete; what is left does no harm
-  const std::filesystem::path& root = attempt_->directory().root();
-  for (const int64_t chunk : plan_.units.present(root)) {
-    std::filesystem::remove(plan_.units.file(root, chunk), ignored);
+  const std::filesystem::path folder = plan_.units.folder(attempt_->directory().root()),
+                              dropped = temporary_path(folder);
+  std::filesystem::rename(folder, dropped, ignored);
+  for (const auto& shard : std::filesystem::directory_iterator(dropped, ignored)) {
+    std::filesystem::remove(shard.path(), ignored);
     pulse_.beat();
   }
-  std::filesystem::remove_all(plan_.units.folder(root), ignored);
+  std::filesystem::remove_all(dropped, ignored);
 }
 
 /// Collective.
@@ -102,7 +105,7 @@ void ScoreRun::tell_ranks() {
                     .ep = plan_.ep,
                     .threads = plan_.threads,
                     .num_experts = plan_.config.num_experts(),
-                    .device = plan_.device.device == Device::cuda ? "cuda" : "cpu",
+                    .device = std::string(name_of(plan_.device.device)),
                     .exchange = std::string(group_->kind()),
                     .numerics = plan_.numerics};
   if (prediction_ && attempt_->num_resumed() == 0) layout.predicted = to_json(*prediction_);

@@ -97,6 +97,8 @@ class Rescoring {
         input_(input),
         results_(run.directory.results_path(), run.results) {}
 
+  int64_t num_documents() const { return std::min(results_.rows(), options_.rescore); }
+
   std::vector<std::string> run() {
     set_cpu_isa(run_.cpu_isa);
     const DType operand = operand_of(run_.dtype);
@@ -209,12 +211,23 @@ std::optional<ScoringInput> open_input(const VerifyOptions& options, const Recor
 
 /// What is wrong with the rejects of an import that the run has made itself.
 std::vector<std::string> verify_import(const RecordedRun& run, const ScoringInput* input) {
-  if (input == nullptr || input->path() != run.directory.input_path()) return {};
+  if (input == nullptr || !run.input.is_own || run.input_path != run.input.path) return {};
   const auto imported = imported_from(*input);
   const int64_t found = count_import_rejects(input->path());
   if (!imported || found == imported->rejects) return {};
   return {fmt::format("{}: {} lines, but {} documents were rejected when {} was imported",
                       import_rejects_path(input->path()).native(), found, imported->rejects, input->path().native())};
+}
+
+/// That the results are of this run, and the rejects those beside which they were made.
+std::vector<std::string> verify_provenance(const ShardSet& shards) {
+  const std::string subject = shards.run.manifest_path().native();
+  try {
+    check_results(shards, recorded_fingerprint(shards.run.read_manifest(), subject));
+  } catch (const Error& error) {
+    return {error.what()};
+  }
+  return {};
 }
 
 }  // namespace
@@ -241,10 +254,17 @@ int verify_scores(Runtime& runtime, const VerifyOptions& options) {
     input_hashes = hashes_of(chunks, &ChunkIdentity::scored);
   }
   std::vector<std::string> findings = verify_import(run, input ? &*input : nullptr);
-  if (findings.empty()) findings = verify_results(run.shards(std::move(input_hashes)), input ? &*input : nullptr);
+  const ShardSet shards = run.shards(std::move(input_hashes));
+  if (findings.empty()) findings = verify_results(shards, input ? &*input : nullptr);
+  if (findings.empty()) findings = verify_provenance(shards);
   if (run.directory.units_present().units == 0 && run.input.num_records > 0)
     log::info("the shards were dropped: results.h5 is checked alone");
-  if (findings.empty() && options.rescore > 0) findings = Rescoring(options, run, *input, runtime.world).run();
+  int64_t rescored = 0;
+  if (findings.empty() && options.rescore > 0) {
+    Rescoring rescoring(options, run, *input, runtime.world);
+    findings = rescoring.run();
+    if (findings.empty()) rescored = rescoring.num_documents();
+  }
   const ExitCode code = findings.empty() ? ExitCode::complete : ExitCode::input;
   if (!on_root) return static_cast<int>(code);
   for (const std::string& finding : findings) log::error("{}", finding);
@@ -252,7 +272,7 @@ int verify_scores(Runtime& runtime, const VerifyOptions& options) {
   json["records"] = run.input.num_records;
   if (run.joined) json["documents"] = input->num_documents();
   json["input_compared"] = input.has_value();
-  json["rescored"] = findings.empty() ? std::min(options.rescore, input ? input->num_documents() : 0) : 0;
+  json["rescored"] = rescored;
   json["findings"] = findings.size();
   std::cout << to_text(json) << '\n';
   return static_cast<int>(code);

@@ -107,6 +107,7 @@ std::optional<ImportedFrom> imported_from(const ScoringInput& input) {
   if (text.empty()) return std::nullopt;
   const std::string subject = input.path().native() + ": origin";
   const Json json = parse_json(text, subject);
+  if (find_field(json, kSampleOf) != nullptr) return std::nullopt;
   return ImportedFrom{ImportIdentity::from_json(json, subject), require_int(json, "documents", subject, 0, INT64_MAX),
                       require_int(json, "rejects", subject, 0, INT64_MAX)};
 }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "import/import_identity.h"
 #include "import/importer.h"
@@ -22,7 +23,10 @@ int64_t count_import_rejects(const std::filesystem::path& output);  ///< by what
 void import_to_file(Importer& importer, const ImportRules& rules, const Tokenizer& tokenizer,
                     const std::filesystem::path& output, bool labels, const std::function<void()>& is_all = {});
 
-/// What an input says that it was imported from; empty: nothing. Fails (input).
+/// The field that the origin of a sample has, which is not imported but taken of another input (jobs/input/sample.h).
+inline constexpr std::string_view kSampleOf = "sample_of";
+
+/// What an input says that it was imported from; empty: nothing, or it is a sample. Fails (input).
 struct ImportedFrom {
   ImportIdentity identity;
   int64_t documents = 0, rejects = 0;

@@ -31,7 +31,8 @@ ExitCode Attempt::run(const std::function<ExitCode()>& body) {
   try {
     return body();
   } catch (const std::exception& exception) {
-    record_failure(as_error(exception));
+    // What all ranks know one records, lest the others write when it has given the lease back.
+    if (on_root() || dynamic_cast<const CollectiveError*>(&exception) == nullptr) record_failure(as_error(exception));
     leave_no_trace();
     throw;
   }
@@ -66,8 +67,11 @@ void Attempt::begin(uint64_t disk_bytes) {
     if (!on_root()) return;
     directory_.create(units_.folder(directory_.root()).filename().native());
     make_directories(units_.folder(directory_.root()));
-    const uint64_t there = std::min(units_.bytes_present(directory_.root()), disk_bytes);  // of earlier attempts
-    require_disk_space(directory_.root(), disk_bytes - there);
+    std::error_code none;
+    const uint64_t results =
+        units_.results.empty() ? 0 : std::filesystem::file_size(directory_.root() / units_.results, none);
+    const uint64_t there = units_.bytes_present(directory_.root()) + (none ? 0 : results);  // of earlier attempts
+    require_disk_space(directory_.root(), disk_bytes - std::min(there, disk_bytes));
     folder_ = begin_attempt(directory_).path;
     write_file_atomically(folder_ / "config.resolved.cfg", config_);
   });

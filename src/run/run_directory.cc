@@ -25,8 +25,9 @@ constexpr std::array kStatuses = {RunStatus::running, RunStatus::merging, RunSta
 bool is_ours(const std::string& name, std::string_view unit_folder) {
   if (name == unit_folder) return true;
   static const std::set<std::string, std::less<>> kNames = {
-      "attempts",      "batch.sh",      "config.resolved.cfg", "input.h5",    "jobs.jsonl", "lease.json", "ranks.json",
-      "manifest.json", "metrics.jsonl", "rejects.jsonl",       "report.html", "results.h5", "state.json"};
+      "attempts",   "batch.sh",      "config.resolved.cfg", "fisher.h5",     "input.h5",    "jobs.jsonl", "lease.json",
+      "ranks.json", "manifest.json", "metrics.jsonl",       "rejects.jsonl", "report.html", "results.h5", "state.json",
+      "model",      "tensorboard",   "timing.jsonl"};
   static const std::regex kData("(eval-)?data-[0-9]+\\.h5(\\..*)?");  // inputs that the run made, one for each file
   return std::regex_match(name, kData) || std::any_of(kNames.begin(), kNames.end(), [&](const std::string& known) {
            return name == known || name.starts_with(known + ".");  // a temporary name

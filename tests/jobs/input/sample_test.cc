@@ -48,13 +48,35 @@ TEST_F(SampleTest, IsTheSameEveryTimeAndKnowsWhereItIsFrom) {
   sample(all, 1000);
   const std::string bytes = test::bytes_of_file(directory_ / "sample.h5");
   EXPECT_FALSE(provide_sample(all, 1000, directory_ / "sample.h5", [] {}));
-  EXPECT_TRUE(provide_sample(all, 900, directory_ / "sample.h5", [] {}));
-  const ScoringInput again = sample(all, 1000);
-  EXPECT_EQ(test::bytes_of_file(directory_ / "sample.h5"), bytes);
+  const ScoringInput again(directory_ / "sample.h5");
   std::vector<int64_t> tokens;
   const auto records = again.records(0, again.num_records());
   again.tokens(records[3], tokens);
   EXPECT_EQ(again.ids()->read_strings(3, 1).front(), std::to_string(tokens.front()));  // its place in the whole input
+}
+
+TEST_F(SampleTest, AFileThatIsThereIsNeverReplaced) {
+  const ScoringInput all = input(300);
+  sample(all, 1000);
+  const std::string bytes = test::bytes_of_file(directory_ / "sample.h5");
+  const auto refuses = [&](const ScoringInput& from, int64_t tokens, const std::vector<std::string_view>& parts) {
+    return test::fails(ExitCode::mismatch, parts,
+                       [&] { provide_sample(from, tokens, directory_ / "sample.h5", [] {}); });
+  };
+  EXPECT_TRUE(refuses(all, 900, {"sample.h5", "sample_tokens", "1000", "900"}));
+  std::filesystem::copy_file(all.path(), directory_ / "moved.h5");
+  EXPECT_FALSE(provide_sample(ScoringInput(directory_ / "moved.h5"), 1000, directory_ / "sample.h5", [] {}));
+  EXPECT_TRUE(refuses(input(301), 1000, {"sample.h5", "records", "300", "301"}));
+  {
+    ScoringInputWriter writer(directory_ / "others.h5");  // of the same lengths
+    for (int64_t r = 0; r < 300; ++r)
+      writer.add(std::vector<int32_t>(static_cast<size_t>(1 + r % 50), static_cast<int32_t>(r + 1)), 1, "", "");
+    writer.finish();
+  }
+  EXPECT_TRUE(refuses(ScoringInput(directory_ / "others.h5"), 1000, {"sample.h5", "other records", "others.h5"}));
+  EXPECT_EQ(test::bytes_of_file(directory_ / "sample.h5"), bytes);
+  EXPECT_TRUE(test::fails(ExitCode::mismatch, {"input.h5", "other origin"},
+                          [&] { provide_sample(all, 1000, directory_ / "input.h5", [] {}); }));
 }
 
 TEST_F(SampleTest, OfFewRecordsAClassTheShareIsRightTogether) {

@@ -27,7 +27,7 @@ TEST_F(MergeTest, EveryRecordOnceInInputOrder) {
   EXPECT_EQ(offsets, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6}));
   EXPECT_EQ(bytes_of_file(shards.run.rejects_path()), "{\"record\":4,\"id\":\"id-4\",\"reason\":\"empty record\"}\n");
   EXPECT_TRUE(verify_results(shards, &*input_).empty());
-  const ResultTotals totals = read_totals(shards.run);
+  const ResultTotals totals = read_totals(shards.run, false);
   EXPECT_EQ(totals.records, 6);
   EXPECT_EQ(totals.rejects, 1);
   EXPECT_DOUBLE_EQ(totals.logprob, -1.5 * (0 + 1 + 2 + 3 + 5 + 6));
@@ -165,7 +165,7 @@ TEST_F(MergeTest, RejectsOfVeryManyKindsAreTakenTogether) {
   lines += "{\"reason\":\"ill-formed UTF-8 with --bos\"}\n";
   for (int i = 0; i < 300; ++i) lines += "{\"reason\":\"" + std::string(static_cast<size_t>(i + 1), 'x') + "\"}\n";
   directory_.write("run/rejects.jsonl", lines);
-  const auto reasons = read_totals(shards.run).rejects_by_reason;
+  const auto reasons = read_totals(shards.run, false).rejects_by_reason;
   EXPECT_EQ(reasons.at("token N is N"), 2);
   EXPECT_EQ(reasons.at("unknown"), 1);
   EXPECT_EQ(reasons.at("ill-formed UTF-8 with --bos"), 1);

@@ -297,6 +297,55 @@ TEST_F(ScoreInput, AnImportThatIsStoppedLeavesNothingBehind) {
   EXPECT_EQ(files(), 0);
 }
 
+TEST_F(ScoreInput, ASampleIsTheRunsOwnAndNeverReplacesAnother) {
+  const std::vector<std::string> some = {"--sample-tokens", "100"};
+  const auto verify = [&](const std::string& run) {
+    return test::run({SWITCHYARD_PROGRAM, "verify", directory_ / run, "--rescore", "2"});
+  };
+  expect(at("run", "input.h5", some), 0);
+  EXPECT_EQ(verify("run").exit_code, 0) << verify("run").err;
+  const std::string sample = bytes_of_file(directory_ / "run/input.h5");
+  expect(at("run", "input.h5", {"--sample-tokens", "200"}), 78, {"run/input.h5", "sample_tokens", "100", "200"});
+  std::filesystem::rename(directory_ / "input.h5", directory_ / "moved.h5");
+  expect(at("run", "moved.h5", some), 0);
+  ScoreCase other = at("run", "moved.h5", {"--sample-tokens", "100", "--per-token"});
+  expect(other, 78, {"per_token"});
+  write("tokens.h5", {.token = 'c'});
+  expect(at("run", "tokens.h5", some), 78, {"run/input.h5", "other records", "tokens.h5"});
+  const ProcessResult submitted = test::run(
+      {SWITCHYARD_PROGRAM, "submit", "score", "--model", SWITCHYARD_DEMO_MODEL, "--input", directory_ / "moved.h5",
+       "--run", directory_ / "run", "--dry-run", "--dtype", "f32", "--chunk-records", "4", "--sample-tokens", "100"});
+  EXPECT_EQ(submitted.exit_code, 0) << submitted.err;
+  EXPECT_TRUE(bytes_of_file(directory_ / "run/input.h5") == sample);
+  EXPECT_EQ(verify("run").exit_code, 0);
+
+  std::filesystem::create_directory(directory_ / "own");
+  std::filesystem::copy_file(directory_ / "moved.h5", directory_ / "own/input.h5");
+  const std::string own = bytes_of_file(directory_ / "own/input.h5");
+  expect(at("own", "own/input.h5", some), 78, {"own/input.h5", "other origin"});
+  EXPECT_TRUE(bytes_of_file(directory_ / "own/input.h5") == own);
+}
+
+TEST_F(ScoreInput, WithoutShardsResultsAndRejectsAreThoseOfTheMerge) {
+  expect(at("run", "input.h5", {"--drop-shards"}), 0);
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "run/shards"));
+  const auto verify = [&] { return test::run({SWITCHYARD_PROGRAM, "verify", directory_ / "run"}); };
+  EXPECT_EQ(verify().exit_code, 0) << verify().err;
+  expect(at("bf16", "input.h5", {"--dtype=bf16"}), 64);
+  ScoreCase other = at("bf16");
+  other.options[1] = "bf16";
+  expect(other, 0);
+  const std::string results = bytes_of_file(directory_ / "run/results.h5");
+  directory_.write("run/results.h5", bytes_of_file(directory_ / "bf16/results.h5"));
+  ProcessResult result = verify();
+  EXPECT_EQ(result.exit_code, 66);
+  EXPECT_NE(result.err.find("attribute numerics"), std::string::npos) << result.err;
+  directory_.write("run/results.h5", results);
+  directory_.write("run/rejects.jsonl", "\n");
+  result = verify();
+  EXPECT_EQ(result.exit_code, 66) << result.err;
+}
+
 TEST_F(ScoreInput, PathsAreBytes) {
   const std::string odd = "odd-\xff\xe9";
   std::filesystem::create_directory(directory_ / odd);

@@ -262,6 +262,13 @@ TEST_F(ScoreText, WhatIsRejectedOnImportingCounts) {
   EXPECT_NE(test::bytes_of_file(directory_ / "run/state.json").find("\"rejects\": 2"), std::string::npos);
   EXPECT_NE(test::bytes_of_file(directory_ / "run/report.html").find("syntax error"), std::string::npos);
   expect(at("run", "records.jsonl", {"--max-rejects", "2"}), 0);
+
+  // An input that was imported beforehand counts what the run rejects alone.
+  std::filesystem::create_directory(directory_ / "imported");
+  for (const char* name : {"input.h5", "input.h5.rejects.jsonl"})
+    std::filesystem::copy_file(directory_ / "run" / name, directory_ / "imported" / name);
+  const ProcessResult alone = expect(at("imported", "imported/input.h5"), 65, {"imported/rejects.jsonl"});
+  EXPECT_EQ(test::json_field(alone.out, "rejects"), "1");
 }
 
 TEST_F(ScoreText, ADryRunCountsRecords) {
