@@ -33,7 +33,7 @@ std::string indexed_word(const BatchScript& script, const std::string& text) {
 std::string directives(const BatchScript& s) {
   std::string text =
       fmt::format("#SBATCH --job-name={}\n#SBATCH --chdir={}\n#SBATCH --output={}\n", sbatch_word(s.name),
-                  sbatch_word(s.directory), s.is_local ? "/dev/null" : sbatch_word(s.log));
+                  sbatch_word(s.directory), s.opens_log ? "/dev/null" : sbatch_word(s.log));
   text += "#SBATCH --open-mode=append\n";
   text += s.chained ? "#SBATCH --no-requeue\n" : "#SBATCH --requeue\n";
   text += fmt::format("#SBATCH --signal=USR1@{}\n", s.signal_seconds);
@@ -103,7 +103,7 @@ if [ ! -e "$mark" ]; then
   echo "error: $text" >>"${SLURM_SUBMIT_DIR:-.}/slurm-$id.out"
   exit 69
 fi
-)sh" + (s.is_local ? "exec >>\"$run/attempts/$id.log\" 2>&1\n" : "");
+)sh" + (s.opens_log ? "exec >>\"$run/attempts/$id.log\" 2>&1\n" : "");
 }
 
 std::string check_nodes(const BatchScript& s) {
@@ -130,7 +130,7 @@ std::string setup(const BatchScript& s) {
   if (!sets_up(s)) return {};
   // Whatever /etc/profile and the files that a line reads do inside is their own business; how they end counts.
   std::string text;
-  if (!s.modules.empty()) text += "# shellcheck disable=SC1091\ncommand -v module >/dev/null || source /etc/profile\n";
+  if (!s.modules.empty()) text += kModules;
   text += R"sh(
 # A line that fails (as under set -e) ends the job.
 # shellcheck disable=SC2317

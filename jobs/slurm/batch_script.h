@@ -26,8 +26,9 @@ struct BatchScript {
   int64_t first_index = 0;             ///< what is added to the array task's index
   std::string mark;                    ///< a file that submit made in the run's attempts/, which every node must see
   std::string log;                     ///< of the script itself, in Slurm's patterns
-  bool is_local = false;  ///< the run may be on another host's disk: Slurm could not open the log, nor start the script
-  std::string directory;  ///< where the job starts
+  bool opens_log = false;  ///< itself: Slurm could not, nor start the script, where the run may be on another host's
+                           ///< disk, and would number the runs of a later part of an array from 0
+  std::string directory;   ///< where the job starts
   std::string name, array;
   std::vector<std::string> sbatch_options;  ///< "--nodes=2", …, in order; the last of two wins
   std::vector<std::string> modules, setup;  ///< to load; shell lines to run before srun
@@ -39,6 +40,10 @@ struct BatchScript {
 };
 
 std::string render(const BatchScript& script);
+
+/// The line of a script before the first `module load`: a shell that is no login shell may not know it.
+inline constexpr std::string_view kModules =
+    "# shellcheck disable=SC1091\ncommand -v module >/dev/null || source /etc/profile\n";
 
 /// As one word for a shell: quoted where it must be.
 std::string shell_word(const std::string& text);

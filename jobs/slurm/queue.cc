@@ -26,12 +26,13 @@ BatchScript make_script(const Submission& s, const std::string& mark) {
   script.then = s.then;
   script.first_index = s.first_index;
   script.mark = mark;
-  const RunDirectory first = s.run_directory(0);
   const bool has_own_log = s.sbatch_options.has(kOutput) || s.sbatch_options.has(kError);
-  script.is_local = !mark.empty() && !has_own_log && !local_disk_of(first.root()).empty();
+  script.opens_log =
+      !mark.empty() && !has_own_log && (s.first_index > 0 || !local_disk_of(s.run_directory(0).root()).empty());
   // Slurm's patterns: %j a job, %A and %a an array's task, %% a percent sign.
-  const std::string attempts = std::regex_replace(first.attempts_path().native(), std::regex("%"), "%%");
-  script.log = attempts + (s.is_array() ? "/%A_%a.log" : "/%j.log");
+  const std::regex percent(s.is_array() ? "%(?!a)" : "%");
+  script.log = std::regex_replace(RunDirectory(s.run).attempts_path().native(), percent, "%%") +
+               (s.is_array() ? "/%A_%a.log" : "/%j.log");
   script.directory = absolute_path(".", ExitCode::environment);
   script.name = o.name.empty()
                     ? fmt::format("{}-{}", s.entry->name, std::filesystem::path(script.run).filename().native())

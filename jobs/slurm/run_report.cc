@@ -9,6 +9,7 @@
 
 #include "io/file.h"
 #include "io/json.h"
+#include "jobs/slurm/batch_script.h"
 #include "jobs/slurm/submissions.h"
 #include "run/attempt_log.h"
 #include "run/attempts.h"
@@ -149,7 +150,10 @@ class Reporter {
     std::string& message = report_.message;
     if (message.empty() && is_current()) message = last_->message;
     if (report_.state == "new")
-      message = file_exists(run_.state_path()) ? "state.json is damaged: the same command, given again, writes it anew"
+      message = is_study() ? fmt::format("its points are runs of their own: switchyard collect {} tells of them",
+                                         shell_word(run_.root().native()))
+                : file_exists(run_.state_path())
+                    ? "state.json is damaged: the same command, given again, writes it anew"
                 : attempt_folders(run_).empty()
                     ? "prepared, but no attempt has begun and no job is queued: give the command again"
                     : "no attempt has begun";
@@ -160,6 +164,13 @@ class Reporter {
     const bool has_said = report_.state == "complete" || (report_.state == "failed" && is_current());
     if (job.has_ended() && !has_said) append(message, fmt::format("job {} {}", job.id, end_of(job)));
     if (!job.has_ended() && job.restarts > 0 && !is_current()) append(message, why_restarted(job));
+  }
+
+  /// A study that was submitted has jobs for its points alone.
+  bool is_study() const {
+    if (!run_.has_manifest()) return false;
+    const std::string job = recorded_job(run_.read_manifest());
+    return job == "sweep" || job == "scale";
   }
 
   /// Of the attempt before.

@@ -21,7 +21,15 @@ std::string count_or_unknown(const std::optional<int64_t>& count) {
 
 /// The array's points as a shell's pattern.
 std::string runs_pattern(const Submission& s) {
-  return s.is_array() ? replaced(shell_word(s.run), "%a", "*") : shell_word(s.run);
+  if (!s.is_array()) return shell_word(s.run);
+  std::string pattern;
+  for (size_t begin = 0; begin <= s.run.size();) {
+    const size_t end = std::min(s.run.find(kArrayIndex, begin), s.run.size());
+    if (begin > 0) pattern += '*';
+    if (end > begin) pattern += shell_word(s.run.substr(begin, end - begin));
+    begin = end == s.run.size() ? end + 1 : end + kArrayIndex.size();
+  }
+  return pattern;
 }
 
 void report_time(const Submission& s) {

@@ -99,7 +99,12 @@ std::string slurm_notice(const std::filesystem::path& attempt) {
 std::string srun_error(const std::filesystem::path& attempt) {
   const auto of_job = slurm_attempt(attempt.filename().native());
   if (!of_job) return {};
-  const std::vector<std::string> lines = tail_of(attempt.parent_path() / (of_job->job + ".log"));
+  // Of an array's task, whose own job this is, the script's log is called otherwise.
+  const char *job = std::getenv("SLURM_JOB_ID"), *array = std::getenv("SLURM_ARRAY_JOB_ID"),
+             *task = std::getenv("SLURM_ARRAY_TASK_ID");
+  const bool is_task = job != nullptr && array != nullptr && task != nullptr && of_job->job == job;
+  const std::string name = is_task ? fmt::format("{}_{}.log", array, task) : of_job->job + ".log";
+  const std::vector<std::string> lines = tail_of(attempt.parent_path() / name);
   for (auto line = lines.rbegin(); line != lines.rend(); ++line)
     for (const std::string_view prefix : {"srun: error: ", "srun: fatal: ", "srun: unrecognized "})
       if (line->starts_with(prefix)) return line->substr(std::string_view("srun: ").size());

@@ -88,6 +88,8 @@ class Settler {
     } else if (is_final(rc_) && !is_interrupted_after_all()) {
       const std::string error = attempt_.empty() ? std::string() : last_error(attempt_);
       set(RunStatus::failed, static_cast<ExitCode>(rc_), error.empty() ? fmt::format("srun returned {}", rc_) : error);
+    } else if (const std::string why = told_why(); !why.empty()) {
+      set(RunStatus::interrupted, ExitCode::interrupted, why);
     } else {
       const std::string said = attempt_.empty() ? std::string() : srun_error(attempt_);
       set(RunStatus::interrupted, ExitCode::interrupted,
@@ -96,6 +98,12 @@ class Settler {
     const UnitCounts done = run_.units_present();
     state_.units_done = done.units;
     state_.items_done = done.items;
+  }
+
+  /// Of an attempt that stopped in order before it could write a state; empty: of another.
+  std::string told_why() const {
+    if (attempt_.empty() || rc_ != static_cast<int>(ExitCode::interrupted)) return "";
+    return last_error(attempt_);
   }
 
   /// What an attempt that was told to stop cannot know: by whom.

@@ -187,6 +187,23 @@ TEST_F(SettleTest, WhatSrunSaidLastIsTold) {
             "the attempt ended without a word (srun returned 137: error: n1: task 0: Killed)");
 }
 
+TEST_F(SettleTest, WhatSrunSaidOfAnArraysTaskIsInItsLog) {
+  const test::Variable array("SLURM_ARRAY_JOB_ID", "15"), task("SLURM_ARRAY_TASK_ID", "2");
+  begin_attempt(run_);
+  shard(0);
+  state(RunStatus::running, 0);
+  directory_.write("run/attempts/15_2.log", "srun: error: n1: task 0: Killed\n");
+  EXPECT_TRUE(settle(run_, 137).requeue);
+  EXPECT_NE(run_.read_state().message.find("task 0: Killed"), std::string::npos) << run_.read_state().message;
+}
+
+TEST_F(SettleTest, AnAttemptThatStoppedBeforeItBeganHasSaidWhy) {
+  log("12:00:00 [0/4 n1] reading\n12:00:01 [0/4 n1] error: stopped on request while importing\n");
+  EXPECT_TRUE(settle(run_, 75).requeue);
+  EXPECT_EQ(run_.read_state().status, RunStatus::interrupted);
+  EXPECT_EQ(run_.read_state().message, "stopped on request while importing");
+}
+
 TEST_F(SettleTest, OfWhatWasInterruptedTheCauseIsAdded) {
   begin_attempt(run_);
   shard(0);

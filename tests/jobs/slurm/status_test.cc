@@ -129,6 +129,12 @@ TEST_F(StatusTest, ASubmittedRunIsKnownBeforeItBegins) {
   EXPECT_EQ(report_on(run_).state, "submitted");  // no Slurm here knows the job
 }
 
+TEST_F(StatusTest, OfAStudyItsPointsTell) {
+  run_.create();
+  directory_.write("run/manifest.json", R"({"format": 4, "fingerprint": {}, "units": {}, "info": {"job": "sweep"}})");
+  EXPECT_NE(report_on(run_).message.find("switchyard collect"), std::string::npos) << report_on(run_).message;
+}
+
 TEST_F(StatusTest, AJobThatIsQueuedForAnOldRunIsWhatCounts) {
   run_.create();
   run_.write_state({RunStatus::failed, 9, 4, 90, 40, 0, 66, "16.0", "bad input"});

@@ -166,6 +166,10 @@ TEST_F(SubmitTest, AnArrayHasARunPerPoint) {
     EXPECT_NE(
         bytes_of_file(directory_ / (std::string("run-") + point + "/jobs.jsonl")).find(std::string("101_") + point),
         std::string::npos);
+  const auto odd = submit(score(directory_ / "100% odd/run %a", {"--array", "0-1", "--dry-run"}));
+  EXPECT_NE(odd.out.find("/100%% odd/run %a/attempts/%A_%a.log'\n"), std::string::npos) << odd.out << odd.err;
+  const auto queued = submit(score(directory_ / "odd run %a", {"--array", "0-1"}));
+  EXPECT_NE(queued.err.find("odd run '*\n"), std::string::npos) << queued.err;
 }
 
 TEST_F(SubmitTest, MistakesAreFoundBeforeAnythingIsQueued) {
