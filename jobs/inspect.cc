@@ -84,7 +84,7 @@ Inspection inspect(const InspectOptions& o) {
 
   set_cpu_isa("auto");
   const int64_t longest = o.max_record > 0 ? o.max_record : std::min(o.batch_tokens, c.max_positions);
-  const Device device = o.device == "cuda" ? Device::cuda : Device::cpu;
+  const Device device = o.device == name_of(Device::cuda) ? Device::cuda : Device::cpu;
   const int ranks = static_cast<int>(o.ranks);
   const DecoderLimits limits{std::max(o.batch_tokens, longest), longest, default_micro_batches(device, ranks)};
   result.request = MemoryRequest{operand_of(o.dtype),
@@ -175,7 +175,7 @@ Json to_json(const Inspection& i) {
   json["quantization"] = storage_of(c);
   json["ranks"] = i.request->placement.num_ranks();
   json["dtype"] = std::string(name_of(i.request->operand));
-  json["device"] = i.request->device == Device::cuda ? "cuda" : "cpu";
+  json["device"] = name_of(i.request->device);
   json["batch_tokens"] = i.request->limits.max_tokens;
   json["bytes_per_rank"] = {{"weights", i.memory.weights},         {"loading", i.memory.loading},
                             {"activations", i.memory.activations}, {"exchange", i.memory.exchange},

@@ -21,7 +21,7 @@ void check_numerics(const Json& manifest, const std::string& subject, const JobA
     if (given && *given != "auto" && *given != there) run_differs(subject, fmt::format("--{}", option), there, *given);
   }
   const std::string id = require_string(manifest["fingerprint"], "numerics", subject);
-  const Device device = require_string(info, "device", subject) == "cuda" ? Device::cuda : Device::cpu;
+  const Device device = require_string(info, "device", subject) == name_of(Device::cuda) ? Device::cuda : Device::cpu;
   if (numerics_revision(id) != numerics_revision(device))
     run_differs(subject, "numerics", id, numerics_revision(device));
 }

@@ -150,9 +150,6 @@ class PlanCommand {
     Options job = options_;
     int64_t tasks = plan_.tasks_per_node > 0 ? plan_.tasks_per_node : profile.layouts.back().ranks_on_host;
     for (size_t i = 0; i < over.size(); ++i) vary(job, tasks, over[i].name, row.values[i]);
-    // What a node of the profile would choose, and not this one.
-    if (job_ == "score" && job.dtype == "auto" && profile.machine.device == "cpu")
-      job.dtype = profile.machine.cpu_isa == "avx512_bf16" ? "bf16" : "f32";
     return subject.predict(job, planned_machine(profile.machine, row.nodes, tasks));
   }
 

@@ -13,6 +13,7 @@ MachineShare planned_machine(const ProfiledMachine& machine, int64_t nodes, int6
   share.ranks_on_host = static_cast<int>(tasks_per_node);
   share.cores = static_cast<int>(std::max<int64_t>(1, machine.cores / tasks_per_node));
   share.memory = {static_cast<size_t>(machine.memory_bytes) / tasks, "a node of the profile, divided by its ranks"};
+  share.native_bf16 = machine.cpu_isa == "avx512_bf16";
   if (machine.device == "cpu") {
     share.device.why = "as the profile's";
     return share;

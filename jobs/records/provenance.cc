@@ -16,7 +16,7 @@ Json provenance(std::string_view job, const ModelOptions& options, const std::st
   Json info = provenance(job);
   info["dtype"] = name_of(operand);
   info["cpu_isa"] = current_cpu_isa();
-  info["device"] = device == Device::cuda ? "cuda" : "cpu";
+  info["device"] = name_of(device);
   info["model"] = path_to_json(absolute_path(model, ExitCode::input));
   info["deltas"] = recorded_deltas(options.delta);
   info["allow_config_field"] = options.allow_config_field;

@@ -4,10 +4,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace switchyard {
 
 enum class Device : uint8_t { cpu, cuda };
+/// As --device and results say it.
+constexpr std::string_view name_of(Device device) {
+  return device == Device::cuda ? "cuda" : "cpu";
+}
 
 /// At least 64-byte aligned. Device memory is of the calling thread's device (use_device), and undefined at first.
 class Memory {

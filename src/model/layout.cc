@@ -54,7 +54,7 @@ class Chooser {
     } else if (layout_.device.device == Device::cuda) {
       layout_.operand = DType::bf16;
       layout_.why_operand = "a GPU's tensor cores";
-    } else if (has_native_bf16()) {
+    } else if (machine_.native_bf16.value_or(has_native_bf16())) {
       layout_.operand = DType::bf16;
       layout_.why_operand = "the CPU multiplies bf16 natively";
     } else if (choose_ep(DType::f32) == 0 && choose_ep(DType::bf16) != 0) {

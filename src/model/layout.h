@@ -20,6 +20,7 @@ struct MachineShare {
   int cores = 1;       ///< of its affinity mask, divided by the ranks of the host that have the same mask
   MemoryBound memory;  ///< the least of all ranks
   DeviceChoice device;
+  std::optional<bool> native_bf16 = {};  ///< of its CPUs, where it is not this machine
   size_t device_memory = 0;  ///< of a GPU that computes, divided by the ranks that share it; the least of all ranks
 };
 /// Collective; chooses devices. Fails collectively.

@@ -101,6 +101,15 @@ TEST(Layout, TakesTheDTypeThatSuitsTheDevice) {
   ASSERT_LT(need(1, 3, DType::bf16), need(1, 3));
   EXPECT_EQ(choose(wishes, machine_of(1, need(1, 3) - 1, 1)).operand, DType::bf16);
 
+  MachineShare other = machine_of(1, size_t{1} << 40, 1);  // as its profile says, whatever this machine's CPU can
+  for (const bool native : {false, true}) {
+    other.native_bf16 = native;
+    EXPECT_EQ(choose(wishes, other).operand, native ? DType::bf16 : DType::f32);
+  }
+  other.native_bf16 = false;
+  other.memory.bytes = need(1, 3) - 1;
+  EXPECT_EQ(choose(wishes, other).operand, DType::bf16);
+
   wishes.operand = DType::f32;
   wishes.why_operand = "as it began";
   EXPECT_EQ(choose(wishes, machine_of(1, size_t{1} << 40, 1)).why_operand, "as it began");

@@ -107,7 +107,8 @@ INSTANTIATE_TEST_SUITE_P(Models, Reference,
                                             ::testing::ValuesIn(kDevices)),
                          [](const auto& each) {
                            return name_of_case(std::get<0>(each.param), std::get<1>(each.param)) + "_" +
-                                  std::to_string(std::get<2>(each.param)) + "_" + name_of(std::get<3>(each.param));
+                                  std::to_string(std::get<2>(each.param)) + "_" +
+                                  std::string(name_of(std::get<3>(each.param)));
                          });
 
 class SameBits : public ::testing::TestWithParam<std::tuple<std::string, DType, Device>> {
@@ -204,7 +205,8 @@ std::vector<std::string> models_on_cpu() {
 }
 
 std::string name_of_bits_case(const ::testing::TestParamInfo<SameBits::ParamType>& each) {
-  return name_of_case(std::get<0>(each.param), std::get<1>(each.param)) + "_" + name_of(std::get<2>(each.param));
+  return name_of_case(std::get<0>(each.param), std::get<1>(each.param)) + "_" +
+         std::string(name_of(std::get<2>(each.param)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, SameBits,

@@ -19,7 +19,7 @@
 namespace switchyard {
 
 inline void PrintTo(Device device, std::ostream* out) {
-  *out << (device == Device::cpu ? "cpu" : "cuda");
+  *out << name_of(device);
 }
 
 }  // namespace switchyard
@@ -27,10 +27,6 @@ inline void PrintTo(Device device, std::ostream* out) {
 namespace switchyard::test {
 
 inline constexpr Device kDevices[] = {Device::cpu, Device::cuda};
-
-inline const char* name_of(Device device) {
-  return device == Device::cpu ? "cpu" : "cuda";
-}
 
 /// How the tests of a device and a case are called: "cpu_f32_…".
 template <class Case>

@@ -49,7 +49,7 @@ std::vector<AttentionCase> span_cases() {
 std::string name_of_case(const testing::TestParamInfo<AttentionSpans::ParamType>& info) {
   auto [device, output, c] = info.param;
   c.output = output;
-  return fmt::format("{}_{}", test::name_of(device), testing::PrintToString(c));
+  return fmt::format("{}_{}", name_of(device), testing::PrintToString(c));
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, AttentionSpans,
@@ -145,7 +145,7 @@ TEST_P(AttentionRowBits, OfASpanThatLeavesOutNothingAreThoseOfNone) {
 INSTANTIATE_TEST_SUITE_P(Devices, AttentionRowBits,
                          testing::Combine(testing::ValuesIn(kDevices), testing::Values(DType::f32, DType::bf16)),
                          [](const auto& param) {
-                           return fmt::format("{}_{}", test::name_of(std::get<0>(param.param)),
+                           return fmt::format("{}_{}", name_of(std::get<0>(param.param)),
                                               switchyard::name_of(std::get<1>(param.param)));
                          });
 

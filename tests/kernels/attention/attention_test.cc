@@ -88,7 +88,7 @@ TEST_P(AttentionBits, OfOneKeyEach) {
 INSTANTIATE_TEST_SUITE_P(Devices, AttentionBits,
                          testing::Combine(testing::ValuesIn(kDevices), testing::Values(DType::f32, DType::bf16)),
                          [](const auto& param) {
-                           return fmt::format("{}_{}", test::name_of(std::get<0>(param.param)),
+                           return fmt::format("{}_{}", name_of(std::get<0>(param.param)),
                                               switchyard::name_of(std::get<1>(param.param)));
                          });
 

@@ -119,7 +119,7 @@ TEST_P(CrossEntropyRowBits, DependOnTheRowAlone) {
 INSTANTIATE_TEST_SUITE_P(Operands, CrossEntropyRowBits,
                          testing::Combine(testing::ValuesIn(kDevices), testing::Values(DType::f32, DType::bf16)),
                          [](const auto& param) {
-                           return fmt::format("{}_{}", test::name_of(std::get<0>(param.param)),
+                           return fmt::format("{}_{}", name_of(std::get<0>(param.param)),
                                               switchyard::name_of(std::get<1>(param.param)));
                          });
 
@@ -221,7 +221,7 @@ TEST_P(CrossEntropy, NoRows) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, CrossEntropy, testing::ValuesIn(kDevices),
-                         [](const auto& param) { return test::name_of(param.param); });
+                         [](const auto& param) { return std::string(name_of(param.param)); });
 
 // Memory is measured with the most rows; fewer must not take more.
 TEST(CrossEntropyWorkspace, GrowsWithTheRows) {
