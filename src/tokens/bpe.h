@@ -55,6 +55,7 @@ class Bpe {
   void encode(std::string_view word, std::vector<int32_t>& ids, BpeScratch& scratch) const;
 
   const TokenTable& tokens() const { return model_.tokens; }
+  bool byte_level() const { return model_.byte_level; }
   /// A token as bytes: of a byte-level vocabulary what its characters stand for, where all stand for bytes.
   std::string bytes_of(int32_t id) const;
 

@@ -18,6 +18,8 @@ class Decoder::Step {
  public:
   virtual ~Step() = default;
   virtual void apply(std::vector<std::string>& tokens) const = 0;
+  /// The same of a token by itself; what depends on its place, and on others, is left alone.
+  virtual void apply_alone(std::string& /*token*/) const {}
 };
 
 namespace {
@@ -29,26 +31,29 @@ class ByteLevel : public Decoder::Step {
     for (const std::string& token : tokens) bytes += characters_to_bytes(token).value_or(token);
     tokens.assign(1, unicode::replace_invalid_utf8(bytes));
   }
+  void apply_alone(std::string& token) const override { token = characters_to_bytes(token).value_or(token); }
 };
 
 class MetaspaceToBlank : public Decoder::Step {
  public:
   MetaspaceToBlank(std::string sign, bool prepended) : sign_(std::move(sign)), prepended_(prepended) {}
   void apply(std::vector<std::string>& tokens) const override {
-    for (size_t i = 0; i < tokens.size(); ++i) {
-      const std::string_view space =
-          i == 0 && prepended_ ? "" : " ";  // every sign in the first token, not only its first
-      std::string out;
-      for (size_t at = 0; at < tokens[i].size();) {
-        const bool sign = std::string_view(tokens[i]).substr(at).starts_with(sign_);
-        sign ? out += space : out += tokens[i][at];
-        at += sign ? sign_.size() : 1;
-      }
-      tokens[i] = std::move(out);
-    }
+    for (size_t i = 0; i < tokens.size(); ++i)
+      replace(tokens[i], i == 0 && prepended_ ? "" : " ");  // every sign in the first token, not only its first
   }
+  void apply_alone(std::string& token) const override { replace(token, " "); }
 
  private:
+  void replace(std::string& token, std::string_view space) const {
+    std::string out;
+    for (size_t at = 0; at < token.size();) {
+      const bool sign = std::string_view(token).substr(at).starts_with(sign_);
+      sign ? out += space : out += token[at];
+      at += sign ? sign_.size() : 1;
+    }
+    token = std::move(out);
+  }
+
   std::string sign_;
   bool prepended_;
 };
@@ -62,6 +67,11 @@ class ReplaceInPiece : public Decoder::Step {
     std::string out;
     for (std::string& token : tokens)
       if (!token.empty() && replace_matches(*pattern_, token, content_, spans, out)) token = out;
+  }
+  void apply_alone(std::string& token) const override {
+    std::vector<std::string> tokens(1, std::move(token));
+    apply(tokens);
+    token = std::move(tokens.front());
   }
 
  private:
@@ -93,6 +103,9 @@ class ByteFallback : public Decoder::Step {
     }
     end_run();
     tokens = std::move(out);
+  }
+  void apply_alone(std::string& token) const override {
+    if (const std::optional<char> byte = byte_of(token)) token.assign(1, *byte);
   }
 
  private:
@@ -183,6 +196,13 @@ void Decoder::add(const Json& component, const std::string& subject) {
         add(part, fmt::format("{}.decoders[{}]", subject, i++));
   }
   fields.done();
+}
+
+std::string Decoder::bytes_of(std::string token) const {
+  const size_t original = token.size();
+  for (const auto& step : steps_) step->apply_alone(token);
+  check_growth(token.size(), original);
+  return token;
 }
 
 std::string Decoder::decode(std::vector<std::string> tokens) const {

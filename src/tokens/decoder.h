@@ -17,6 +17,8 @@ class Decoder {
   Decoder(const Json& component, const std::string& subject);
   /// Of tokens as the file spells them. Bytes that are no text become U+FFFD.
   std::string decode(std::vector<std::string> tokens) const;
+  /// What one token adds to a text, wherever it stands there; maybe a part of a character.
+  std::string bytes_of(std::string token) const;
 
   class Step;
 

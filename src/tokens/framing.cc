@@ -21,23 +21,17 @@ std::optional<int32_t> id_of_number(std::string_view text) {
 /// A file beside the tokenizer's; null: there is none.
 Json read_beside(const Tokenizer& tokenizer, std::string_view name, std::string& path) {
   path = (std::filesystem::path(tokenizer.name()).parent_path() / name).native();
-  if (tokenizer.kind() == "bytes" || !file_exists(path)) return {};
+  if (is_built_in_tokenizer(tokenizer.name()) || !file_exists(path)) return {};
   Json json = parse_json(read_text_file(path, kMaxConfigBytes), path);
   if (!json.is_object()) fail(ExitCode::input, "{}: expected an object, found {}", path, brief(json));
   return json;
 }
 
 /// {"bos_token": "<s>"} or {"bos_token": {"content": "<s>", …}}
-std::optional<int32_t> token_of(const Json& json, std::string_view field, const Tokenizer& tokenizer,
-                                const std::string& path) {
+std::optional<std::string> token_named(const Json& json, std::string_view field, const std::string& path) {
   const Json* value = json.is_object() ? find_field(json, field) : nullptr;
   if (value == nullptr) return std::nullopt;
-  const std::string token =
-      value->is_object() ? require_string(*value, "content", path) : require_string(json, field, path);
-  const std::optional<int32_t> id = tokenizer.id_of(token);
-  if (!id)
-    fail(ExitCode::input, "{}: field \"{}\": {} is no token of {}", path, field, brief(Json(token)), tokenizer.name());
-  return id;
+  return value->is_object() ? require_string(*value, "content", path) : require_string(json, field, path);
 }
 
 std::optional<bool> flag_of(const Json& json, std::string_view field, const std::string& path) {
@@ -64,15 +58,16 @@ std::string describe(const Tokenizer& tokenizer, const TokenFrame& frame) {
 TokenFrame frame_of_config(const EndTokens& ends, const Tokenizer& tokenizer) {
   TokenFrame frame;
   const auto add = [&](std::string_view what, const std::optional<bool>& wanted, const std::optional<int32_t>& token,
-                       std::vector<int32_t>& side) {
+                       const std::string& name, std::vector<int32_t>& side) {
     if (!wanted.value_or(false)) return;
     if (!token)
-      fail(ExitCode::input, "--bos config: {} beside {} says add_{}_token, but names no {}_token", kConfig,
-           tokenizer.name(), what, what);
+      fail(ExitCode::input, "--bos config: {} beside {} says add_{}_token, but names no {}_token{}", kConfig,
+           tokenizer.name(), what, what,
+           name.empty() ? "" : fmt::format(" that it has: {} is no token of it", brief(Json(name))));
     side.push_back(*token);
   };
-  add("bos", ends.add_bos, ends.bos, frame.before);
-  add("eos", ends.add_eos, ends.eos, frame.behind);
+  add("bos", ends.add_bos, ends.bos, ends.unknown_bos, frame.before);
+  add("eos", ends.add_eos, ends.eos, ends.unknown_eos, frame.behind);
   return frame;
 }
 
@@ -81,12 +76,17 @@ TokenFrame frame_of_config(const EndTokens& ends, const Tokenizer& tokenizer) {
 EndTokens read_end_tokens(const Tokenizer& tokenizer) {
   std::string path, other_path;
   const Json config = read_beside(tokenizer, kConfig, path), other = read_beside(tokenizer, kSpecialTokens, other_path);
-  const auto find = [&](std::string_view field) {
-    const auto token = token_of(config, field, tokenizer, path);
-    return token ? token : token_of(other, field, tokenizer, other_path);
+  EndTokens ends{.add_bos = flag_of(config, "add_bos_token", path), .add_eos = flag_of(config, "add_eos_token", path)};
+  const auto find = [&](std::string_view field, std::optional<int32_t>& id, std::string& unknown) {
+    std::optional<std::string> token = token_named(config, field, path);
+    if (!token) token = token_named(other, field, other_path);
+    if (!token) return;
+    id = tokenizer.id_of(*token);
+    if (!id) unknown = *token;
   };
-  return {find("bos_token"), find("eos_token"), flag_of(config, "add_bos_token", path),
-          flag_of(config, "add_eos_token", path)};
+  find("bos_token", ends.bos, ends.unknown_bos);
+  find("eos_token", ends.eos, ends.unknown_eos);
+  return ends;
 }
 
 bool is_bos_choice(std::string_view bos) {

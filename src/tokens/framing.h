@@ -12,10 +12,11 @@ namespace switchyard {
 /// The files' own words about beginnings and ends: "bos_token" and "eos_token" of tokenizer_config.json (or, where it
 /// names none, of special_tokens_map.json) beside the tokenizer, and whether texts get them.
 struct EndTokens {
-  std::optional<int32_t> bos, eos;
-  std::optional<bool> add_bos, add_eos;  ///< "add_bos_token", "add_eos_token"; empty: not said
+  std::optional<int32_t> bos = {}, eos = {};
+  std::optional<bool> add_bos = {}, add_eos = {};  ///< "add_bos_token", "add_eos_token"; empty: not said
+  std::string unknown_bos = {}, unknown_eos = {};  ///< named, but no token of the tokenizer's own
 };
-/// Fails (input) on a token that the tokenizer does not have.
+/// Fails (input) on files that do not fit.
 EndTokens read_end_tokens(const Tokenizer& tokenizer);
 
 struct Framing {

@@ -103,7 +103,8 @@ std::string HfTokenizer::decode(std::span<const int32_t> ids) const {
 
 std::optional<std::string> HfTokenizer::piece(int32_t id) const {
   if (const AddedToken* added = added_tokens_.find(id)) return added->content;
-  return bpe_->tokens().has(id) ? std::optional(bpe_->bytes_of(id)) : std::nullopt;
+  if (!bpe_->tokens().has(id)) return std::nullopt;
+  return bpe_->byte_level() ? bpe_->bytes_of(id) : decoder_.bytes_of(std::string(bpe_->tokens().text(id)));
 }
 
 std::optional<int32_t> HfTokenizer::id_of(std::string_view token) const {

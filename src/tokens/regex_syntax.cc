@@ -45,7 +45,7 @@ class Reader {
     for (bool first = true; !take("]"); first = false) {
       if (starts_with("[") || starts_with("&&")) refuse("a set of sets");
       if (starts_with("-") && !first && !starts_with("-]")) refuse("a '-' between ranges");
-      if (const auto set = class_escape()) {
+      if (const auto set = class_escape(true)) {
         ranges.insert(ranges.end(), set->ranges().begin(), set->ranges().end());
         if (starts_with("-") && !starts_with("-]")) refuse("a range that begins with a class");
         continue;
@@ -54,7 +54,7 @@ class Reader {
       uint32_t high = low;
       if (starts_with("-") && !starts_with("-]")) {
         take("-");
-        if (starts_with("[") || class_escape()) refuse("a range that ends with a class");
+        if (starts_with("[") || class_escape(true)) refuse("a range that ends with a class");
         high = character();
         if (high < low) refuse("an empty range");
       }
@@ -65,14 +65,14 @@ class Reader {
     return negated ? set.complement() : set;
   }
 
-  /// \s \S \d \D \w \W \p{…} \P{…}, if one is here.
-  std::optional<CodePointSet> class_escape() {
+  /// \s \S \d \D \w \W \p{…} \P{…}, if one is here. Within brackets Oniguruma's \w is another.
+  std::optional<CodePointSet> class_escape(bool in_brackets = false) {
     if (take("\\s")) return CodePointSet::white_space();
     if (take("\\S")) return CodePointSet::white_space().complement();
     if (take("\\d")) return CodePointSet::category("Nd");
     if (take("\\D")) return CodePointSet::category("Nd").complement();
-    if (take("\\w")) return CodePointSet::word();
-    if (take("\\W")) return CodePointSet::word().complement();
+    if (take("\\w")) return CodePointSet::word(!in_brackets);
+    if (take("\\W")) return CodePointSet::word(!in_brackets).complement();
     bool negated = starts_with("\\P{");
     if (!take("\\p{") && !take("\\P{")) return std::nullopt;
     if (take("^")) negated = !negated;

@@ -15,8 +15,8 @@ constexpr Range kWhiteSpace[] = {{0x09, 0x0d},     {0x20, 0x20},     {0x85, 0x85
                                  {0x205f, 0x205f}, {0x3000, 0x3000}};
 
 /// What Oniguruma's \w has beside \p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}: Other_Alphabetic symbols, and ² ³ ¹ ¼ ½ ¾.
-constexpr Range kMoreWords[] = {{0xb2, 0xb3},       {0xb9, 0xb9},       {0xbc, 0xbe},      {0x24b6, 0x24e9},
-                                {0x1f130, 0x1f149}, {0x1f150, 0x1f169}, {0x1f170, 0x1f189}};
+constexpr Range kMoreWords[] = {{0x24b6, 0x24e9}, {0x1f130, 0x1f149}, {0x1f150, 0x1f169}, {0x1f170, 0x1f189}};
+constexpr Range kSmallNumbers[] = {{0xb2, 0xb3}, {0xb9, 0xb9}, {0xbc, 0xbe}};
 
 uint8_t class_of(Category category) {
   switch (kCategoryNames[static_cast<size_t>(category)][0]) {
@@ -124,8 +124,9 @@ CodePointSet CodePointSet::white_space() {
   return CodePointSet(std::vector<Range>(std::begin(kWhiteSpace), std::end(kWhiteSpace)));
 }
 
-CodePointSet CodePointSet::word() {
+CodePointSet CodePointSet::word(bool with_small_numbers) {
   CodePointSet set(std::vector<Range>(std::begin(kMoreWords), std::end(kMoreWords)));
+  if (with_small_numbers) set.add(CodePointSet(std::vector<Range>(std::begin(kSmallNumbers), std::end(kSmallNumbers))));
   for (const std::string_view name : {"L", "M", "Nd", "Nl", "Pc"}) set.add(category(name));
   return set;
 }

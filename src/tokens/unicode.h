@@ -91,7 +91,8 @@ class CodePointSet {
   /// \p{name}: a general category ("Lu") or a group of them ("L"). Empty for any other name.
   static CodePointSet category(std::string_view name);
   static CodePointSet white_space();
-  static CodePointSet word();  ///< \w of Oniguruma 6.9.10
+  /// \w of Oniguruma 6.9.10; in brackets it is without ² ³ ¹ ¼ ½ ¾.
+  static CodePointSet word(bool with_small_numbers = true);
 
   void add(Range range);
   void add(const CodePointSet& other);

@@ -170,7 +170,7 @@ def class_digests():
     scalars = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
     everything = "".join(scalars)
     out = {}
-    for name in [r"\s", r"\d", r"\w", r"[\r\n]"] + [f"\\p{{{c}}}" for c in "L M N P S Z C Lu Ll Lt Lm Lo Mn Nd Pc Sk Cf".split()]:
+    for name in [r"\s", r"\d", r"\w", r"\W", r"[\w]", r"[^\w]", r"[\W]", r"[\r\n]"] + [f"\\p{{{c}}}" for c in "L M N P S Z C Lu Ll Lt Lm Lo Mn Nd Pc Sk Cf".split()]:
         found = pre_tokenizers.Split(Regex(name), "removed", True).pre_tokenize_str(everything)
         ranges = []
         for text, _ in found:

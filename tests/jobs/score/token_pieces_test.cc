@@ -53,6 +53,23 @@ TEST_F(TokenPiecesTest, OfTheModelsTokenizerGiveTheTextBack) {
   EXPECT_EQ(find({}, 5).count, 5) << "a model that knows fewer of them";
 }
 
+// Of vocabularies whose signs are letters: a sign is a blank, "<0x0A>" a byte.
+TEST_F(TokenPiecesTest, OfSentencePiecesTokenizersAreBytesToo) {
+  for (const char* name : {"mixtral.json", "mistral.json", "metaspace.json"}) {
+    std::filesystem::copy(std::filesystem::path(SWITCHYARD_TEST_DATA "/tokenizers") / name,
+                          directory_ / "tokenizer.json", std::filesystem::copy_options::overwrite_existing);
+    const auto tokenizer = open_tokenizer(directory_.path());
+    const TokenPieces pieces = find({}, tokenizer->vocabulary_size());
+    const std::string text = name == std::string_view("metaspace.json") ? "the beginning of a text"
+                                                                        : "the beginning\n na\u00efve \xf0\x9f\x99\x82";
+    std::vector<int32_t> ids;
+    tokenizer->encode(text, ids);
+    std::string joined;
+    for (const int32_t id : ids) joined += pieces.of(id);
+    EXPECT_EQ(joined.substr(joined.starts_with(' ') && !text.starts_with(' ') ? 1 : 0), text) << name;
+  }
+}
+
 TEST_F(TokenPiecesTest, ThereIsNoTokenizerToTakeTextsFrom) {
   const auto refused = [&](const std::optional<TokenizerIdentity>& tokenizer,
                            std::initializer_list<std::string_view> parts) {
