@@ -56,13 +56,6 @@ TrainedModel::TrainedModel(const Stream& stream, const ModelConfig& config, DTyp
   make_shards(stream, anchored);
 }
 
-bool TrainedModel::trains_router(int64_t layer) const {
-  const size_t block = space_.block_of(Kind::feed_forward, layer);
-  return std::ranges::any_of(space_.blocks()[block].tensors, [&](const BlockTensor& tensor) {
-    return tensor.is_router && shard(block).trained->count_in(tensor.elements_of_block()) > 0;
-  });
-}
-
 void TrainedModel::make_places(const Stream& stream, DType operand) {
   const std::span<const int> experts = ranks_.placement().experts_of(ranks_.group().rank());
   const ModelConfig& config = weights_.config;

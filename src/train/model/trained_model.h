@@ -61,7 +61,6 @@ class TrainedModel {
   const TrainRanks& ranks() const { return ranks_; }
   const Selection& selection() const { return selection_; }
   std::span<const StateValues> state() const { return state_; }
-  bool trains_router(int64_t layer) const;                   ///< or some of its elements
   size_t shard_bytes() const;                                ///< of all shards' numbers
   std::span<const Shard> shards() const { return shards_; }  ///< of all blocks that this rank holds, in order
   const Shard& shard(size_t block) const { return shards_[static_cast<size_t>(shard_of_block_[block])]; }

@@ -110,8 +110,7 @@ double TrainPass::backward_layer(const StepPass& pass, size_t layer, const Layer
       .tokens = tokens,
       .probability_sums = View{probability.data(), {num_slices, experts}, DType::f64, Device::cpu}.slice(
           pass.batch.slices.first, pass.batch.slices.count())};
-  if (options_.balance != 0 && model_.trains_router(static_cast<int64_t>(layer)))
-    balance.d_probability = view_of<float>(d_probability);
+  if (options_.balance != 0) balance.d_probability = view_of<float>(d_probability);
   backward_feed_forward(pass, layer, exchange_, tape, balance, dx);
   backward_attention(pass, layer, positions_.of_layer(layer), tape, dx);
   const std::vector<double> sums = model_.ranks().sum_over_slices(std::move(probability), static_cast<size_t>(experts));
