@@ -69,7 +69,7 @@ class ReplaceInPiece : public Decoder::Step {
       if (!token.empty() && replace_matches(*pattern_, token, content_, spans, out)) token = out;
   }
   void apply_alone(std::string& token) const override {
-    std::vector<std::string> tokens(1, std::move(token));
+    std::vector<std::string> tokens = {token};
     apply(tokens);
     token = std::move(tokens.front());
   }
