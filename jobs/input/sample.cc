@@ -31,6 +31,16 @@ Json origin_of_sample(const std::filesystem::path& path) {
   return json;
 }
 
+/// The hash of the sample that is there, if it is of so many tokens of an input of as many.
+std::string hash_of_same(const ScoringInput& input, int64_t tokens, const std::filesystem::path& output) {
+  const Json there = origin_of_sample(output), asked = asked_for(input, tokens);
+  for (const auto& [name, value] : asked.items())
+    if (const Json* found = find_field(there, name); found == nullptr || *found != value)
+      fail(ExitCode::mismatch, "{}: the run's input is another sample: {}: the run has {}, this command {}",
+           output.native(), name, found == nullptr ? "none" : brief(*found), brief(value));
+  return require_string(there, "hash", output.native());
+}
+
 /// What is chosen: for its digest and, where there is one, for the file.
 class Sample {
  public:
@@ -111,17 +121,13 @@ bool EvenChoice::takes(int64_t length) {
 }
 
 void require_same_sample(const ScoringInput& input, int64_t tokens, const std::filesystem::path& output) {
-  const Json there = origin_of_sample(output), asked = asked_for(input, tokens);
-  for (const auto& [name, value] : asked.items())
-    if (const Json* found = find_field(there, name); found == nullptr || *found != value)
-      fail(ExitCode::mismatch, "{}: the run's input is another sample: {}: the run has {}, this command {}",
-           output.native(), name, found == nullptr ? "none" : brief(*found), brief(value));
+  hash_of_same(input, tokens, output);
 }
 
 bool provide_sample(const ScoringInput& input, int64_t tokens, const std::filesystem::path& output,
                     const std::function<void()>& poll) {
   const bool is_there = file_exists(output);
-  if (is_there) require_same_sample(input, tokens, output);
+  const std::string hash_there = is_there ? hash_of_same(input, tokens, output) : "";
   std::optional<ScoringInputWriter> writer;
   if (!is_there) writer.emplace(output, InputExtras{.documents = input.joined()});
   Sample sample(input, writer ? &*writer : nullptr);
@@ -138,7 +144,7 @@ bool provide_sample(const ScoringInput& input, int64_t tokens, const std::filesy
     fail(ExitCode::usage, "--sample-tokens {}: expected enough for a record: {} has {} records of {} tokens", tokens,
          input.path().native(), input.num_records(), input.num_tokens());
   if (is_there) {
-    if (require_string(origin_of_sample(output), "hash", output.native()) != sample.hash())
+    if (hash_there != sample.hash())
       fail(ExitCode::mismatch, "{}: the run's input is another sample: it holds other records than {} has",
            output.native(), input.path().native());
     return false;

@@ -105,6 +105,11 @@ std::vector<int64_t> scan_shards(const ShardSet& shards, const std::function<voi
 void check_results(const ShardSet& shards, const std::map<std::string, std::string>& provenance,
                    const std::function<void()>& poll) {
   check_seal(shards.run.results_path(), poll);
+  check_provenance(shards, provenance, poll);
+}
+
+void check_provenance(const ShardSet& shards, const std::map<std::string, std::string>& provenance,
+                      const std::function<void()>& poll) {
   const h5::Reader reader(shards.run.results_path(), h5::Trust::verified);
   auto expected = provenance;
   expected[std::string(kRejectsHash)] = hash_of_file(shards.run.rejects_path(), poll).hex();

@@ -68,6 +68,9 @@ inline constexpr std::string_view kRejectsHash = "rejects_hash";
 /// provenance.
 void check_results(const ShardSet& shards, const std::map<std::string, std::string>& provenance,
                    const std::function<void()>& poll = {});
+/// The same of results whose bytes are known to be a merge's.
+void check_provenance(const ShardSet& shards, const std::map<std::string, std::string>& provenance,
+                      const std::function<void()>& poll = {});
 
 /// The datasets of a run with_text: token id i is values[offsets[i] : offsets[i+1]], its own bytes.
 inline constexpr std::string_view kPieceValues = "piece/values", kPieceOffsets = "piece/offsets";

@@ -223,7 +223,7 @@ std::vector<std::string> verify_import(const RecordedRun& run, const ScoringInpu
 std::vector<std::string> verify_provenance(const ShardSet& shards) {
   const std::string subject = shards.run.manifest_path().native();
   try {
-    check_results(shards, recorded_fingerprint(shards.run.read_manifest(), subject));
+    check_provenance(shards, recorded_fingerprint(shards.run.read_manifest(), subject));
   } catch (const Error& error) {
     return {error.what()};
   }

@@ -129,7 +129,8 @@ TrainPlan plan_training(const TrainOptions& options, const ModelConfig& config, 
   plan.units.in_order = true;
   plan.units.results = "model";
   const auto parameters = static_cast<uint64_t>(ParameterSpace(config).num_elements());
-  const int64_t written = 1 + (options.save_steps > 0 ? plan.steps / options.save_steps : 0);
+  const int64_t written =
+      2 + (options.save_steps > 0 ? plan.steps / options.save_steps : 0);  // the last, and on the way out
   const int64_t kept = options.save_total_limit > 0 ? options.save_total_limit : written;
   // Those that stay, the best, and one that is being written. A selection's rows and experts may be a few more.
   const auto checkpoints = static_cast<double>(std::min(kept + 2, written));

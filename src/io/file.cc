@@ -219,7 +219,7 @@ std::ifstream open_lines(const std::filesystem::path& path) {
 
 std::filesystem::path temporary_path(const std::filesystem::path& path) {
   std::random_device entropy;
-  std::filesystem::path temporary = path.has_filename() ? path : path.parent_path();  // beside "a/", not in it
+  std::filesystem::path temporary = path;
   temporary += fmt::format("{}{:08x}{:08x}", kTemporaryMark, entropy(), entropy());
   return temporary;
 }

@@ -227,7 +227,6 @@ bool Bpe::append_bytes(std::string_view character, std::vector<int32_t>& tokens)
 
 std::string Bpe::bytes_of(int32_t id) const {
   const std::string_view text = model_.tokens.text(id);
-  if (!model_.byte_level) return std::string(text);
   const auto bytes = characters_to_bytes(text);
   return bytes ? *bytes : std::string(text);
 }

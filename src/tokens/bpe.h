@@ -56,7 +56,7 @@ class Bpe {
 
   const TokenTable& tokens() const { return model_.tokens; }
   bool byte_level() const { return model_.byte_level; }
-  /// A token as bytes: of a byte-level vocabulary what its characters stand for, where all stand for bytes.
+  /// A token of a byte-level vocabulary as bytes: what its characters stand for, where all stand for bytes.
   std::string bytes_of(int32_t id) const;
 
  private:

@@ -9,6 +9,22 @@
 namespace switchyard {
 namespace {
 
+TEST(ParseJobsTest, ReadsScontrolsLines) {
+  const auto jobs = parse_jobs(
+      "JobId=17 JobName=score run Restarts=2 JobState=PENDING Reason=BeginTime RunTime=00:00:00 NodeList= "
+      "TimeLimit=01:00:00 StartTime=2026-01-01T00:00:00\n"
+      "JobId=19 ArrayJobId=18 ArrayTaskId=3 JobState=RUNNING Reason=None Restarts=0 NodeList=n[1-2]\n"
+      "slurm_load_jobs error: something\n");
+  ASSERT_EQ(jobs.size(), 2u);
+  EXPECT_EQ(jobs[0].id, "17");
+  EXPECT_TRUE(jobs[0].is_pending());
+  EXPECT_EQ(jobs[0].restarts, 2);
+  EXPECT_EQ(jobs[0].reason, "BeginTime");
+  EXPECT_EQ(jobs[1].id, "18_3");
+  EXPECT_TRUE(jobs[1].is_running());
+  EXPECT_EQ(jobs[1].nodes, "n[1-2]");
+}
+
 TEST(ParseJobIdTest, TakesTheLastLine) {
   EXPECT_EQ(parse_job_id("17\n"), "17");
   EXPECT_EQ(parse_job_id("17;cluster\n"), "17");

@@ -49,22 +49,6 @@ TEST(JointStateTest, JoinsTheRunsWordWithSlurms) {
   EXPECT_EQ(joint_state(state(RunStatus::running), false, std::nullopt), "running");
 }
 
-TEST(ParseJobsTest, ReadsScontrolsLines) {
-  const auto jobs = parse_jobs(
-      "JobId=17 JobName=score run Restarts=2 JobState=PENDING Reason=BeginTime RunTime=00:00:00 NodeList= "
-      "TimeLimit=01:00:00 StartTime=2026-01-01T00:00:00\n"
-      "JobId=19 ArrayJobId=18 ArrayTaskId=3 JobState=RUNNING Reason=None Restarts=0 NodeList=n[1-2]\n"
-      "slurm_load_jobs error: something\n");
-  ASSERT_EQ(jobs.size(), 2u);
-  EXPECT_EQ(jobs[0].id, "17");
-  EXPECT_TRUE(jobs[0].is_pending());
-  EXPECT_EQ(jobs[0].restarts, 2);
-  EXPECT_EQ(jobs[0].reason, "BeginTime");
-  EXPECT_EQ(jobs[1].id, "18_3");
-  EXPECT_TRUE(jobs[1].is_running());
-  EXPECT_EQ(jobs[1].nodes, "n[1-2]");
-}
-
 class StatusTest : public ::testing::Test {
  protected:
   /// Slurm as an scontrol that runs `body` with what it is asked for, "show job 17 --oneliner" or "ping".
